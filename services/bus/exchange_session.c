@@ -1,0 +1,388 @@
+#include "services/bus/exchange_server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/clock.h"
+
+struct session *session_new(struct xchg_server *srv, uint32_t pipe)
+{
+    struct session *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    s->buckets = calloc(SESSION_BUCKETS_FIRST, sizeof(struct xchg_call *));
+    if (!s->buckets) {
+        free(s);
+        return NULL;
+    }
+    s->n_buckets = SESSION_BUCKETS_FIRST;
+    s->server = srv;
+    s->pipe = pipe;
+    s->heard_ms = clock_ms();
+    atomic_store(&s->refs, 1);
+    pthread_mutex_init(&s->lock, NULL);
+    wheel_init(&s->wheel, s->heard_ms);
+    return s;
+}
+
+void session_unref(struct session *s)
+{
+    if (atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    outq_clear(&s->out);
+    pthread_mutex_destroy(&s->lock);
+    free(s->buckets);
+    free(s);
+}
+
+/* ---- answers out -------------------------------------------------------------------------------------------------------- */
+
+/* Locked, but not while nng works. */
+static void answer(struct session *s, struct sctx *x, nng_msg *msg)
+{
+    struct xchg_server *srv = s->server;
+    struct frame_batch head = {.seq = s->send_seq++, .instance = srv->options.instance, .mark = srv->options.boot};
+
+    if (atomic_load(&srv->draining))
+        head.flags = FRAME_DRAINING;
+    outq_seal(msg, &head);
+    s->sending++;
+    SERVER_COUNT(srv, batches_sent, 1);
+    pthread_mutex_unlock(&s->lock);
+    nng_aio_set_msg(x->send, msg);
+    nng_ctx_send(x->ctx, x->send);
+    if (nng_aio_busy(x->send)) {
+        server_unsent(x);
+    } else {
+        nng_msg_free(nng_aio_get_msg(x->send)); /* still there only when the socket is closed */
+        nng_aio_set_msg(x->send, NULL);
+        server_receive(x);
+    }
+    pthread_mutex_lock(&s->lock);
+    s->sending--;
+}
+
+static struct sctx *unhold(struct session *s)
+{
+    struct sctx *x = s->held[0];
+
+    s->n_held--;
+    memmove(&s->held[0], &s->held[1], s->n_held * sizeof(s->held[0]));
+    return x;
+}
+
+void session_flush(struct session *s)
+{
+    while (s->n_held > 0 && !s->lost) {
+        size_t frames = 0;
+        nng_msg *msg = outq_take(&s->out, &frames);
+
+        if (!msg && s->n_held <= SESSION_HOLD && !s->answer_now)
+            return;
+        if (!msg)
+            msg = outq_empty_batch();
+        if (!msg)
+            return; /* no memory: the worker tries again */
+        s->answer_now = false;
+        s->out_frames = 0;
+        SERVER_COUNT(s->server, frames_sent, frames);
+        answer(s, unhold(s), msg);
+    }
+}
+
+/* ---- requests in -------------------------------------------------------------------------------------------------------- */
+
+enum verdict { VERDICT_TAKE, VERDICT_DROP, VERDICT_MALFORMED };
+
+/* Does the batch belong to this connection? nng may deliver on a new connection what a client had handed to it for the last one; the
+ * client has given those calls up, so they must not run. */
+static enum verdict place(struct session *s, const struct frame_batch *head, size_t frames)
+{
+    bool hello = (head->flags & FRAME_HELLO) != 0;
+
+    if (head->flags & FRAME_DRAINING)
+        return VERDICT_MALFORMED;
+    if (hello && (head->seq != 0 || frames != 0))
+        return VERDICT_MALFORMED;
+    if (!s->begun || head->mark != s->mark) {
+        if (!hello)
+            return VERDICT_DROP;
+        if (s->begun && (s->recv_seq > 1 || s->n_calls))
+            return VERDICT_MALFORMED;
+        s->begun = true;
+        s->mark = head->mark;
+        s->instance = head->instance;
+        s->recv_seq = 0;
+        s->send_seq = 0;
+        return VERDICT_TAKE;
+    }
+    if (head->seq - s->recv_seq >= XCHG_CONTEXTS || s->got[head->seq % XCHG_CONTEXTS])
+        return VERDICT_MALFORMED;
+    return VERDICT_TAKE;
+}
+
+static enum verdict judge(struct session *s, struct sctx *x)
+{
+    struct slice bytes = {nng_msg_body(x->msg), nng_msg_len(x->msg)};
+    size_t frames = 0;
+    enum verdict v;
+
+    if (s->lost)
+        return VERDICT_DROP;
+    if (!frame_check(bytes, FRAME_BY_CLIENT, &x->head, &x->frames, &frames))
+        return VERDICT_MALFORMED;
+    v = place(s, &x->head, frames);
+    if (v == VERDICT_TAKE) {
+        SERVER_COUNT(s->server, batches_received, 1);
+        SERVER_COUNT(s->server, frames_received, frames);
+    }
+    return v;
+}
+
+void session_request(struct session *s, struct sctx *x)
+{
+    enum verdict v;
+
+    pthread_mutex_lock(&s->lock);
+    v = s->server ? judge(s, x) : VERDICT_DROP;
+    if (v == VERDICT_TAKE) {
+        s->got[x->head.seq % XCHG_CONTEXTS] = x;
+    } else if (v == VERDICT_MALFORMED) {
+        SERVER_COUNT(s->server, malformed, 1);
+        session_lose(s);
+    }
+    session_strand(s);
+    pthread_mutex_unlock(&s->lock);
+    if (v == VERDICT_TAKE)
+        return;
+    nng_msg_free(x->msg);
+    x->msg = NULL;
+    server_receive(x);
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct session *s, uint64_t call, enum status st)
+{
+    struct frame f = {.kind = FRAME_END, .type = (uint16_t)st, .call = call};
+
+    if (outq_add(&s->out, &f) != ST_OK)
+        session_lose(s);
+}
+
+static void open_frame(struct session *s, const struct frame *f)
+{
+    struct xchg_server *srv = s->server;
+    struct xchg_call *x = NULL;
+    enum status st;
+
+    pthread_mutex_lock(&s->lock);
+    st = s->lost ? ST_CANCELLED : call_new(s, f, &x);
+    if (st == ST_BAD_MESSAGE) {
+        SERVER_COUNT(srv, malformed, 1);
+        session_lose(s);
+    } else if (st != ST_OK && f->call && !s->lost) {
+        refuse(s, f->call, st);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (st == ST_OK)
+        srv->options.handler(srv->options.ctx, x, f->type, f->payload);
+}
+
+/* Locked on entry, not on exit: tells the service that nobody waits for x any more. */
+static void tell_cancelled(struct session *s, struct xchg_call *x)
+{
+    struct xchg_call_events events = x->events;
+    void *ctx = x->ctx;
+    uint64_t tag = x->tag;
+    bool before = x->cancelled;
+
+    x->cancelled = true;
+    pthread_mutex_unlock(&s->lock);
+    if (!before && events.cancel)
+        events.cancel(ctx, tag);
+}
+
+static void cancel_frame(struct session *s, const struct frame *f)
+{
+    struct xchg_call *x;
+
+    pthread_mutex_lock(&s->lock);
+    x = call_find(s, f->call);
+    if (!x) { /* ended a moment ago */
+        pthread_mutex_unlock(&s->lock);
+        return;
+    }
+    x->unread = true;
+    tell_cancelled(s, x);
+}
+
+static void window_frame(struct session *s, const struct frame *f)
+{
+    struct xchg_call_events events = {NULL, NULL};
+    struct xchg_call *x;
+    void *ctx = NULL;
+    uint64_t tag = 0;
+
+    pthread_mutex_lock(&s->lock);
+    x = call_find(s, f->call);
+    if (x) {
+        x->room += f->a;
+        if (x->room > x->window)
+            x->room = x->window;
+        if (x->starved && x->room > 0 && !x->cancelled) {
+            x->starved = false;
+            events = x->events;
+            ctx = x->ctx;
+            tag = x->tag;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (events.window)
+        events.window(ctx, tag);
+}
+
+static void take_request(struct session *s, struct sctx *x)
+{
+    struct slice frames = x->frames;
+    struct frame f;
+
+    s->heard_ms = clock_ms();
+    if (x->head.flags & FRAME_HELLO)
+        s->answer_now = true;
+    pthread_mutex_unlock(&s->lock);
+    while (frame_next(&frames, &f)) {
+        if (f.kind == FRAME_CANCEL)
+            cancel_frame(s, &f);
+        else if (f.kind == FRAME_WINDOW)
+            window_frame(s, &f);
+        else
+            open_frame(s, &f);
+    }
+    nng_msg_free(x->msg);
+    x->msg = NULL;
+    pthread_mutex_lock(&s->lock);
+    x->held_ms = s->heard_ms;
+    s->held[s->n_held++] = x; /* there is room: the flush that follows leaves SESSION_HOLD at most */
+    session_flush(s);
+}
+
+/* ---- the end of a connection -------------------------------------------------------------------------------------------- */
+
+void session_lose(struct session *s)
+{
+    if (s->lost)
+        return;
+    s->lost = true;
+    if (s->server)
+        SERVER_COUNT(s->server, lost, 1);
+}
+
+/* Locked. Its calls stay until their xchg_end, but nobody will hear it. */
+static void bury(struct session *s)
+{
+    struct sctx *back[2 * XCHG_CONTEXTS + 1];
+    nng_pipe p = NNG_PIPE_INITIALIZER;
+    struct wheel_item *item;
+    unsigned i, n = 0;
+
+    p.id = s->pipe;
+    s->buried = true;
+    for (i = 0; i < XCHG_CONTEXTS; i++) {
+        if (s->got[i])
+            back[n++] = s->got[i];
+        s->got[i] = NULL;
+    }
+    while (s->n_held)
+        back[n++] = unhold(s);
+    outq_clear(&s->out);
+    pthread_mutex_unlock(&s->lock);
+    (void)nng_pipe_close(p);
+    for (i = 0; i < n; i++) {
+        nng_msg_free(back[i]->msg);
+        back[i]->msg = NULL;
+        server_receive(back[i]);
+    }
+    pthread_mutex_lock(&s->lock);
+    while ((item = wheel_take_any(&s->wheel)) != NULL) {
+        struct xchg_call *x = (struct xchg_call *)(void *)item;
+
+        x->unread = true;
+        tell_cancelled(s, x);
+        pthread_mutex_lock(&s->lock);
+    }
+}
+
+/* ---- the strand --------------------------------------------------------------------------------------------------------- */
+
+static bool step(struct session *s)
+{
+    struct sctx *x = s->got[s->recv_seq % XCHG_CONTEXTS];
+    struct wheel_item *due;
+
+    if (s->lost) {
+        if (s->buried)
+            return false;
+        bury(s);
+        return true;
+    }
+    if (x) {
+        s->got[s->recv_seq % XCHG_CONTEXTS] = NULL;
+        s->recv_seq++;
+        take_request(s, x);
+        return true;
+    }
+    due = wheel_take_due(&s->wheel);
+    if (due) {
+        tell_cancelled(s, (struct xchg_call *)(void *)due);
+        pthread_mutex_lock(&s->lock);
+        return true;
+    }
+    return false;
+}
+
+/* While it runs, what handlers answer gathers, and leaves together when the batch is through. */
+void session_strand(struct session *s)
+{
+    if (s->running || !s->server)
+        return;
+    s->running = true;
+    while (step(s))
+        ;
+    s->running = false;
+    session_flush(s);
+}
+
+void session_check(struct session *s, uint64_t now_ms, uint64_t *next_ms)
+{
+    pthread_mutex_lock(&s->lock);
+    wheel_advance(&s->wheel, now_ms);
+    if (s->n_held > 0 && now_ms >= s->held[0]->held_ms + XCHG_WAIT_MS)
+        s->answer_now = true;
+    if (s->n_held == 0 && now_ms > s->heard_ms + XCHG_LOST_MS)
+        session_lose(s);
+    session_strand(s);
+    if (s->n_calls && *next_ms > now_ms + SERVER_TICK_MS)
+        *next_ms = now_ms + SERVER_TICK_MS;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void session_detach(struct session *s)
+{
+    unsigned i;
+
+    pthread_mutex_lock(&s->lock);
+    s->lost = true;
+    while (s->running || s->sending) { /* a service's own threads may be ending calls at this moment */
+        pthread_mutex_unlock(&s->lock);
+        nng_msleep(1);
+        pthread_mutex_lock(&s->lock);
+    }
+    s->server = NULL;
+    for (i = 0; i < XCHG_CONTEXTS; i++)
+        s->got[i] = NULL; /* the server frees its contexts and what they hold */
+    s->n_held = 0;
+    outq_clear(&s->out);
+    pthread_mutex_unlock(&s->lock);
+}

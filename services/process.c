@@ -1,0 +1,60 @@
+#include "services/process.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "services/svc.h"
+#include "services/version.h"
+
+#define MALLOC_ARENAS 4
+
+bool process_arguments(const char *program, unsigned services, int argc, char **argv, int *ret_code)
+{
+    *ret_code = SVC_EXIT_OK;
+    if (argc == 1)
+        return true;
+    if (argc == 2 && !strcmp(argv[1], "--help")) {
+        settings_help(stdout, program, services);
+        return false;
+    }
+    if (argc == 2 && !strcmp(argv[1], "--version")) {
+        fprintf(stdout, "%s %s\n", program, ROUTER_VERSION);
+        return false;
+    }
+    fprintf(stderr, "%s: unknown argument '%s'; settings come from the environment, see --help\n", program, argv[1]);
+    *ret_code = SVC_EXIT_SETTINGS;
+    return false;
+}
+
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+}
+
+void process_prepare(void)
+{
+    sigset_t set;
+
+    stop_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_DUMPABLE, 0);
+    mallopt(M_ARENA_MAX, MALLOC_ARENAS);
+}
+
+void process_wait(void)
+{
+    sigset_t set;
+    int number;
+
+    stop_signals(&set);
+    sigwait(&set, &number);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}

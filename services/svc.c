@@ -1,0 +1,230 @@
+#include "services/svc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "services/clock.h"
+#include "services/ids.h"
+#include "services/svc_private.h"
+
+const char *svc_url(const struct settings *settings, enum svc_peer peer)
+{
+    switch (peer) {
+    case SVC_AUTHSVC:
+        return settings->authsvc_url;
+    case SVC_PROVIDERSVC:
+        return settings->providersvc_url;
+    case SVC_METERD:
+        return settings->meterd_url;
+    case SVC_PEERS:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- what services ask ------------------------------------------------------------------------------------------------ */
+
+void *svc_state(struct svc *svc)
+{
+    return svc->state;
+}
+
+const struct settings *svc_settings(struct svc *svc)
+{
+    return svc->settings;
+}
+
+struct log *svc_log(struct svc *svc)
+{
+    return &svc->log;
+}
+
+struct metrics *svc_metrics(struct svc *svc)
+{
+    return svc->metrics;
+}
+
+struct xchg_client *svc_peer(struct svc *svc, enum svc_peer peer)
+{
+    return svc->peers[peer];
+}
+
+const char *svc_instance(struct svc *svc)
+{
+    return svc->instance_text;
+}
+
+uint64_t svc_instance_number(struct svc *svc)
+{
+    return svc->instance;
+}
+
+uint64_t svc_revision(struct svc *svc)
+{
+    return svc->follow ? feed_follow_revision(svc->follow) : 0;
+}
+
+bool svc_draining(struct svc *svc)
+{
+    return atomic_load(&svc->draining);
+}
+
+bool svc_ready(struct svc *svc)
+{
+    if (!atomic_load(&svc->started) || svc_draining(svc))
+        return false;
+    return !svc->def->follow || svc_revision(svc) > 0;
+}
+
+/* ---- start and stop ----------------------------------------------------------------------------------------------------- */
+
+static enum log_level level_of(const char *word)
+{
+    static const char *const words[] = {"error", "warn", "info", "debug"};
+    int i;
+
+    for (i = 0; i < 4; i++)
+        if (!strcmp(word, words[i]))
+            return (enum log_level)i;
+    return LOG_INFO;
+}
+
+static enum status make(const struct svc_def *def, const struct settings *settings, struct svc **ret)
+{
+    struct svc *svc = calloc(1, sizeof(*svc));
+
+    if (!svc)
+        return ST_NO_MEMORY;
+    svc->def = def;
+    svc->settings = settings;
+    svc->instance = id_number();
+    svc->boot = id_number();
+    svc->started_ms = clock_ms();
+    snprintf(svc->instance_text, sizeof(svc->instance_text), "%016llx", (unsigned long long)svc->instance);
+    svc->log = (struct log){.service = def->name, .level = level_of(settings->log_level), .fd = STDERR_FILENO};
+    snprintf(svc->log.instance, sizeof(svc->log.instance), "%s", svc->instance_text);
+    pthread_mutex_init(&svc->pool_lock, NULL);
+    svc->state = calloc(1, def->state_size ? def->state_size : 1);
+    svc->metrics = metrics_new(def->name);
+    if (!svc->state || !svc->metrics) {
+        svc_stop(svc);
+        return ST_NO_MEMORY;
+    }
+    svc->calls_ok = metric_counter(svc->metrics, "router_bus_calls_total", "Calls answered on the bus.", "outcome=\"ok\"");
+    svc->calls_failed =
+        metric_counter(svc->metrics, "router_bus_calls_total", "Calls answered on the bus.", "outcome=\"failed\"");
+    svc->bad_messages = metric_counter(svc->metrics, "router_bus_bad_messages_total",
+                                       "Messages refused because they do not match their declaration.", NULL);
+    svc->call_seconds = metric_histogram(svc->metrics, "router_bus_call_seconds", "Time of a call at the server.", NULL,
+                                         METRIC_LATENCY_BOUNDS);
+    *ret = svc;
+    return ST_OK;
+}
+
+static enum status connect_peers(struct svc *svc, struct err *err)
+{
+    unsigned p;
+
+    for (p = 0; p < SVC_PEERS; p++) {
+        struct xchg_client_options options = {.url = svc_url(svc->settings, (enum svc_peer)p), .instance = svc->instance};
+        enum status st;
+
+        if (!(svc->def->peers & (1u << p)))
+            continue;
+        st = xchg_client_new(&options, &svc->peers[p], err);
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}
+
+static enum status listen_on_bus(struct svc *svc, struct err *err)
+{
+    struct xchg_server_options options = {.url = svc_url(svc->settings, svc->def->self),
+                                          .instance = svc->instance,
+                                          .boot = svc->boot,
+                                          .handler = svc_dispatch,
+                                          .ctx = svc};
+
+    if (svc->def->self == SVC_PEERS)
+        return ST_OK;
+    return xchg_server_new(&options, &svc->server, err);
+}
+
+/* Peers are there before init, so that what init makes may hold them; nobody can call us before init is through. */
+static enum status bring_up(struct svc *svc, struct err *err)
+{
+    enum status st = connect_peers(svc, err);
+
+    if (st == ST_OK && svc->def->init)
+        st = svc->def->init(svc, err);
+    if (st == ST_OK)
+        st = listen_on_bus(svc, err);
+    if (st == ST_OK && svc->def->follow)
+        st = feed_follow_new(svc->settings->meterd_feed_url, svc->peers[SVC_METERD], svc->def->follow, svc,
+                             &svc->follow, err);
+    if (st == ST_OK && svc->def->start)
+        st = svc->def->start(svc, err);
+    return st;
+}
+
+enum status svc_start(const struct svc_def *def, const struct settings *settings, struct svc **ret, struct err *err)
+{
+    struct svc *svc = NULL;
+    enum status st = make(def, settings, &svc);
+
+    if (st != ST_OK)
+        return err_set(err, st, "%s: no memory to start", def->name);
+    st = bring_up(svc, err);
+    if (st != ST_OK) {
+        svc_stop(svc);
+        return st;
+    }
+    atomic_store(&svc->started, true);
+    log_event(&svc->log, LOG_INFO, LOG_NO_REQ, "started", LOG_N("pid", getpid()),
+              LOG_C("listen", def->self == SVC_PEERS ? "" : svc_url(settings, def->self)));
+    *ret = svc;
+    return ST_OK;
+}
+
+#define DRAIN_POLL_US 5000
+
+void svc_drain(struct svc *svc, uint64_t deadline_ms)
+{
+    uint64_t end = clock_ms() + deadline_ms;
+
+    atomic_store(&svc->draining, true);
+    log_event(&svc->log, LOG_INFO, LOG_NO_REQ, "draining", LOG_N("deadline_ms", deadline_ms));
+    if (svc->server)
+        xchg_server_drain(svc->server);
+    if (svc->def->drain)
+        svc->def->drain(svc, deadline_ms);
+    while (svc->server && xchg_server_open_calls(svc->server) && clock_ms() < end)
+        usleep(DRAIN_POLL_US);
+}
+
+void svc_stop(struct svc *svc)
+{
+    unsigned p;
+
+    if (!svc)
+        return;
+    atomic_store(&svc->draining, true);
+    feed_follow_free(svc->follow);
+    svc->follow = NULL;
+    xchg_server_free(svc->server);
+    svc->server = NULL;
+    if (svc->def->fini && svc->state)
+        svc->def->fini(svc);
+    for (p = 0; p < SVC_PEERS; p++)
+        xchg_client_free(svc->peers[p]);
+    if (atomic_load(&svc->started))
+        log_event(&svc->log, LOG_INFO, LOG_NO_REQ, "stopped", LOG_N("uptime_ms", clock_ms() - svc->started_ms));
+    svc_pool_free(svc);
+    pthread_mutex_destroy(&svc->pool_lock);
+    metrics_free(svc->metrics);
+    free(svc->state);
+    free(svc);
+}

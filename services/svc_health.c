@@ -1,0 +1,118 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "services/clock.h"
+#include "services/svc_private.h"
+#include "services/version.h"
+
+#define HEALTH_CHECKS_MAX 32
+
+/* Checks gathered for one report; beyond the limit they are left out. */
+struct report {
+    struct arena *arena;
+    struct health_check checks[HEALTH_CHECKS_MAX];
+    size_t n;
+};
+
+static struct slice keep(struct arena *a, const char *text)
+{
+    enum status st = ST_OK;
+
+    return arena_copy(a, slice_of(text), &st);
+}
+
+static void add_check(void *ctx, const char *name, bool ok, const char *detail)
+{
+    struct report *r = ctx;
+
+    if (r->n == HEALTH_CHECKS_MAX)
+        return;
+    r->checks[r->n++] =
+        (struct health_check){.name = keep(r->arena, name), .ok = ok, .detail = keep(r->arena, detail ? detail : "")};
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (!f)
+        return 0;
+    if (fscanf(f, "%lu %lu", &total, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void add_peers(struct svc *svc, struct report *r)
+{
+    static const char *const names[] = {"authsvc", "providersvc", "meterd"};
+    char detail[64];
+    unsigned p;
+
+    for (p = 0; p < SVC_PEERS; p++) {
+        unsigned n;
+
+        if (!svc->peers[p])
+            continue;
+        n = xchg_client_ready(svc->peers[p]);
+        snprintf(detail, sizeof(detail), "%u instances", n);
+        add_check(r, names[p], n > 0, detail);
+    }
+    if (svc->def->follow) {
+        snprintf(detail, sizeof(detail), "revision %llu", (unsigned long long)svc_revision(svc));
+        add_check(r, "state", svc_revision(svc) > 0, detail);
+    }
+}
+
+enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep)
+{
+    struct report r = {.arena = a};
+    struct health_check *checks;
+
+    add_peers(svc, &r);
+    if (svc->def->health)
+        svc->def->health(svc, add_check, &r);
+    checks = arena_alloc(a, sizeof(*checks) * (r.n + 1));
+    if (!checks)
+        return ST_NO_MEMORY;
+    memcpy(checks, r.checks, sizeof(*checks) * r.n);
+    *rep = (struct health_rep){.service = slice_of(svc->def->name),
+                               .instance = slice_of(svc->instance_text),
+                               .version = slice_of(ROUTER_VERSION),
+                               .ready = svc_ready(svc),
+                               .draining = svc_draining(svc),
+                               .uptime_ms = clock_ms() - svc->started_ms,
+                               .rss_bytes = resident_bytes()};
+    rep->checks.items = checks;
+    rep->checks.n = r.n;
+    return ST_OK;
+}
+
+static enum status health(struct svc_call *call, const void *in, void *out)
+{
+    (void)in;
+    return svc_health(call->svc, call->arena, out);
+}
+
+static enum status metrics(struct svc_call *call, const void *in, void *out)
+{
+    struct metrics_rep *rep = out;
+    enum status st;
+    struct buf text;
+
+    (void)in;
+    buf_init(&text, LIMIT_METRICS);
+    st = metrics_render(call->svc->metrics, &text);
+    if (st == ST_OK)
+        rep->text = arena_copy(call->arena, (struct slice){text.p, text.n}, &st);
+    buf_fini(&text);
+    return st;
+}
+
+const struct svc_route svc_common_routes[] = {
+    {&health_req_desc, &health_rep_desc, health},
+    {&metrics_req_desc, &metrics_rep_desc, metrics},
+    {NULL, NULL, NULL},
+};

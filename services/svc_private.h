@@ -1,0 +1,51 @@
+/* What svc*.c share among themselves. Nobody else includes this. */
+#ifndef SERVICES_SVC_PRIVATE_H
+#define SERVICES_SVC_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "services/svc.h"
+
+#define SVC_CALL_POOL 256                      /* finished calls kept for the next ones */
+#define SVC_CALL_ARENA_MAX (96u * 1024u * 1024u) /* memory of one call: its message, decoded lists, its reply */
+#define SVC_REPLY_KEEP 16384u                  /* a pooled call's reply buffer stays when not larger */
+#define SVC_INSTANCE_TEXT 20
+
+/* A call as svc holds it; services see `pub` only. */
+struct svc_frame {
+    struct svc_call pub;
+    struct arena arena;
+    struct buf reply;
+    struct xchg_call *x;
+    const struct svc_route *route;
+    void *out;
+    uint64_t began_ns;
+    struct svc_frame *next; /* in the pool */
+};
+
+struct svc {
+    const struct svc_def *def;
+    const struct settings *settings;
+    void *state;
+    struct log log;
+    struct metrics *metrics;
+    uint64_t instance, boot, started_ms;
+    char instance_text[SVC_INSTANCE_TEXT];
+    struct xchg_client *peers[SVC_PEERS];
+    struct xchg_server *server;
+    struct feed_follow *follow;
+    atomic_bool started, draining;
+    pthread_mutex_t pool_lock;
+    struct svc_frame *pool;
+    unsigned pooled;
+    struct metric *calls_ok, *calls_failed, *call_seconds, *bad_messages;
+};
+
+/* The bus calls this for every request. */
+void svc_dispatch(void *ctx, struct xchg_call *x, uint16_t method, struct slice payload);
+void svc_pool_free(struct svc *svc);
+extern const struct svc_route svc_common_routes[]; /* health and metrics, of every service; ends with a NULL req */
+const char *svc_url(const struct settings *settings, enum svc_peer peer);
+
+#endif
