@@ -1,0 +1,28 @@
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from router import Router  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def router():
+    """One router for the tests that break nothing."""
+    with Router() as r:
+        yield r
+
+
+@pytest.fixture(scope="session")
+def admin(router):
+    return router.admin()
+
+
+@pytest.fixture
+def account(router, admin):
+    """A new user with 10 USD and no limits: (user, token, key)."""
+    user, token = router.user(admin=admin)
+    return user, token, router.new_key(token)

@@ -1,0 +1,151 @@
+"""People, sessions, keys, administration."""
+import secrets
+
+import pytest
+
+from router import ADMIN_EMAIL, ADMIN_PASSWORD
+
+
+def fresh():
+    return {"email": f"{secrets.token_hex(6)}@Example.com", "password": secrets.token_hex(12)}
+
+
+def test_register_login_me(router):
+    who = fresh()
+    a = router.call("POST", "/auth/register", who)
+    assert a.status == 201, a
+    made = a.json()
+    assert made["token_type"] == "Bearer" and made["expires_in"] > 0 and made["refresh_token"]
+    assert made["user"]["email"] == who["email"].lower()
+    assert made["user"]["balance_usd"] == "5"  # sign-up credit on a loopback HOST
+    again = router.call("POST", "/auth/register", who)
+    assert again.status == 409 and again.error["code"] == "email_taken"
+    login = router.ok("POST", "/auth/login", who)
+    me = router.ok("GET", "/auth/me", token=login["access_token"])
+    assert me.get("user", me)["email"] == who["email"].lower()
+
+
+def test_wrong_password_and_unknown_email_look_the_same(router):
+    who = fresh()
+    router.ok("POST", "/auth/register", who)
+    bad = router.call("POST", "/auth/login", {**who, "password": "not the password"})
+    unknown = router.call("POST", "/auth/login", fresh())
+    assert bad.status == unknown.status == 401
+    assert bad.error == unknown.error
+    assert bad.error["code"] == "invalid_credentials"
+
+
+def test_refresh_tokens_rotate_and_reuse_ends_the_family(router):
+    who = fresh()
+    first = router.ok("POST", "/auth/register", who)
+    second = router.ok("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]})
+    assert second["refresh_token"] != first["refresh_token"]
+    assert router.call("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]}).status == 401
+    assert router.call("POST", "/auth/refresh", {"refresh_token": second["refresh_token"]}).status == 401
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c3JfMSJ9."])
+def test_bad_tokens(router, token):
+    assert router.call("GET", "/auth/me", token=token).status == 401
+
+
+@pytest.mark.parametrize("body", [{"email": "no-at-sign", "password": "12345678"}, {"email": "a@b.c", "password": "short"}, {"email": "a@b.c"}])
+def test_bad_registrations(router, body):
+    assert router.call("POST", "/auth/register", body).status == 400
+
+
+def test_keys_are_shown_once(router, account):
+    _, token, _ = account
+    made = router.ok("POST", "/api/keys", {"name": "laptop", "rpm": 10}, token)
+    assert made["key"].startswith("sk-or-")
+    listed = [k for k in router.ok("GET", "/api/keys", token=token)["data"] if k["id"] == made["id"]]
+    assert listed and "key" not in listed[0]
+    assert made["key"].startswith(listed[0]["prefix"])
+    assert listed[0]["rpm"] == 10
+
+
+def test_one_user_never_sees_anothers(router, admin, account):
+    _, token, key = account
+    _, other = router.user(admin=admin)
+    made = router.ok("POST", "/api/keys", {"name": "mine"}, token)
+    a = router.chat(key, "[[tokens=1]]")
+    router.settled(token, 1)
+    rid = a.headers["x-request-id"]
+    assert router.call("DELETE", f"/api/keys/{made['id']}", token=other).status == 404
+    assert router.call("GET", f"/api/usage/requests/{rid}", token=other).status == 404
+    assert router.call("GET", f"/api/usage/requests/{rid}", token=token).status == 200
+    assert router.ok("GET", "/api/usage/requests", token=other)["data"] == []
+
+
+ADMIN_ROUTES = [
+    ("GET", "/api/admin/users", None),
+    ("POST", "/api/admin/users", {"email": "x@example.com", "password": "12345678"}),
+    ("GET", "/api/admin/users/usr_1", None),
+    ("PATCH", "/api/admin/users/usr_1", {"role": "admin"}),
+    ("POST", "/api/admin/users/usr_1/credits", {"amount_usd": "5"}),
+    ("GET", "/api/admin/plans", None),
+    ("PATCH", "/api/admin/plans", {"name": "free", "rpm": 1}),
+    ("GET", "/api/admin/prices", None),
+    ("POST", "/api/admin/prices", {"model": "x", "input": "1", "output": "1"}),
+    ("GET", "/api/admin/usage", None),
+    ("GET", "/api/admin/requests", None),
+    ("GET", "/api/admin/system", None),
+    ("GET", "/api/admin/system/ledger", None),
+]
+
+
+@pytest.mark.parametrize("method,path,body", ADMIN_ROUTES)
+def test_administration_is_for_administrators(router, account, method, path, body):
+    _, token, key = account
+    assert router.call(method, path, body).status == 401
+    assert router.call(method, path, body, token=token).status == 403
+    assert router.call(method, path, body, token=key).status == 401
+
+
+def test_administration(router, admin):
+    user, token = router.user(credit=None, plan="free", admin=admin)
+    listed = router.ok("GET", "/api/admin/users?limit=500", token=admin)["data"]
+    assert user["id"] in [u["id"] for u in listed]
+    changed = router.ok("PATCH", f"/api/admin/users/{user['id']}", {"plan": "pro", "name": "Ann"}, admin)
+    assert changed.get("user", changed)["plan"] == "pro"
+    shown = router.ok("GET", f"/api/admin/users/{user['id']}", token=admin)
+    assert shown.get("user", shown)["name"] == "Ann"
+    granted = router.ok("POST", f"/api/admin/users/{user['id']}/credits", {"amount_usd": "2.25", "note": "hello"}, admin)
+    assert granted["balance_usd"] == "2.25"
+    for bad in ("0", "abc", "1e5", "0.0000000001"):
+        assert router.call("POST", f"/api/admin/users/{user['id']}/credits", {"amount_usd": bad}, admin).status == 400
+    assert router.call("POST", "/api/admin/users/usr_none/credits", {"amount_usd": "1"}, admin).status == 404
+    plans = {p["name"]: p for p in router.ok("GET", "/api/admin/plans", token=admin)["data"]}
+    assert plans["free"]["rpm"] == 60 and plans["free"]["tpm"] == 100000 and plans["pro"]["concurrency"] == 200
+    router.ok("PATCH", "/api/admin/plans", {"name": "team", "rpm": 7}, admin)
+    assert {p["name"]: p for p in router.ok("GET", "/api/admin/plans", token=admin)["data"]}["team"]["rpm"] == 7
+    prices = router.ok("GET", "/api/admin/prices?model=gpt-4o-mini", token=admin)["data"]
+    assert prices[0]["input"] == "0.15" and prices[0]["output"] == "0.6"
+
+
+def test_the_plans_key_count_holds(router, admin):
+    _, token = router.user(plan="free", admin=admin)
+    for i in range(5):
+        router.ok("POST", "/api/keys", {"name": f"k{i}"}, token)
+    a = router.call("POST", "/api/keys", {"name": "one too many"}, token)
+    assert a.status == 403, a
+
+
+def test_password_guessing_is_slowed(router):
+    who = fresh()
+    router.ok("POST", "/auth/register", who)
+    seen = [router.call("POST", "/auth/login", {"email": who["email"], "password": f"guess-{i}"}).status for i in range(12)]
+    assert seen[0] == 401 and seen[-1] == 429
+
+
+def test_the_administrator_of_the_first_start(router):
+    login = router.ok("POST", "/auth/login", {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD})
+    assert login["user"]["role"] == "admin" and login["user"]["plan"] == "unlimited"
+
+
+def test_secrets_are_in_no_log(router, account):
+    _, token, key = account
+    router.chat(key, "[[tokens=1]] canary-prompt-text")
+    text = router.logs()
+    for secret in (key, token, ADMIN_PASSWORD, "canary-prompt-text", "sk-upstream-secret"):
+        assert secret not in text

@@ -1,0 +1,174 @@
+"""Bad input gets a clear error naming the field, in OpenAI's shape."""
+import json
+
+import pytest
+
+GOOD = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "[[tokens=1]]"}]}
+
+
+def check_shape(a):
+    e = a.error
+    assert set(e) == {"message", "type", "param", "code"}, e
+    assert a.headers["content-type"].startswith("application/json")
+    assert a.headers["x-request-id"].startswith("req_")
+    return e
+
+
+@pytest.mark.parametrize(
+    "change,param,code",
+    [
+        ({"model": None}, "model", None),
+        ({"model": 5}, "model", "invalid_type"),
+        ({"messages": None}, "messages", None),
+        ({"messages": []}, "messages", None),
+        ({"messages": "hi"}, "messages", "invalid_type"),
+        ({"messages": [5]}, "messages[0]", "invalid_type"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role", "missing_required_parameter"),
+        ({"stream": "yes"}, "stream", "invalid_type"),
+        ({"max_tokens": "many"}, "max_tokens", "invalid_type"),
+        ({"max_tokens": 0}, "max_tokens", None),
+        ({"max_completion_tokens": -1}, "max_completion_tokens", None),
+        ({"n": 0}, "n", None),
+        ({"n": 129}, "n", None),
+        ({"stream": True, "stream_options": 5}, "stream_options", "invalid_type"),
+    ],
+)
+def test_a_wrong_field_is_named(router, account, change, param, code):
+    body = {k: v for k, v in {**GOOD, **change}.items() if v is not None}
+    a = router.call("POST", "/v1/chat/completions", body, account[2])
+    assert a.status == 400, a
+    e = check_shape(a)
+    assert e["param"] == param
+    assert e["type"] == "invalid_request_error"
+    if code:
+        assert e["code"] == code
+    assert a.headers.get("x-should-retry") != "true"
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"5", b'{"model":"gpt-4o-mini"', b"\xff\xfe", b'{"a":' * 100 + b"1" + b"}" * 100])
+def test_what_is_not_json_is_refused(router, account, raw):
+    a = router.call("POST", "/v1/chat/completions", raw, account[2], headers={"content-type": "application/json"})
+    assert a.status == 400, a
+    check_shape(a)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"authorization": "Bearer sk-or-wrong"}, {"authorization": "Basic abc"}, {"x-api-key": "nope"}, {"authorization": "Bearer "}]
+)
+def test_no_key_or_a_wrong_one(router, headers):
+    a = router.call("POST", "/v1/chat/completions", GOOD, headers=headers)
+    assert a.status == 401, a
+    e = check_shape(a)
+    assert e["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "api-key"])
+def test_the_key_may_come_in_other_headers(router, account, name):
+    assert router.call("POST", "/v1/chat/completions", GOOD, headers={name: account[2]}).status == 200
+
+
+def test_unknown_model(router, account):
+    a = router.chat(account[2], model="no-such-model")
+    assert a.status == 404, a
+    e = check_shape(a)
+    assert e["code"] == "model_not_found"
+    assert "no-such-model" in e["message"]
+    assert "price" in e["message"]
+
+
+def test_unknown_url_and_method(router, account):
+    a = router.call("POST", "/v1/no/such", {}, account[2])
+    assert a.status == 404 and check_shape(a)["code"] == "unknown_url"
+    a = router.call("DELETE", "/v1/chat/completions", token=account[2])
+    assert a.status == 405 and check_shape(a)["code"] == "method_not_supported"
+
+
+def test_a_body_too_large(router, account):
+    a = router.call("POST", "/v1/chat/completions", b"x" * (16 * 1024 * 1024 + 1), account[2], headers={"content-type": "application/json"})
+    assert a.status == 413, a
+    assert check_shape(a)["code"] == "request_too_large"
+
+
+def test_a_key_that_is_limited_to_other_models(router, account):
+    _, token, _ = account
+    key = router.new_key(token, models=["gpt-4.1*"])
+    assert router.chat(key, "[[tokens=1]]", model="gpt-4.1-mini").status == 200
+    a = router.chat(key, "[[tokens=1]]")
+    assert a.status == 403, a
+    assert check_shape(a)["code"] == "model_not_allowed"
+    ids = [m["id"] for m in router.call("GET", "/v1/models", token=key).json()["data"]]
+    assert ids and all(i.startswith("gpt-4.1") for i in ids)
+
+
+def test_rpm_is_exact(router, account):
+    _, token, _ = account
+    key = router.new_key(token, rpm=3)
+    seen = [router.chat(key, "[[tokens=1]]") for _ in range(4)]
+    assert [a.status for a in seen] == [200, 200, 200, 429]
+    assert seen[0].headers["x-ratelimit-limit-requests"] == "3"
+    assert seen[0].headers["x-ratelimit-remaining-requests"] == "2"
+    e = check_shape(seen[3])
+    assert (e["type"], e["code"]) == ("requests", "rate_limit_exceeded")
+    assert 1 <= int(seen[3].headers["retry-after"]) <= 60
+
+
+def test_tpm(router, account):
+    _, token, _ = account
+    key = router.new_key(token, tpm=1000)
+    a = router.chat(key, "[[tokens=1]]", max_tokens=5000)
+    assert a.status == 429, a
+    assert check_shape(a)["type"] == "tokens"
+    assert a.headers["x-should-retry"] == "false"  # it can never fit
+    assert router.chat(key, "[[tokens=1]]", max_tokens=100).status == 200
+
+
+def test_concurrency_is_freed_before_the_answer_ends(router, account):
+    _, token, _ = account
+    key = router.new_key(token, concurrency=1)
+    for _ in range(30):
+        assert router.chat(key, "[[tokens=1]]").status == 200
+
+
+def test_no_credit(router, admin):
+    user, token = router.user(credit=None, admin=admin)
+    key = router.new_key(token)
+    a = router.chat(key, "[[tokens=1]]")
+    assert a.status == 429, a
+    e = check_shape(a)
+    assert e["code"] == "insufficient_quota"
+    assert a.headers["x-should-retry"] == "false"
+
+
+def test_a_revoked_key_is_refused_at_once(router, account):
+    _, token, _ = account
+    made = router.ok("POST", "/api/keys", {"name": "gone"}, token)
+    assert router.chat(made["key"], "[[tokens=1]]").status == 200
+    assert router.call("DELETE", f"/api/keys/{made['id']}", token=token).status in (200, 204)
+    assert router.chat(made["key"], "[[tokens=1]]").status == 401
+
+
+def test_a_disabled_user_is_refused_at_once(router, admin):
+    user, token = router.user(admin=admin)
+    key = router.new_key(token)
+    assert router.chat(key, "[[tokens=1]]").status == 200
+    router.ok("PATCH", f"/api/admin/users/{user['id']}", {"status": "disabled"}, admin)
+    assert router.chat(key, "[[tokens=1]]").status in (401, 403)
+    assert router.call("GET", "/auth/me", token=token).status == 401
+
+
+def test_unknown_fields_of_the_account_api_are_refused(router, account):
+    _, token, _ = account
+    a = router.call("POST", "/api/keys", {"name": "x", "role": "admin"}, token)
+    assert a.status == 400 and check_shape(a)["param"] == "role"
+    a = router.call("POST", "/api/keys", {"name": "x", "actor_id": "usr_other"}, token)
+    assert a.status == 400, a
+    a = router.call("POST", "/api/keys", {}, token)
+    assert a.status == 400 and check_shape(a)["param"] == "name"
+    a = router.call("POST", "/api/keys", {"name": "x", "rpm": "many"}, token)
+    assert a.status == 400 and check_shape(a)["param"] == "rpm"
+
+
+def test_error_bodies_are_json_always(router):
+    a = router.call("GET", "/no/such/page")
+    assert a.status == 404
+    json.loads(a.body)

@@ -1,0 +1,216 @@
+"""What an operator sees: health, metrics, settings, shutdown, restart, faults of each part."""
+import os
+import signal
+import subprocess
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+
+from router import BIN, MODE, Events, Router, Upstream, wait_until
+
+PROCESSES = pytest.mark.skipif(MODE != "processes", reason="needs services of their own")
+
+
+def test_health(router):
+    assert router.call("GET", "/health").status == 200
+    assert router.call("GET", "/health/live").status == 200
+    assert router.call("GET", "/health/ready").status == 200
+    detailed = router.ok("GET", "/health/detailed")
+    services = {s["service"]: s for s in detailed["services"]}
+    assert set(services) == {"gateway", "authsvc", "providersvc", "meterd"}
+    assert all(s["ready"] for s in services.values()), detailed
+
+
+def test_metrics(router, account):
+    router.chat(account[2], "[[tokens=1]]")
+    text = router.call("GET", "/metrics").body.decode()
+    for service in ("gateway", "authsvc", "providersvc", "meterd"):
+        assert f'service="{service}"' in text
+    types = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(types) == len(set(types)), "a TYPE line twice"
+    for line in text.splitlines():
+        assert line.startswith("#") or (line.rsplit(" ", 1)[0].startswith("router_") and float(line.rsplit(" ", 1)[1]) is not None), line
+    assert account[2] not in text
+
+
+@pytest.mark.parametrize("program", ["gateway", "authsvc", "providersvc", "meterd", "openai-router"])
+def test_a_wrong_setting_stops_the_start_with_one_line(program, tmp_path):
+    env = {"PATH": os.environ["PATH"], "LOG_LEVEL": "loud"}
+    r = subprocess.run([str(BIN / program)], env=env, cwd=tmp_path, capture_output=True, timeout=30)
+    assert r.returncode == 2
+    assert r.stderr.decode() == f"{program}: LOG_LEVEL: 'loud' is not one of info|error|warn|debug\n"
+    help_text = subprocess.run([str(BIN / program), "--help"], env=env, capture_output=True, timeout=30)
+    assert help_text.returncode == 0 and b"LOG_LEVEL" in help_text.stdout
+
+
+def test_authsvc_wants_a_secret(tmp_path):
+    r = subprocess.run([str(BIN / "authsvc")], env={"PATH": os.environ["PATH"]}, cwd=tmp_path, capture_output=True, timeout=30)
+    assert r.returncode == 2 and b"JWT_SECRET" in r.stderr
+
+
+def test_a_taken_port_is_said(router, tmp_path):
+    env = {"PATH": os.environ["PATH"], "PORT": str(router.port), "AUTHSVC_URL": f"ipc://{tmp_path}/a", "PROVIDERSVC_URL": f"ipc://{tmp_path}/p", "METERD_URL": f"ipc://{tmp_path}/m"}
+    r = subprocess.run([str(BIN / "gateway")], env=env, cwd=tmp_path, capture_output=True, timeout=30)
+    assert r.returncode != 0 and str(router.port).encode() in r.stderr
+
+
+def test_sigterm_lets_running_calls_finish():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        e = Events(r, key, "[[tokens=60 delay=20]]")
+        it = iter(e)
+        next(it)
+        codes = {}
+        stopper = threading.Thread(target=lambda: codes.update(r.stop()))
+        stopper.start()
+        rest = list(it)
+        assert rest[-1] == "[DONE]"
+        stopper.join()
+        assert all(c == 0 for c in codes.values()), codes
+
+
+def test_everything_is_there_after_a_restart():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+        r.settled(token, 1)
+        before = r.credits(token)
+        r.stop()
+        r.start()
+        assert r.credits(token) == before
+        assert r.chat(key, "[[tokens=1]]").status == 200
+
+
+def test_kill_dash_nine_of_everything_loses_no_bill():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        for _ in range(20):
+            assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+        for name in list(r.processes):
+            r.processes.pop(name).kill()
+        r.start()
+        rows = r.settled(token, 20)
+        assert len(rows) == 20
+        spent = sum(Decimal(x["cost_usd"]) for x in rows)
+        assert Decimal(r.credits(token)["balance_usd"]) == 10 - spent
+        assert r.ok("GET", "/api/admin/system/ledger", token=r.admin())["ok"] is True
+
+
+def test_a_dead_upstream_is_a_clear_502():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        port = r.upstream.port
+        r.upstream.stop()
+        a = r.chat(key, "[[tokens=1]]")
+        assert a.status == 502 and a.error["code"] == "upstream_error", a
+        r.upstream = Upstream(r.folder, port=port)
+        assert r.chat(key, "[[tokens=1]]").status == 200
+        rows = r.settled(token, 2)
+        assert {x["status"] for x in rows} == {"ok", "error"}
+
+
+def test_timeouts_of_the_upstream():
+    with Router(env={"UPSTREAM_FIRST_BYTE_MS": "500", "UPSTREAM_IDLE_MS": "500"}) as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        began = time.monotonic()
+        a = r.chat(key, "[[hang=headers]]")
+        assert a.status == 504 and a.error["code"] == "upstream_timeout", a
+        assert a.headers["x-should-retry"] == "false"
+        assert time.monotonic() - began < 5
+        data = list(Events(r, key, "[[tokens=50 delay=1 hang=stream at=5]]"))
+        assert data[-1] != "[DONE]" and '"error"' in data[-1]
+
+
+@PROCESSES
+def test_meterd_away_calls_go_on_and_settle_on_its_return():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        assert r.chat(key, "[[tokens=1]]").status == 200
+        r.settled(token, 1)
+        r.processes.pop("meterd").kill()
+        slow = 0.0
+        for _ in range(20):
+            began = time.monotonic()
+            assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+            slow = max(slow, time.monotonic() - began)
+        assert slow < 1.0
+        r.start_service("meterd")
+        rows = r.settled(token, 21, seconds=20)
+        assert len(rows) == 21
+        wait_until("credit follows", 10, lambda: Decimal(r.credits(token)["balance_usd"]) == 10 - sum(Decimal(x["cost_usd"]) for x in rows))
+
+
+@PROCESSES
+def test_authsvc_restarting_is_waited_for():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        r.settled(token, 0)
+        r.processes.pop("authsvc").kill()
+        threading.Timer(0.5, lambda: r.start_service("authsvc")).start()
+        a = r.chat(key, "[[tokens=1]]")
+        assert a.status in (200, 503), a
+        wait_until("calls are admitted again", 10, lambda: r.chat(key, "[[tokens=1]]").status == 200)
+
+
+@PROCESSES
+def test_providersvc_killed_in_a_stream():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        e = Events(r, key, "[[tokens=500 delay=10]]")
+        it = iter(e)
+        for _ in range(5):
+            next(it)
+        began = time.monotonic()
+        r.processes.pop("providersvc0").kill()
+        rest = list(it)
+        assert time.monotonic() - began < 5
+        assert rest[-1] != "[DONE]" and '"error"' in rest[-1]
+        r.start_service("providersvc", 0)
+        wait_until("calls are answered again", 10, lambda: r.chat(key, "[[tokens=1]]").status == 200)
+        rows = r.settled(token, 2)
+        assert len({x["request_id"] for x in rows}) == len(rows)
+
+
+@PROCESSES
+def test_two_providersvc_share_calls_and_one_may_die():
+    with Router(providers=2) as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        seen = set()
+        for _ in range(40):
+            a = r.chat(key, "[[tokens=1]]")
+            assert a.status == 200, a
+            seen.add(a.headers["x-router-instance"])
+        assert len(seen) == 2
+        r.processes.pop("providersvc1").kill()
+        wait_until("the loss is noticed", 3, lambda: r.chat(key, "[[tokens=1]]").status == 200)
+        for _ in range(20):
+            assert r.chat(key, "[[tokens=1]]").status == 200
+        r.settled(token, 60)
+
+
+@PROCESSES
+def test_gateway_killed_cancels_its_calls():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        before = r.upstream.stats()["cancelled"]
+        e = Events(r, key, "[[tokens=1000 delay=20]]")
+        next(iter(e))
+        r.processes.pop("gateway").kill()
+        wait_until("upstream is cancelled", 10, lambda: r.upstream.stats()["cancelled"] > before)
+        e.close()
+        r.start_service("gateway")
+        r.wait_ready()
+        (row,) = r.settled(token, 1)
+        assert row["status"] == "cancelled"
