@@ -2,7 +2,7 @@
  * The wire: how a declared message becomes a C struct, a descriptor table and msgpack bytes.
  *
  * A message is a macro list of fields (proto/messages.h). From the list come the struct, its descriptor, and through
- * the descriptor the one encoder, decoder, printer and JSON binding. wire.c is the only code that reads msgpack.
+ * the descriptor the one encoder, decoder, printer and JSON binding. wire_decode.c is the only code that reads msgpack.
  * On the wire a message is a msgpack map {tag: value}; tags are 1..63; unknown tags are skipped; an absent optional
  * field is zero. A decoded message borrows: its slices point into the bytes it was decoded from and its lists into
  * the arena; both must outlive it.

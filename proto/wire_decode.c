@@ -37,11 +37,11 @@ static const char *const token_names[] = {
     [TOKEN_MAP] = "a map",
 };
 
+/* Two registers wide, and meant to stay so: every value of every message passes through one. */
 struct token {
     enum token_kind kind;
-    uint64_t n; /* UINT: the value; STR, BIN, EXT: bytes; ARRAY: items; MAP: pairs; BOOL: 0 or 1 */
-    int64_t i; /* INT: the value */
-    const uint8_t *p; /* STR, BIN: the bytes */
+    uint64_t n; /* UINT: the value; INT: its two's complement; STR, BIN, EXT: bytes, which end at the cursor; ARRAY:
+                   items; MAP: pairs; BOOL: 0 or 1 */
 };
 
 struct cursor {
@@ -94,12 +94,10 @@ static inline struct token cut(void)
 
 static inline struct token bytes_of(struct cursor *c, enum token_kind kind, uint64_t n)
 {
-    struct token t = {.kind = kind, .n = n, .p = c->p};
-
     if (n > left(c))
         return cut();
     c->p += n;
-    return t;
+    return token_of(kind, n);
 }
 
 /* A count on the wire is believed only as far as there are bytes left: every item takes one at least. */
@@ -117,7 +115,7 @@ static struct token signed_of(struct cursor *c, size_t width)
 
     if (!take_number(c, width, &n))
         return cut();
-    return (struct token){.kind = TOKEN_INT, .i = (int64_t)(n << shift) >> shift};
+    return token_of(TOKEN_INT, (uint64_t)((int64_t)(n << shift) >> shift));
 }
 
 /* The heads that carry a length or number of their own. */
@@ -172,7 +170,7 @@ static inline struct token take_token(struct cursor *c)
     if (head < 0x80)
         return token_of(TOKEN_UINT, head);
     if (head >= 0xe0)
-        return (struct token){.kind = TOKEN_INT, .i = (int8_t)head};
+        return token_of(TOKEN_INT, (uint64_t)(int8_t)head);
     if (head >= 0xc0)
         return long_token(c, head);
     if (head >= 0xa0)
@@ -221,14 +219,13 @@ static enum status decode_i64(struct cursor *c, const struct wire_path *at, cons
     struct token t = take_token(c);
     uint64_t size = t.n;
 
-    if (t.kind == TOKEN_INT) {
-        size = t.i < 0 ? UINT64_C(0) - (uint64_t)t.i : (uint64_t)t.i;
-    } else if (t.kind != TOKEN_UINT) {
+    if (t.kind == TOKEN_INT)
+        size = (int64_t)t.n < 0 ? UINT64_C(0) - t.n : t.n;
+    else if (t.kind != TOKEN_UINT)
         return wrong_kind(c, at, f, "an integer", t);
-    }
     if (size > f->limit || (t.kind == TOKEN_UINT && size > INT64_MAX))
         return wire_fail(at, f, ST_BAD_MESSAGE, c->err, "a number beyond %" PRIu64, f->limit);
-    *to = t.kind == TOKEN_INT ? t.i : (int64_t)t.n;
+    *to = (int64_t)t.n;
     return ST_OK;
 }
 
@@ -237,15 +234,17 @@ static enum status decode_slice(struct cursor *c, const struct wire_path *at, co
 {
     bool bin = f->kind == WIRE_BIN;
     struct token t = take_token(c);
+    const char *p;
 
     if (t.kind != (bin ? TOKEN_BIN : TOKEN_STR))
         return wrong_kind(c, at, f, bin ? "binary" : "a string", t);
     if (t.n > f->limit)
         return wire_fail(at, f, ST_BAD_MESSAGE, c->err, "%" PRIu64 " bytes, at most %" PRIu64 " are allowed", t.n,
                          f->limit);
-    if (!bin && !utf8_valid((const char *)t.p, t.n))
+    p = (const char *)c->p - t.n;
+    if (!bin && !utf8_valid(p, t.n))
         return wire_fail(at, f, ST_BAD_MESSAGE, c->err, "not UTF-8 text without NUL");
-    *to = (struct slice){(const char *)t.p, t.n};
+    *to = (struct slice){p, t.n};
     return ST_OK;
 }
 

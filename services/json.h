@@ -25,7 +25,7 @@ enum status json_set_text(const struct wire_desc *desc, struct slice name, struc
 /* First required member that is absent (has bit clear and zero): ST_BAD_REQUEST, code missing_required_parameter. */
 enum status json_check_required(const struct wire_desc *desc, const void *msg, struct err *err);
 
-/* Appends the object. A WIRE_LIST named as its item with limit 1 (L(m, 1, user, user, 1, …)) appears as the object itself, or null.
+/* Appends the object. A WIRE_LIST of at most one (L(m, 1, user, user, 1, …)) appears as the object itself, or null.
  * Other lists are arrays. The member `revision` of replies is internal and not shown. */
 enum status json_encode(const struct wire_desc *desc, const void *msg, struct buf *out);
 enum status json_add_string(struct buf *out, struct slice s); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
@@ -41,7 +41,9 @@ struct json_cut {
 bool json_find(struct slice object, const char *key, struct json_cut *ret);
 /* Appends object with the member's value replaced by raw JSON, or added before the closing brace. All other bytes stay as they are. */
 enum status json_splice(struct slice object, const char *key, struct slice raw, struct buf *out);
-/* Appends object without the member (and one comma). All other bytes stay as they are. */
+/* Appends object without the member and one comma; of several of that name every one goes, or an earlier would come into
+ * force. All other bytes stay as they are. Both: ST_BAD_REQUEST when object is not an object, ST_TOO_LARGE, ST_NO_MEMORY; out
+ * is then as it was. */
 enum status json_remove(struct slice object, const char *key, struct buf *out);
 
 #endif

@@ -17,7 +17,7 @@ bool json_field_public(const struct wire_field *f)
 
 bool json_field_single(const struct wire_field *f)
 {
-    return f->kind == WIRE_LIST && f->limit == 1 && strcmp(f->name, f->item->name) == 0;
+    return f->kind == WIRE_LIST && f->limit == 1;
 }
 
 static bool ends_with(const char *name, size_t n, const char *end)

@@ -118,4 +118,9 @@ void xchg_watch(struct xchg_call *call, const struct xchg_call_events *events, v
 enum status xchg_send(struct xchg_call *call, uint16_t type, struct slice bytes, int64_t *ret_room);
 void xchg_end(struct xchg_call *call, enum status st, struct slice payload); /* exactly once; call is gone afterwards */
 
+/* What this thread sends and ends between these two waits for the second, and then travels together: for a thread that has something
+ * for many calls at once. Not nested; not in a callback. */
+void xchg_gather_begin(void);
+void xchg_gather_end(void);
+
 #endif

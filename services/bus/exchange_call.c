@@ -4,7 +4,8 @@
 
 #include "services/clock.h"
 
-/* ---- the session's table ------------------------------------------------------------------------------------------------ */
+/* ---- the session's table
+ * ------------------------------------------------------------------------------------------------ */
 
 struct xchg_call *call_find(struct session *s, uint64_t id)
 {
@@ -101,7 +102,8 @@ void call_unlink(struct session *s, struct xchg_call *x)
         atomic_fetch_sub(&s->server->open_calls, 1);
 }
 
-/* ---- for services ------------------------------------------------------------------------------------------------------- */
+/* ---- for services
+ * ------------------------------------------------------------------------------------------------------- */
 
 bool xchg_one_way(const struct xchg_call *x)
 {
@@ -135,12 +137,55 @@ void xchg_watch(struct xchg_call *x, const struct xchg_call_events *events, void
         events->cancel(ctx, tag);
 }
 
-/* Locked. Frames gather while the strand works, so that they travel together; a great many leave at once. */
+struct gather {
+    bool on;
+    struct session *first;
+};
+static _Thread_local struct gather gather; /* lint: allow(state) belongs to the thread that gathers, not to a service */
+
+/* Locked. */
+static void gather_session(struct session *s)
+{
+    if (s->gathered)
+        return;
+    s->gathered = true;
+    s->next_gathered = gather.first;
+    gather.first = s;
+    atomic_fetch_add(&s->refs, 1);
+}
+
+/* Locked. Frames gather while the strand or the sender has more, so that they travel together; a great many leave at
+ * once. */
 static void flush_unless_gathering(struct session *s)
 {
     s->out_frames++;
-    if (s->server && (!s->running || s->out_frames >= SESSION_FLUSH_FRAMES))
+    if (!s->server)
+        return;
+    if (s->out_frames >= SESSION_FLUSH_FRAMES || (!s->running && !gather.on))
         session_flush(s);
+    else if (!s->running)
+        gather_session(s);
+}
+
+void xchg_gather_begin(void)
+{
+    gather.on = true;
+}
+
+void xchg_gather_end(void)
+{
+    gather.on = false;
+    while (gather.first) {
+        struct session *s = gather.first;
+
+        gather.first = s->next_gathered;
+        pthread_mutex_lock(&s->lock);
+        s->gathered = false;
+        if (s->server && !s->running)
+            session_flush(s);
+        pthread_mutex_unlock(&s->lock);
+        session_unref(s);
+    }
 }
 
 enum status xchg_send(struct xchg_call *x, uint16_t type, struct slice bytes, int64_t *ret_room)
@@ -169,7 +214,8 @@ enum status xchg_send(struct xchg_call *x, uint16_t type, struct slice bytes, in
     return st;
 }
 
-/* Locked. A client that is not told of an end would wait until its deadline; losing the connection at least says so at once. */
+/* Locked. A client that is not told of an end would wait until its deadline; losing the connection at least says so at
+ * once. */
 static bool send_end(struct session *s, const struct xchg_call *x, enum status st, struct slice payload)
 {
     struct frame f = {.kind = FRAME_END, .call = x->id, .payload = payload};

@@ -6,7 +6,8 @@
 #include "services/clock.h"
 #include "services/ids.h"
 
-/* ---- choosing an instance ----------------------------------------------------------------------------------------------- */
+/* ---- choosing an instance
+ * ----------------------------------------------------------------------------------------------- */
 
 /* Any sequence that spreads will do; nobody gains by guessing it. */
 static uint64_t roll(struct xchg_client *c)
@@ -57,7 +58,8 @@ unsigned xchg_client_ready(struct xchg_client *c)
     return n;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------------------------- */
+/* ---- calls
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t deadline_of(uint64_t now, uint64_t from_now)
 {
@@ -221,7 +223,8 @@ void xchg_window(struct xchg_client *c, struct xchg_id id, uint32_t bytes)
     pthread_mutex_unlock(owner ? &owner->lock : &c->lock);
 }
 
-/* ---- the client itself -------------------------------------------------------------------------------------------------- */
+/* ---- the client itself
+ * -------------------------------------------------------------------------------------------------- */
 
 static enum status start(struct xchg_client *c, struct err *err)
 {

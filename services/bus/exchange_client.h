@@ -8,9 +8,9 @@
  *   exchange_wait.c    the client's own thread: deadlines, calls that wait for an instance, liveness
  *   exchange_names.c   the url: a list, or a name that is looked up again and again
  *
- * A call belongs to a link, or to nobody while it waits for one. Whoever changes a call holds the lock of its owner: the link's lock, or
- * the client's for a waiting call. Lock order: client, then link. No lock is held over a callback. All callbacks of a link's calls come
- * from its strand: one thread at a time, whichever has something for it.
+ * A call belongs to a link, or to nobody while it waits for one. Whoever changes a call holds the lock of its owner:
+ * the link's lock, or the client's for a waiting call. Lock order: client, then link. No lock is held over a callback.
+ * All callbacks of a link's calls come from its strand: one thread at a time, whichever has something for it.
  */
 #ifndef SERVICES_BUS_EXCHANGE_CLIENT_H
 #define SERVICES_BUS_EXCHANGE_CLIENT_H
@@ -34,7 +34,7 @@ struct xlink;
 /* One open call; a slot of the table, used again and again. */
 struct xcall {
     struct wheel_item timer; /* in its link's wheel; first member */
-    _Atomic uint64_t id;     /* 0 = not open */
+    _Atomic uint64_t id; /* 0 = not open */
     struct xlink *_Atomic owner;
     struct xcall *next; /* in a list of calls to end, of waiting calls, or of free slots */
     const struct xchg_events *events;
@@ -42,7 +42,7 @@ struct xcall {
     uint64_t avoid, opened_ms, deadline_ms;
     uint32_t slot, generation, shard;
     uint32_t window, taken; /* taken: read but not yet told to the server */
-    enum status ending;     /* not ST_OK: to be ended with this by its owner's thread */
+    enum status ending; /* not ST_OK: to be ended with this by its owner's thread */
     uint16_t method;
     char *payload; /* of a waiting call; its own */
     size_t payload_n;
@@ -76,7 +76,7 @@ struct lctx {
 enum link_state {
     LINK_DOWN,
     LINK_ARRIVED, /* nng has a pipe; the worker has yet to greet the server */
-    LINK_HELLO,   /* greeted, not yet answered */
+    LINK_HELLO, /* greeted, not yet answered */
     LINK_UP,
     LINK_LOST, /* waits for its contexts to come back */
 };
@@ -87,15 +87,15 @@ struct xlink {
     nng_socket sock;
     bool open; /* sock is there */
 
-    atomic_bool ready;          /* takes calls */
-    atomic_bool wanted;         /* its address still stands in the name's answer */
-    atomic_uint outstanding;    /* open calls */
-    _Atomic uint64_t instance;  /* of the server, 0 = not known */
+    atomic_bool ready; /* takes calls */
+    atomic_bool wanted; /* its address still stands in the name's answer */
+    atomic_uint outstanding; /* open calls */
+    _Atomic uint64_t instance; /* of the server, 0 = not known */
 
     pthread_mutex_t lock;
     enum link_state state;
     uint32_t pipe, next_pipe; /* nng's id of the connection; of one that came while the last was still being buried */
-    uint64_t mark;            /* random, of this connection */
+    uint64_t mark; /* random, of this connection */
     uint64_t boot;
     bool draining, told_up;
     uint32_t send_seq, recv_seq;
@@ -109,8 +109,8 @@ struct xlink {
     } unsent; /* batches that nng gave back */
     struct wheel wheel;
     struct xcall *endings, **endings_tail; /* to be ended here: cancelled or out of time */
-    bool running;                          /* somebody is in the strand */
-    bool abort;                            /* the strand is to cut the connection */
+    bool running; /* somebody is in the strand */
+    bool abort; /* the strand is to cut the connection */
 };
 
 struct xchg_client {
@@ -126,7 +126,7 @@ struct xchg_client {
     pthread_mutex_t lock;
     pthread_cond_t wake, resolver_wake;
     struct xcall *waiting, **waiting_tail;
-    bool work;                /* the worker has something to look at */
+    bool work; /* the worker has something to look at */
     _Atomic uint64_t wake_at; /* when it looks anyway */
     pthread_t worker, resolver;
     bool has_worker, has_resolver;
@@ -142,7 +142,7 @@ void calls_fini(struct calls *t);
 struct xcall *calls_get(struct calls *t); /* not yet open: its id is 0; NULL = none left */
 void calls_put(struct calls *t, struct xcall *x);
 struct xcall *calls_find(struct calls *t, uint64_t id); /* NULL unless open at this moment */
-uint64_t calls_id(const struct xcall *x);               /* the id that it has when it is opened now */
+uint64_t calls_id(const struct xcall *x); /* the id that it has when it is opened now */
 
 /* exchange_link.c */
 enum status link_new(struct xchg_client *c, struct xlink **ret, struct err *err); /* to nobody yet */
@@ -150,19 +150,21 @@ enum status link_open(struct xlink *l, const char *url, struct err *err);
 void link_close(struct xlink *l); /* stops everything and may be opened again; its calls stay */
 void link_free(struct xlink *l);
 bool link_retire(struct xlink *l); /* takes no more calls; true = it has none left and may be closed */
-enum status link_take_call(struct xlink *l, struct xcall *x, struct slice payload); /* ST_DRAINING: not ready, nothing was done */
+enum status link_take_call(struct xlink *l, struct xcall *x,
+                           struct slice payload); /* ST_DRAINING: not ready, nothing was done */
 enum status link_tell(struct xlink *l, uint16_t method, struct slice payload);
-void link_end_call(struct xlink *l, struct xcall *x, enum status st); /* locked: ends it in the strand, tells the server */
+void link_end_call(struct xlink *l, struct xcall *x,
+                   enum status st); /* locked: ends it in the strand, tells the server */
 void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a); /* locked */
-void link_pump(struct xlink *l);                    /* locked; sends what waits if a context is free */
-void link_lose(struct xlink *l);                    /* locked; the strand does the rest */
-void link_set_ready(struct xlink *l);               /* locked */
+void link_pump(struct xlink *l); /* locked; sends what waits if a context is free */
+void link_lose(struct xlink *l); /* locked; the strand does the rest */
+void link_set_ready(struct xlink *l); /* locked */
 void link_detach(struct xlink *l, struct xcall *x); /* locked; it is not open any more */
 void link_check(struct xlink *l, uint64_t now_ms, uint64_t *next_ms); /* a new connection, deadlines, silence */
 
 /* exchange_strand.c */
-void link_answered(void *lctx);                     /* nng: a context's answer, or its failure */
-void link_strand(struct xlink *l);                  /* locked, but not over callbacks */
+void link_answered(void *lctx); /* nng: a context's answer, or its failure */
+void link_strand(struct xlink *l); /* locked, but not over callbacks */
 void link_end_all(struct xlink *l, enum status st); /* closed: ends what is left */
 
 /* exchange_wait.c */
@@ -174,7 +176,8 @@ void client_end_waiting(struct xchg_client *c, enum status st);
 
 /* exchange_client.c */
 struct xlink *client_choose(struct xchg_client *c, uint64_t avoid); /* NULL = none is ready */
-void call_finish(struct xchg_client *c, struct xcall *x, enum status st, struct slice payload); /* id is 0 already; unlocked */
+void call_finish(struct xchg_client *c, struct xcall *x, enum status st,
+                 struct slice payload); /* id is 0 already; unlocked */
 
 /* exchange_names.c */
 enum status names_start(struct xchg_client *c, struct err *err);

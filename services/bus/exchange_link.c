@@ -10,7 +10,8 @@
 
 #define COUNT(l, what, n) atomic_fetch_add_explicit(&(l)->client->stats.what, n, memory_order_relaxed)
 
-/* ---- batches out -------------------------------------------------------------------------------------------------------- */
+/* ---- batches out
+ * -------------------------------------------------------------------------------------------------------- */
 
 static struct lctx *free_ctx(struct xlink *l)
 {
@@ -22,11 +23,13 @@ static struct lctx *free_ctx(struct xlink *l)
     return NULL;
 }
 
-/* Locked, but not while nng works. The receive is started although the send may still wait for the pipe: that saves the wake-up of
- * a thread for each batch, and nng (1.10.1, req0_ctx_cancel_recv) gives an unsent message back when the receive is cancelled. */
+/* Locked, but not while nng works. The receive is started although the send may still wait for the pipe: that saves the
+ * wake-up of a thread for each batch, and nng (1.10.1, req0_ctx_cancel_recv) gives an unsent message back when the
+ * receive is cancelled. */
 static void send_batch(struct xlink *l, struct lctx *x, nng_msg *msg, uint32_t flags)
 {
-    struct frame_batch head = {.flags = flags, .seq = l->send_seq++, .instance = l->client->options.instance, .mark = l->mark};
+    struct frame_batch head = {
+        .flags = flags, .seq = l->send_seq++, .instance = l->client->options.instance, .mark = l->mark};
 
     outq_seal(msg, &head);
     x->state = LCTX_SENT;
@@ -70,7 +73,8 @@ void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a)
         link_lose(l); /* a call that the server is not told of would never move again */
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------------------------- */
+/* ---- calls
+ * -------------------------------------------------------------------------------------------------------------- */
 
 void link_set_ready(struct xlink *l)
 {
@@ -138,7 +142,8 @@ void link_end_call(struct xlink *l, struct xcall *x, enum status st)
     link_send_control(l, FRAME_CANCEL, atomic_load(&x->id), 0);
 }
 
-/* ---- coming and going of the connection --------------------------------------------------------------------------------- */
+/* ---- coming and going of the connection
+ * --------------------------------------------------------------------------------- */
 
 void link_lose(struct xlink *l)
 {
@@ -234,7 +239,8 @@ bool link_retire(struct xlink *l)
     return idle;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------------ */
+/* ---- opening and closing
+ * ------------------------------------------------------------------------------------------------ */
 
 enum status link_new(struct xchg_client *c, struct xlink **ret, struct err *err)
 {
@@ -282,7 +288,8 @@ static enum status open_socket(struct xlink *l)
     if (rv != 0)
         return transport_status(rv);
     l->open = true;
-    rv = nng_socket_set_ms(l->sock, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE); /* contexts copy it when they open */
+    rv =
+        nng_socket_set_ms(l->sock, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE); /* contexts copy it when they open */
     if (rv == 0)
         rv = (int)transport_options(l->sock, XCHG_MESSAGE_MAX);
     for (i = 0; rv == 0 && i < XCHG_CONTEXTS; i++)

@@ -68,7 +68,8 @@ static enum status add_link(struct xchg_client *c, const char *url, struct err *
     return ST_OK;
 }
 
-/* ---- names -------------------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * -------------------------------------------------------------------------------------------------------------- */
 
 struct addresses {
     char url[XCHG_INSTANCES_MAX][TRANSPORT_URL_MAX];
@@ -95,9 +96,11 @@ static bool look_up(const struct name *name, struct addresses *to)
     if (getaddrinfo(name->host, name->port, &hints, &list) != 0)
         return false;
     for (a = list; a; a = a->ai_next) {
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof(host), port, sizeof(port),
+                        NI_NUMERICHOST | NI_NUMERICSERV) != 0)
             continue;
-        snprintf(url, sizeof(url), a->ai_family == AF_INET6 ? "tcp://[%.256s]:%.32s" : "tcp://%.256s:%.32s", host, port);
+        snprintf(url, sizeof(url), a->ai_family == AF_INET6 ? "tcp://[%.256s]:%.32s" : "tcp://%.256s:%.32s", host,
+                 port);
         add_address(to, url);
     }
     freeaddrinfo(list);

@@ -7,7 +7,8 @@
 
 #include "services/clock.h"
 
-/* ---- contexts ----------------------------------------------------------------------------------------------------------- */
+/* ---- contexts
+ * ----------------------------------------------------------------------------------------------------------- */
 
 void server_receive(struct sctx *x)
 {
@@ -27,7 +28,8 @@ void server_unsent(struct sctx *x)
     pthread_mutex_unlock(&srv->lock);
 }
 
-/* A second send on a context whose first is still queued would corrupt nng's queue, so such a context rests until nng is done. */
+/* A second send on a context whose first is still queued would corrupt nng's queue, so such a context rests until nng
+ * is done. */
 static void look_at_unsent(struct xchg_server *srv)
 {
     struct sctx *x, *next, *still = NULL, *done = NULL;
@@ -123,7 +125,8 @@ static void request(void *arg)
     session_unref(s);
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------------------------------- */
+/* ---- sessions
+ * ----------------------------------------------------------------------------------------------------------- */
 
 struct session *server_find(struct xchg_server *srv, uint32_t pipe)
 {
@@ -197,7 +200,8 @@ static void pipe_event(nng_pipe p, nng_pipe_ev event, void *arg)
     server_wake(srv);
 }
 
-/* ---- the worker --------------------------------------------------------------------------------------------------------- */
+/* ---- the worker
+ * --------------------------------------------------------------------------------------------------------- */
 
 void server_wake(struct xchg_server *srv)
 {
@@ -252,7 +256,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- the server itself -------------------------------------------------------------------------------------------------- */
+/* ---- the server itself
+ * -------------------------------------------------------------------------------------------------- */
 
 static enum status open_socket(struct xchg_server *srv, struct err *err)
 {

@@ -5,9 +5,10 @@
  *   exchange_session.c  one connected client: its batches in order, answers out, its loss
  *   exchange_call.c     an open call: what a service may do with it
  *
- * A session is one nng pipe. It is kept by the server's list until the pipe is gone, by each of its open calls until xchg_end, and by
- * whoever works on it; a call may therefore be ended after its client, and after the server, are gone. Lock order: server, then
- * session. No lock is held over a callback. Handlers and events of a session run in its strand, one thread at a time.
+ * A session is one nng pipe. It is kept by the server's list until the pipe is gone, by each of its open calls until
+ * xchg_end, and by whoever works on it; a call may therefore be ended after its client, and after the server, are gone.
+ * Lock order: server, then session. No lock is held over a callback. Handlers and events of a session run in its
+ * strand, one thread at a time.
  */
 #ifndef SERVICES_BUS_EXCHANGE_SERVER_H
 #define SERVICES_BUS_EXCHANGE_SERVER_H
@@ -20,17 +21,17 @@
 #include "services/bus/transport.h"
 #include "services/bus/wheel.h"
 
-#define SERVER_CONTEXTS_FIRST 16u  /* REP contexts at the start */
-#define SERVER_CONTEXTS_SPARE 8u   /* so many are always receiving; more are opened when fewer are left … */
-#define SERVER_CONTEXTS_MAX 8192u  /* … up to this */
+#define SERVER_CONTEXTS_FIRST 16u /* REP contexts at the start */
+#define SERVER_CONTEXTS_SPARE 8u /* so many are always receiving; more are opened when fewer are left … */
+#define SERVER_CONTEXTS_MAX 8192u /* … up to this */
 #define SERVER_SESSIONS_MAX (SERVER_CONTEXTS_MAX / (XCHG_CONTEXTS + 1u)) /* further clients are turned away */
-#define SERVER_GRACE_MS 500u       /* a call is cancelled so long after its deadline, should the client not have said so */
+#define SERVER_GRACE_MS 500u /* a call is cancelled so long after its deadline, should the client not have said so */
 #define SERVER_WINDOW_MAX (16u * 1024u * 1024u)
-#define SERVER_TICK_MS 50u         /* of deadlines while calls are open */
+#define SERVER_TICK_MS 50u /* of deadlines while calls are open */
 #define SERVER_IDLE_TICK_MS 500u
 #define SERVER_PIPE_BUCKETS 256u
-#define SESSION_HOLD 1u            /* requests of a client that are kept waiting */
-#define SESSION_FLUSH_FRAMES 64u   /* answers gathered in the strand before they go */
+#define SESSION_HOLD 1u /* requests of a client that are kept waiting */
+#define SESSION_FLUSH_FRAMES 64u /* answers gathered in the strand before they go */
 #define SESSION_BUCKETS_FIRST 64u
 
 struct session;
@@ -44,8 +45,8 @@ struct xchg_call {
     int64_t room;
     uint32_t window;
     bool cancelled; /* nobody reads */
-    bool unread;    /* and nobody wants its end either: the client has given it up */
-    bool starved;   /* xchg_send said that there is no room */
+    bool unread; /* and nobody wants its end either: the client has given it up */
+    bool starved; /* xchg_send said that there is no room */
     struct xchg_call_events events;
     void *ctx;
     uint64_t tag;
@@ -56,7 +57,7 @@ struct sctx {
     nng_ctx ctx;
     nng_aio *recv;
     nng_aio *send; /* no callback: when nng is done with it is looked up later */
-    nng_msg *msg;  /* the request, until its turn; checked, and read as: */
+    nng_msg *msg; /* the request, until its turn; checked, and read as: */
     struct frame_batch head;
     struct slice frames;
     uint64_t held_ms;
@@ -69,7 +70,7 @@ struct session {
     struct xchg_server *server; /* NULL when the server is gone */
     atomic_uint refs;
     struct session *prev, *next; /* the server's list; only its worker takes out */
-    struct session *hash_next;   /* by pipe */
+    struct session *hash_next; /* by pipe */
     uint32_t pipe;
 
     uint64_t mark, instance; /* of the client, from its first batch */
@@ -82,11 +83,12 @@ struct session {
     unsigned n_held;
     struct outq out;
     unsigned out_frames;
+    bool gathered; /* in a thread's list (xchg_gather_begin), which holds a reference */
+    struct session *next_gathered;
     struct wheel wheel;
     struct xchg_call **buckets;
     unsigned n_buckets, n_calls;
 };
-
 
 struct xchg_server {
     struct xchg_server_options options;
@@ -117,23 +119,23 @@ struct xchg_server {
 
 /* exchange_server.c */
 struct session *server_find(struct xchg_server *srv, uint32_t pipe); /* with a reference, or NULL */
-void server_receive(struct sctx *x);                                 /* it waits for the next request */
-void server_unsent(struct sctx *x);                                  /* as soon as nng is done with it */
+void server_receive(struct sctx *x); /* it waits for the next request */
+void server_unsent(struct sctx *x); /* as soon as nng is done with it */
 void server_wake(struct xchg_server *srv);
 
 /* exchange_session.c */
 struct session *session_new(struct xchg_server *srv, uint32_t pipe);
 void session_unref(struct session *s);
-void session_request(struct session *s, struct sctx *x);  /* a batch came in */
-void session_strand(struct session *s);                   /* locked, but not over callbacks */
-void session_flush(struct session *s);                    /* locked, but not while nng works */
-void session_lose(struct session *s);                     /* locked; the strand does the rest */
+void session_request(struct session *s, struct sctx *x); /* a batch came in */
+void session_strand(struct session *s); /* locked, but not over callbacks */
+void session_flush(struct session *s); /* locked, but not while nng works */
+void session_lose(struct session *s); /* locked; the strand does the rest */
 void session_check(struct session *s, uint64_t now_ms, uint64_t *next_ms);
 void session_detach(struct session *s); /* the server goes away */
 
 /* exchange_call.c */
 struct xchg_call *call_find(struct session *s, uint64_t id);
 enum status call_new(struct session *s, const struct frame *f, struct xchg_call **ret); /* locked */
-void call_unlink(struct session *s, struct xchg_call *x);                                 /* locked */
+void call_unlink(struct session *s, struct xchg_call *x); /* locked */
 
 #endif

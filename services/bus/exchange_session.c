@@ -36,7 +36,8 @@ void session_unref(struct session *s)
     free(s);
 }
 
-/* ---- answers out -------------------------------------------------------------------------------------------------------- */
+/* ---- answers out
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Locked, but not while nng works. */
 static void answer(struct session *s, struct sctx *x, nng_msg *msg)
@@ -91,12 +92,13 @@ void session_flush(struct session *s)
     }
 }
 
-/* ---- requests in -------------------------------------------------------------------------------------------------------- */
+/* ---- requests in
+ * -------------------------------------------------------------------------------------------------------- */
 
 enum verdict { VERDICT_TAKE, VERDICT_DROP, VERDICT_MALFORMED };
 
-/* Does the batch belong to this connection? nng may deliver on a new connection what a client had handed to it for the last one; the
- * client has given those calls up, so they must not run. */
+/* Does the batch belong to this connection? nng may deliver on a new connection what a client had handed to it for the
+ * last one; the client has given those calls up, so they must not run. */
 static enum verdict place(struct session *s, const struct frame_batch *head, size_t frames)
 {
     bool hello = (head->flags & FRAME_HELLO) != 0;
@@ -161,7 +163,8 @@ void session_request(struct session *s, struct sctx *x)
     server_receive(x);
 }
 
-/* ---- frames ------------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void refuse(struct session *s, uint64_t call, enum status st)
 {
@@ -268,7 +271,8 @@ static void take_request(struct session *s, struct sctx *x)
     session_flush(s);
 }
 
-/* ---- the end of a connection -------------------------------------------------------------------------------------------- */
+/* ---- the end of a connection
+ * -------------------------------------------------------------------------------------------- */
 
 void session_lose(struct session *s)
 {
@@ -314,7 +318,8 @@ static void bury(struct session *s)
     }
 }
 
-/* ---- the strand --------------------------------------------------------------------------------------------------------- */
+/* ---- the strand
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool step(struct session *s)
 {

@@ -5,7 +5,8 @@
 
 #define COUNT(l, what, n) atomic_fetch_add_explicit(&(l)->client->stats.what, n, memory_order_relaxed)
 
-/* ---- answers come in ---------------------------------------------------------------------------------------------------- */
+/* ---- answers come in
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void context_back(struct xlink *l, struct lctx *x)
 {
@@ -76,7 +77,8 @@ void link_answered(void *arg)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* ---- what is in them ---------------------------------------------------------------------------------------------------- */
+/* ---- what is in them
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void data_frame(struct xlink *l, const struct frame *f)
 {
@@ -150,7 +152,8 @@ static void take_answer(struct xlink *l, struct lctx *x)
     pthread_mutex_lock(&l->lock);
 }
 
-/* ---- the end of a connection -------------------------------------------------------------------------------------------- */
+/* ---- the end of a connection
+ * -------------------------------------------------------------------------------------------- */
 
 /* Locked. Breaks it off at nng, so that every context comes back. */
 static void cut(struct xlink *l)
@@ -179,7 +182,8 @@ static bool keep_payload(struct xcall *x, struct slice payload)
     return true;
 }
 
-/* Locked. The calls that a batch would have opened, had it been sent, go back to the client: no server has seen a byte of them. */
+/* Locked. The calls that a batch would have opened, had it been sent, go back to the client: no server has seen a byte
+ * of them. */
 static void take_back(struct xlink *l, nng_msg *msg, struct xcall ***tail)
 {
     struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
@@ -279,7 +283,8 @@ static void bury(struct xlink *l)
     pthread_mutex_lock(&l->lock);
 }
 
-/* ---- the strand --------------------------------------------------------------------------------------------------------- */
+/* ---- the strand
+ * --------------------------------------------------------------------------------------------------------- */
 
 static struct xcall *pop_ending(struct xlink *l)
 {
@@ -325,7 +330,8 @@ static bool step(struct xlink *l)
     return false;
 }
 
-/* While it runs, frames to send only queue up: what the callbacks and the threads they wake want to send then travels together. */
+/* While it runs, frames to send only queue up: what the callbacks and the threads they wake want to send then travels
+ * together. */
 void link_strand(struct xlink *l)
 {
     if (l->running)

@@ -24,7 +24,8 @@ bool client_note_deadline(struct xchg_client *c, uint64_t deadline_ms)
     return false;
 }
 
-/* ---- calls that wait for an instance ------------------------------------------------------------------------------------ */
+/* ---- calls that wait for an instance
+ * ------------------------------------------------------------------------------------ */
 
 void client_wait_call(struct xchg_client *c, struct xcall *x)
 {
@@ -125,7 +126,8 @@ void client_end_waiting(struct xchg_client *c, enum status st)
     }
 }
 
-/* ---- the worker --------------------------------------------------------------------------------------------------------- */
+/* ---- the worker
+ * --------------------------------------------------------------------------------------------------------- */
 
 static uint64_t check_links(struct xchg_client *c, uint64_t now)
 {

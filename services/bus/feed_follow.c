@@ -6,7 +6,7 @@
 #include "services/clock.h"
 
 #define SILENCE_MS (3u * FEED_HEARTBEAT_MS) /* without a word from meterd: ask */
-#define PAGES_MAX 10000u                    /* of one answer: 100 million records */
+#define PAGES_MAX 10000u /* of one answer: 100 million records */
 #define PAGE_ARENA_MAX (256u * 1024u * 1024u)
 #define BATCH_ARENA_MAX (64u * 1024u * 1024u)
 
@@ -22,9 +22,11 @@ struct feed_follow {
     struct arena batch;
 };
 
-/* ---- asking ------------------------------------------------------------------------------------------------------------- */
+/* ---- asking
+ * ------------------------------------------------------------------------------------------------------------- */
 
-/* All pages are fetched before the first is applied: a projection must not stay half forgotten when meterd goes away meanwhile. */
+/* All pages are fetched before the first is applied: a projection must not stay half forgotten when meterd goes away
+ * meanwhile. */
 struct page {
     struct page *next;
     struct arena arena;
@@ -82,7 +84,8 @@ static void applied(struct feed_follow *f, uint64_t revision)
         f->events.applied(f->ctx, revision);
 }
 
-/* Records are states of objects, so applying one again does no harm: of pages that were read while meterd went on, the lowest revision counts. */
+/* Records are states of objects, so applying one again does no harm: of pages that were read while meterd went on, the
+ * lowest revision counts. */
 static void apply_pages(struct feed_follow *f, const struct page *p)
 {
     uint64_t revision = p->rep.revision;
@@ -109,10 +112,12 @@ static bool catch_up(struct feed_follow *f)
     free_pages(pages);
     f->heard_ms = clock_ms();
     f->caught_up = false;
+    feed_progress(&f->task);
     return true;
 }
 
-/* ---- listening ---------------------------------------------------------------------------------------------------------- */
+/* ---- listening
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void apply_batch(struct feed_follow *f, const struct state_batch *b, uint64_t ours)
 {
@@ -191,10 +196,11 @@ static void *follow(void *arg)
     return NULL;
 }
 
-/* ---- coming and going ------------------------------------------------------------------------------------------------ */
+/* ---- coming and going
+ * ------------------------------------------------------------------------------------------------ */
 
-enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events, void *ctx,
-                            struct feed_follow **ret, struct err *err)
+enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events,
+                            void *ctx, struct feed_follow **ret, struct err *err)
 {
     struct feed_follow *f = calloc(1, sizeof(*f));
     enum status st;

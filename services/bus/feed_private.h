@@ -1,6 +1,6 @@
 /*
- * What the files of feed share: sockets, and a thread's life: it sleeps, it asks meterd, and feed_free wakes it out of both at once.
- * Nobody else includes this.
+ * What the files of feed share: sockets, and a thread's life: it sleeps, it asks meterd, and feed_free wakes it out of
+ * both at once. Nobody else includes this.
  */
 #ifndef SERVICES_BUS_FEED_PRIVATE_H
 #define SERVICES_BUS_FEED_PRIVATE_H
@@ -14,8 +14,8 @@
 #include "services/bus/feed.h"
 #include "services/bus/transport.h"
 
-#define FEED_CALL_MS 10000u      /* deadline of one call to meterd */
-#define FEED_BACKOFF_MIN_MS 50u  /* after a failed call; doubled … */
+#define FEED_CALL_MS 10000u /* deadline of one call to meterd */
+#define FEED_BACKOFF_MIN_MS 50u /* after a failed call; doubled … */
 #define FEED_BACKOFF_MAX_MS 2000u
 
 enum status feed_sub_open(const char *url, bool listen, nng_socket *ret, struct err *err);
@@ -32,19 +32,20 @@ struct feed_task {
     enum status st;
     struct slice payload; /* of the answer, in arena */
     struct arena *arena;
-    unsigned backoff_ms;
+    unsigned backoff_ms; /* the thread's own */
 };
 
 void feed_task_init(struct feed_task *t, struct xchg_client *meterd);
 void feed_task_fini(struct feed_task *t);
-void feed_task_stop(struct feed_task *t);          /* ends feed_ask and feed_sleep, now and later */
+void feed_task_stop(struct feed_task *t); /* ends feed_ask and feed_sleep, now and later */
 bool feed_task_stopped(struct feed_task *t);
-void feed_wake(struct feed_task *t);               /* ends feed_sleep */
+void feed_wake(struct feed_task *t); /* ends feed_sleep */
 void feed_sleep(struct feed_task *t, uint64_t until_ms);
-void feed_back_off(struct feed_task *t); /* sleeps a little longer than the last time */
+void feed_back_off(struct feed_task *t); /* sleeps a little longer than the last time … */
+void feed_progress(struct feed_task *t); /* … since this */
 
 /* A call to meterd; the reply's bytes and lists live in a. */
-enum status feed_ask(struct feed_task *t, const struct wire_desc *req_desc, const void *req, const struct wire_desc *rep_desc,
-                     void *rep, struct arena *a);
+enum status feed_ask(struct feed_task *t, const struct wire_desc *req_desc, const void *req,
+                     const struct wire_desc *rep_desc, void *rep, struct arena *a);
 
 #endif

@@ -15,11 +15,12 @@ struct feed_source {
     bool has_thread;
     /* under task.lock */
     uint64_t acked, told, newest; /* told: what options.acked has heard */
-    uint64_t moved_ms;            /* when acked last moved, or the first record after it came */
+    uint64_t moved_ms; /* when acked last moved, or the first record after it came */
     bool deliver_now;
 };
 
-/* ---- publishing --------------------------------------------------------------------------------------------------------- */
+/* ---- publishing
+ * --------------------------------------------------------------------------------------------------------- */
 
 static enum status publish(struct feed_source *s, uint64_t first_seq, const struct usage_event *events, size_t n)
 {
@@ -69,7 +70,8 @@ enum status feed_source_publish(struct feed_source *s, uint64_t first_seq, const
     return st; /* whatever it is: what is not acknowledged is delivered by a call */
 }
 
-/* ---- acknowledgements --------------------------------------------------------------------------------------------------- */
+/* ---- acknowledgements
+ * --------------------------------------------------------------------------------------------------- */
 
 /* Locked. Returns whether it moved. */
 static bool advance(struct feed_source *s, uint64_t acked)
@@ -100,7 +102,8 @@ void feed_source_ack(struct feed_source *s, const struct ack *ack)
         feed_wake(&s->task);
 }
 
-/* ---- delivering by calls ------------------------------------------------------------------------------------------------ */
+/* ---- delivering by calls
+ * ------------------------------------------------------------------------------------------------ */
 
 /* ST_OK with *ret_n = 0: nothing is there. */
 static enum status deliver(struct feed_source *s, uint64_t first_seq, struct arena *a, size_t *ret_n)
@@ -126,6 +129,8 @@ static enum status deliver(struct feed_source *s, uint64_t first_seq, struct are
     if (!advance(s, rep.acked_seq) && s->acked < first_seq)
         st = ST_CONFLICT; /* meterd took nothing: no use to go on at once */
     pthread_mutex_unlock(&s->task.lock);
+    if (st == ST_OK)
+        feed_progress(&s->task);
     return st;
 }
 
@@ -204,10 +209,11 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* ---- coming and going --------------------------------------------------------------------------------------------------- */
+/* ---- coming and going
+ * --------------------------------------------------------------------------------------------------- */
 
-enum status feed_source_new(const struct feed_source_options *options, uint64_t last_acked, uint64_t last_seq, struct feed_source **ret,
-                            struct err *err)
+enum status feed_source_new(const struct feed_source_options *options, uint64_t last_acked, uint64_t last_seq,
+                            struct feed_source **ret, struct err *err)
 {
     struct feed_source *s = calloc(1, sizeof(*s));
     enum status st;

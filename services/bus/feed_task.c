@@ -62,6 +62,11 @@ void feed_back_off(struct feed_task *t)
         feed_sleep(t, until);
 }
 
+void feed_progress(struct feed_task *t)
+{
+    t->backoff_ms = FEED_BACKOFF_MIN_MS;
+}
+
 static void on_end(void *ctx, enum status st, struct slice payload)
 {
     struct feed_task *t = ctx;
@@ -98,15 +103,13 @@ static enum status open_call(struct feed_task *t, const struct wire_desc *req_de
     return st;
 }
 
-enum status feed_ask(struct feed_task *t, const struct wire_desc *req_desc, const void *req, const struct wire_desc *rep_desc,
-                     void *rep, struct arena *a)
+enum status feed_ask(struct feed_task *t, const struct wire_desc *req_desc, const void *req,
+                     const struct wire_desc *rep_desc, void *rep, struct arena *a)
 {
     struct wire_alloc mem = arena_wire(a);
     enum status st = open_call(t, req_desc, req, a);
 
     if (st == ST_OK)
         st = call_result(ST_OK, t->payload, rep_desc, rep, &mem, NULL, NULL);
-    if (st == ST_OK)
-        t->backoff_ms = FEED_BACKOFF_MIN_MS;
     return st;
 }

@@ -72,19 +72,13 @@ static void head_read(const unsigned char *p, struct frame *f, size_t *ret_lengt
 static bool kind_fits(const struct frame *f, size_t length, enum frame_side side)
 {
     switch (f->kind) {
-    case FRAME_OPEN:
-        return side == FRAME_BY_CLIENT && f->call != 0;
-    case FRAME_TELL:
-        return side == FRAME_BY_CLIENT && f->call == 0;
+    case FRAME_OPEN: return side == FRAME_BY_CLIENT && f->call != 0;
+    case FRAME_TELL: return side == FRAME_BY_CLIENT && f->call == 0;
     case FRAME_CANCEL:
-    case FRAME_WINDOW:
-        return side == FRAME_BY_CLIENT && f->call != 0 && length == 0;
-    case FRAME_DATA:
-        return side == FRAME_BY_SERVER && f->call != 0;
-    case FRAME_END:
-        return side == FRAME_BY_SERVER && f->call != 0 && status_known(f->type) && f->type != ST_PENDING;
-    default:
-        return false;
+    case FRAME_WINDOW: return side == FRAME_BY_CLIENT && f->call != 0 && length == 0;
+    case FRAME_DATA: return side == FRAME_BY_SERVER && f->call != 0;
+    case FRAME_END: return side == FRAME_BY_SERVER && f->call != 0 && status_known(f->type) && f->type != ST_PENDING;
+    default: return false;
     }
 }
 
@@ -116,14 +110,16 @@ static bool check_frames(struct slice frames, enum frame_side side, size_t *ret_
     return true;
 }
 
-bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *ret_batch, struct slice *ret_frames, size_t *ret_n)
+bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *ret_batch, struct slice *ret_frames,
+                 size_t *ret_n)
 {
     const unsigned char *p = (const unsigned char *)bytes.p;
     struct slice frames;
 
     if (bytes.n < FRAME_BATCH_SIZE || get32(p) != FRAME_MAGIC)
         return false;
-    *ret_batch = (struct frame_batch){.flags = get32(p + 4), .seq = get32(p + 8), .instance = get64(p + 16), .mark = get64(p + 24)};
+    *ret_batch = (struct frame_batch){
+        .flags = get32(p + 4), .seq = get32(p + 8), .instance = get64(p + 16), .mark = get64(p + 24)};
     if ((ret_batch->flags & ~(uint32_t)FRAME_FLAGS) != 0 || get32(p + 12) != 0)
         return false;
     frames = (struct slice){bytes.p + FRAME_BATCH_SIZE, bytes.n - FRAME_BATCH_SIZE};

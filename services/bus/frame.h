@@ -1,7 +1,7 @@
 /*
  * The bytes of a batch: a fixed header, then frames. Pure functions over bytes, fuzzed by tests/fuzz/fuzz_frames.c.
- * All numbers are little-endian. A batch is checked whole (frame_check) before any frame of it is used; afterwards frame_next cannot
- * fail. Knows nothing of calls being open, of nng or of what payloads mean.
+ * All numbers are little-endian. A batch is checked whole (frame_check) before any frame of it is used; afterwards
+ * frame_next cannot fail. Knows nothing of calls being open, of nng or of what payloads mean.
  */
 #ifndef SERVICES_BUS_FRAME_H
 #define SERVICES_BUS_FRAME_H
@@ -13,31 +13,31 @@
 #include "proto/wire.h"
 
 #define FRAME_MAGIC 0x3142524fu /* "ORB1": the last byte is the version of this layout */
-#define FRAME_BATCH_SIZE 32u    /* bytes of a batch's header */
-#define FRAME_HEAD_SIZE 28u     /* bytes of a frame's header */
+#define FRAME_BATCH_SIZE 32u /* bytes of a batch's header */
+#define FRAME_HEAD_SIZE 28u /* bytes of a frame's header */
 
 enum frame_side { FRAME_BY_CLIENT, FRAME_BY_SERVER }; /* who wrote the batch */
 
 enum frame_flag {
-    FRAME_HELLO = 1u,    /* of a client's first batch: answer at once */
+    FRAME_HELLO = 1u, /* of a client's first batch: answer at once */
     FRAME_DRAINING = 2u, /* of a server's batch: give new calls to another instance */
 };
 #define FRAME_FLAGS (FRAME_HELLO | FRAME_DRAINING)
 
 enum frame_kind {
-    FRAME_OPEN = 1,   /* client: type = method, a = remaining ms, b = window, payload = request */
-    FRAME_TELL = 2,   /* client: one way; call = 0, type = method, payload = request */
+    FRAME_OPEN = 1, /* client: type = method, a = remaining ms, b = window, payload = request */
+    FRAME_TELL = 2, /* client: one way; call = 0, type = method, payload = request */
     FRAME_CANCEL = 3, /* client */
     FRAME_WINDOW = 4, /* client: a = bytes taken by the reader */
-    FRAME_DATA = 5,   /* server: type = message type or 0, payload */
-    FRAME_END = 6,    /* server: type = status, payload = reply or fault */
+    FRAME_DATA = 5, /* server: type = message type or 0, payload */
+    FRAME_END = 6, /* server: type = status, payload = reply or fault */
 };
 
 struct frame_batch {
     uint32_t flags;
-    uint32_t seq;      /* from 0, in each direction of one connection */
+    uint32_t seq; /* from 0, in each direction of one connection */
     uint64_t instance; /* who wrote it */
-    uint64_t mark;     /* client: random, one for each connection; server: its boot */
+    uint64_t mark; /* client: random, one for each connection; server: its boot */
 };
 
 struct frame {
@@ -51,8 +51,10 @@ struct frame {
 void frame_batch_write(unsigned char to[FRAME_BATCH_SIZE], const struct frame_batch *b);
 void frame_head_write(unsigned char to[FRAME_HEAD_SIZE], const struct frame *f);
 
-/* Is this a batch that `side` may write? Fills *ret_batch, *ret_frames (what frame_next walks) and *ret_n (how many). */
-bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *ret_batch, struct slice *ret_frames, size_t *ret_n);
+/* Is this a batch that `side` may write? Fills *ret_batch, *ret_frames (what frame_next walks) and *ret_n (how many).
+ */
+bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *ret_batch, struct slice *ret_frames,
+                 size_t *ret_n);
 
 /* Takes the next frame from frames that frame_check has passed. false = that was all. */
 bool frame_next(struct slice *frames, struct frame *ret);

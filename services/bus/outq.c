@@ -5,8 +5,8 @@
 
 #include "services/bus/exchange.h"
 
-#define FIRST_RESERVE 1024u                     /* bytes of a new batch; doubled when full */
-#define BATCH_MAX (XCHG_MESSAGE_MAX - 1024u)    /* leaves room for what nng's own header takes */
+#define FIRST_RESERVE 1024u /* bytes of a new batch; doubled when full */
+#define BATCH_MAX (XCHG_MESSAGE_MAX - 1024u) /* leaves room for what nng's own header takes */
 
 struct outq_node {
     struct outq_node *next;

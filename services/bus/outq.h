@@ -1,7 +1,7 @@
 /*
  * Frames on their way out: written straight into the nng messages that will carry them, so a payload is copied once.
- * A batch is closed at OUTQ_BATCH bytes, so that small frames do not wait long behind large ones; the whole queue is bounded by
- * OUTQ_MAX. Not thread-safe: its session or link locks it.
+ * A batch is closed at OUTQ_BATCH bytes, so that small frames do not wait long behind large ones; the whole queue is
+ * bounded by OUTQ_MAX. Not thread-safe: its session or link locks it.
  */
 #ifndef SERVICES_BUS_OUTQ_H
 #define SERVICES_BUS_OUTQ_H
@@ -11,17 +11,17 @@
 #include "proto/status.h"
 #include "services/bus/frame.h"
 
-#define OUTQ_BATCH (256u * 1024u)        /* bytes after which a further frame begins another batch */
-#define OUTQ_MAX (128u * 1024u * 1024u)  /* bytes that may wait for one peer */
+#define OUTQ_BATCH (256u * 1024u) /* bytes after which a further frame begins another batch */
+#define OUTQ_MAX (128u * 1024u * 1024u) /* bytes that may wait for one peer */
 
 struct outq_node;
 struct outq {
     struct outq_node *first, *last; /* closed batches, oldest first */
-    nng_msg *open;                  /* the batch being written, or NULL */
-    size_t open_cap;                /* bytes reserved in it */
+    nng_msg *open; /* the batch being written, or NULL */
+    size_t open_cap; /* bytes reserved in it */
     size_t open_frames;
     size_t bytes; /* of all */
-    size_t n;     /* batches, the open one included */
+    size_t n; /* batches, the open one included */
 };
 
 /* Copies the payload. ST_TOO_LARGE: the frame fits no batch; ST_UNAVAILABLE: OUTQ_MAX is reached; ST_NO_MEMORY. */

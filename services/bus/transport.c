@@ -33,16 +33,11 @@ void transport_start(void)
 enum status transport_status(int nng_error)
 {
     switch (nng_error) {
-    case 0:
-        return ST_OK;
-    case NNG_ENOMEM:
-        return ST_NO_MEMORY;
-    case NNG_ETIMEDOUT:
-        return ST_TIMEOUT;
-    case NNG_EMSGSIZE:
-        return ST_TOO_LARGE;
-    default:
-        return ST_UNAVAILABLE;
+    case 0: return ST_OK;
+    case NNG_ENOMEM: return ST_NO_MEMORY;
+    case NNG_ETIMEDOUT: return ST_TIMEOUT;
+    case NNG_EMSGSIZE: return ST_TOO_LARGE;
+    default: return ST_UNAVAILABLE;
     }
 }
 
@@ -57,7 +52,8 @@ enum status transport_options(nng_socket s, size_t receive_max)
     return transport_status(rv);
 }
 
-/* The other transports do not know the option; a peer that vanished without a word is noticed by our own clock as well. */
+/* The other transports do not know the option; a peer that vanished without a word is noticed by our own clock as well.
+ */
 static void set_keepalive_dialer(nng_dialer d)
 {
     (void)nng_dialer_set_bool(d, NNG_OPT_TCP_KEEPALIVE, true);

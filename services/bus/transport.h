@@ -1,6 +1,6 @@
 /*
- * What exchange and feed share of nng: starting it with few threads, the options of every socket, its errors as ours, and a
- * condition variable on the monotonic clock. nng is used in services/bus only.
+ * What exchange and feed share of nng: starting it with few threads, the options of every socket, its errors as ours,
+ * and a condition variable on the monotonic clock. nng is used in services/bus only.
  */
 #ifndef SERVICES_BUS_TRANSPORT_H
 #define SERVICES_BUS_TRANSPORT_H

@@ -135,6 +135,13 @@ def show(rows):
         )
 
 
+def serves(port):
+    try:
+        return call(port, "GET", "/v1/models", headers={"authorization": "Bearer x"}).status == 200
+    except OSError:
+        return False
+
+
 def bench_router(mode, upstream, rows):
     env = {"MAX_CONNECTIONS": "2048", "OPENAI_API_KEY": "x", "OPENAI_BASE_URL": upstream.url, "LOG_LEVEL": "info"}
     with Router(mode=mode, upstream=False, env=env) as r:
@@ -159,7 +166,7 @@ def main():
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, upstream=upstream.port, port=port))
     nginx = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx-error.log")])
     try:
-        wait_until("nginx", 5, lambda: call(port, "GET", "/v1/models", headers={"authorization": "Bearer x"}).status == 200 if nginx.poll() is None else None)
+        wait_until("nginx serves", 5, lambda: serves(port))
         rows.append(measure(Target("nginx", port, [nginx.pid])))
         for mode in [args.only] if args.only else ["launcher", "processes"]:
             bench_router(mode, upstream, rows)

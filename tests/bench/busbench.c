@@ -39,10 +39,12 @@ static uint64_t cpu_us(void)
     struct rusage u;
 
     getrusage(RUSAGE_SELF, &u);
-    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-/* ---- the server --------------------------------------------------------------------------------------------------------- */
+/* ---- the server
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Streams: one thread sends a frame to each that is due, as an upstream would. */
 struct stream {
@@ -82,8 +84,8 @@ static void begin_stream(struct bench_server *b, struct xchg_call *call, struct 
     if (b->n < STREAMS_MAX && step_us) {
         tag = ++b->tags;
         /* spread over the interval, as real streams are */
-        b->streams[b->n++] =
-            (struct stream){.call = call, .next_us = clock_ns() / 1000 + tag * 7919 % step_us, .step_us = step_us, .tag = tag};
+        b->streams[b->n++] = (struct stream){
+            .call = call, .next_us = clock_ns() / 1000 + tag * 7919 % step_us, .step_us = step_us, .tag = tag};
     }
     pthread_mutex_unlock(&b->lock);
     if (tag)
@@ -136,7 +138,8 @@ static void send_due(struct bench_server *b, const char *bytes, size_t n)
 static int run_server(const struct options *o)
 {
     struct bench_server *b = calloc(1, sizeof(*b));
-    struct xchg_server_options options = {.url = o->url, .instance = id_number(), .boot = id_number(), .handler = serve, .ctx = b};
+    struct xchg_server_options options = {
+        .url = o->url, .instance = id_number(), .boot = id_number(), .handler = serve, .ctx = b};
     char *bytes = calloc(1, BYTES_MAX);
     struct err err = {.status = ST_OK};
     pid_t parent = getppid();
@@ -157,7 +160,8 @@ static int run_server(const struct options *o)
     return 0;
 }
 
-/* ---- the client --------------------------------------------------------------------------------------------------------- */
+/* ---- the client
+ * --------------------------------------------------------------------------------------------------------- */
 
 struct waiter {
     pthread_mutex_t lock;
@@ -186,7 +190,8 @@ static const struct xchg_events waiter_events = {.end = on_end};
 
 static enum status call(struct xchg_client *c, struct waiter *w, uint16_t method, struct slice payload)
 {
-    struct xchg_open open = {.method = method, .payload = payload, .deadline_ms = 10000, .events = &waiter_events, .ctx = w};
+    struct xchg_open open = {
+        .method = method, .payload = payload, .deadline_ms = 10000, .events = &waiter_events, .ctx = w};
     struct xchg_id id;
     enum status st;
 
@@ -235,21 +240,26 @@ static bool take_snapshot(struct xchg_client *c, struct snapshot *s)
     if (call(c, &w, METHOD_USAGE, (struct slice){NULL, 0}) != ST_OK || w.n != sizeof(usage))
         return false;
     memcpy(usage, w.payload, sizeof(usage));
-    *s = (struct snapshot){
-        .own_us = cpu_us(), .server_us = usage[0], .server_batches = usage[1], .server_frames = usage[2], .ns = clock_ns()};
+    *s = (struct snapshot){.own_us = cpu_us(),
+                           .server_us = usage[0],
+                           .server_batches = usage[1],
+                           .server_frames = usage[2],
+                           .ns = clock_ns()};
     return true;
 }
 
-static void print(const struct options *o, uint64_t n, uint64_t failed, const struct snapshot *a, const struct snapshot *b)
+static void print(const struct options *o, uint64_t n, uint64_t failed, const struct snapshot *a,
+                  const struct snapshot *b)
 {
     double seconds = (double)(b->ns - a->ns) / 1e9, count = n ? (double)n : 1;
     double batches = (double)(b->server_batches - a->server_batches);
 
-    printf("bus=%s url=%s callers=%u bytes=%u per_second=%.0f cpu_us_each=%.1f client_us=%.1f server_us=%.1f frames_per_batch=%.1f failed=%llu\n",
+    printf("bus=%s url=%s callers=%u bytes=%u per_second=%.0f cpu_us_each=%.1f client_us=%.1f server_us=%.1f "
+           "frames_per_batch=%.1f failed=%llu\n",
            o->mode, o->url, o->threads, o->bytes, (double)n / seconds,
-           (double)(b->own_us - a->own_us + b->server_us - a->server_us) / count, (double)(b->own_us - a->own_us) / count,
-           (double)(b->server_us - a->server_us) / count, (double)(b->server_frames - a->server_frames) / (batches > 0 ? batches : 1),
-           (unsigned long long)failed);
+           (double)(b->own_us - a->own_us + b->server_us - a->server_us) / count,
+           (double)(b->own_us - a->own_us) / count, (double)(b->server_us - a->server_us) / count,
+           (double)(b->server_frames - a->server_frames) / (batches > 0 ? batches : 1), (unsigned long long)failed);
 }
 
 static int run_calls(const struct options *o, struct xchg_client *c)

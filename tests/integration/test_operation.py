@@ -153,7 +153,6 @@ def test_authsvc_restarting_is_waited_for():
     with Router() as r:
         _, token = r.user()
         key = r.new_key(token)
-        r.settled(token, 0)
         r.processes.pop("authsvc").kill()
         threading.Timer(0.5, lambda: r.start_service("authsvc")).start()
         a = r.chat(key, "[[tokens=1]]")

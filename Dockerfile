@@ -1,0 +1,43 @@
+# One image with all programs; compose.yaml says which one a container runs. The default is the launcher:
+#   docker build -t openai-router .
+#   docker run --rm -p 127.0.0.1:3000:3000 -v router-data:/data openai-router
+ARG BASE=debian:trixie-slim
+
+FROM ${BASE} AS build
+WORKDIR /src
+# The packages first: they change seldom, and their layer is kept.
+COPY deploy/deps.sh deploy/deps.sh
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends make >/dev/null \
+    && sh deploy/deps.sh build
+COPY . .
+# /out/packages: the packages that hold the shared libraries, by the names this Debian gives them.
+RUN make -j"$(nproc)" programs \
+    && mkdir -p /out/bin /out/lib \
+    && for program in gateway authsvc providersvc meterd openai-router routerctl; do \
+         strip -o /out/bin/$program build/bin/$program || exit 1; \
+       done \
+    && if [ -d build/lib ]; then cp build/lib/* /out/lib/; fi \
+    && ldd /out/bin/* | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | sort -u | xargs realpath \
+       | xargs dpkg-query -S 2>/dev/null | sed 's/[:,].*//' | sort -u >/out/packages \
+    && test -s /out/packages
+
+FROM ${BASE}
+COPY --from=build /out/packages /usr/share/openai-router/packages
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+         ca-certificates $(cat /usr/share/openai-router/packages) >/dev/null \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
+    && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin router \
+    && install -d -o router -g router -m 0700 /data /spool
+COPY --from=build /out/lib/ /usr/local/lib/
+COPY --from=build /out/bin/ /usr/local/bin/
+COPY deploy/healthcheck.sh /usr/local/bin/healthcheck
+# Inside a container every address but loopback is somebody else's: what is published decides compose.yaml.
+ENV HOST=0.0.0.0 DB_PATH=/data/app.db SPOOL_DIR=/spool
+USER router
+WORKDIR /data
+EXPOSE 3000
+# SIGTERM drains: running calls are finished before the process ends.
+STOPSIGNAL SIGTERM
+CMD ["openai-router"]

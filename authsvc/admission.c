@@ -1,0 +1,431 @@
+#include "authsvc/admission.h"
+
+#include <string.h>
+
+#include "authsvc/admission_private.h"
+
+void admission_init(struct admission *a, bool unpriced_free)
+{
+    memset(a, 0, sizeof(*a));
+    pthread_mutex_init(&a->lock, NULL);
+    projection_init(&a->state);
+    holds_init(&a->holds);
+    a->unpriced_free = unpriced_free;
+}
+
+void admission_fini(struct admission *a)
+{
+    holds_fini(&a->holds);
+    projection_fini(&a->state);
+    pthread_mutex_destroy(&a->lock);
+}
+
+/* ---- the end of a call --------------------------------------------------------------------------------------------
+ */
+
+static void free_place(struct admission *a, struct hold *hold)
+{
+    struct proj_key *key;
+
+    if (!hold->running)
+        return;
+    hold->running = false;
+    key = projection_find_key(&a->state, (struct slice){(const char *)hold->key_digest, LIMIT_DIGEST});
+    if (key && key->running > 0)
+        key->running--;
+}
+
+static void release(struct admission *a, struct hold *hold)
+{
+    struct proj_user *user = projection_any_user(&a->state, hold->user_id);
+
+    free_place(a, hold);
+    if (user)
+        user->held_nano -= hold->amount_nano;
+    holds_remove(&a->holds, hold);
+}
+
+void admission_done(struct admission *a, struct slice request_id)
+{
+    struct hold *hold;
+
+    pthread_mutex_lock(&a->lock);
+    hold = holds_find(&a->holds, request_id);
+    if (hold)
+        free_place(a, hold);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* The hold goes and the balance comes in one step: nobody can see credit that is neither held nor taken. */
+static void apply_settled(struct admission *a, const struct settled *s, uint64_t revision)
+{
+    struct proj_user *user = projection_any_user(&a->state, s->user_id);
+    struct hold *hold = holds_find(&a->holds, s->request_id);
+
+    if (hold) {
+        struct slice digest = {(const char *)hold->key_digest, LIMIT_DIGEST};
+        struct proj_key *key = projection_find_key(&a->state, digest);
+
+        if (key && hold->tokens_reserved)
+            bucket_correct(&key->tokens, hold->tokens_reserved, s->tokens);
+        release(a, hold);
+        holds_remember(&a->holds, s->request_id, NULL, NULL);
+    }
+    if (user)
+        proj_user_balance(user, s->balance_nano, revision);
+}
+
+size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
+{
+    struct hold *hold;
+    size_t n = 0;
+
+    pthread_mutex_lock(&a->lock);
+    while ((hold = holds_expired(&a->holds, now_ms, &slots)) != NULL) {
+        release(a, hold);
+        n++;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return n;
+}
+
+/* ---- the state feed -----------------------------------------------------------------------------------------------
+ */
+
+void admission_reset(struct admission *a)
+{
+    pthread_mutex_lock(&a->lock);
+    projection_reset(&a->state);
+    a->broken = false;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void admission_applied(struct admission *a)
+{
+    pthread_mutex_lock(&a->lock);
+    projection_applied(&a->state);
+    a->loaded = true;
+    pthread_mutex_unlock(&a->lock);
+}
+
+union record {
+    struct user user;
+    struct key_state key;
+    struct plan plan;
+    struct price price;
+    struct provider provider;
+    struct settled settled;
+};
+
+static const struct wire_desc *desc_of(uint64_t kind)
+{
+    const struct wire_desc *const descs[] = {&user_desc,  &key_state_desc, &plan_desc,
+                                             &price_desc, &provider_desc,  &settled_desc};
+    size_t i;
+
+    for (i = 0; i < sizeof(descs) / sizeof(descs[0]); i++)
+        if (descs[i]->type == kind)
+            return descs[i];
+    return NULL;
+}
+
+static enum status apply(struct admission *a, const struct wire_desc *desc, const union record *r, uint64_t revision)
+{
+    struct projection *p = &a->state;
+
+    if (desc == &settled_desc) {
+        apply_settled(a, &r->settled, revision);
+        return ST_OK;
+    }
+    if (desc == &user_desc)
+        return projection_user(p, &r->user, revision);
+    if (desc == &key_state_desc)
+        return projection_key(p, &r->key);
+    if (desc == &plan_desc)
+        return projection_plan(p, &r->plan);
+    if (desc == &price_desc)
+        return projection_price(p, &r->price);
+    return projection_provider(p, &r->provider);
+}
+
+enum status admission_change(struct admission *a, const struct state_change *change, struct arena *scratch,
+                             struct err *err)
+{
+    const struct wire_desc *desc = desc_of(change->kind);
+    struct wire_alloc mem = arena_wire(scratch);
+    union record record;
+    enum status st;
+
+    if (!desc) /* acks are not for us, and a newer meterd may say more than we know */
+        return ST_OK;
+    st = wire_decode(desc, change->record.p, change->record.n, &record, &mem, err);
+    if (st == ST_BAD_MESSAGE)
+        return st;
+    pthread_mutex_lock(&a->lock);
+    if (st == ST_OK)
+        st = apply(a, desc, &record, change->revision);
+    if (st != ST_OK && st != ST_BAD_MESSAGE)
+        a->broken = true;
+    pthread_mutex_unlock(&a->lock);
+    return st == ST_OK ? st : err_set(err, st, "%s: record cannot be kept", desc->name);
+}
+
+/* ---- questions ----------------------------------------------------------------------------------------------------
+ */
+
+enum status admission_ready(const struct admission *a, struct err *err)
+{
+    if (a->loaded && !a->broken)
+        return ST_OK;
+    err_set(err, ST_UNAVAILABLE, "%s",
+            a->broken ? "The router's account state is incomplete." : "The router is still loading its accounts.");
+    if (err)
+        err->retry_after_ms = ADMISSION_LOADING_RETRY_MS;
+    return ST_UNAVAILABLE;
+}
+
+static enum status bad_key(const char *code, const char *text, struct err *err)
+{
+    return err_set_field(err, ST_UNAUTHENTICATED, code, NULL, "%s", text);
+}
+
+enum status admission_caller(const struct admission *a, struct slice digest, uint64_t wall_s, struct caller *ret,
+                             struct err *err)
+{
+    ret->key = digest.n == LIMIT_DIGEST ? projection_find_key(&a->state, digest) : NULL;
+    if (!ret->key)
+        return bad_key(NULL, "Incorrect API key provided.", err);
+    if (!ret->key->active)
+        return bad_key(NULL, "This API key has been revoked.", err);
+    if (ret->key->expires_at && wall_s >= ret->key->expires_at)
+        return bad_key(NULL, "This API key has expired.", err);
+    ret->user = projection_find_user(&a->state, ret->key->user_id);
+    if (!ret->user)
+        return bad_key(NULL, "Incorrect API key provided.", err);
+    if (!ret->user->active)
+        return bad_key("account_deactivated", "The account of this API key is disabled.", err);
+    ret->plan = projection_find_plan(&a->state, ret->user->plan);
+    if (!ret->plan)
+        return err_set(err, ST_FORBIDDEN, "The plan '" SLICE_FMT "' of this account does not exist.",
+                       SLICE_ARG(ret->user->plan));
+    return ST_OK;
+}
+
+static void repeat(const struct hold *hold, const struct admission_env *env, struct admit_rep *rep, enum status *st)
+{
+    rep->user_id = arena_copy(env->arena, hold->user_id, st);
+    if (*st == ST_OK)
+        rep->key_id = arena_copy(env->arena, hold->key_id, st);
+    if (*st == ST_OK)
+        rep->provider = arena_copy(env->arena, hold->provider, st);
+    if (*st == ST_OK)
+        rep->upstream_model = arena_copy(env->arena, hold->upstream_model, st);
+    rep->hold_nano = hold->amount_nano;
+    rep->output_limit = hold->output_limit;
+}
+
+static enum status answer_price(const struct hold *hold, struct arena *arena, struct admit_rep *rep)
+{
+    struct price *price;
+    enum status st = ST_OK;
+
+    if (!hold->price)
+        return ST_OK;
+    price = arena_alloc(arena, sizeof(*price));
+    if (!price)
+        return ST_NO_MEMORY;
+    *price = hold->price->price;
+    price->model = arena_copy(arena, price->model, &st);
+    if (st == ST_OK)
+        price->provider = arena_copy(arena, price->provider, &st);
+    if (st == ST_OK)
+        price->mode = arena_copy(arena, price->mode, &st);
+    rep->price.items = price;
+    rep->price.n = 1;
+    return st;
+}
+
+/* What the hold says, copied while we have the lock: the answer is encoded without it. */
+static enum status answer(const struct hold *hold, const struct admission_env *env, struct admit_rep *rep)
+{
+    enum status st = ST_OK;
+
+    repeat(hold, env, rep, &st);
+    if (st == ST_OK)
+        st = answer_price(hold, env->arena, rep);
+    if (st == ST_OK && env->limits && env->limits->has) {
+        struct rate_limits *limits = arena_alloc(env->arena, sizeof(*limits));
+
+        if (!limits)
+            return ST_NO_MEMORY;
+        *limits = *env->limits;
+        rep->limits.items = limits;
+        rep->limits.n = 1;
+    }
+    return st;
+}
+
+/* An id that was here before: true when that decides it. */
+static bool seen_before(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                        struct err *err, enum status *ret)
+{
+    const struct hold_memory *ended = holds_ended(&a->holds, req->request_id);
+    const struct hold *hold = holds_find(&a->holds, req->request_id);
+
+    if (hold) {
+        struct slice digest = {(const char *)hold->key_digest, LIMIT_DIGEST};
+
+        *ret = slice_eq(digest, req->key_digest) ? ST_OK
+                                                 : err_set(err, ST_CONFLICT, "The request id belongs to another key.");
+        return true;
+    }
+    if (!ended)
+        return false;
+    if (ended->settled) {
+        *ret = err_set(err, ST_CONFLICT, "The request id was used before.");
+        return true;
+    }
+    if (err)
+        *err = ended->err;
+    if (env->limits)
+        *env->limits = ended->limits;
+    *ret = ended->err.status;
+    return true;
+}
+
+static bool worth_remembering(enum status st)
+{
+    return st == ST_RATE_REQUESTS || st == ST_RATE_TOKENS || st == ST_RATE_CONCURRENT || st == ST_NO_FUNDS;
+}
+
+enum status admission_admit(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                            struct admit_rep *rep, struct err *err)
+{
+    struct err local = {.status = ST_OK};
+    enum status st;
+
+    pthread_mutex_lock(&a->lock);
+    st = admission_ready(a, &local);
+    if (st == ST_OK && !seen_before(a, env, req, &local, &st)) {
+        st = admission_decide(a, env, req, &local);
+        if (worth_remembering(st))
+            holds_remember(&a->holds, req->request_id, &local, env->limits);
+    }
+    if (st == ST_OK) {
+        struct hold *hold = holds_find(&a->holds, req->request_id);
+
+        st = answer(hold, env, rep);
+        if (st != ST_OK)
+            release(a, hold);
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (st != ST_OK && err)
+        *err = local;
+    return st;
+}
+
+enum status admission_models(struct admission *a, const struct admission_env *env, const struct models_req *req,
+                             struct models_rep *rep, struct err *err)
+{
+    struct caller caller;
+    enum status st;
+
+    pthread_mutex_lock(&a->lock);
+    st = admission_ready(a, err);
+    if (st == ST_OK)
+        st = admission_caller(a, req->key_digest, env->wall_s, &caller, err);
+    if (st == ST_OK) {
+        struct model_rights rights = {&caller.key->models, &caller.plan->models};
+
+        if (req->model.n == 0) {
+            st = models_list(&a->state, &rights, env->arena, rep);
+        } else {
+            struct model_info *info = arena_alloc(env->arena, sizeof(*info));
+            struct model_route route;
+
+            st = info ? models_resolve(&a->state, req->model, a->unpriced_free, &route, err) : ST_NO_MEMORY;
+            if (st == ST_OK && models_allowed(&rights, req->model, &route, NULL) != ST_OK)
+                st = err_set_field(err, ST_NOT_FOUND, "model_not_found", NULL,
+                                   "The model does not exist or you do not have access to it.");
+            if (st == ST_OK)
+                st = models_info(&route, req->model, env->arena, info);
+            rep->data.items = info;
+            rep->data.n = 1;
+        }
+    }
+    pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+enum status admission_user(struct admission *a, struct slice user_id, bool *ret_admin, struct err *err)
+{
+    const struct proj_user *user;
+    enum status st;
+
+    pthread_mutex_lock(&a->lock);
+    st = admission_ready(a, err);
+    if (st == ST_OK) {
+        user = projection_find_user(&a->state, user_id);
+        if (!user)
+            st = err_set_field(err, ST_UNAUTHENTICATED, "invalid_token", NULL, "The account does not exist any more.");
+        else if (!user->active)
+            st = err_set_field(err, ST_UNAUTHENTICATED, "account_deactivated", NULL, "The account is disabled.");
+        else
+            *ret_admin = user->admin;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+static enum status above_plan(const char *field, uint64_t asked, uint64_t limit, struct err *err)
+{
+    if (limit == 0 || asked <= limit)
+        return ST_OK;
+    return err_set_field(err, ST_BAD_REQUEST, "integer_above_max_value", field,
+                         "Invalid '%s': your plan allows at most %llu.", field, (unsigned long long)limit);
+}
+
+static enum status check_key_limits(struct admission *a, const struct key_create_req *req, struct err *err)
+{
+    const struct proj_user *user = projection_find_user(&a->state, req->actor_id);
+    const struct proj_plan *plan = user ? projection_find_plan(&a->state, user->plan) : NULL;
+    enum status st;
+
+    if (!user || !user->active || !plan)
+        return err_set(err, ST_FORBIDDEN, "The account does not exist, is disabled or has no plan.");
+    st = above_plan("rpm", req->rpm, plan->rpm, err);
+    if (st == ST_OK)
+        st = above_plan("tpm", req->tpm, plan->tpm, err);
+    if (st == ST_OK)
+        st = above_plan("concurrency", req->concurrency, plan->concurrency, err);
+    return st;
+}
+
+enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err)
+{
+    enum status st;
+
+    pthread_mutex_lock(&a->lock);
+    st = admission_ready(a, err);
+    if (st == ST_OK)
+        st = check_key_limits(a, req, err);
+    pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret)
+{
+    pthread_mutex_lock(&a->lock);
+    *ret = (struct admission_figures){
+        .holds = a->holds.open.n,
+        .held_nano = a->holds.total_nano,
+        .broken = a->broken,
+        .users = a->state.users.n,
+        .keys = a->state.keys.n,
+        .prices = a->state.prices.n,
+        .providers = a->state.providers.n,
+    };
+    if (a->holds.oldest && now_ms > a->holds.oldest->began_ms)
+        ret->oldest_ms = now_ms - a->holds.oldest->began_ms;
+    pthread_mutex_unlock(&a->lock);
+}

@@ -1,0 +1,73 @@
+/*
+ * Admission: may this call be made, and who pays? One atomic decision under one lock: key, user, model, requests and
+ * tokens per minute, calls at once, credit. A yes takes its place in all of them and holds the highest cost the call
+ * can have. The hold ends when meterd's `settled` arrives, in the same step in which the new balance is taken over; so
+ * credit available = balance - holds is never more than what is really there.
+ *
+ * Pure: no bus, no clock of its own (monotonic milliseconds and wall seconds are parameters), no log. Any thread.
+ */
+#ifndef AUTHSVC_ADMISSION_H
+#define AUTHSVC_ADMISSION_H
+
+#include <pthread.h>
+
+#include "authsvc/holds.h"
+#include "authsvc/models.h"
+#include "services/arena.h"
+
+#define ADMISSION_OUTPUT_MIN 16u /* an answer shorter than this is of no use: refused instead of cut */
+#define ADMISSION_OUTPUT_UNKNOWN 32768u /* output limit for a model whose maximum nobody knows; sent upstream */
+#define ADMISSION_TPM_OUTPUT 4096u /* reserved of TPM for an answer without a limit; corrected when settled */
+#define ADMISSION_CONCURRENT_RETRY_MS 500u
+#define ADMISSION_LOADING_RETRY_MS 1000u
+
+struct admission {
+    pthread_mutex_t lock;
+    struct projection state;
+    struct holds holds;
+    bool unpriced_free;
+    bool loaded; /* a whole state has been there */
+    bool broken; /* a record could not be kept: nothing is admitted until a snapshot repairs it */
+};
+
+/* What a question stands on. */
+struct admission_env {
+    uint64_t now_ms; /* monotonic */
+    uint64_t wall_s; /* Unix */
+    struct arena *arena; /* answers point into it */
+    struct rate_limits
+        *limits; /* filled (has set) when the key's limits are known, also on a refusal; NULL = not wanted */
+};
+
+struct admission_figures {
+    size_t holds;
+    int64_t held_nano;
+    uint64_t oldest_ms; /* age */
+    bool broken;
+    size_t users, keys, prices, providers;
+};
+
+void admission_init(struct admission *a, bool unpriced_free);
+void admission_fini(struct admission *a);
+
+/* The state feed, from one thread. */
+void admission_reset(struct admission *a);
+enum status admission_change(struct admission *a, const struct state_change *change, struct arena *scratch,
+                             struct err *err);
+void admission_applied(struct admission *a);
+
+enum status admission_admit(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                            struct admit_rep *rep, struct err *err);
+void admission_done(struct admission *a, struct slice request_id);
+/* Ends holds that nobody settled in time; looks at `slots` places of the table a call. Returns how many. */
+size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
+
+enum status admission_models(struct admission *a, const struct admission_env *env, const struct models_req *req,
+                             struct models_rep *rep, struct err *err);
+/* The user as of now: ST_UNAUTHENTICATED when there is none or he is disabled. */
+enum status admission_user(struct admission *a, struct slice user_id, bool *ret_admin, struct err *err);
+/* Are these limits for a new key within the user's plan? (How many keys it allows is counted by meterd.) */
+enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err);
+void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret);
+
+#endif

@@ -1,0 +1,19 @@
+/* What admission.c and admit.c share. Nobody else includes this. Everything here runs under the admission's lock. */
+#ifndef AUTHSVC_ADMISSION_PRIVATE_H
+#define AUTHSVC_ADMISSION_PRIVATE_H
+
+#include "authsvc/admission.h"
+
+struct caller {
+    struct proj_key *key;
+    struct proj_user *user;
+    struct proj_plan *plan;
+};
+
+enum status admission_ready(const struct admission *a, struct err *err);
+enum status admission_caller(const struct admission *a, struct slice digest, uint64_t wall_s, struct caller *ret,
+                             struct err *err);
+enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                             struct err *err);
+
+#endif

@@ -1,0 +1,316 @@
+/* The decision itself: steps that only look, and one that takes. */
+#include <string.h>
+
+#include "authsvc/admission_private.h"
+#include "proto/money.h"
+
+#define LIMITS_ALL_PRESENT UINT64_C(0x7e) /* bits of tags 1..6 */
+#define TEXT_MODEL_MAX 200
+
+struct decision {
+    struct caller caller;
+    struct model_route route;
+    uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
+    uint64_t choices, output; /* output of one choice at most */
+    uint64_t output_limit; /* to send upstream; 0 = none */
+    uint64_t tokens; /* to reserve of TPM */
+    int64_t amount_nano;
+};
+
+static struct slice short_model(struct slice model)
+{
+    return (struct slice){model.p, model.n > TEXT_MODEL_MAX ? TEXT_MODEL_MAX : model.n};
+}
+
+static uint64_t stricter(uint64_t key, uint64_t plan)
+{
+    if (key == 0 || plan == 0)
+        return key ? key : plan;
+    return key < plan ? key : plan;
+}
+
+/* ---- rates --------------------------------------------------------------------------------------------------------
+ */
+
+static void fill_limits(const struct decision *d, struct rate_limits *limits)
+{
+    const struct bucket *r = &d->caller.key->requests, *t = &d->caller.key->tokens;
+
+    if (!limits)
+        return;
+    memset(limits, 0, sizeof(*limits));
+    limits->has = LIMITS_ALL_PRESENT;
+    if (d->rpm) {
+        limits->limit_requests = d->rpm;
+        limits->remaining_requests = bucket_remaining(r);
+        limits->reset_requests_ms = bucket_wait_ms(r, d->rpm);
+    }
+    if (d->tpm) {
+        limits->limit_tokens = d->tpm;
+        limits->remaining_tokens = bucket_remaining(t);
+        limits->reset_tokens_ms = bucket_wait_ms(t, d->tpm);
+    }
+}
+
+static enum status wait(struct err *err, enum status st, uint64_t ms)
+{
+    if (err)
+        err->retry_after_ms = ms;
+    return st;
+}
+
+static enum status check_requests(const struct decision *d, struct slice model, struct err *err)
+{
+    const struct bucket *b = &d->caller.key->requests;
+    uint64_t ms;
+
+    if (d->rpm == 0 || bucket_has(b, 1))
+        return ST_OK;
+    ms = bucket_wait_ms(b, 1);
+    err_set(err, ST_RATE_REQUESTS,
+            "Rate limit reached for `" SLICE_FMT "` on requests per min (RPM): Limit %llu, Used %llu, Requested 1. "
+            "Please try again in %llu.%03llus.",
+            SLICE_ARG(model), (unsigned long long)d->rpm, (unsigned long long)(d->rpm - bucket_remaining(b)),
+            (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000));
+    return wait(err, ST_RATE_REQUESTS, ms);
+}
+
+static enum status check_tokens(const struct decision *d, struct slice model, struct err *err)
+{
+    const struct bucket *b = &d->caller.key->tokens;
+    uint64_t ms;
+
+    if (d->tpm == 0 || bucket_has(b, d->tokens))
+        return ST_OK;
+    if (d->tokens > d->tpm)
+        return err_set(err, ST_RATE_TOKENS,
+                       "Request too large for `" SLICE_FMT "` on tokens per min (TPM): Limit %llu, Requested %llu. "
+                       "The input or output tokens must be reduced in order to run successfully.",
+                       SLICE_ARG(model), (unsigned long long)d->tpm, (unsigned long long)d->tokens);
+    ms = bucket_wait_ms(b, d->tokens);
+    err_set(err, ST_RATE_TOKENS,
+            "Rate limit reached for `" SLICE_FMT "` on tokens per min (TPM): Limit %llu, Used %llu, Requested %llu. "
+            "Please try again in %llu.%03llus.",
+            SLICE_ARG(model), (unsigned long long)d->tpm, (unsigned long long)(d->tpm - bucket_remaining(b)),
+            (unsigned long long)d->tokens, (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000));
+    return wait(err, ST_RATE_TOKENS, ms);
+}
+
+static enum status check_rates(struct decision *d, const struct admission_env *env, struct slice model, struct err *err)
+{
+    struct proj_key *key = d->caller.key;
+    enum status st;
+
+    d->rpm = stricter(key->rpm, d->caller.plan->rpm);
+    d->tpm = stricter(key->tpm, d->caller.plan->tpm);
+    d->concurrency = stricter(key->concurrency, d->caller.plan->concurrency);
+    if (d->rpm)
+        bucket_refill(&key->requests, d->rpm, env->now_ms);
+    if (d->tpm)
+        bucket_refill(&key->tokens, d->tpm, env->now_ms);
+    fill_limits(d, env->limits);
+    st = check_requests(d, model, err);
+    if (st == ST_OK)
+        st = check_tokens(d, model, err);
+    if (st == ST_OK && d->concurrency && key->running >= d->concurrency) {
+        err_set(err, ST_RATE_CONCURRENT, "Too many requests at once: this key may run %llu, and so many are running.",
+                (unsigned long long)d->concurrency);
+        st = wait(err, ST_RATE_CONCURRENT, ADMISSION_CONCURRENT_RETRY_MS);
+    }
+    return st;
+}
+
+/* ---- sizes --------------------------------------------------------------------------------------------------------
+ */
+
+/* How long one answer can get. A model whose maximum nobody knows is given one, or its hold would be a guess. */
+static void bound_output(struct decision *d, const struct admit_req *req)
+{
+    const struct proj_price *price = d->route.price;
+    uint64_t max = price ? price->price.max_output : 0;
+
+    d->choices = req->choices ? req->choices : 1;
+    d->output = req->max_output_tokens;
+    if (max == 0 && price)
+        max = price->price.context_window;
+    if (max && (d->output == 0 || d->output > max))
+        d->output = max;
+    if (d->output == 0 && price) {
+        d->output = ADMISSION_OUTPUT_UNKNOWN;
+        d->output_limit = d->output;
+    }
+}
+
+/* Without a limit in the request the model's maximum would fill a small plan's minute with one call, so a usual length
+ * is reserved; the true count corrects it when the call is settled. */
+static void bound_tokens(struct decision *d, const struct admit_req *req)
+{
+    uint64_t output = d->output;
+
+    if (req->max_output_tokens == 0 && (output == 0 || output > ADMISSION_TPM_OUTPUT))
+        output = ADMISSION_TPM_OUTPUT;
+    else if (output == 0)
+        output = req->max_output_tokens;
+    d->tokens = req->prompt_tokens_estimate + output * d->choices;
+    if (d->tokens > LIMIT_COUNT)
+        d->tokens = LIMIT_COUNT;
+}
+
+/* ---- credit -------------------------------------------------------------------------------------------------------
+ */
+
+#define PRICE_TAG_CACHED 5 /* and on: optional prices, absent = as input */
+
+static int64_t optional(const struct price *p, unsigned tag, int64_t value)
+{
+    return WIRE_HAS(p, tag) || value > 0 ? value : -1;
+}
+
+static struct token_prices prices_of(const struct price *p)
+{
+    return (struct token_prices){
+        .input = p->input_pico,
+        .cached = optional(p, PRICE_TAG_CACHED, p->cached_input_pico),
+        .write_short = optional(p, 6, p->cache_write_pico),
+        .write_long = optional(p, 7, p->cache_write_long_pico),
+        .output = p->output_pico,
+        .tier_above_tokens = p->tier_above_tokens,
+        .tier_input = p->tier_input_pico,
+        .tier_cached = optional(p, 15, p->tier_cached_input_pico),
+        .tier_write_short = optional(p, 16, p->tier_cache_write_pico),
+        .tier_write_long = optional(p, 17, p->tier_cache_write_long_pico),
+        .tier_output = p->tier_output_pico,
+    };
+}
+
+/* What the call costs at most with `output` tokens in each answer. */
+static enum status worst_case(const struct token_prices *prices, const struct admit_req *req, uint64_t out,
+                              int64_t *ret_nano, struct err *err)
+{
+    struct token_counts tokens = {.in_uncached = req->prompt_tokens_estimate, .out = out};
+
+    return money_cost(prices, &tokens, ret_nano, err);
+}
+
+static enum status no_funds(int64_t available, int64_t cost, struct err *err)
+{
+    char have[MONEY_TEXT_MAX], need[MONEY_TEXT_MAX];
+
+    money_format_usd(available > 0 ? available : 0, have);
+    money_format_usd(cost, need);
+    return err_set(
+        err, ST_NO_FUNDS,
+        "You exceeded your current credits: %s USD are available, this request may cost up to %s USD. Ask your "
+        "administrator for credit, or lower the output limit.",
+        have, need);
+}
+
+/* The longest answer that the credit bears; cost rises with length, so a search by halves finds it. */
+static uint64_t affordable(const struct token_prices *prices, const struct admit_req *req, const struct decision *d,
+                           int64_t available)
+{
+    uint64_t low = 0, high = d->output;
+
+    while (low < high) {
+        uint64_t mid = low + (high - low + 1) / 2;
+        int64_t cost = 0;
+
+        if (worst_case(prices, req, mid * d->choices, &cost, NULL) == ST_OK && cost <= available)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
+}
+
+static enum status check_credit(struct decision *d, const struct admit_req *req, struct err *err)
+{
+    const struct proj_user *user = d->caller.user;
+    struct token_prices prices;
+    int64_t available = 0;
+    enum status st;
+
+    if (!d->route.price)
+        return ST_OK;
+    if (d->output * d->choices > MONEY_TOKENS_MAX)
+        return err_set_field(err, ST_BAD_REQUEST, "integer_above_max_value", "n",
+                             "The output limit times the number of choices is too large.");
+    prices = prices_of(&d->route.price->price);
+    st = worst_case(&prices, req, d->output * d->choices, &d->amount_nano, err);
+    if (st != ST_OK)
+        return st;
+    if (d->amount_nano == 0)
+        return ST_OK;
+    if (!money_add(user->balance_nano, -user->held_nano, &available))
+        return err_set(err, ST_INTERNAL, "credit overflows");
+    if (d->amount_nano <= available)
+        return ST_OK;
+    d->output_limit = affordable(&prices, req, d, available);
+    if (d->output_limit < ADMISSION_OUTPUT_MIN)
+        return no_funds(available, d->amount_nano, err);
+    d->output = d->output_limit;
+    return worst_case(&prices, req, d->output * d->choices, &d->amount_nano, err);
+}
+
+/* ---- the decision -------------------------------------------------------------------------------------------------
+ */
+
+static enum status take(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                        struct decision *d, struct err *err)
+{
+    struct proj_key *key = d->caller.key;
+    struct hold hold = {
+        .user_id = d->caller.user->at.node.key,
+        .key_id = key->id,
+        .provider = d->route.provider,
+        .upstream_model = d->route.upstream_model,
+        .price = d->route.price,
+        .amount_nano = d->amount_nano,
+        .output_limit = d->output_limit,
+        .tokens_reserved = d->tpm ? d->tokens : 0,
+        .began_ms = env->now_ms,
+        .expires_ms = env->now_ms + req->deadline_ms + HOLDS_GRACE_MS,
+        .running = true,
+    };
+    enum status st;
+
+    memcpy(hold.key_digest, req->key_digest.p, LIMIT_DIGEST);
+    st = holds_add(&a->holds, req->request_id, &hold);
+    if (st != ST_OK)
+        return err_set(err, st, "Too many calls are running.");
+    d->caller.user->held_nano += d->amount_nano;
+    key->running++;
+    if (d->rpm)
+        bucket_take(&key->requests, 1);
+    if (d->tpm)
+        bucket_take(&key->tokens, d->tokens);
+    return ST_OK;
+}
+
+enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                             struct err *err)
+{
+    struct decision d = {.rpm = 0};
+    struct model_rights rights;
+    enum status st;
+
+    st = admission_caller(a, req->key_digest, env->wall_s, &d.caller, err);
+    if (st == ST_OK)
+        st = models_resolve(&a->state, req->model, a->unpriced_free, &d.route, err);
+    if (st != ST_OK)
+        return st;
+    rights = (struct model_rights){&d.caller.key->models, &d.caller.plan->models};
+    st = models_allowed(&rights, req->model, &d.route, err);
+    if (st != ST_OK)
+        return st;
+    bound_output(&d, req);
+    bound_tokens(&d, req);
+    st = check_rates(&d, env, short_model(req->model), err);
+    if (st == ST_OK)
+        st = check_credit(&d, req, err);
+    if (st == ST_OK)
+        st = take(a, env, req, &d, err);
+    if (st == ST_OK)
+        fill_limits(&d, env->limits);
+    return st;
+}

@@ -1,0 +1,363 @@
+#include "authsvc/authsvc.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "authsvc/tokens.h"
+#include "services/clock.h"
+
+#define TICK_MS 100
+#define TICK_SLOTS 8192u /* places of the table of holds looked at in each tick */
+#define SCRATCH_MAX (4u * LIMIT_RECORD)
+#define SIGNUP_CREDIT_LOOPBACK (5 * MONEY_NANO_PER_USD)
+
+/* Outcomes of admission that are counted by name; the last stands for all others. */
+static const enum status outcomes[AUTHSVC_OUTCOMES] = {
+    ST_OK,          ST_UNAUTHENTICATED, ST_FORBIDDEN, ST_NOT_FOUND,   ST_RATE_REQUESTS,
+    ST_RATE_TOKENS, ST_RATE_CONCURRENT, ST_NO_FUNDS,  ST_UNAVAILABLE, ST_INTERNAL,
+};
+static const double admit_bounds[] = {1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2, 0};
+
+struct authsvc *authsvc_of(struct svc_call *call)
+{
+    return svc_state(call->svc);
+}
+
+void authsvc_finish(struct svc_call *call, enum status st)
+{
+    if (!atomic_load(&authsvc_of(call)->stopped))
+        svc_finish(call, st);
+}
+
+/* ---- questions to meterd ------------------------------------------------------------------------------------------
+ */
+
+struct asked {
+    struct svc_call *call;
+    struct authsvc *self;
+    struct authsvc_ask ask;
+    void *reply;
+};
+
+static void answered(void *ctx, enum status st, struct slice payload)
+{
+    struct asked *a = ctx;
+    struct wire_alloc mem;
+
+    if (atomic_load(&a->self->stopped))
+        return;
+    mem = arena_wire(a->call->arena);
+    st = call_result(st, payload, a->ask.rep, a->reply, &mem, &a->call->err, NULL);
+    st = a->ask.done(a->call, st, st == ST_OK ? a->reply : NULL, a->ask.ctx);
+    authsvc_finish(a->call, st);
+}
+
+enum status authsvc_ask(struct svc_call *call, const struct authsvc_ask *ask)
+{
+    static const struct xchg_events events = {.end = answered};
+    struct asked *a = arena_alloc(call->arena, sizeof(*a));
+    void *reply = arena_alloc(call->arena, ask->rep->size);
+    struct xchg_open open = {.deadline_ms = AUTHSVC_METERD_MS, .events = &events, .ctx = a};
+    struct xchg_id id;
+    enum status st;
+
+    if (!a || !reply)
+        return ST_NO_MEMORY;
+    *a = (struct asked){call, authsvc_of(call), *ask, reply};
+    a->ask.in = NULL; /* the request is the caller's, gone when he returns */
+    st = call_open(svc_peer(call->svc, SVC_METERD), ask->req, ask->in, &open, &id, &call->err);
+    return st == ST_OK ? ST_PENDING : st;
+}
+
+/* ---- admission ----------------------------------------------------------------------------------------------------
+ */
+
+static void count_admission(struct authsvc *self, enum status st, uint64_t began_ns)
+{
+    size_t i = 0;
+
+    while (i < AUTHSVC_OUTCOMES - 1 && outcomes[i] != st)
+        i++;
+    metric_add(self->admissions[i], 1);
+    metric_observe_ns(self->admit_seconds, clock_ns() - began_ns);
+}
+
+static enum status admit(struct svc_call *call, const void *in, void *out)
+{
+    struct authsvc *self = authsvc_of(call);
+    uint64_t began_ns = clock_ns();
+    struct admission_env env = {
+        .now_ms = began_ns / 1000000, .wall_s = clock_wall_ms() / 1000, .arena = call->arena, .limits = &call->limits};
+    enum status st = admission_admit(&self->admission, &env, in, out, &call->err);
+
+    count_admission(self, st, began_ns);
+    return st;
+}
+
+static enum status admit_done(struct svc_call *call, const void *in, void *out)
+{
+    const struct admit_done_req *req = in;
+
+    (void)out;
+    admission_done(&authsvc_of(call)->admission, req->request_id);
+    return ST_OK;
+}
+
+static enum status models(struct svc_call *call, const void *in, void *out)
+{
+    struct admission_env env = {.now_ms = clock_ms(), .wall_s = clock_wall_ms() / 1000, .arena = call->arena};
+
+    return admission_models(&authsvc_of(call)->admission, &env, in, out, &call->err);
+}
+
+static enum status state_sync(struct svc_call *call, const void *in, void *out)
+{
+    const struct state_sync_req *req = in;
+
+    (void)out;
+    return sync_wait(&authsvc_of(call)->sync, call, req->revision, clock_ms());
+}
+
+/* ---- the state feed -----------------------------------------------------------------------------------------------
+ */
+
+static void on_reset(void *ctx)
+{
+    struct authsvc *self = svc_state(ctx);
+
+    admission_reset(&self->admission);
+}
+
+static void on_change(void *ctx, const struct state_change *change)
+{
+    struct authsvc *self = svc_state(ctx);
+    struct err err = {.status = ST_OK};
+
+    arena_reset(&self->scratch);
+    if (admission_change(&self->admission, change, &self->scratch, &err) != ST_OK)
+        log_event(svc_log(ctx), LOG_ERROR, LOG_NO_REQ, "state_record_lost", LOG_N("kind", change->kind),
+                  LOG_N("revision", change->revision), LOG_C("why", err.text));
+}
+
+static void on_applied(void *ctx, uint64_t revision)
+{
+    struct authsvc *self = svc_state(ctx);
+
+    admission_applied(&self->admission);
+    sync_reached(&self->sync, revision);
+}
+
+static const struct feed_follow_events follow = {on_reset, on_change, on_applied};
+
+/* ---- the ticker ---------------------------------------------------------------------------------------------------
+ */
+
+static void tick(struct authsvc *self)
+{
+    uint64_t now_ms = clock_ms();
+    struct admission_figures f;
+    size_t expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
+
+    if (expired) {
+        metric_add(self->holds_expired, expired);
+        log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("holds", expired));
+    }
+    sync_expire(&self->sync, now_ms);
+    ended_expire(&self->ended, now_ms);
+    admission_figures(&self->admission, now_ms, &f);
+    metric_set(self->holds_open, (int64_t)f.holds);
+    metric_set(self->held_nano, f.held_nano);
+    metric_set(self->hold_oldest, (int64_t)(f.oldest_ms / 1000));
+}
+
+static void *tick_thread(void *ctx)
+{
+    struct authsvc *self = ctx;
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    pthread_mutex_lock(&self->tick_lock);
+    while (!self->tick_stop) {
+        until.tv_nsec += TICK_MS * 1000000L;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_nsec -= 1000000000L;
+            until.tv_sec++;
+        }
+        pthread_cond_timedwait(&self->tick, &self->tick_lock, &until);
+        if (self->tick_stop)
+            break;
+        pthread_mutex_unlock(&self->tick_lock);
+        tick(self);
+        pthread_mutex_lock(&self->tick_lock);
+    }
+    pthread_mutex_unlock(&self->tick_lock);
+    return NULL;
+}
+
+static enum status start_ticker(struct authsvc *self, struct err *err)
+{
+    if (pthread_create(&self->ticker, NULL, tick_thread, self))
+        return err_set(err, ST_INTERNAL, "cannot start a thread");
+    self->tick_running = true;
+    return ST_OK;
+}
+
+static void stop_ticker(struct authsvc *self)
+{
+    if (!self->tick_running)
+        return;
+    pthread_mutex_lock(&self->tick_lock);
+    self->tick_stop = true;
+    pthread_cond_signal(&self->tick);
+    pthread_mutex_unlock(&self->tick_lock);
+    pthread_join(self->ticker, NULL);
+    self->tick_running = false;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_loopback(const char *host)
+{
+    return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "[::1]") || !strcmp(host, "localhost");
+}
+
+static void read_settings(struct authsvc *self, const struct settings *s)
+{
+    bool local = is_loopback(s->host);
+
+    self->signup_open = !strcmp(s->signup, "open") || (!strcmp(s->signup, "auto") && local);
+    self->signup_credit_nano = s->signup_credits;
+    if (s->signup_credits == SETTINGS_USD_AUTO)
+        self->signup_credit_nano = local ? SIGNUP_CREDIT_LOOPBACK : 0;
+}
+
+static void make_metrics(struct authsvc *self, struct metrics *m)
+{
+    static const char *const login_labels[LOGIN_OUTCOMES] = {"outcome=\"ok\"", "outcome=\"refused\"",
+                                                             "outcome=\"throttled\""};
+    char label[METRIC_LABELS_MAX];
+    size_t i;
+
+    for (i = 0; i < AUTHSVC_OUTCOMES; i++) {
+        snprintf(label, sizeof(label), "outcome=\"%s\"", status_name(outcomes[i]));
+        self->admissions[i] = metric_counter(m, "router_admissions_total", "Calls asked for, by decision.", label);
+    }
+    for (i = 0; i < LOGIN_OUTCOMES; i++)
+        self->logins[i] = metric_counter(m, "router_logins_total", "Sign-ins, by outcome.", login_labels[i]);
+    self->admit_seconds =
+        metric_histogram(m, "router_admit_seconds", "Time of an admission decision.", NULL, admit_bounds);
+    self->holds_open = metric_gauge(m, "router_holds_open", "Calls admitted and not settled.", NULL);
+    self->held_nano = metric_gauge(m, "router_held_nano_usd", "Credit held for them, in nano-USD.", NULL);
+    self->hold_oldest = metric_gauge(m, "router_hold_oldest_age_seconds", "Age of the oldest hold.", NULL);
+    self->holds_expired = metric_counter(m, "router_holds_expired_total", "Holds that nobody settled in time.", NULL);
+}
+
+static void init_parts(struct authsvc *self, const struct settings *s)
+{
+    pthread_condattr_t attr;
+
+    admission_init(&self->admission, !strcmp(s->unpriced, "free"));
+    throttle_init(&self->throttle);
+    ended_init(&self->ended);
+    sync_init(&self->sync);
+    arena_init(&self->scratch, SCRATCH_MAX);
+    pthread_mutex_init(&self->tick_lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->tick, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static enum status init(struct svc *svc, struct err *err)
+{
+    struct authsvc *self = svc_state(svc);
+    const struct settings *s = svc_settings(svc);
+    enum status st;
+
+    if (!s->jwt_secret || strlen(s->jwt_secret) < TOKENS_SECRET_MIN)
+        return err_set(err, ST_BAD_REQUEST, "JWT_SECRET: not set; expected %u characters or more, kept secret",
+                       TOKENS_SECRET_MIN);
+    if (sodium_init() < 0)
+        return err_set(err, ST_INTERNAL, "libsodium cannot be used");
+    init_parts(self, s);
+    self->svc = svc;
+    read_settings(self, s);
+    make_metrics(self, svc_metrics(svc));
+    st = worker_new(metric_gauge(svc_metrics(svc), "router_hash_queue_depth", "Password hashes waiting.", NULL),
+                    &self->worker, err);
+    return st == ST_OK ? start_ticker(self, err) : st;
+}
+
+/* Whoever waits is sent to another instance; the hash at work is finished. */
+static void drain(struct svc *svc, uint64_t deadline_ms)
+{
+    struct authsvc *self = svc_state(svc);
+
+    (void)deadline_ms;
+    sync_close(&self->sync);
+    worker_close(self->worker);
+}
+
+static void fini(struct svc *svc)
+{
+    struct authsvc *self = svc_state(svc);
+
+    if (!self->svc)
+        return; /* init refused before it made anything */
+    atomic_store(&self->stopped, true);
+    stop_ticker(self);
+    worker_free(self->worker);
+    arena_fini(&self->scratch);
+    sync_fini(&self->sync);
+    ended_fini(&self->ended);
+    throttle_fini(&self->throttle);
+    admission_fini(&self->admission);
+    pthread_cond_destroy(&self->tick);
+    pthread_mutex_destroy(&self->tick_lock);
+}
+
+static void health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail), void *ctx)
+{
+    struct authsvc *self = svc_state(svc);
+    struct admission_figures f;
+    char text[LIMIT_NAME];
+
+    admission_figures(&self->admission, clock_ms(), &f);
+    snprintf(text, sizeof(text), "%zu users, %zu keys, %zu prices, %zu providers", f.users, f.keys, f.prices,
+             f.providers);
+    add(ctx, "projection", !f.broken, text);
+    snprintf(text, sizeof(text), "%zu open, the oldest for %llu s", f.holds, (unsigned long long)(f.oldest_ms / 1000));
+    add(ctx, "holds", true, text);
+}
+
+static const struct svc_route routes[] = {
+    {&admit_req_desc, &admit_rep_desc, admit},
+    {&admit_done_req_desc, &empty_desc, admit_done},
+    {&models_req_desc, &models_rep_desc, models},
+    {&session_check_req_desc, &session_check_rep_desc, authsvc_session_check},
+    {&register_req_desc, &session_rep_desc, authsvc_register},
+    {&login_req_desc, &session_rep_desc, authsvc_login},
+    {&refresh_req_desc, &session_rep_desc, authsvc_refresh},
+    {&logout_req_desc, &empty_desc, authsvc_logout},
+    {&key_create_req_desc, &key_created_rep_desc, authsvc_key_create},
+    {&admin_user_create_req_desc, &user_rep_desc, authsvc_admin_user_create},
+    {&state_sync_req_desc, &empty_desc, state_sync},
+};
+
+const struct svc_def authsvc_def = {
+    .name = "authsvc",
+    .settings = SET_A,
+    .state_size = sizeof(struct authsvc),
+    .self = SVC_AUTHSVC,
+    .peers = 1u << SVC_METERD,
+    .routes = routes,
+    .n_routes = sizeof(routes) / sizeof(routes[0]),
+    .init = init,
+    .drain = drain,
+    .fini = fini,
+    .follow = &follow,
+    .health = health,
+};

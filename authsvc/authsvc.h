@@ -1,0 +1,77 @@
+/*
+ * authsvc: who may make a call and who pays for it. It owns admission (keys, limits, credit holds), passwords and
+ * tokens; it keeps nothing on disk. What it knows comes from meterd's state feed, what it changes goes to meterd as
+ * calls.
+ *
+ * Threads: bus threads run the handlers, which never block; one worker hashes passwords; one ticker ends what nobody
+ * ended. Without meterd, calls go on from what is known; sign-ins fail.
+ */
+#ifndef AUTHSVC_AUTHSVC_H
+#define AUTHSVC_AUTHSVC_H
+
+#include <stdatomic.h>
+
+#include "authsvc/admission.h"
+#include "authsvc/ended.h"
+#include "authsvc/sync.h"
+#include "authsvc/throttle.h"
+#include "authsvc/worker.h"
+#include "services/svc.h"
+
+#define AUTHSVC_METERD_MS 5000u /* a question to meterd */
+#define AUTHSVC_OUTCOMES 10
+
+enum login_outcome { LOGIN_OK, LOGIN_REFUSED, LOGIN_THROTTLED, LOGIN_OUTCOMES };
+
+struct authsvc {
+    struct svc *svc;
+    struct admission admission;
+    struct throttle throttle;
+    struct ended ended;
+    struct sync sync;
+    struct worker *worker;
+    struct arena scratch; /* of the feed's thread */
+    bool signup_open;
+    int64_t signup_credit_nano;
+    atomic_bool stopped; /* the bus is gone: calls still open are not to be touched */
+
+    pthread_t ticker;
+    pthread_mutex_t tick_lock;
+    pthread_cond_t tick;
+    bool tick_running, tick_stop;
+
+    struct metric *admissions[AUTHSVC_OUTCOMES], *admit_seconds;
+    struct metric *holds_open, *hold_oldest, *holds_expired, *held_nano;
+    struct metric *logins[LOGIN_OUTCOMES];
+};
+
+struct authsvc *authsvc_of(struct svc_call *call);
+void authsvc_finish(struct svc_call *call, enum status st); /* svc_finish, unless the bus is gone */
+
+/* A question to meterd whose answer ends the call. */
+struct authsvc_ask {
+    const struct wire_desc *req, *rep;
+    const void *in;
+    /* Fills svc_out(call) from the reply (a struct of rep) and says how the call ends. NULL in `reply`: st failed; may
+     * change it. */
+    enum status (*done)(struct svc_call *call, enum status st, const void *reply, void *ctx);
+    void *ctx;
+};
+enum status authsvc_ask(struct svc_call *call, const struct authsvc_ask *ask); /* ST_PENDING or a failure */
+
+/* accounts.c, sessions.c, keys.c: a handler for each request. */
+svc_handler authsvc_register, authsvc_login, authsvc_admin_user_create;
+svc_handler authsvc_refresh, authsvc_logout, authsvc_session_check;
+svc_handler authsvc_key_create;
+
+/* sessions.c: tokens for a user, into rep. */
+struct token_pair {
+    char session_id[65], refresh[64];
+    unsigned char digest[LIMIT_DIGEST];
+    uint64_t refresh_expires_at;
+};
+void authsvc_token_pair(struct token_pair *pair, bool with_session_id);
+enum status authsvc_answer_tokens(struct svc_call *call, const struct user *user, const struct token_pair *pair,
+                                  struct session_rep *rep);
+
+#endif

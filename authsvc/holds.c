@@ -1,0 +1,152 @@
+#include "authsvc/holds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void holds_init(struct holds *h)
+{
+    memset(h, 0, sizeof(*h));
+    table_init(&h->open, HOLDS_MAX);
+    table_init(&h->ended, HOLDS_MEMORY);
+}
+
+static void forget_first(struct holds *h)
+{
+    struct hold_memory *m = h->first;
+
+    h->first = m->next;
+    if (!h->first)
+        h->last = NULL;
+    table_remove(&h->ended, &m->node);
+    free(m);
+}
+
+void holds_fini(struct holds *h)
+{
+    while (h->oldest)
+        holds_remove(h, h->oldest);
+    while (h->first)
+        forget_first(h);
+    table_fini(&h->open);
+    table_fini(&h->ended);
+}
+
+static struct slice put(char **at, struct slice s)
+{
+    struct slice kept = {*at, s.n};
+
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return kept;
+}
+
+enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from)
+{
+    size_t text = request_id.n + from->user_id.n + from->key_id.n + from->provider.n + from->upstream_model.n;
+    struct hold *hold = malloc(sizeof(*hold) + text);
+    char *at;
+    enum status st;
+
+    if (!hold)
+        return ST_NO_MEMORY;
+    at = (char *)(hold + 1);
+    *hold = *from;
+    hold->node.key = put(&at, request_id);
+    hold->user_id = put(&at, from->user_id);
+    hold->key_id = put(&at, from->key_id);
+    hold->provider = put(&at, from->provider);
+    hold->upstream_model = put(&at, from->upstream_model);
+    st = table_add(&h->open, &hold->node);
+    if (st != ST_OK) {
+        free(hold);
+        return st;
+    }
+    if (hold->price)
+        hold->price->refs++;
+    hold->older = h->newest;
+    hold->newer = NULL;
+    if (h->newest)
+        h->newest->newer = hold;
+    else
+        h->oldest = hold;
+    h->newest = hold;
+    h->total_nano += hold->amount_nano;
+    return ST_OK;
+}
+
+struct hold *holds_find(const struct holds *h, struct slice request_id)
+{
+    return (struct hold *)(void *)table_find(&h->open, request_id);
+}
+
+void holds_remove(struct holds *h, struct hold *hold)
+{
+    table_remove(&h->open, &hold->node);
+    if (hold->older)
+        hold->older->newer = hold->newer;
+    else
+        h->oldest = hold->newer;
+    if (hold->newer)
+        hold->newer->older = hold->older;
+    else
+        h->newest = hold->older;
+    h->total_nano -= hold->amount_nano;
+    proj_price_unref(hold->price);
+    free(hold);
+}
+
+struct hold *holds_expired(struct holds *h, uint64_t now_ms, size_t *budget)
+{
+    while (*budget > 0 && h->open.n) {
+        size_t before = h->cursor;
+        struct hold *hold = (struct hold *)(void *)table_next(&h->open, &h->cursor);
+        size_t seen = h->cursor - before + 1;
+
+        *budget -= seen < *budget ? seen : *budget;
+        if (!hold) {
+            h->cursor = 0;
+            return NULL;
+        }
+        if (hold->expires_ms <= now_ms) {
+            h->cursor--; /* removing it moves another one here */
+            return hold;
+        }
+    }
+    return NULL;
+}
+
+void holds_remember(struct holds *h, struct slice request_id, const struct err *err, const struct rate_limits *limits)
+{
+    struct hold_memory *m;
+    char *at;
+
+    if (table_find(&h->ended, request_id))
+        return;
+    if (h->ended.n >= HOLDS_MEMORY)
+        forget_first(h);
+    m = calloc(1, sizeof(*m) + request_id.n);
+    if (!m)
+        return;
+    at = (char *)(m + 1);
+    m->node.key = put(&at, request_id);
+    m->settled = !err;
+    if (err)
+        m->err = *err;
+    if (limits)
+        m->limits = *limits;
+    if (table_add(&h->ended, &m->node) != ST_OK) {
+        free(m);
+        return;
+    }
+    if (h->last)
+        h->last->next = m;
+    else
+        h->first = m;
+    h->last = m;
+}
+
+const struct hold_memory *holds_ended(const struct holds *h, struct slice request_id)
+{
+    return (const struct hold_memory *)(const void *)table_find(&h->ended, request_id);
+}

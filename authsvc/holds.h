@@ -1,0 +1,60 @@
+/*
+ * Credit held for calls that run, one hold a request id; and a short memory of ids that were refused or are settled, so
+ * that an id that comes twice gets the same answer and never a second hold. Knows nothing of balances or limits. No
+ * locks: the owner (admission) has one.
+ */
+#ifndef AUTHSVC_HOLDS_H
+#define AUTHSVC_HOLDS_H
+
+#include "authsvc/projection.h"
+
+#define HOLDS_MAX 262144u /* calls admitted and not settled */
+#define HOLDS_MEMORY 2048u /* ids remembered after their end */
+#define HOLDS_GRACE_MS 60000u /* after a call's deadline: for its settlement to arrive */
+
+struct hold {
+    struct table_node node; /* by request id */
+    struct hold *older, *newer;
+    struct slice user_id, key_id, provider, upstream_model;
+    unsigned char key_digest[LIMIT_DIGEST];
+    struct proj_price *price; /* a reference; NULL = free of charge */
+    int64_t amount_nano;
+    uint64_t output_limit; /* as answered */
+    uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */
+    uint64_t began_ms, expires_ms;
+    bool running; /* takes one of the key's concurrent places */
+};
+
+/* An id that has ended. */
+struct hold_memory {
+    struct table_node node;
+    struct hold_memory *next; /* younger */
+    bool settled; /* else refused, as err and limits say */
+    struct err err;
+    struct rate_limits limits;
+};
+
+struct holds {
+    struct table open, ended;
+    struct hold *oldest, *newest;
+    struct hold_memory *first, *last; /* of ended, oldest first */
+    size_t cursor; /* of the expiry round */
+    int64_t total_nano;
+};
+
+void holds_init(struct holds *h);
+void holds_fini(struct holds *h);
+/* A copy of *from (its slices too) under the request id; takes a reference to its price. ST_UNAVAILABLE when HOLDS_MAX
+ * are open. */
+enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from);
+struct hold *holds_find(const struct holds *h, struct slice request_id);
+void holds_remove(struct holds *h, struct hold *hold); /* frees it */
+/* The next hold that has expired, looking at no more than *budget slots (which is counted down); NULL = none in them.
+ */
+struct hold *holds_expired(struct holds *h, uint64_t now_ms, size_t *budget);
+
+/* err NULL = settled. Without memory for it nothing is remembered. */
+void holds_remember(struct holds *h, struct slice request_id, const struct err *err, const struct rate_limits *limits);
+const struct hold_memory *holds_ended(const struct holds *h, struct slice request_id);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * What admission needs of meterd's state: users with balances, keys, plans, prices, providers. Every record of the feed
+ * is the new state of one object. A snapshot is loaded beside what is known and takes over when it is whole, so that
+ * calls go on meanwhile: what the snapshot did not mention is gone then. Counters of our own (rate buckets, calls
+ * running, credit held) belong to the same objects and survive every change of them. Knows nothing of requests. No
+ * locks: the owner (admission) has one. Objects are valid under it only.
+ */
+#ifndef AUTHSVC_PROJECTION_H
+#define AUTHSVC_PROJECTION_H
+
+#include "authsvc/bucket.h"
+#include "authsvc/table.h"
+#include "proto/messages.h"
+
+#define PROJECTION_USERS_MAX 1000000u
+#define PROJECTION_KEYS_MAX 2000000u
+#define PROJECTION_PLANS_MAX 10000u
+#define PROJECTION_PRICES_MAX LIMIT_LIST
+#define PROJECTION_PROVIDERS_MAX 1024u
+
+/* First member of every object here. */
+struct projected {
+    struct table_node node;
+    uint64_t epoch; /* of the snapshot that last mentioned it */
+};
+
+struct proj_user {
+    struct projected at;
+    struct slice plan;
+    int64_t balance_nano;
+    int64_t held_nano; /* sum of open holds */
+    uint64_t revision; /* of the balance */
+    bool active, admin, gone;
+};
+
+struct proj_key {
+    struct projected at; /* by digest */
+    struct slice id, user_id;
+    uint64_t rpm, tpm, concurrency, expires_at;
+    struct wire_strs models;
+    struct bucket requests, tokens;
+    uint64_t running;
+    bool active;
+};
+
+struct proj_plan {
+    struct projected at;
+    uint64_t rpm, tpm, concurrency;
+    struct wire_strs models;
+};
+
+/* One version of a price; never changes. A hold keeps the version it was admitted with. */
+struct proj_price {
+    struct projected at;
+    struct price price; /* its slices are ours */
+    unsigned refs;
+};
+
+struct proj_provider {
+    struct projected at;
+    struct slice kind;
+};
+
+struct projection {
+    struct table users, keys, plans, prices, providers;
+    uint64_t epoch;
+    bool loading; /* a snapshot */
+};
+
+void projection_init(struct projection *p);
+void projection_fini(struct projection *p);
+
+void projection_reset(struct projection *p); /* a snapshot comes */
+void projection_applied(struct projection *p); /* when it was a snapshot: it is whole, forget what it left out */
+
+enum status projection_user(struct projection *p, const struct user *u, uint64_t revision);
+enum status projection_key(struct projection *p, const struct key_state *k);
+enum status projection_plan(struct projection *p, const struct plan *plan);
+enum status projection_price(struct projection *p, const struct price *price);
+enum status projection_provider(struct projection *p, const struct provider *provider);
+
+struct proj_user *projection_find_user(const struct projection *p, struct slice id); /* NULL also when gone */
+struct proj_user *projection_any_user(const struct projection *p, struct slice id); /* one that is gone, too */
+struct proj_key *projection_find_key(const struct projection *p, struct slice digest);
+struct proj_plan *projection_find_plan(const struct projection *p, struct slice name);
+struct proj_price *projection_find_price(const struct projection *p, struct slice model);
+/* Credit after a change of this revision; an older one than what is known says nothing new. */
+void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t revision);
+bool projection_serves(const struct projection *p, struct slice provider);
+
+void proj_price_unref(struct proj_price *price); /* NULL is fine */
+
+#endif

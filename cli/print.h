@@ -1,0 +1,16 @@
+/* A JSON answer for people: rows in columns, an object as lines, one value by its path. Control bytes are not let
+ * through. */
+#ifndef CLI_PRINT_H
+#define CLI_PRINT_H
+
+#include <stdio.h>
+
+#include <yyjson.h>
+
+#include "proto/status.h"
+
+void print_answer(FILE *out, yyjson_val *root, const char *columns); /* a list has "data" */
+enum status print_field(FILE *out, yyjson_val *root, const char *path, struct err *err); /* a.0.b */
+void print_value(FILE *out, yyjson_val *v, int width);
+
+#endif

@@ -1,0 +1,271 @@
+#include "cli/request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/print.h"
+#include "services/ids.h"
+
+#define PATH_SIZE 4096
+#define FIELD_SIZE 64
+
+int cli_fail(const struct err *err)
+{
+    fprintf(stderr, "routerctl: %s\n", err->text[0] ? err->text : status_text(err->status));
+    return CLI_FAILED;
+}
+
+/* "max-keys" is the member max_keys. */
+static const char *field_of(const struct word *w, char buf[FIELD_SIZE])
+{
+    size_t i;
+
+    if (w->field)
+        return w->field;
+    for (i = 0; w->name[i] && i + 1 < FIELD_SIZE; i++)
+        buf[i] = (char)(w->name[i] == '-' ? '_' : w->name[i]);
+    buf[i] = '\0';
+    return buf;
+}
+
+/* ---- the body -----------------------------------------------------------------------------------------------------
+ */
+
+static bool add_number(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *field, const char *value)
+{
+    char *end = NULL;
+    unsigned long long n;
+
+    errno = 0;
+    n = strtoull(value, &end, 10);
+    if (errno || end == value || *end || *value == '-')
+        return false;
+    return yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_uint(doc, n));
+}
+
+static bool add_list(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *field, const char *value)
+{
+    yyjson_mut_val *list = yyjson_mut_arr(doc);
+
+    while (*value) {
+        size_t n = strcspn(value, ",");
+
+        if (n)
+            yyjson_mut_arr_add_strncpy(doc, list, value, n);
+        value += n + (value[n] == ',');
+    }
+    return yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), list);
+}
+
+static enum status add_member(yyjson_mut_doc *doc, yyjson_mut_val *body, const struct word *w, const char *value,
+                              struct err *err)
+{
+    char buf[FIELD_SIZE];
+    const char *field = field_of(w, buf);
+    bool ok = true;
+
+    if (!value)
+        return ST_OK;
+    if (w->kind == WORD_STRING)
+        ok = yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_strcpy(doc, value));
+    else if (w->kind == WORD_NUMBER)
+        ok = add_number(doc, body, field, value);
+    else if (w->kind == WORD_LIST)
+        ok = add_list(doc, body, field, value);
+    return ok ? ST_OK : err_set(err, ST_BAD_REQUEST, "%s: '%s' is not a whole number", w->name, value);
+}
+
+/* NULL in *ret = the command sends no body. */
+static enum status make_body(const struct args *a, char **ret, struct err *err)
+{
+    const struct command *c = a->command;
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *body;
+    enum status st = ST_OK;
+    size_t i;
+
+    *ret = NULL;
+    if (c->fixed) {
+        *ret = strdup(c->fixed);
+        return *ret ? ST_OK : ST_NO_MEMORY;
+    }
+    if (!strcmp(c->method, "GET") || !strcmp(c->method, "DELETE"))
+        return ST_OK;
+    doc = yyjson_mut_doc_new(NULL);
+    body = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, body);
+    for (i = 0; i < COMMAND_ARGS && c->args[i].name && st == ST_OK; i++)
+        st = add_member(doc, body, &c->args[i], a->values[i], err);
+    for (i = 0; i < COMMAND_OPTIONS && c->options[i].name && st == ST_OK; i++)
+        st = add_member(doc, body, &c->options[i], a->options[i], err);
+    if (st == ST_OK) {
+        *ret = yyjson_mut_write(doc, 0, NULL);
+        st = *ret ? ST_OK : err_set(err, ST_BAD_REQUEST, "the arguments are not UTF-8");
+    }
+    yyjson_mut_doc_free(doc);
+    return st;
+}
+
+/* ---- the path -----------------------------------------------------------------------------------------------------
+ */
+
+static enum status add_escaped(struct buf *b, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+    enum status st = ST_OK;
+
+    for (; *text && st == ST_OK; text++)
+        st = strchr(plain, *text) ? buf_add(b, text, 1) : buf_addf(b, "%%%02X", (unsigned)(unsigned char)*text);
+    return st;
+}
+
+/* An e-mail address is looked up; anything else is taken for an id. */
+static enum status find_user(struct http *h, const char *who, char *id, size_t size, struct err *err)
+{
+    struct http_request req = {.method = "GET", .auth = HTTP_SESSION};
+    struct http_reply reply;
+    struct buf path;
+    const char *found;
+    yyjson_doc *doc;
+    enum status st;
+
+    if (!strchr(who, '@'))
+        return slice_copy(slice_of(who), id, size) ? ST_OK : err_set(err, ST_BAD_REQUEST, "the user's id is too long");
+    buf_init(&path, PATH_SIZE);
+    st = buf_addf(&path, "/api/admin/users?email=");
+    if (st == ST_OK)
+        st = add_escaped(&path, who);
+    if (st == ST_OK)
+        st = buf_add(&path, "", 1);
+    req.path = path.p;
+    if (st == ST_OK)
+        st = http_send(h, &req, &reply, err);
+    buf_fini(&path);
+    if (st != ST_OK)
+        return st;
+    st = http_check(&reply, err);
+    doc = st == ST_OK ? yyjson_read(reply.body.p, reply.body.n, 0) : NULL;
+    found = yyjson_get_str(yyjson_ptr_get(yyjson_doc_get_root(doc), "/data/0/id"));
+    if (st == ST_OK && (!found || !slice_copy(slice_of(found), id, size)))
+        st = err_set(err, ST_NOT_FOUND, "there is no user %s", who);
+    yyjson_doc_free(doc);
+    http_reply_fini(&reply);
+    return st;
+}
+
+static enum status add_path(struct http *h, const struct args *a, struct buf *b, struct err *err)
+{
+    const struct command *c = a->command;
+    const char *hole = strstr(c->path, "%s");
+    char user[ID_TEXT_SIZE] = "";
+    enum status st = buf_add(b, c->path, hole ? (size_t)(hole - c->path) : strlen(c->path));
+    size_t i;
+
+    for (i = 0; hole && st == ST_OK && i < COMMAND_ARGS && c->args[i].name; i++) {
+        if (c->args[i].kind == WORD_USER) {
+            st = find_user(h, a->values[i], user, sizeof(user), err);
+            if (st == ST_OK)
+                st = add_escaped(b, user);
+        } else if (c->args[i].kind == WORD_PATH) {
+            st = add_escaped(b, a->values[i]);
+        }
+    }
+    if (hole && st == ST_OK)
+        st = buf_addf(b, "%s", hole + 2);
+    return st;
+}
+
+static enum status make_path(struct http *h, const struct args *a, struct buf *b, struct err *err)
+{
+    const struct command *c = a->command;
+    enum status st = add_path(h, a, b, err);
+    char mark = '?';
+    size_t i;
+
+    for (i = 0; st == ST_OK && i < COMMAND_OPTIONS && c->options[i].name; i++) {
+        char buf[FIELD_SIZE];
+
+        if (c->options[i].kind != WORD_QUERY || !a->options[i])
+            continue;
+        st = buf_addf(b, "%c%s=", mark, field_of(&c->options[i], buf));
+        if (st == ST_OK)
+            st = add_escaped(b, a->options[i]);
+        mark = '&';
+    }
+    if (st == ST_OK)
+        st = buf_add(b, "", 1);
+    if (st == ST_TOO_LARGE)
+        st = err_set(err, st, "the arguments are too long");
+    return st;
+}
+
+/* ---- sending and showing ------------------------------------------------------------------------------------------
+ */
+
+enum status request_send(struct http *h, const struct args *a, struct http_reply *reply, struct err *err)
+{
+    struct http_request req = {.method = a->command->method,
+                               .auth = HTTP_SESSION,
+                               .idempotency = args_option(a, "idempotency-key"),
+                               .timeout_s = HTTP_LONG_S};
+    char *body = NULL;
+    struct buf path;
+    enum status st;
+
+    buf_init(&path, PATH_SIZE);
+    st = make_body(a, &body, err);
+    if (st == ST_OK)
+        st = make_path(h, a, &path, err);
+    req.path = path.p;
+    req.body = body;
+    if (st == ST_OK)
+        st = http_send(h, &req, reply, err);
+    buf_fini(&path);
+    free(body);
+    if (st != ST_OK)
+        return st;
+    st = http_check(reply, err);
+    if (st != ST_OK)
+        http_reply_fini(reply);
+    return st;
+}
+
+int request_print(const struct args *a, const struct http_reply *reply)
+{
+    struct err err = {.status = ST_OK};
+    yyjson_doc *doc;
+    int code = CLI_OK;
+
+    if (a->json) {
+        fwrite(reply->body.p ? reply->body.p : "", 1, reply->body.n, stdout);
+        fputc('\n', stdout);
+        return CLI_OK;
+    }
+    if (reply->body.n == 0)
+        return CLI_OK; /* 204: done */
+    doc = yyjson_read(reply->body.p, reply->body.n, 0);
+    if (!doc) {
+        err_set(&err, ST_INTERNAL, "the router's answer is not JSON");
+        return cli_fail(&err);
+    }
+    if (!a->field)
+        print_answer(stdout, yyjson_doc_get_root(doc), a->command->columns);
+    else if (print_field(stdout, yyjson_doc_get_root(doc), a->field, &err) != ST_OK)
+        code = cli_fail(&err);
+    yyjson_doc_free(doc);
+    return code;
+}
+
+int request_run(struct http *h, const struct args *a)
+{
+    struct err err = {.status = ST_OK};
+    struct http_reply reply;
+    int code;
+
+    if (request_send(h, a, &reply, &err) != ST_OK)
+        return cli_fail(&err);
+    code = request_print(a, &reply);
+    http_reply_fini(&reply);
+    return code;
+}

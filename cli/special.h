@@ -1,0 +1,15 @@
+/* Commands that are more than one request and its answer. Each returns an exit code. */
+#ifndef CLI_SPECIAL_H
+#define CLI_SPECIAL_H
+
+#include "cli/args.h"
+
+int special_wait(struct http *h, const struct command *c, const struct args *a); /* until the router is ready */
+int special_health(struct http *h, const struct command *c, const struct args *a);
+int special_call(struct http *h, const struct command *c, const struct args *a); /* a chat completion */
+int special_models(struct http *h, const struct command *c, const struct args *a);
+int special_ledger_verify(struct http *h, const struct command *c, const struct args *a); /* exit 1 on any difference */
+int special_user_create(struct http *h, const struct command *c,
+                        const struct args *a); /* makes a password when none is given */
+
+#endif

@@ -1,0 +1,168 @@
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "gateway/answer.h"
+#include "gateway/chat.h"
+#include "proto/money.h"
+
+#define MS_PER_S 1000u
+#define S_PER_M 60u
+#define S_PER_H 3600u
+
+void chat_go_duration(uint64_t ms, char *to, size_t size)
+{
+    unsigned long long s = ms / MS_PER_S, part = ms % MS_PER_S;
+    char seconds[40];
+
+    if (ms > 0 && ms < MS_PER_S) {
+        snprintf(to, size, "%llums", part);
+        return;
+    }
+    if (part == 0)
+        snprintf(seconds, sizeof(seconds), "%llus", s % S_PER_M);
+    else if (part % 100 == 0)
+        snprintf(seconds, sizeof(seconds), "%llu.%llus", s % S_PER_M, part / 100);
+    else
+        snprintf(seconds, sizeof(seconds), "%llu.%03llus", s % S_PER_M, part);
+    if (s >= S_PER_H)
+        snprintf(to, size, "%lluh%llum%s", s / S_PER_H, s % S_PER_H / S_PER_M, seconds);
+    else if (s >= S_PER_M)
+        snprintf(to, size, "%llum%s", s / S_PER_M, seconds);
+    else
+        snprintf(to, size, "%s", seconds);
+}
+
+/* Without a limit the largest number that the wire knows is shown: a zero would tell clients to stop. */
+static void limit_lines(struct buf *out, const char *what, uint64_t limit, uint64_t remaining, uint64_t reset_ms)
+{
+    char reset[64];
+
+    chat_go_duration(limit ? reset_ms : 0, reset, sizeof(reset));
+    buf_addf(out,
+             "x-ratelimit-limit-%s: %llu\r\nx-ratelimit-remaining-%s: %llu\r\nx-ratelimit-reset-%s: %s\r\n", what,
+             (unsigned long long)(limit ? limit : LIMIT_COUNT), what,
+             (unsigned long long)(limit ? remaining : LIMIT_COUNT), what, reset);
+}
+
+void chat_limit_lines(const struct rate_limits *l, struct buf *out)
+{
+    if (!l->has)
+        return;
+    limit_lines(out, "requests", l->limit_requests, l->remaining_requests, l->reset_requests_ms);
+    limit_lines(out, "tokens", l->limit_tokens, l->remaining_tokens, l->reset_tokens_ms);
+}
+
+#define PICO_OR_INPUT(p, tag, member) (WIRE_HAS(p, tag) || (p)->member ? (p)->member : -1)
+
+static struct token_prices prices_of(const struct price *p)
+{
+    return (struct token_prices){.input = p->input_pico,
+                                 .cached = PICO_OR_INPUT(p, 5, cached_input_pico),
+                                 .write_short = PICO_OR_INPUT(p, 6, cache_write_pico),
+                                 .write_long = PICO_OR_INPUT(p, 7, cache_write_long_pico),
+                                 .output = p->output_pico,
+                                 .tier_above_tokens = p->tier_above_tokens,
+                                 .tier_input = PICO_OR_INPUT(p, 14, tier_input_pico),
+                                 .tier_cached = PICO_OR_INPUT(p, 15, tier_cached_input_pico),
+                                 .tier_write_short = PICO_OR_INPUT(p, 16, tier_cache_write_pico),
+                                 .tier_write_long = PICO_OR_INPUT(p, 17, tier_cache_write_long_pico),
+                                 .tier_output = PICO_OR_INPUT(p, 18, tier_output_pico)};
+}
+
+bool chat_cost(const struct chat *c, int64_t *ret_nano)
+{
+    const struct completion_rep *u = &c->result;
+    struct token_counts t = {.in_cached = u->cached_tokens,
+                             .in_write_short = u->cache_write_tokens,
+                             .in_write_long = u->cache_write_long_tokens,
+                             .out = u->completion_tokens};
+    uint64_t special = t.in_cached + t.in_write_short + t.in_write_long;
+    struct token_prices prices;
+
+    if (!c->has_result)
+        return false;
+    *ret_nano = 0;
+    if (!c->admitted.price.n)
+        return true;
+    prices = prices_of(c->admitted.price.items);
+    t.in_uncached = u->prompt_tokens > special ? u->prompt_tokens - special : 0;
+    return money_cost(&prices, &t, ret_nano, NULL) == ST_OK;
+}
+
+/* What upstream sent and we say ourselves, or must not repeat. */
+static bool ours(struct slice name)
+{
+    static const char *const names[] = {"content-type",   "content-length", "transfer-encoding", "connection",
+                                        "date",           "server",         "set-cookie",        "x-request-id",
+                                        "openai-version", "retry-after",    "retry-after-ms",    "openai-processing-ms",
+                                        "cache-control",  "x-content-type-options"};
+    static const char prefix[] = "x-ratelimit-", router[] = "x-router-";
+    size_t i;
+
+    if (name.n >= sizeof(prefix) - 1 && !strncasecmp(name.p, prefix, sizeof(prefix) - 1))
+        return true;
+    if (name.n >= sizeof(router) - 1 && !strncasecmp(name.p, router, sizeof(router) - 1))
+        return true;
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (name.n == strlen(names[i]) && !strncasecmp(name.p, names[i], name.n))
+            return true;
+    return false;
+}
+
+/* A header line is only as safe as its bytes: nothing that could end it early. */
+static bool fit_for_header(struct slice s, bool is_name)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+
+        if (c < ' ' || c == 0x7f || (is_name && (c == ':' || c == ' ')))
+            return false;
+    }
+    return s.n > 0;
+}
+
+static void add_line(struct buf *out, const char *name, struct slice value)
+{
+    if (fit_for_header(value, false))
+        buf_addf(out, "%s: " SLICE_FMT "\r\n", name, SLICE_ARG(value));
+}
+
+static bool upstream_lines(const struct response_head *head, struct buf *out)
+{
+    bool said_retry = false;
+    size_t i;
+
+    for (i = 0; i < head->headers.n; i++) {
+        const struct http_header *h = &head->headers.items[i];
+
+        if (ours(h->name) || !fit_for_header(h->name, true) || !fit_for_header(h->value, false))
+            continue;
+        said_retry |= slice_is(h->name, "x-should-retry");
+        buf_addf(out, SLICE_FMT ": " SLICE_FMT "\r\n", SLICE_ARG(h->name), SLICE_ARG(h->value));
+    }
+    return said_retry;
+}
+
+void chat_answer_lines(const struct chat *c, struct buf *out)
+{
+    char cost[MONEY_TEXT_MAX];
+    int64_t nano = 0;
+    bool said_retry;
+
+    chat_limit_lines(&c->limits, out);
+    add_line(out, "x-router-provider", c->head.provider);
+    add_line(out, "x-router-model", c->admitted.upstream_model);
+    add_line(out, "x-router-instance", c->head.instance);
+    buf_addf(out, "x-router-attempts: %llu\r\n", (unsigned long long)c->head.attempts);
+    if (c->head.http_status == 200 && chat_cost(c, &nano)) {
+        money_format_usd(nano, cost);
+        buf_addf(out, "x-router-cost-usd: %s\r\n", cost);
+    }
+    said_retry = upstream_lines(&c->head, out);
+    if (c->head.http_status >= 400) /* behind a gateway's error upstream may have worked, and billed */
+        answer_retry(out, c->head.retry_after_ms,
+                     !said_retry && (c->head.http_status == 502 || c->head.http_status == 504) ? 0 : -1);
+}

@@ -1,0 +1,106 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "gateway/gateway.h"
+#include "services/clock.h"
+
+#define WRITE_GRACE_MS 15000u /* an answer may take this long at any speed … */
+#define WRITE_RATE 4096u      /* … and afterwards the client must take this many bytes a second */
+#define LINGER_MS 500u
+#define LINGER_BYTES (4u * 1024u * 1024u)
+#define LINGER_PIECE 4096u
+
+struct conn *conn_new(struct gateway *gw, uint32_t index)
+{
+    struct conn *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->gw = gw;
+    c->index = index;
+    c->fd = -1;
+    c->tap.fd = -1;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->wake, NULL);
+    arena_init(&c->arena, GATEWAY_ARENA_MAX);
+    buf_init(&c->body, LIMIT_BODY);
+    buf_init(&c->out, WIRE_MESSAGE_MAX);
+    return c;
+}
+
+void conn_free(struct conn *c)
+{
+    if (!c)
+        return;
+    arena_fini(&c->arena);
+    buf_fini(&c->body);
+    buf_fini(&c->out);
+    pthread_cond_destroy(&c->wake);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+/* Drops what was sent from the front of the parts. */
+static void advance(struct iovec **parts, int *n_parts, size_t sent)
+{
+    while (*n_parts && sent >= (*parts)->iov_len) {
+        sent -= (*parts)->iov_len;
+        (*parts)++;
+        (*n_parts)--;
+    }
+    if (*n_parts) {
+        (*parts)->iov_base = (char *)(*parts)->iov_base + sent;
+        (*parts)->iov_len -= sent;
+    }
+}
+
+bool conn_write(struct conn *c, struct iovec *parts, int n_parts)
+{
+    uint64_t began = 0, total = 0;
+
+    advance(&parts, &n_parts, 0);
+    while (n_parts) {
+        struct msghdr msg = {.msg_iov = parts, .msg_iovlen = (size_t)n_parts};
+        ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd wait = {.fd = c->fd, .events = POLLOUT};
+
+        if (sent > 0) {
+            total += (uint64_t)sent;
+            advance(&parts, &n_parts, (size_t)sent);
+            continue;
+        }
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            return false;
+        if (!began)
+            began = clock_ms();
+        if (clock_ms() - began > WRITE_GRACE_MS + total * 1000 / WRITE_RATE)
+            return false;
+        poll(&wait, 1, 1000);
+    }
+    return true;
+}
+
+void conn_linger(struct conn *c)
+{
+    uint64_t end = clock_ms() + LINGER_MS, now;
+    size_t total = 0;
+    char piece[LINGER_PIECE];
+
+    shutdown(c->fd, SHUT_WR);
+    while ((now = clock_ms()) < end && total < LINGER_BYTES) {
+        struct pollfd wait = {.fd = c->fd, .events = POLLIN};
+        ssize_t got;
+
+        if (poll(&wait, 1, (int)(end - now)) <= 0)
+            break;
+        got = recvfrom(c->fd, piece, sizeof(piece), MSG_DONTWAIT, NULL, NULL);
+        if (got <= 0)
+            break;
+        total += (size_t)got;
+    }
+}

@@ -1,0 +1,139 @@
+#include "gateway/estimate.h"
+
+#include <string.h>
+
+#include <yyjson.h>
+
+#include "proto/limits.h"
+#include "proto/wire.h"
+
+#define TOKENS_PER_MESSAGE 4u
+#define TOKENS_OF_REPLY 3u
+#define IMAGE_LOW 85u           /* "detail":"low" */
+#define IMAGE 765u              /* a usual one of the 4o family */
+#define IMAGE_UPPER 1445u       /* its largest */
+#define SOUND_BYTES 1000u       /* of base64 for a token: mp3; wav has ten times as many */
+#define FILE_BYTES 16u          /* of base64 for a token: text and pictures of a PDF */
+#define JSON_STRING_EXTRA 3u    /* quotes and a comma */
+
+static void count_text(struct estimate *e, const char *p, size_t n)
+{
+    uint64_t ascii = 0, other = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+
+        ascii += c < 0x80;
+        other += c >= 0xc0; /* the first byte of a longer character */
+    }
+    e->ascii += ascii;
+    e->other += other;
+}
+
+static void add_extra(struct estimate *e, uint64_t tokens, uint64_t upper)
+{
+    e->extra += tokens;
+    e->extra_upper += upper;
+}
+
+static bool key_is(yyjson_val *key, const char *text)
+{
+    return yyjson_equals_str(key, text);
+}
+
+/* The bytes of an image, a sound or a file are never text. */
+static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
+{
+    size_t n = yyjson_get_len(value);
+    const char *p = yyjson_get_str(value);
+
+    if (key_is(key, "data")) {
+        add_extra(e, n / SOUND_BYTES + 1, n / SOUND_BYTES + 1);
+        return true;
+    }
+    if (key_is(key, "file_data")) {
+        add_extra(e, n / FILE_BYTES + 1, n / FILE_BYTES + 1);
+        return true;
+    }
+    return (key_is(key, "url") || key_is(key, "image_url")) && n >= 5 && !memcmp(p, "data:", 5);
+}
+
+static void count_image(struct estimate *e, yyjson_val *part)
+{
+    yyjson_val *image = yyjson_obj_get(part, "image_url");
+    yyjson_val *detail = yyjson_obj_get(yyjson_is_obj(image) ? image : part, "detail");
+    bool low = yyjson_equals_str(detail, "low");
+
+    add_extra(e, low ? IMAGE_LOW : IMAGE, low ? IMAGE_LOW : IMAGE_UPPER);
+}
+
+static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
+{
+    yyjson_val *k, *v;
+    size_t i, n;
+
+    if (yyjson_is_str(value)) {
+        if (!key || !count_binary(e, key, value))
+            count_text(e, yyjson_get_str(value), yyjson_get_len(value));
+    } else if (yyjson_is_arr(value)) {
+        yyjson_arr_foreach(value, i, n, v) count_value(e, NULL, v);
+    } else if (yyjson_is_obj(value)) {
+        if (yyjson_obj_get(value, "image_url") || yyjson_equals_str(yyjson_obj_get(value, "type"), "input_image"))
+            count_image(e, value);
+        yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
+    }
+}
+
+void estimate_messages(struct estimate *e, yyjson_val *messages)
+{
+    yyjson_val *m;
+    size_t i, n;
+
+    add_extra(e, TOKENS_OF_REPLY, TOKENS_OF_REPLY);
+    yyjson_arr_foreach(messages, i, n, m)
+    {
+        add_extra(e, TOKENS_PER_MESSAGE, TOKENS_PER_MESSAGE);
+        count_value(e, NULL, m);
+    }
+}
+
+void estimate_schema(struct estimate *e, yyjson_val *value)
+{
+    yyjson_val *k, *v;
+    size_t i, n;
+
+    if (yyjson_is_str(value)) {
+        count_text(e, yyjson_get_str(value), yyjson_get_len(value));
+        e->ascii += JSON_STRING_EXTRA;
+    } else if (yyjson_is_arr(value)) {
+        e->ascii += JSON_STRING_EXTRA;
+        yyjson_arr_foreach(value, i, n, v) estimate_schema(e, v);
+    } else if (yyjson_is_obj(value)) {
+        e->ascii += JSON_STRING_EXTRA;
+        yyjson_obj_foreach(value, i, n, k, v)
+        {
+            estimate_schema(e, k);
+            estimate_schema(e, v);
+        }
+    } else if (value) {
+        e->ascii += JSON_STRING_EXTRA + 2; /* a short number, true, null */
+    }
+}
+
+static uint64_t bounded(uint64_t tokens)
+{
+    return tokens < LIMIT_TOKENS ? tokens : LIMIT_TOKENS;
+}
+
+/* ascii / 4 + 0.9 * other, rounded up */
+uint64_t estimate_tokens(const struct estimate *e)
+{
+    return bounded((e->ascii * 10 + e->other * 36 + 39) / 40 + e->extra);
+}
+
+/* ascii / 3 + 1.5 * other: dense text such as code and numbers */
+uint64_t estimate_upper(const struct estimate *e)
+{
+    return bounded((e->ascii * 2 + e->other * 9 + 5) / 6 + e->extra_upper);
+}

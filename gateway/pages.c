@@ -1,0 +1,142 @@
+/* What the gateway answers about itself and its house: /, health, metrics, the administrator's view of the system. */
+#include "gateway/answer.h"
+#include "gateway/exposition.h"
+#include "gateway/routes.h"
+#include "services/json.h"
+#include "services/version.h"
+
+#define PAGE_CALL_MS 2000u
+#define PAGE_MAX (8u * 1024u * 1024u)
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+static const enum svc_peer peers[] = {SVC_AUTHSVC, SVC_PROVIDERSVC, SVC_METERD};
+static const char *const peer_names[] = {"authsvc", "providersvc", "meterd"};
+#define PEERS_N (sizeof(peers) / sizeof(peers[0]))
+
+static enum status ask_health(struct request *r, enum svc_peer peer, bool ready_only, struct health_rep *rep)
+{
+    struct health_req req = {.ready_only = ready_only};
+
+    return call_wait(svc_peer(r->gw->svc, peer), &health_req_desc, &req, &health_rep_desc, rep, r->arena, PAGE_CALL_MS, NULL);
+}
+
+static void answer_page(struct request *r, int http, struct buf *out)
+{
+    if (buf_add(out, "\n", 1) == ST_OK)
+        answer_json(r, http, (struct slice){out->p, out->n});
+    else
+        answer_error(r, &(struct err){.status = ST_NO_MEMORY});
+    buf_fini(out);
+}
+
+void page_root(struct request *r)
+{
+    static const char text[] = "OpenAI Router " ROUTER_VERSION "\n"
+                               "\n"
+                               "OpenAI-compatible API   /v1/chat/completions  /v1/models\n"
+                               "Accounts                /auth/register  /auth/login  /auth/me\n"
+                               "Keys, usage, credit     /api/keys  /api/usage  /api/credits\n"
+                               "Health and metrics      /health  /metrics\n"
+                               "\n"
+                               "With an OpenAI SDK: base_url = this address followed by /v1, api_key = a key of yours.\n";
+
+    answer_send(r, 200, "text/plain; charset=utf-8", (struct slice){NULL, 0}, (struct slice){text, sizeof(text) - 1});
+}
+
+static void answer_health(struct request *r, bool good, const char *word)
+{
+    struct buf out;
+
+    buf_init(&out, PAGE_MAX);
+    buf_addf(&out, "{\"status\":\"%s\",\"service\":\"gateway\",\"version\":\"" ROUTER_VERSION "\"}", word);
+    answer_page(r, good ? 200 : 503, &out);
+}
+
+void page_live(struct request *r)
+{
+    answer_health(r, true, "ok");
+}
+
+void page_health(struct request *r)
+{
+    answer_health(r, true, svc_draining(r->gw->svc) ? "draining" : "ok");
+}
+
+/* Ready = a call would work. Without meterd calls go on, so it is not asked. */
+void page_ready(struct request *r)
+{
+    struct health_rep auth, provider;
+
+    if (svc_draining(r->gw->svc))
+        answer_health(r, false, "draining");
+    else if (!svc_ready(r->gw->svc) || ask_health(r, SVC_AUTHSVC, true, &auth) != ST_OK || !auth.ready ||
+             ask_health(r, SVC_PROVIDERSVC, true, &provider) != ST_OK || !provider.ready)
+        answer_health(r, false, "not ready");
+    else
+        answer_health(r, true, "ready");
+}
+
+/* {"status":…,"services":[{…}, …]}: ours first. A service that does not answer is shown as not ready. */
+static void answer_services(struct request *r)
+{
+    struct health_rep rep;
+    bool good = true;
+    struct buf out, list;
+    size_t i;
+
+    buf_init(&out, PAGE_MAX);
+    buf_init(&list, PAGE_MAX);
+    if (svc_health(r->gw->svc, r->arena, &rep) == ST_OK)
+        json_encode(&health_rep_desc, &rep, &list);
+    good = rep.ready;
+    for (i = 0; i < PEERS_N; i++) {
+        buf_addf(&list, ",");
+        if (ask_health(r, peers[i], false, &rep) == ST_OK) {
+            good = good && rep.ready;
+            json_encode(&health_rep_desc, &rep, &list);
+        } else {
+            good = false;
+            buf_addf(&list, "{\"service\":\"%s\",\"ready\":false,\"error\":\"does not answer\"}", peer_names[i]);
+        }
+    }
+    buf_addf(&out, "{\"status\":\"%s\",\"services\":[", good ? "ok" : "degraded");
+    buf_add(&out, list.p, list.n);
+    buf_addf(&out, "]}");
+    buf_fini(&list);
+    answer_page(r, 200, &out);
+}
+
+void page_detailed(struct request *r)
+{
+    answer_services(r);
+}
+
+void page_system(struct request *r)
+{
+    answer_services(r);
+}
+
+void page_metrics(struct request *r)
+{
+    struct slice texts[PEERS_N + 1];
+    struct buf own, out;
+    size_t i, n = 0;
+
+    buf_init(&own, LIMIT_METRICS);
+    buf_init(&out, PAGE_MAX);
+    if (metrics_render(svc_metrics(r->gw->svc), &own) == ST_OK)
+        texts[n++] = (struct slice){own.p, own.n};
+    for (i = 0; i < PEERS_N; i++) {
+        struct metrics_req req = {.unused = false};
+        struct metrics_rep rep;
+
+        if (call_wait(svc_peer(r->gw->svc, peers[i]), &metrics_req_desc, &req, &metrics_rep_desc, &rep, r->arena, PAGE_CALL_MS, NULL) == ST_OK)
+            texts[n++] = rep.text;
+    }
+    if (exposition_merge(texts, n, r->arena, &out) == ST_OK)
+        answer_send(r, 200, METRICS_TYPE, (struct slice){NULL, 0}, (struct slice){out.p, out.n});
+    else
+        answer_error(r, &(struct err){.status = ST_NO_MEMORY});
+    buf_fini(&own);
+    buf_fini(&out);
+}

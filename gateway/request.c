@@ -1,0 +1,338 @@
+#include "gateway/request.h"
+
+#include <string.h>
+#include <strings.h>
+#include <sys/uio.h>
+
+#include <civetweb.h>
+
+#include "proto/utf8.h"
+#include "services/clock.h"
+
+#define DROP_PIECE 8192u
+#define DROP_MAX (64u * 1024u * 1024u) /* bytes read away before an answer; a client that sends more is cut off */
+#define BODY_FIRST 65536u              /* room for a body of unknown length to begin with */
+
+static bool has_word(const char *value, const char *word)
+{
+    size_t n = strlen(word);
+    const char *p;
+
+    for (p = value; *p;) {
+        size_t item = strcspn(p, ",");
+        size_t from = strspn(p, " \t"), to = item;
+
+        while (to > from && (p[to - 1] == ' ' || p[to - 1] == '\t'))
+            to--;
+        if (from < item && to - from == n && !strncasecmp(p + from, word, n))
+            return true;
+        p += item + (p[item] == ',');
+    }
+    return false;
+}
+
+static struct slice trimmed(const char *value)
+{
+    struct slice s = slice_of(value);
+
+    while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+        s.n--;
+    return s;
+}
+
+/* Keeps the first of several. */
+static void keep(struct slice *to, const char *value)
+{
+    if (!to->p)
+        *to = trimmed(value);
+}
+
+static void read_headers(struct request *r, const struct mg_request_info *info)
+{
+    const struct {
+        const char *name;
+        struct slice *to;
+    } wanted[] = {
+        {"authorization", &r->authorization},
+        {"x-api-key", &r->x_api_key},
+        {"api-key", &r->api_key},
+        {"origin", &r->origin},
+        {"access-control-request-headers", &r->cors_headers},
+        {"idempotency-key", &r->idempotency_key},
+        {"x-forwarded-for", &r->forwarded},
+        {"forwarded", &r->forwarded},
+    };
+    const char *connection = NULL;
+    size_t k;
+    int i;
+
+    for (i = 0; i < info->num_headers; i++) {
+        const struct mg_header *h = &info->http_headers[i];
+
+        if (!strcasecmp(h->name, "connection"))
+            connection = connection ? connection : h->value; /* civetweb goes by the first, too */
+        else if (!strcasecmp(h->name, "transfer-encoding"))
+            r->chunked = true;
+        else if (!strcasecmp(h->name, "expect"))
+            r->expects = !strcasecmp(h->value, "100-continue");
+        else
+            for (k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
+                if (!strcasecmp(h->name, wanted[k].name))
+                    keep(wanted[k].to, h->value);
+    }
+    r->keep_alive = connection ? has_word(connection, "keep-alive") : !r->http10;
+}
+
+void request_init(struct request *r, struct conn *c, struct mg_connection *http)
+{
+    const struct mg_request_info *info = mg_get_request_info(http);
+
+    *r = (struct request){.gw = c->gw, .conn = c, .http = http, .arena = &c->arena, .began_ns = clock_ns()};
+    id_make(r->id, "req_", 16);
+    r->method = slice_of(info->request_method);
+    r->path = slice_of(info->local_uri_raw);
+    r->query = slice_of(info->query_string);
+    r->client_ip = slice_of(info->remote_addr);
+    r->http10 = !strcmp(info->http_version, "1.0");
+    r->head = slice_is(r->method, "HEAD");
+    r->content_length = info->content_length;
+    read_headers(r, info);
+    if (c->tap.guard.verdict != GUARD_OK || c->over_limit || svc_draining(c->gw->svc))
+        r->keep_alive = false; /* what follows must not be answered, or not here */
+    r->body_read = !r->chunked && r->content_length <= 0;
+}
+
+void request_forget_body(struct request *r)
+{
+    struct buf *b = &r->conn->body;
+
+    if (r->body_held)
+        atomic_fetch_sub(&r->gw->body_bytes, r->body_held);
+    r->body_held = 0;
+    r->body = (struct slice){NULL, 0};
+    b->n = 0;
+    if (b->cap > GATEWAY_KEEP_BYTES)
+        buf_fini(b); /* may be used again: it is empty and keeps its ceiling */
+}
+
+void request_fini(struct request *r)
+{
+    request_forget_body(r);
+    if (r->conn->out.cap > GATEWAY_KEEP_BYTES)
+        buf_fini(&r->conn->out);
+    r->conn->out.n = 0;
+    arena_reset(r->arena);
+}
+
+/* ---- the body ----------------------------------------------------------------------------------------------------------- */
+
+static void say_continue(struct request *r)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char copy[sizeof(text) - 1];
+    struct iovec part = {copy, sizeof(copy)};
+
+    if (!r->expects || r->http10)
+        return;
+    r->expects = false;
+    memcpy(copy, text, sizeof(copy));
+    conn_write(r->conn, &part, 1);
+}
+
+bool request_slow(const struct request *r)
+{
+    return r->conn->tap.slow || (!r->conn->tap.ended && !r->conn->tap.refused);
+}
+
+/* After a body that did not come whole nothing on this connection can be understood. */
+static enum status broken_body(struct request *r)
+{
+    r->keep_alive = false;
+    r->body_read = true;
+    if (r->conn->tap.ended || r->conn->tap.refused)
+        r->quiet = true;
+    return ST_CANCELLED;
+}
+
+static bool hold_bytes(struct request *r, size_t n)
+{
+    if (atomic_fetch_add(&r->gw->body_bytes, n) + n > GATEWAY_BODIES_MAX) {
+        atomic_fetch_sub(&r->gw->body_bytes, n);
+        return false;
+    }
+    r->body_held += n;
+    return true;
+}
+
+static enum status read_counted(struct request *r)
+{
+    struct buf *b = &r->conn->body;
+    int got;
+
+    if (buf_reserve(b, (size_t)r->content_length) != ST_OK)
+        return ST_NO_MEMORY;
+    got = mg_read(r->http, b->p, (size_t)r->content_length);
+    if (got != (int)r->content_length)
+        return broken_body(r);
+    b->n = (size_t)got;
+    return ST_OK;
+}
+
+static enum status read_chunked(struct request *r, size_t max)
+{
+    struct buf *b = &r->conn->body;
+    size_t step = BODY_FIRST;
+
+    for (;;) {
+        int got;
+
+        if (b->n > max)
+            return ST_TOO_LARGE;
+        if (!hold_bytes(r, step))
+            return ST_UNAVAILABLE;
+        if (step > b->max - b->n)
+            step = b->max - b->n;
+        if (step == 0)
+            return ST_TOO_LARGE;
+        if (buf_reserve(b, step) != ST_OK)
+            return ST_NO_MEMORY;
+        got = mg_read(r->http, b->p + b->n, step);
+        if (got < 0)
+            return broken_body(r);
+        b->n += (size_t)got;
+        if ((size_t)got < step) {
+            if (r->conn->tap.ended || r->conn->tap.refused || r->conn->tap.slow)
+                return broken_body(r); /* after the last chunk, before its end */
+            return b->n > max ? ST_TOO_LARGE : ST_OK;
+        }
+    }
+}
+
+static enum status read_body(struct request *r, size_t max)
+{
+    enum status st;
+
+    if (!r->chunked && (uint64_t)r->content_length > max)
+        return ST_TOO_LARGE;
+    if (!r->chunked && !hold_bytes(r, (size_t)r->content_length))
+        return ST_UNAVAILABLE;
+    say_continue(r);
+    tap_body_begin(&r->conn->tap);
+    st = r->chunked ? read_chunked(r, max) : read_counted(r);
+    tap_body_end(&r->conn->tap);
+    if (st == ST_OK) {
+        r->body = (struct slice){r->conn->body.p, r->conn->body.n};
+        r->body_read = true;
+    }
+    return st;
+}
+
+enum status request_read_body(struct request *r, size_t max, struct err *err)
+{
+    enum status st;
+
+    if (r->body_read)
+        return ST_OK;
+    st = read_body(r, max);
+    if (st == ST_OK)
+        return ST_OK;
+    request_forget_body(r);
+    if (st == ST_TOO_LARGE)
+        return err_set(err, st, "The request's body is larger than %zu bytes.", max);
+    if (st == ST_CANCELLED)
+        return err_set(err, st, "The request's body did not come in time.");
+    return err_set(err, st, "There is no room for the request's body now. Try again later.");
+}
+
+void request_drop_body(struct request *r)
+{
+    char piece[DROP_PIECE];
+    size_t total = 0;
+
+    if (r->body_read)
+        return;
+    if (r->expects || (!r->chunked && (uint64_t)r->content_length > DROP_MAX)) {
+        r->keep_alive = false; /* the client has not sent it yet, or it is not worth the wait */
+        return;
+    }
+    tap_body_begin(&r->conn->tap);
+    while (total < DROP_MAX) {
+        int got = mg_read(r->http, piece, sizeof(piece));
+
+        if (got <= 0) {
+            r->body_read = got == 0;
+            break;
+        }
+        total += (size_t)got;
+    }
+    tap_body_end(&r->conn->tap);
+    if (!r->chunked)
+        r->body_read = total == (size_t)r->content_length;
+    if (!r->body_read)
+        r->keep_alive = false;
+    if (r->conn->tap.refused || r->conn->tap.ended)
+        r->quiet = r->conn->tap.refused;
+}
+
+/* ---- credentials, decoding ---------------------------------------------------------------------------------------------- */
+
+struct slice request_bearer(const struct request *r)
+{
+    static const char scheme[] = "bearer";
+    struct slice s = r->authorization;
+    size_t n = sizeof(scheme) - 1;
+
+    if (s.n <= n || strncasecmp(s.p, scheme, n) || s.p[n] != ' ')
+        return (struct slice){NULL, 0};
+    s.p += n;
+    s.n -= n;
+    while (s.n && *s.p == ' ') {
+        s.p++;
+        s.n--;
+    }
+    return s;
+}
+
+struct slice request_key(const struct request *r)
+{
+    struct slice s = request_bearer(r);
+
+    if (!s.n)
+        s = r->x_api_key;
+    return s.n ? s : r->api_key;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool request_decode(struct slice text, bool plus, char *to, size_t size, struct slice *ret)
+{
+    size_t i, n = 0;
+
+    for (i = 0; i < text.n; i++) {
+        char c = text.p[i];
+
+        if (c == '%') {
+            int high = i + 2 < text.n ? hex_value(text.p[i + 1]) : -1;
+            int low = high >= 0 ? hex_value(text.p[i + 2]) : -1;
+
+            if (low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        } else if (plus && c == '+') {
+            c = ' ';
+        }
+        if (n == size)
+            return false;
+        to[n++] = c;
+    }
+    *ret = (struct slice){to, n};
+    return utf8_valid(to, n);
+}

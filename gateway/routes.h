@@ -1,0 +1,62 @@
+/*
+ * routes: every URL of the gateway, declared once: method, path, who may call it, which handler serves it, and for the account and
+ * administration API which message it becomes and which service answers it. docs/openapi.yaml describes the same list.
+ *
+ * A pattern's {name} matches one segment, {name*} everything that is left, slashes included.
+ */
+#ifndef GATEWAY_ROUTES_H
+#define GATEWAY_ROUTES_H
+
+#include "gateway/request.h"
+
+enum route_who {
+    ROUTE_ANYBODY,
+    ROUTE_KEY,   /* an API key, checked by admission */
+    ROUTE_USER,  /* a session */
+    ROUTE_ADMIN, /* an administrator's session */
+    ROUTE_OPERATOR, /* METRICS_TOKEN, or loopback when there is none */
+};
+
+/* How a message is filled and shown. */
+enum route_flags {
+    ROUTE_SELF = 1,      /* the caller is the object: id = the session's user */
+    ROUTE_EVERYBODY = 2, /* actor_id stays empty: an administrator looks at all users */
+    ROUTE_NO_BODY = 4,   /* a body is not read as arguments */
+    ROUTE_UNWRAP = 8,    /* the reply's one object is the answer */
+    ROUTE_FIRST = 16,    /* the reply's first row is the answer; 404 when there is none */
+    ROUTE_IDEMPOTENT = 32, /* takes Idempotency-Key */
+};
+
+struct route {
+    const char *method, *path;
+    enum route_who who;
+    void (*handler)(struct request *r);
+    int success;
+    enum svc_peer peer;
+    const struct wire_desc *req, *rep;
+    unsigned flags;
+};
+
+extern const struct route routes[];
+extern const size_t n_routes;
+
+/* The route of the request. NULL with *ret_path_known: the path exists for other methods, listed in allow ("GET, POST"). HEAD goes where
+ * GET goes. Fills r->param. */
+const struct route *route_find(struct request *r, bool *ret_path_known, char *allow, size_t allow_size);
+
+/* Does the path match? *ret_param: the part that {…} matched, not decoded. */
+bool route_match(const char *pattern, struct slice path, struct slice *ret_param);
+
+/* The handlers. */
+void account_handle(struct request *r);
+void chat_handle(struct request *r);
+void models_handle(struct request *r);
+void page_root(struct request *r);
+void page_health(struct request *r);
+void page_live(struct request *r);
+void page_ready(struct request *r);
+void page_detailed(struct request *r);
+void page_system(struct request *r);
+void page_metrics(struct request *r);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * ledger: double entry. A transfer is two or three entries that sum to zero, under one id that is the revision of what
+ * caused it (a usage row, a credit grant). Entries are never changed. Each account keeps its balance, which the entries
+ * prove. A user's account never goes below zero: a transfer that would make it so is refused as a whole. It knows
+ * accounts and amounts, not calls or prices. Runs inside the caller's transaction.
+ */
+#ifndef METERD_LEDGER_H
+#define METERD_LEDGER_H
+
+#include "meterd/store.h"
+
+/* The operator's accounts, made by the first migration. A user's account is made with the user. */
+#define LEDGER_REVENUE 1 /* what calls cost */
+#define LEDGER_OVERAGE 2 /* what of it nobody's credit could bear: zero or below */
+#define LEDGER_GRANTS 3 /* credit given away: zero or below */
+
+#define LEDGER_USAGE "usage" /* kind of the entries of a call */
+
+struct ledger_line {
+    int64_t account, amount_nano;
+    int64_t spent_nano; /* how much of it counts as spent by the account's owner */
+    int64_t balance_nano; /* answer: the account's balance after it */
+    uint64_t entry; /* answer: the entry's id */
+};
+
+/* What an account holds now. Balances are kept in memory while a transaction runs: ledger_flush is due before anything
+ * else reads or writes the account's row, and before the commit. */
+enum status ledger_balance(struct work *w, int64_t account, int64_t *ret_nano);
+enum status ledger_flush(struct work *w);
+
+/* Posts the lines; those of amount 0 are left out. ST_CONFLICT: a user's account would go below zero. */
+enum status ledger_post(struct work *w, uint64_t transfer, const char *kind, struct ledger_line *lines, size_t n);
+
+/* A grant of credit to a user's account (or, below zero, its taking back). */
+struct ledger_grant {
+    int64_t user_num, account;
+    const char *kind; /* start, signup, admin */
+    struct slice actor, idempotency_key, note;
+    int64_t amount_nano;
+    int64_t balance_nano; /* answer */
+    uint64_t entry; /* answer */
+    uint64_t revision; /* answer */
+};
+/* Posts it and gives the user's record a new revision. */
+enum status ledger_give(struct work *w, struct ledger_grant *grant);
+
+#endif

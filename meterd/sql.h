@@ -1,0 +1,176 @@
+/*
+ * Every SQL statement that runs after the migrations, by name: S(NAME, text). Prepared once a connection, always with
+ * bound values. Grouped as the files that use them. Columns stand in the order that meterd/record.c reads.
+ */
+#ifndef METERD_SQL_H
+#define METERD_SQL_H
+
+/* clang-format off */
+
+#define SQL_USER                                                                                                       \
+    "SELECT u.id, u.email, u.name, u.role, u.plan, u.status, a.balance_nano, u.created, u.num, a.id, u.password_hash " \
+    "FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' "
+#define SQL_KEY                                                                                                        \
+    "SELECT k.id, u.id, k.name, k.prefix, k.rpm, k.tpm, k.concurrency, k.models, k.expires_at, k.status, k.created, "  \
+    "k.digest, k.num FROM api_key k JOIN user u ON u.num = k.user_num "
+#define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models FROM plan "
+#define SQL_PRICE                                                                                                      \
+    "SELECT id, model, provider, mode, input, cached, write_short, write_long, output, tier_above, tier_input, "       \
+    "tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, builtin "    \
+    "FROM price "
+#define SQL_USAGE                                                                                                      \
+    "SELECT c.request_id, c.created_ms, coalesce(u.id, t.user_id), c.key_id, c.model, c.provider, c.upstream_model, "  \
+    "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
+    "c.cache_write_long_tokens, c.completion_tokens, c.reasoning_tokens, c.cost_nano, c.overage_nano, c.price_id, "    \
+    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision "                                    \
+    "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "
+/* ?1 user num or NULL, ?2 from ms, ?3 to ms */
+#define SQL_SUM                                                                                                        \
+    "count(*), sum(status <> 'ok'), sum(prompt_tokens), sum(cached_tokens), "                                          \
+    "sum(cache_write_tokens + cache_write_long_tokens), sum(completion_tokens), sum(reasoning_tokens), "               \
+    "sum(cost_nano), sum(latency_ms) / max(1, count(*)) "
+#define SQL_SUM_SINCE "FROM usage WHERE created_ms >= ?2 AND created_ms < ?3 "
+#define SQL_SUM_USER "FROM usage WHERE user_num = ?1 AND created_ms >= ?2 AND created_ms < ?3 "
+/* ?4.. = group by model, key, day, hour: 0 or 1 */
+#define SQL_GROUP                                                                                                      \
+    "SELECT CASE WHEN ?4 THEN model END AS g_model, CASE WHEN ?5 THEN key_id END AS g_key, "                           \
+    "CASE WHEN ?6 > 0 THEN created_ms - created_ms % ?6 END AS g_time, " SQL_SUM
+#define SQL_GROUP_END "GROUP BY g_model, g_key, g_time ORDER BY g_time, g_model, g_key LIMIT ?7"
+/* ?1 before revision, ?2 from ms, ?3 to ms, ?4 model, ?5 key, ?6 status (each NULL = any), ?7 limit */
+#define SQL_USAGE_FILTER                                                                                               \
+    "c.revision < ?1 AND c.created_ms >= ?2 AND c.created_ms < ?3 AND (?4 IS NULL OR c.model = ?4) "                   \
+    "AND (?5 IS NULL OR c.key_id = ?5) AND (?6 IS NULL OR c.status = ?6) ORDER BY c.revision DESC LIMIT ?7"
+
+#define SQL_STATEMENTS(S)                                                                                              \
+    /* store.c */                                                                                                      \
+    S(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                                                  \
+    S(BEGIN_READ, "BEGIN")                                                                                             \
+    S(COMMIT, "COMMIT")                                                                                                \
+    S(ROLLBACK, "ROLLBACK")                                                                                            \
+    S(SAVEPOINT, "SAVEPOINT command")                                                                                  \
+    S(RELEASE, "RELEASE command")                                                                                      \
+    S(UNDO, "ROLLBACK TO command")                                                                                     \
+    S(REVISION, "SELECT max(coalesce((SELECT max(revision) FROM user), 0), coalesce((SELECT max(revision) FROM api_key), 0), " \
+      "coalesce((SELECT max(revision) FROM plan), 0), coalesce((SELECT max(revision) FROM price), 0), "                \
+      "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
+      "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0))")        \
+    /* users.c */                                                                                                      \
+    S(USER_BY_ID, SQL_USER "WHERE u.id = ?1")                                                                          \
+    S(USER_BY_EMAIL, SQL_USER "WHERE u.email = ?1")                                                                    \
+    S(USER_BY_NUM, SQL_USER "WHERE u.num = ?1")                                                                        \
+    S(USER_BY_REVISION, SQL_USER "WHERE u.revision = ?1")                                                              \
+    S(USERS, SQL_USER "WHERE u.num > ?1 ORDER BY u.num LIMIT ?2")                                                      \
+    S(USER_COUNT, "SELECT count(*) FROM user")                                                                         \
+    S(USER_INSERT, "INSERT INTO user(id, email, name, role, plan, status, password_hash, created, revision) "          \
+      "VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?7, ?8)")                                                             \
+    S(USER_UPDATE, "UPDATE user SET name = ?2, role = ?3, plan = ?4, status = ?5, revision = ?6 WHERE num = ?1")       \
+    S(USER_TOUCH, "UPDATE user SET revision = ?2 WHERE num = ?1")                                                      \
+    S(USER_OTHER_ADMINS, "SELECT count(*) FROM user WHERE role = 'admin' AND status = 'active' AND num <> ?1")         \
+    S(ACCOUNT_INSERT, "INSERT INTO account(user_num, kind) VALUES (?1, 'available')")                                  \
+    S(SPENT, "SELECT spent_nano FROM account WHERE id = ?1")                                                           \
+    /* sessions.c */                                                                                                   \
+    S(SESSION_INSERT, "INSERT INTO session(id, user_num, status, expires_at, created) VALUES (?1, ?2, 'active', ?3, ?4)") \
+    S(SESSION_EXISTS, "SELECT 1 FROM session WHERE id = ?1")                                                           \
+    S(SESSION_END, "UPDATE session SET status = 'ended' WHERE id = ?1 AND status = 'active'")                          \
+    S(SESSION_EXTEND, "UPDATE session SET expires_at = ?2 WHERE id = ?1")                                              \
+    S(SESSION_OF_TOKEN, "SELECT t.session, t.used, s.status, s.expires_at, s.user_num "                                \
+      "FROM refresh_token t JOIN session s ON s.id = t.session WHERE t.digest = ?1")                                   \
+    S(TOKEN_INSERT, "INSERT INTO refresh_token(digest, session, used) VALUES (?1, ?2, 0)")                             \
+    S(TOKEN_EXISTS, "SELECT 1 FROM refresh_token WHERE digest = ?1")                                                   \
+    S(TOKEN_USED, "UPDATE refresh_token SET used = 1 WHERE digest = ?1")                                               \
+    S(SESSIONS_FORGET, "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)")      \
+    /* keys.c */                                                                                                       \
+    S(KEY_BY_ID, SQL_KEY "WHERE k.id = ?1")                                                                            \
+    S(KEY_BY_REVISION, SQL_KEY "WHERE k.revision = ?1")                                                                \
+    S(KEYS, SQL_KEY "WHERE k.user_num = ?1 AND k.num < ?2 ORDER BY k.num DESC LIMIT ?3")                               \
+    S(KEY_TAKEN, "SELECT 1 FROM api_key WHERE id = ?1 OR digest = ?2")                                                 \
+    S(KEY_COUNT, "SELECT count(*) FROM api_key WHERE user_num = ?1 AND status = 'active' "                             \
+      "AND (expires_at = 0 OR expires_at > ?2)")                                                                       \
+    S(KEY_INSERT, "INSERT INTO api_key(id, user_num, digest, name, prefix, rpm, tpm, concurrency, models, expires_at, " \
+      "status, created, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12)")               \
+    S(KEY_REVOKE, "UPDATE api_key SET status = 'revoked', revision = ?2 WHERE num = ?1")                               \
+    /* plans.c */                                                                                                      \
+    S(PLAN_BY_NAME, SQL_PLAN "WHERE name = ?1")                                                                        \
+    S(PLAN_BY_REVISION, SQL_PLAN "WHERE revision = ?1")                                                                \
+    S(PLANS, SQL_PLAN "ORDER BY name LIMIT ?1")                                                                        \
+    S(PLAN_COUNT, "SELECT count(*) FROM plan")                                                                         \
+    S(PLAN_PUT, "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision) "                           \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, "     \
+      "max_keys = ?5, models = ?6, revision = ?7")                                                                     \
+    /* prices.c, pricing.c */                                                                                          \
+    S(PRICE_BY_ID, SQL_PRICE "WHERE id = ?1")                                                                          \
+    S(PRICE_BY_REVISION, SQL_PRICE "WHERE revision = ?1 AND in_force = 1")                                             \
+    S(PRICE_OF_MODEL, SQL_PRICE "WHERE model = ?1 AND in_force = 1")                                                   \
+    S(PRICES, SQL_PRICE "WHERE in_force = 1 AND model > ?1 ORDER BY model LIMIT ?2")                                   \
+    S(PRICE_END, "UPDATE price SET in_force = 0 WHERE model = ?1 AND in_force = 1")                                    \
+    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, " \
+      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, " \
+      "builtin, in_force, revision) "                                                                                  \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 1, ?19)")              \
+    /* providers.c */                                                                                                  \
+    S(PROVIDER_BY_NAME, "SELECT name, kind FROM provider WHERE name = ?1")                                             \
+    S(PROVIDER_BY_REVISION, "SELECT name, kind FROM provider WHERE revision = ?1")                                     \
+    S(PROVIDER_PUT, "INSERT INTO provider(name, kind, revision) VALUES (?1, ?2, ?3) "                                  \
+      "ON CONFLICT(name) DO UPDATE SET kind = ?2, revision = ?3")                                                      \
+    /* ledger.c, credits.c */                                                                                          \
+    S(ACCOUNT, "SELECT balance_nano, spent_nano, user_num IS NOT NULL FROM account WHERE id = ?1")                     \
+    S(ACCOUNT_SET, "UPDATE account SET balance_nano = ?2, spent_nano = ?3 WHERE id = ?1")                              \
+    S(ENTRY_INSERT, "INSERT INTO entry(transfer, account, kind, amount_nano, balance_nano, created_ms) "               \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                                               \
+    S(GRANT_BY_KEY, "SELECT g.account, g.amount_nano, g.balance_nano, g.entry, g.transfer FROM credit_grant g "        \
+      "WHERE g.actor = ?1 AND g.idempotency_key = ?2")                                                                 \
+    S(GRANT_INSERT, "INSERT INTO credit_grant(transfer, account, kind, actor, idempotency_key, note, amount_nano, "    \
+      "balance_nano, entry, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")                             \
+    /* ingest.c */                                                                                                     \
+    S(POSITION, "SELECT seq FROM position WHERE source = ?1")                                                          \
+    S(POSITION_PUT, "INSERT INTO position(source, seq, revision, updated_ms) VALUES (?1, ?2, ?3, ?4) "                 \
+      "ON CONFLICT(source) DO UPDATE SET seq = ?2, revision = ?3, updated_ms = ?4")                                    \
+    S(POSITION_COUNT, "SELECT count(*) FROM position")                                                                 \
+    S(PAYER, "SELECT u.num, a.id FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' "           \
+      "WHERE u.id = ?1")                                                                                               \
+    S(USAGE_INSERT, "INSERT INTO usage(revision, request_id, user_num, key_id, model, provider, upstream_model, endpoint, " \
+      "stream, status, http_status, prompt_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, "       \
+      "completion_tokens, reasoning_tokens, estimated, price_id, cost_nano, overage_nano, balance_nano, hold_nano, "   \
+      "created_ms, latency_ms, ttft_ms, attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, " \
+      "?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27) ON CONFLICT(request_id) DO NOTHING")           \
+    S(STRAY_INSERT, "INSERT INTO usage_stray(revision, user_id) VALUES (?1, ?2)")                                      \
+    /* usage.c */                                                                                                      \
+    S(USAGE_BY_REQUEST, SQL_USAGE "WHERE c.request_id = ?1")                                                           \
+    S(USAGE_BY_REVISION, SQL_USAGE "WHERE c.revision = ?1")                                                            \
+    S(USAGE_ALL, SQL_USAGE "WHERE ?8 = 0 AND " SQL_USAGE_FILTER)                                                       \
+    S(USAGE_OF_USER, SQL_USAGE "WHERE c.user_num = ?8 AND " SQL_USAGE_FILTER)                                          \
+    S(SUM_ALL, "SELECT NULL, NULL, NULL, " SQL_SUM SQL_SUM_SINCE)                                                      \
+    S(SUM_OF_USER, "SELECT NULL, NULL, NULL, " SQL_SUM SQL_SUM_USER)                                                   \
+    S(GROUP_ALL, SQL_GROUP SQL_SUM_SINCE SQL_GROUP_END)                                                                \
+    S(GROUP_OF_USER, SQL_GROUP SQL_SUM_USER SQL_GROUP_END)                                                             \
+    /* state.c: the log of changes after ?1; kinds are the records' type numbers */                                    \
+    S(STATE_SNAPSHOT, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                           \
+      "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 AND status = 'active' "                        \
+      "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
+      "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
+      "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
+      "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                         \
+    S(STATE_AFTER, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                              \
+      "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 "                                              \
+      "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
+      "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
+      "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
+      "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 "                                             \
+      "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                            \
+    S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
+    /* verify.c */                                                                                                     \
+    S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id FROM entry ORDER BY id")          \
+    S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \
+      "FROM account a LEFT JOIN user u ON u.num = a.user_num ORDER BY a.id")                                           \
+    S(VERIFY_USAGE, "SELECT c.revision, c.request_id, a.id, c.cost_nano, c.overage_nano, c.balance_nano FROM usage c " \
+      "LEFT JOIN account a ON a.user_num = c.user_num AND a.kind = 'available' ORDER BY c.revision")                   \
+    S(VERIFY_GRANT, "SELECT account, amount_nano, balance_nano, entry FROM credit_grant WHERE transfer = ?1")          \
+    S(VERIFY_GRANT_COUNT, "SELECT count(*) FROM credit_grant")                                                         \
+    S(VERIFY_ACCOUNT_MAX, "SELECT max(id) FROM account")
+
+/* clang-format on */
+
+#define SQL_NAME(name, text) SQL_##name,
+enum sql { SQL_STATEMENTS(SQL_NAME) SQL_COUNT };
+
+#endif

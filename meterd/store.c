@@ -1,0 +1,514 @@
+#include "meterd/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "meterd/schema/schema.h"
+#include "services/clock.h"
+
+#define BUSY_TIMEOUT_MS 5000 /* a reader may hold the log's beginning for a moment while it is reset */
+#define INTERRUPT_EVERY 4000 /* steps of SQLite's machine between two looks at the clock */
+
+#define SQL_TEXT(name, text) text,
+static const char *const sql_texts[] = {SQL_STATEMENTS(SQL_TEXT)};
+
+/* ---- errors --------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_space(int rc)
+{
+    /* The shared-memory file of the log grows as well, and says so in other words when the disk is full. */
+    return rc == SQLITE_FULL || rc == SQLITE_IOERR_SHMSIZE || rc == SQLITE_IOERR_SHMMAP || rc == SQLITE_IOERR_SHMOPEN;
+}
+
+static void break_store(struct store *s, enum store_broken how)
+{
+    if (how > s->broken)
+        s->broken = how;
+}
+
+enum status store_fail(struct store *s, int rc, struct err *err)
+{
+    const char *why = sqlite3_errmsg(s->db);
+    int base = rc & 0xff;
+
+    if (is_space(rc)) {
+        break_store(s, STORE_RETRY);
+        return err_set(err, ST_UNAVAILABLE, "database: no space left (%s)", why);
+    }
+    if (base == SQLITE_BUSY || base == SQLITE_LOCKED) {
+        break_store(s, STORE_RETRY);
+        return err_set(err, ST_UNAVAILABLE, "database: busy (%s)", why);
+    }
+    if (base == SQLITE_NOMEM) {
+        break_store(s, STORE_RETRY);
+        return err_set(err, ST_NO_MEMORY, "database: out of memory");
+    }
+    if (base == SQLITE_INTERRUPT)
+        return err_set(err, ST_TIMEOUT, "the query took too long; ask for less");
+    if (base == SQLITE_IOERR || base == SQLITE_CORRUPT || base == SQLITE_NOTADB || base == SQLITE_CANTOPEN) {
+        break_store(s, STORE_DEAD);
+        return err_set(err, ST_INTERNAL, "database: %s (SQLite %d)", why, rc);
+    }
+    return err_set(err, ST_INTERNAL, "database: %s (SQLite %d)", why, rc);
+}
+
+/* ---- statements ----------------------------------------------------------------------------------------------------
+ */
+
+static enum status prepared(struct store *s, enum sql sql, sqlite3_stmt **ret_q, struct err *err)
+{
+    int rc = SQLITE_OK;
+
+    if (!s->stmts[sql])
+        rc = sqlite3_prepare_v3(s->db, sql_texts[sql], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[sql], NULL);
+    if (rc != SQLITE_OK)
+        return store_fail(s, rc, err);
+    *ret_q = s->stmts[sql];
+    return ST_OK;
+}
+
+static int bind_one(sqlite3_stmt *q, int at, const struct bind *b)
+{
+    /* An empty slice may have no address, which SQLite would take for NULL. */
+    const char *p = b->s.p ? b->s.p : "";
+
+    switch (b->kind) {
+    case BIND_I64: return sqlite3_bind_int64(q, at, b->i);
+    case BIND_TEXT: return sqlite3_bind_text(q, at, p, (int)b->s.n, SQLITE_STATIC);
+    case BIND_BLOB: return sqlite3_bind_blob(q, at, p, (int)b->s.n, SQLITE_STATIC);
+    case BIND_NULL: return sqlite3_bind_null(q, at);
+    case BIND_END: break;
+    }
+    return SQLITE_MISUSE;
+}
+
+static enum status begin_statement(struct store *s, enum sql sql, const struct bind *binds, sqlite3_stmt **ret_q,
+                                   struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = prepared(s, sql, &q, err);
+    int i, rc = SQLITE_OK;
+
+    if (st != ST_OK)
+        return st;
+    for (i = 0; binds[i].kind != BIND_END && rc == SQLITE_OK; i++)
+        rc = bind_one(q, i + 1, &binds[i]);
+    if (rc != SQLITE_OK)
+        return store_fail(s, rc, err);
+    *ret_q = q;
+    return ST_OK;
+}
+
+enum status store_next(struct store *s, sqlite3_stmt **q, struct err *err)
+{
+    enum status st = ST_OK;
+    int rc = sqlite3_step(*q);
+
+    if (rc == SQLITE_ROW)
+        return ST_OK;
+    if (rc != SQLITE_DONE)
+        st = store_fail(s, rc, err);
+    store_reset(q);
+    return st;
+}
+
+enum status store_row(struct store *s, enum sql sql, const struct bind *binds, sqlite3_stmt **ret_q, struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = begin_statement(s, sql, binds, &q, err);
+
+    if (st == ST_OK)
+        st = store_next(s, &q, err);
+    *ret_q = st == ST_OK ? q : NULL;
+    return st;
+}
+
+enum status store_run(struct store *s, enum sql sql, const struct bind *binds, struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, sql, binds, &q, err);
+
+    store_reset(&q);
+    return st;
+}
+
+void store_reset(sqlite3_stmt **q)
+{
+    if (*q)
+        sqlite3_reset(*q);
+    *q = NULL;
+}
+
+enum status store_number(struct store *s, enum sql sql, const struct bind *binds, int64_t fallback, int64_t *ret,
+                         struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, sql, binds, &q, err);
+
+    if (st == ST_OK)
+        *ret = q && !col_is_null(q, 0) ? col_i64(q, 0) : fallback;
+    store_reset(&q);
+    return st;
+}
+
+int64_t store_changed(struct store *s)
+{
+    return sqlite3_changes(s->db);
+}
+
+int64_t col_i64(sqlite3_stmt *q, int column)
+{
+    return sqlite3_column_int64(q, column);
+}
+
+uint64_t col_u64(sqlite3_stmt *q, int column)
+{
+    sqlite3_int64 v = sqlite3_column_int64(q, column);
+
+    return v > 0 ? (uint64_t)v : 0;
+}
+
+bool col_is_null(sqlite3_stmt *q, int column)
+{
+    return sqlite3_column_type(q, column) == SQLITE_NULL;
+}
+
+enum status col_text(sqlite3_stmt *q, int column, struct arena *a, struct slice *ret, struct err *err)
+{
+    const void *p = sqlite3_column_blob(q, column);
+    size_t n = (size_t)sqlite3_column_bytes(q, column);
+    char *copy;
+
+    if (!p || n == 0) {
+        *ret = (struct slice){NULL, 0};
+        return ST_OK;
+    }
+    copy = arena_strndup(a, p, n);
+    if (!copy)
+        return err_set(err, ST_NO_MEMORY, "no memory for a row");
+    *ret = (struct slice){copy, n};
+    return ST_OK;
+}
+
+/* ---- transactions --------------------------------------------------------------------------------------------------
+ */
+
+void store_forget_accounts(struct store *s)
+{
+    if (s->n_accounts > 0)
+        memset(s->accounts, 0, sizeof(s->accounts));
+    s->n_accounts = 0;
+}
+
+static void forget_work(struct store *s)
+{
+    changes_undo(&s->changes, (struct change_mark){0, 0});
+    memset(&s->counts, 0, sizeof(s->counts));
+    s->n_positions = 0;
+    store_forget_accounts(s);
+}
+
+/* The counter as the database knows it: after a roll-back, and at the start. */
+static enum status load_revision(struct store *s, struct err *err)
+{
+    int64_t revision = 0;
+    enum status st = store_number(s, SQL_REVISION, NO_BINDS, 0, &revision, err);
+
+    if (st == ST_OK)
+        s->revision = (uint64_t)revision;
+    return st;
+}
+
+enum status store_begin(struct store *s, struct err *err)
+{
+    s->now_ms = clock_wall_ms();
+    forget_work(s);
+    s->begin_revision = s->revision;
+    return store_run(s, s->writer ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, NO_BINDS, err);
+}
+
+void store_rollback(struct store *s)
+{
+    /* Some errors have rolled back already. */
+    if (!sqlite3_get_autocommit(s->db))
+        store_run(s, SQL_ROLLBACK, NO_BINDS, NULL);
+    forget_work(s);
+    memset(s->payers, 0, sizeof(s->payers));
+    pricing_forget(&s->prices);
+    s->revision = s->begin_revision;
+}
+
+enum status store_commit(struct store *s, struct err *err)
+{
+    enum status st;
+
+    if (sqlite3_get_autocommit(s->db))
+        st = err_set(err, ST_UNAVAILABLE, "database: the transaction was lost");
+    else
+        st = store_run(s, SQL_COMMIT, NO_BINDS, err);
+    if (st != ST_OK)
+        store_rollback(s);
+    return st;
+}
+
+enum status store_savepoint(struct store *s, struct store_mark *ret_mark, struct err *err)
+{
+    *ret_mark = (struct store_mark){s->revision, changes_mark(&s->changes), s->counts};
+    return store_run(s, SQL_SAVEPOINT, NO_BINDS, err);
+}
+
+enum status store_release(struct store *s, struct err *err)
+{
+    return store_run(s, SQL_RELEASE, NO_BINDS, err);
+}
+
+void store_undo(struct store *s, const struct store_mark *mark)
+{
+    if (!sqlite3_get_autocommit(s->db)) {
+        store_run(s, SQL_UNDO, NO_BINDS, NULL);
+        store_run(s, SQL_RELEASE, NO_BINDS, NULL);
+    }
+    /* All that was in memory had been written before the savepoint. */
+    store_forget_accounts(s);
+    memset(s->payers, 0, sizeof(s->payers));
+    pricing_forget(&s->prices);
+    s->revision = mark->revision;
+    s->counts = mark->counts;
+    changes_undo(&s->changes, mark->changes);
+}
+
+uint64_t store_next_revision(struct store *s)
+{
+    return ++s->revision;
+}
+
+void store_forget_changes(struct store *s)
+{
+    changes_undo(&s->changes, (struct change_mark){0, 0});
+}
+
+/* SQLite's own checkpoint ignores errors and would sync again after a failed sync; ours does not. */
+enum status store_checkpoint(struct store *s, bool idle, struct err *err)
+{
+    int rc, log = 0, done = 0;
+
+    if (s->wal_pages == 0 || (!idle && s->wal_pages < STORE_CHECKPOINT_PAGES))
+        return ST_OK;
+    sqlite3_busy_timeout(s->db, 0); /* a reader in the way is no reason to wait: the next time will do */
+    rc = sqlite3_wal_checkpoint_v2(s->db, NULL, idle ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &log,
+                                   &done);
+    sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+    if (rc == SQLITE_OK && (idle || log == done))
+        s->wal_pages = 0;
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+        return ST_OK;
+    return store_fail(s, rc, err);
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------
+ */
+
+static int on_commit_log(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+    struct store *s = ctx;
+
+    (void)db;
+    (void)name;
+    s->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static int on_progress(void *ctx)
+{
+    const struct store *s = ctx;
+
+    return s->interrupt_at_ms != 0 && clock_ms() >= s->interrupt_at_ms;
+}
+
+static enum status os_fail(const char *what, const char *path, struct err *err)
+{
+    char text[128];
+
+    return err_set(err, ST_INTERNAL, "DB_PATH: cannot %s %s: %s", what, path, strerror_r(errno, text, sizeof(text)));
+}
+
+static enum status make_folder(const char *path, struct err *err)
+{
+    char folder[STORE_PATH_MAX];
+    char *slash;
+
+    if (!slice_copy(slice_of(path), folder, sizeof(folder)))
+        return err_set(err, ST_BAD_REQUEST, "DB_PATH is longer than %d bytes", STORE_PATH_MAX - 1);
+    for (slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+            return os_fail("make the folder", folder, err);
+        *slash = '/';
+    }
+    return ST_OK;
+}
+
+static enum status take_lock(struct store *s, const char *path, struct err *err)
+{
+    char lock[STORE_PATH_MAX + 8];
+
+    snprintf(lock, sizeof(lock), "%s.lock", path);
+    s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return os_fail("open", lock, err);
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return err_set(err, ST_CONFLICT, "DB_PATH: another meterd has %s open", path);
+    return ST_OK;
+}
+
+/* Made by us with its mode, because SQLite would make it readable for everybody; its other files copy the mode. */
+static enum status make_file(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return os_fail("open", path, err);
+    close(fd);
+    return ST_OK;
+}
+
+static enum status pragma(struct store *s, const char *sql, struct err *err)
+{
+    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? ST_OK : store_fail(s, rc, err);
+}
+
+static enum status connect(struct store *s, const char *path, struct err *err)
+{
+    int flags = SQLITE_OPEN_NOMUTEX | (s->writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+    int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
+    char cache[64];
+
+    if (rc != SQLITE_OK)
+        return err_set(err, ST_INTERNAL, "DB_PATH: cannot open %s: %s", path, sqlite3_errstr(rc));
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    snprintf(cache, sizeof(cache), "PRAGMA cache_size=-%d", s->writer ? STORE_CACHE_KIB : STORE_READER_CACHE_KIB);
+    return pragma(s, cache, err);
+}
+
+static enum status make_store(bool writer, struct store **ret, struct err *err)
+{
+    struct store *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return err_set(err, ST_NO_MEMORY, "no memory for the database");
+    s->lock_fd = -1;
+    s->writer = writer;
+    changes_init(&s->changes);
+    *ret = s;
+    return ST_OK;
+}
+
+static enum status open_writer(struct store *s, const char *path, const struct migration *migrations, struct err *err)
+{
+    char limit[64];
+    enum status st = make_folder(path, err);
+
+    if (st == ST_OK)
+        st = take_lock(s, path, err);
+    if (st == ST_OK)
+        st = make_file(path, err);
+    if (st == ST_OK)
+        st = connect(s, path, err);
+    if (st != ST_OK)
+        return st;
+    snprintf(limit, sizeof(limit), "PRAGMA journal_size_limit=%d", STORE_WAL_KEEP_BYTES);
+    /* Looked at before anything is written: another program's file keeps its journal mode. */
+    st = schema_check(s->db, migrations, err);
+    if (st == ST_OK)
+        st = pragma(s,
+                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                    "PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY;",
+                    err);
+    if (st == ST_OK)
+        st = pragma(s, limit, err);
+    if (st == ST_OK)
+        st = schema_migrate(s->db, migrations, err);
+    if (st == ST_OK)
+        sqlite3_wal_hook(s->db, on_commit_log, s);
+    s->wal_pages = 1; /* what an earlier process left in the log is not known yet */
+    return st;
+}
+
+enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err)
+{
+    struct store *s = NULL;
+    enum status st = make_store(true, &s, err);
+
+    if (st != ST_OK)
+        return st;
+    st = open_writer(s, path, migrations, err);
+    if (st != ST_OK) {
+        store_close(s);
+        return st;
+    }
+    *ret = s;
+    return ST_OK;
+}
+
+enum status store_open(const char *path, struct store **ret, struct err *err)
+{
+    struct store *s = NULL;
+    enum status st = store_open_with(path, schema_migrations, &s, err);
+
+    if (st == ST_OK)
+        st = load_revision(s, err);
+    if (st != ST_OK) {
+        store_close(s);
+        return st;
+    }
+    *ret = s;
+    return ST_OK;
+}
+
+enum status store_open_reader(const char *path, struct store **ret, struct err *err)
+{
+    struct store *s = NULL;
+    enum status st = make_store(false, &s, err);
+
+    if (st != ST_OK)
+        return st;
+    st = connect(s, path, err);
+    if (st == ST_OK)
+        st = pragma(s, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY;", err);
+    if (st != ST_OK) {
+        store_close(s);
+        return st;
+    }
+    /* Only the writer checkpoints: two connections that do can damage the file (SQLite before 3.51.3). */
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite3_progress_handler(s->db, INTERRUPT_EVERY, on_progress, s);
+    *ret = s;
+    return ST_OK;
+}
+
+void store_close(struct store *s)
+{
+    int i;
+
+    if (!s)
+        return;
+    for (i = 0; i < SQL_COUNT; i++)
+        sqlite3_finalize(s->stmts[i]);
+    sqlite3_close(s->db);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+    changes_fini(&s->changes);
+    free(s);
+}

@@ -1,0 +1,313 @@
+#include "meterd/writer.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "meterd/ingest.h"
+#include "meterd/sessions.h"
+#include "services/clock.h"
+
+#define PAGE_BYTES 4096u
+
+struct writer_metrics {
+    struct metric *commit_seconds, *batch_size, *settled, *duplicates, *overage, *cost, *strays, *unpriced, *gaps,
+        *failed, *wal_bytes, *revision, *depth;
+};
+
+struct writer {
+    struct writer_options o;
+    struct mailbox box;
+    pthread_t thread;
+    bool started;
+    struct writer_metrics m;
+    uint64_t published; /* revision that the feed has come to */
+    uint64_t published_ms; /* monotonic times */
+    uint64_t worked_ms, kept_ms;
+    atomic_uint_fast64_t revision, wal_bytes, positions;
+    atomic_bool full;
+    struct mail_item items[MAILBOX_TAKE];
+};
+
+static const double batch_bounds[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 0};
+
+static void make_metrics(struct writer *w)
+{
+    struct metrics *m = w->o.metrics;
+
+    w->m = (struct writer_metrics){
+        .commit_seconds = metric_histogram(m, "router_meter_commit_seconds", "Time of a transaction, sync included.",
+                                           NULL, METRIC_LATENCY_BOUNDS),
+        .batch_size =
+            metric_histogram(m, "router_meter_batch_size", "Commands and events of a transaction.", NULL, batch_bounds),
+        .settled = metric_counter(m, "router_meter_settled_total", "Calls billed.", NULL),
+        .duplicates =
+            metric_counter(m, "router_meter_duplicates_total", "Events of calls that were billed before.", NULL),
+        .overage =
+            metric_counter(m, "router_meter_overage_nano_total", "Cost that no credit could bear, nano-USD.", NULL),
+        .cost = metric_counter(m, "router_meter_cost_nano_total", "Billed to users, nano-USD.", NULL),
+        .strays = metric_counter(m, "router_meter_strays_total", "Events of users that do not exist.", NULL),
+        .unpriced =
+            metric_counter(m, "router_meter_unpriced_total", "Events whose pinned price could not be used.", NULL),
+        .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
+        .failed = metric_counter(m, "router_meter_failed_batches_total", "Transactions taken back.", NULL),
+        .wal_bytes = metric_gauge(m, "router_meter_wal_bytes", "Log not yet copied into the database.", NULL),
+        .revision = metric_gauge(m, "router_meter_revision", "Newest revision of the state.", NULL),
+        .depth = metric_gauge(m, "router_meter_mailbox_depth", "Commands and messages that wait for the writer.", NULL),
+    };
+}
+
+static void note_counts(struct writer *w, const struct store_counts *c)
+{
+    metric_add(w->m.settled, c->settled);
+    metric_add(w->m.duplicates, c->duplicates);
+    metric_add(w->m.overage, (uint64_t)c->overage_nano);
+    metric_add(w->m.cost, (uint64_t)c->cost_nano);
+    metric_add(w->m.strays, c->strays);
+    metric_add(w->m.unpriced, c->unpriced);
+    metric_add(w->m.gaps, c->gaps);
+    if (c->strays > 0 || c->unpriced > 0)
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_not_billable", LOG_N("unknown_users", c->strays),
+                  LOG_N("unusable_prices", c->unpriced));
+}
+
+static void note_state(struct writer *w)
+{
+    uint64_t wal = (uint64_t)(w->o.store->wal_pages > 0 ? w->o.store->wal_pages : 0) * PAGE_BYTES;
+
+    atomic_store(&w->revision, w->o.store->revision);
+    atomic_store(&w->wal_bytes, wal);
+    metric_set(w->m.wal_bytes, (int64_t)wal);
+    metric_set(w->m.revision, (int64_t)w->o.store->revision);
+    metric_set(w->m.depth, (int64_t)mailbox_depth(&w->box));
+}
+
+static void die_if_dead(struct writer *w, const struct err *why)
+{
+    if (w->o.store->broken != STORE_DEAD)
+        return;
+    log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "store_dead", LOG_C("why", why->text));
+    w->o.dead(w->o.ctx, why);
+}
+
+/* ---- one transaction -----------------------------------------------------------------------------------------------
+ */
+
+static size_t units_of(const struct mail_item *item)
+{
+    return item->events ? item->events->batch.events.n : 1;
+}
+
+static void run_item(struct writer *w, struct mail_item *item, struct err *err)
+{
+    struct work work = {.s = w->o.store, .err = err};
+
+    if (item->events) {
+        const struct usage_batch *b = &item->events->batch;
+        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n};
+        uint64_t seq = 0;
+
+        work.a = &item->events->arena;
+        item->st = ingest_apply(&work, &batch, &seq);
+        /* As batch_run does: only the whole transaction can be taken back. */
+        if (item->st != ST_OK && item->st != ST_BAD_REQUEST && w->o.store->broken == STORE_WELL)
+            w->o.store->broken = STORE_RETRY;
+        return;
+    }
+    work.a = item->call->arena;
+    work.err = &item->call->err;
+    item->st = batch_run(&work, item->lane, item->op, item->in, item->out);
+    if (w->o.store->broken != STORE_WELL)
+        *err = item->call->err;
+}
+
+static void publish(struct writer *w)
+{
+    const struct store *s = w->o.store;
+
+    if (changes_publish(&s->changes, w->published, s->revision, w->o.publish, w->o.ctx) != ST_OK)
+        log_event(w->o.log, LOG_WARN, LOG_NO_REQ, "state_not_published", LOG_N("revision", s->revision));
+    /* Also when it was not: the followers see the gap and ask. */
+    w->published = s->revision;
+    w->published_ms = clock_ms();
+}
+
+static void answer(struct mail_item *item, enum status batch, const struct err *why)
+{
+    enum status st = item->st;
+
+    if (item->events) {
+        mail_events_free(item->events);
+        return;
+    }
+    if (st == ST_OK && batch != ST_OK) {
+        st = batch;
+        item->call->err = *why;
+    }
+    svc_finish(item->call, st);
+}
+
+static enum status commit(struct writer *w, enum status st, struct err *err)
+{
+    struct store *s = w->o.store;
+
+    if (st == ST_OK && s->broken == STORE_WELL)
+        st = batch_commit(s, err);
+    else if (st == ST_OK)
+        st = err->status != ST_OK ? err->status : ST_UNAVAILABLE;
+    if (st == ST_OK)
+        return ST_OK;
+    die_if_dead(w, err);
+    batch_abandon(s);
+    metric_add(w->m.failed, 1);
+    if (!atomic_exchange(&w->full, true))
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "batch_failed", LOG_C("why", err->text));
+    /* What is not on disk was not done: the caller may try again. */
+    return ST_UNAVAILABLE;
+}
+
+/* Applies items from the front until the transaction is large enough. Returns how many. */
+static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
+{
+    struct store *s = w->o.store;
+    struct err err = {0};
+    uint64_t began = clock_ns();
+    size_t done, i, units = 0;
+    enum status st = batch_begin(s, &err);
+
+    for (done = 0; done < n && units < WRITER_UNITS; done++) {
+        items[done].st = ST_OK;
+        if (st == ST_OK && s->broken == STORE_WELL)
+            run_item(w, &items[done], &err);
+        units += units_of(&items[done]);
+    }
+    st = commit(w, st, &err);
+    metric_observe_ns(w->m.commit_seconds, clock_ns() - began);
+    metric_observe(w->m.batch_size, (double)units);
+    if (st == ST_OK) {
+        if (atomic_exchange(&w->full, false))
+            log_event(w->o.log, LOG_INFO, LOG_NO_REQ, "batches_succeed_again", LOG_N("revision", s->revision));
+        if (s->revision != w->published)
+            publish(w);
+        note_counts(w, &s->counts);
+    }
+    for (i = 0; i < done; i++)
+        answer(&items[i], st, &err);
+    return done;
+}
+
+/* ---- between transactions ------------------------------------------------------------------------------------------
+ */
+
+static void forget_sessions(struct writer *w, uint64_t now)
+{
+    struct err err = {0};
+    struct work work = {.s = w->o.store, .err = &err};
+    int64_t positions = 0;
+    enum status st = batch_begin(w->o.store, &err);
+
+    w->kept_ms = now;
+    if (st == ST_OK)
+        st = sessions_forget(&work);
+    if (st == ST_OK)
+        st = store_number(w->o.store, SQL_POSITION_COUNT, NO_BINDS, 0, &positions, &err);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    atomic_store(&w->positions, (uint64_t)positions);
+    if (st == ST_OK)
+        return;
+    die_if_dead(w, &err);
+    batch_abandon(w->o.store);
+}
+
+static void between(struct writer *w, bool worked)
+{
+    uint64_t now = clock_ms();
+    struct err err = {0};
+    bool idle;
+
+    if (worked)
+        w->worked_ms = now;
+    idle = now - w->worked_ms >= WRITER_IDLE_MS;
+    if (now - w->published_ms >= FEED_HEARTBEAT_MS) {
+        store_forget_changes(w->o.store);
+        publish(w);
+    }
+    if (now - w->kept_ms >= WRITER_HOUSEKEEPING_MS)
+        forget_sessions(w, now);
+    if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
+        die_if_dead(w, &err);
+        w->o.store->broken = STORE_WELL; /* no space for the copy: the log is still whole */
+    }
+    note_state(w);
+}
+
+static void *run(void *arg)
+{
+    struct writer *w = arg;
+    bool closed = false;
+    size_t n = 1;
+
+    while (!closed || n > 0) {
+        struct mailbox_wait wait = {
+            .until_ms = w->published_ms + FEED_HEARTBEAT_MS, .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE};
+        size_t done = 0;
+
+        n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
+        while (done < n)
+            done += run_batch(w, w->items + done, n - done);
+        between(w, n > 0);
+    }
+    return NULL;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------
+ */
+
+enum status writer_new(const struct writer_options *options, struct writer **ret, struct err *err)
+{
+    struct writer *w = calloc(1, sizeof(*w));
+
+    if (!w || mailbox_init(&w->box) != ST_OK) {
+        free(w);
+        return err_set(err, ST_NO_MEMORY, "no memory for the writer");
+    }
+    w->o = *options;
+    w->published = options->store->revision;
+    w->published_ms = clock_ms();
+    w->worked_ms = w->published_ms;
+    make_metrics(w);
+    forget_sessions(w, w->published_ms);
+    note_state(w);
+    if (pthread_create(&w->thread, NULL, run, w) != 0) {
+        writer_free(w);
+        return err_set(err, ST_INTERNAL, "cannot start the writer's thread");
+    }
+    w->started = true;
+    *ret = w;
+    return ST_OK;
+}
+
+void writer_free(struct writer *w)
+{
+    if (!w)
+        return;
+    mailbox_close(&w->box);
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    mailbox_fini(&w->box);
+    free(w);
+}
+
+struct mailbox *writer_mailbox(struct writer *w)
+{
+    return &w->box;
+}
+
+struct writer_state writer_state(struct writer *w)
+{
+    return (struct writer_state){.revision = atomic_load(&w->revision),
+                                 .wal_bytes = atomic_load(&w->wal_bytes),
+                                 .positions = atomic_load(&w->positions),
+                                 .depth = mailbox_depth(&w->box),
+                                 .full = atomic_load(&w->full)};
+}

@@ -1,0 +1,39 @@
+/*
+ * writer: the one thread that writes. It takes what waits in its mailbox, applies it in one transaction (group commit),
+ * publishes the changes after the commit and then answers. Nothing is answered or acknowledged that is not on disk.
+ * Disk full: commands fail with ST_UNAVAILABLE, events stay unacknowledged and come again; it goes on by itself when
+ * there is space. An I/O error or damage: `dead` is called, which must end the process.
+ */
+#ifndef METERD_WRITER_H
+#define METERD_WRITER_H
+
+#include "meterd/mailbox.h"
+
+#define WRITER_UNITS 500 /* commands and events of one transaction, and the rest of one message */
+#define WRITER_GATHER_MS 5 /* events wait so long for others, commands never */
+#define WRITER_IDLE_MS 2000 /* without work: the log is copied and cut */
+#define WRITER_HOUSEKEEPING_MS 600000 /* expired sessions are forgotten this often */
+
+struct writer;
+
+struct writer_options {
+    struct store *store; /* the writer's from now on, until writer_free */
+    const struct log *log;
+    struct metrics *metrics;
+    void (*publish)(void *ctx, struct slice state_batch);
+    void (*dead)(void *ctx, const struct err *why);
+    void *ctx;
+};
+
+struct writer_state { /* as of the last transaction; any thread */
+    uint64_t revision, wal_bytes, positions;
+    size_t depth;
+    bool full; /* the last transaction found no space */
+};
+
+enum status writer_new(const struct writer_options *options, struct writer **ret, struct err *err);
+void writer_free(struct writer *w); /* finishes what waits first; NULL is fine */
+struct mailbox *writer_mailbox(struct writer *w);
+struct writer_state writer_state(struct writer *w);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * How many retries a provider may cost: a tenth of the calls of the last ten seconds, and three. Keeps retries from becoming the
+ * load that a failing upstream dies of. One thread; pure.
+ */
+#ifndef PROVIDERSVC_BUDGET_H
+#define PROVIDERSVC_BUDGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BUDGET_SECONDS 10
+#define BUDGET_SHARE 10 /* one retry for so many calls */
+#define BUDGET_FREE 3
+
+struct budget {
+    uint64_t second; /* of the newest slot */
+    uint32_t calls[BUDGET_SECONDS], retries[BUDGET_SECONDS];
+};
+
+void budget_call(struct budget *b, uint64_t now_ms);
+bool budget_retry(struct budget *b, uint64_t now_ms); /* true: allowed, and counted */
+
+#endif

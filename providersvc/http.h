@@ -1,0 +1,77 @@
+/*
+ * HTTP/1.1 requests to providers on one event loop: libcurl's multi interface, handles that are used again, connections that are
+ * kept. Knows nothing of what bodies mean.
+ *
+ * A POST is never sent twice: the body comes from a read callback without a seek, so that libcurl cannot rewind it, and retries are
+ * the caller's decision on HTTP_NOT_SENT. Addresses are judged when a socket is made. One thread. Callbacks may not call http_stop.
+ */
+#ifndef PROVIDERSVC_HTTP_H
+#define PROVIDERSVC_HTTP_H
+
+#include "proto/messages.h"
+#include "providersvc/upstream.h"
+#include "providersvc/timers.h"
+
+#define HTTP_CONNECTIONS_MAX 8192 /* kept by one loop, idle ones included */
+#define HTTP_CONNECTION_AGE_S 30  /* an idle connection older than this is not used again: the other end may just be closing it */
+#define HTTP_BUFFER 16384
+#define HTTP_POOL_MAX 512 /* idle handles kept for one provider */
+#define HTTP_HEADERS_KEPT 8
+
+struct http;
+struct http_transfer;
+
+enum http_end {
+    HTTP_WHOLE,    /* an answer, to its end */
+    HTTP_NOT_SENT, /* no connection: upstream has seen nothing */
+    HTTP_REFUSED,  /* the same, and it will not get better: certificate, forbidden address */
+    HTTP_BROKEN,   /* upstream may have seen and done it */
+};
+
+enum http_take { HTTP_TAKEN, HTTP_PAUSE, HTTP_ABORT };
+
+struct http_answer {
+    unsigned status;
+    uint64_t retry_after_ms;
+    char content_type[LIMIT_NAME + 1];
+    struct http_header headers[HTTP_HEADERS_KEPT]; /* those on the allow-list */
+    size_t n_headers;
+};
+
+struct http_events {
+    /* One piece of the answer's body; HTTP_PAUSE: keeps it, it comes again after http_resume. */
+    enum http_take (*data)(void *ctx, const struct http_answer *answer, struct slice bytes);
+    /* Last of all; the transfer is gone when it returns. why lives until it returns. */
+    void (*done)(void *ctx, const struct http_answer *answer, enum http_end end, const char *why);
+};
+
+struct http_request {
+    const struct upstream *upstream;
+    const char *path;
+    struct slice body;       /* lives until done or http_stop */
+    struct slice request_id; /* copied */
+    bool stream;
+    const struct http_events *events;
+    void *ctx;
+};
+
+struct http_options {
+    int epoll;
+    struct timers *timers;
+    uint64_t connect_ms;
+    const uint64_t *now_ms; /* the loop's clock */
+};
+
+enum status http_new(const struct http_options *options, struct http **ret, struct err *err);
+void http_free(struct http *h); /* no callbacks; NULL is fine */
+
+enum status http_start(struct http *h, const struct http_request *request, struct http_transfer **ret, struct err *err);
+void http_stop(struct http *h, struct http_transfer *t); /* the connection is closed; no callback comes */
+void http_resume(struct http_transfer *t);               /* data may be called before it returns */
+
+void http_socket_event(struct http *h, int fd, uint32_t epoll_events);
+void http_kick(struct http *h);  /* new transfers go to work now, not in the next turn */
+void http_reap(struct http *h);  /* calls done for what has ended */
+void http_settle(struct http *h); /* tells epoll what has changed; before every wait */
+
+#endif

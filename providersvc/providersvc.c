@@ -1,0 +1,272 @@
+#include "providersvc/providersvc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "providersvc/adapter.h"
+#include "services/bus/feed.h"
+#include "services/clock.h"
+
+#define START_WAIT_MS 1000 /* start waits so long for meterd to hear of us; afterwards we go on trying */
+#define ABORT_WAIT_MS 3000 /* what is ended by force may take so long */
+#define OUTBOX_OLD_MS 60000
+
+struct upstream *providersvc_find(struct providersvc *self, struct slice name)
+{
+    for (unsigned i = 0; i < self->n_upstreams; i++)
+        if (slice_is(name, self->upstreams[i].name))
+            return &self->upstreams[i];
+    return NULL;
+}
+
+/* ---- the call ------------------------------------------------------------------------------------------------------- */
+
+/* On a bus thread: hands the call to a loop and is gone. */
+static enum status completion(struct svc_call *call, const void *in, void *out)
+{
+    struct providersvc *self = svc_state(call->svc);
+    struct completion *c = arena_alloc(call->arena, sizeof(*c));
+    unsigned turn = atomic_fetch_add_explicit(&self->turn, 1, memory_order_relaxed);
+
+    (void)out;
+    if (c == NULL)
+        return err_set(&call->err, ST_UNAVAILABLE, "No memory for another call.");
+    c->loop = self->loops[turn % self->n_loops];
+    c->call = call;
+    c->req = in;
+    if (loop_take(c->loop, c) != ST_OK)
+        return err_set(&call->err, ST_UNAVAILABLE, "Too many calls are running.");
+    return ST_PENDING;
+}
+
+/* ---- what meterd says ------------------------------------------------------------------------------------------------- */
+
+static void state_reset(void *ctx)
+{
+    (void)ctx; /* nothing is kept of the state */
+}
+
+static void state_change(void *ctx, const struct state_change *change)
+{
+    struct svc *svc = ctx;
+    struct providersvc *self = svc_state(svc);
+    struct ack ack;
+
+    if (change->kind != ack_desc.type || self->feed == NULL)
+        return;
+    if (wire_decode(&ack_desc, change->record.p, change->record.n, &ack, NULL, NULL) != ST_OK)
+        return;
+    if (slice_is(ack.source, outbox_source(self->outbox)))
+        feed_source_ack(self->feed, &ack);
+}
+
+static void state_applied(void *ctx, uint64_t revision)
+{
+    (void)ctx;
+    (void)revision;
+}
+
+static const struct feed_follow_events follow = {.reset = state_reset, .change = state_change, .applied = state_applied};
+
+/* ---- the usage feed ---------------------------------------------------------------------------------------------------- */
+
+static enum status feed_read(void *ctx, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events, size_t *ret_n)
+{
+    return outbox_read(ctx, first_seq, max, a, ret_events, ret_n);
+}
+
+static void feed_acked(void *ctx, uint64_t seq)
+{
+    outbox_ack(ctx, seq);
+}
+
+static void publish_adopted(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n)
+{
+    (void)feed_source_publish(ctx, first_seq, events, n);
+}
+
+static enum status open_feed(struct providersvc *self, struct err *err)
+{
+    struct feed_source_options options = {.events_url = svc_settings(self->svc)->meterd_events_url,
+                                          .meterd = svc_peer(self->svc, SVC_METERD),
+                                          .read = feed_read,
+                                          .acked = feed_acked,
+                                          .ctx = self->outbox};
+    enum status st;
+
+    snprintf(options.source, sizeof(options.source), "%s", outbox_source(self->outbox));
+    st = feed_source_new(&options, outbox_acked(self->outbox), outbox_last(self->outbox), &self->feed, err);
+    if (st == ST_OK)
+        outbox_on_adopted(self->outbox, publish_adopted, self->feed);
+    return st;
+}
+
+/* ---- start and end ----------------------------------------------------------------------------------------------------- */
+
+static struct upstream *add_upstream(struct providersvc *self, const char *name, const char *kind)
+{
+    struct upstream *u = &self->upstreams[self->n_upstreams];
+
+    u->name = name;
+    u->adapter = adapter_find(kind);
+    u->index = self->n_upstreams++;
+    upstream_make_metrics(u, svc_metrics(self->svc));
+    return u;
+}
+
+static enum status make_upstreams(struct providersvc *self, struct err *err)
+{
+    const struct settings *s = svc_settings(self->svc);
+    struct upstream *u;
+
+    if (strcmp(s->echo, "on") == 0)
+        add_upstream(self, "echo", "echo");
+    if (s->openai_api_key == NULL)
+        return ST_OK;
+    if (!upstream_header_safe(slice_of(s->openai_api_key)))
+        return err_set(err, ST_BAD_REQUEST, "OPENAI_API_KEY may not hold line breaks");
+    u = add_upstream(self, "openai", "openai");
+    u->key = s->openai_api_key;
+    return upstream_set_url(u, s->openai_base_url, err);
+}
+
+static enum status open_outbox(struct providersvc *self, struct err *err)
+{
+    struct outbox_options options = {.spool_dir = svc_settings(self->svc)->spool_dir,
+                                     .max_bytes = OUTBOX_MAX_BYTES,
+                                     .segment_bytes = OUTBOX_SEGMENT_BYTES,
+                                     .log = svc_log(self->svc)};
+
+    return outbox_open(&options, &self->outbox, err);
+}
+
+static void make_metrics(struct providersvc *self)
+{
+    struct metrics *m = svc_metrics(self->svc);
+
+    self->streams = metric_gauge(m, "router_upstream_streams_open", "Streamed calls under way.", NULL);
+    self->refused = metric_counter(m, "router_upstream_refused_total", "Calls refused before anything was sent.", NULL);
+    self->outbox_bytes = metric_gauge(m, "router_outbox_bytes", "Size of the usage outbox.", NULL);
+    self->outbox_unacked = metric_gauge(m, "router_outbox_unacknowledged", "Usage events that meterd has not committed.", NULL);
+}
+
+static enum status providersvc_init(struct svc *svc, struct err *err)
+{
+    struct providersvc *self = svc_state(svc);
+    const struct settings *s = svc_settings(svc);
+    enum status st;
+
+    self->svc = svc;
+    self->connect_ms = (uint64_t)s->upstream_connect_ms;
+    self->first_byte_ms = (uint64_t)s->upstream_first_byte_ms;
+    self->idle_ms = (uint64_t)s->upstream_idle_ms;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return err_set(err, ST_NO_MEMORY, "libcurl could not be set up");
+    make_metrics(self);
+    st = make_upstreams(self, err);
+    if (st == ST_OK)
+        st = open_outbox(self, err);
+    if (st == ST_OK)
+        st = open_feed(self, err);
+    for (unsigned i = 0; st == ST_OK && i < (unsigned)s->upstream_loops && i < PROVIDERSVC_LOOPS_MAX; i++) {
+        st = loop_new(self, i, &self->loops[i], err);
+        if (st == ST_OK)
+            self->n_loops++;
+    }
+    return st;
+}
+
+static enum status providersvc_start(struct svc *svc, struct err *err)
+{
+    struct providersvc *self = svc_state(svc);
+    struct announce *a = &self->announce;
+    enum status st;
+
+    for (unsigned i = 0; i < self->n_upstreams; i++)
+        a->providers[i] = (struct provider){.name = slice_of(self->upstreams[i].name),
+                                            .kind = slice_of(self->upstreams[i].adapter->kind)};
+    a->req.instance = slice_of(svc_instance(svc));
+    a->req.providers.items = a->providers;
+    a->req.providers.n = self->n_upstreams;
+    a->meterd = svc_peer(svc, SVC_METERD);
+    a->log = svc_log(svc);
+    st = announce_start(a, err);
+    if (st == ST_OK)
+        (void)announce_wait(a, START_WAIT_MS);
+    return st;
+}
+
+static void providersvc_drain(struct svc *svc, uint64_t deadline_ms)
+{
+    struct providersvc *self = svc_state(svc);
+    uint64_t until = clock_ms() + deadline_ms;
+    bool idle = true;
+
+    for (unsigned i = 0; i < self->n_loops; i++)
+        idle = loop_wait_idle(self->loops[i], until) && idle;
+    if (idle)
+        return;
+    log_event(svc_log(svc), LOG_WARN, LOG_NO_REQ, "calls_cut_off", LOG_N("after_ms", deadline_ms));
+    for (unsigned i = 0; i < self->n_loops; i++)
+        loop_abort_all(self->loops[i]);
+    until = clock_ms() + ABORT_WAIT_MS;
+    for (unsigned i = 0; i < self->n_loops; i++)
+        (void)loop_wait_idle(self->loops[i], until);
+}
+
+static void providersvc_fini(struct svc *svc)
+{
+    struct providersvc *self = svc_state(svc);
+
+    announce_stop(&self->announce);
+    for (unsigned i = 0; i < self->n_loops; i++)
+        loop_free(self->loops[i]);
+    if (self->outbox != NULL)
+        outbox_stop(self->outbox);
+    feed_source_free(self->feed);
+    outbox_close(self->outbox);
+    if (self->svc != NULL)
+        curl_global_cleanup();
+}
+
+static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail), void *ctx)
+{
+    struct providersvc *self = svc_state(svc);
+    struct outbox_state state;
+    char text[LIMIT_NAME];
+
+    for (unsigned i = 0; i < self->n_upstreams; i++) {
+        snprintf(text, sizeof(text), "provider:%s", self->upstreams[i].name);
+        add(ctx, text, true, self->upstreams[i].adapter->kind);
+    }
+    outbox_state(self->outbox, &state);
+    metric_set(self->outbox_bytes, (int64_t)state.bytes);
+    metric_set(self->outbox_unacked, (int64_t)state.unacked);
+    snprintf(text, sizeof(text), "%" PRIu64 " unacknowledged, oldest %" PRIu64 " ms, %" PRIu64 " bytes%s%s", state.unacked,
+             state.oldest_unacked_ms, state.bytes, state.full ? ", full" : "", state.failed ? ", failed" : "");
+    add(ctx, "outbox", !state.failed && !state.full && state.oldest_unacked_ms < OUTBOX_OLD_MS, text);
+    add(ctx, "announced", announce_heard(&self->announce), announce_heard(&self->announce) ? "" : "meterd has not heard of us");
+}
+
+static const struct svc_route routes[] = {
+    {&completion_req_desc, &completion_rep_desc, completion},
+};
+
+const struct svc_def providersvc_def = {
+    .name = "providersvc",
+    .settings = SET_P,
+    .state_size = sizeof(struct providersvc),
+    .self = SVC_PROVIDERSVC,
+    .peers = 1u << SVC_METERD,
+    .routes = routes,
+    .n_routes = sizeof(routes) / sizeof(routes[0]),
+    .init = providersvc_init,
+    .start = providersvc_start,
+    .drain = providersvc_drain,
+    .fini = providersvc_fini,
+    .follow = &follow,
+    .health = providersvc_health,
+};

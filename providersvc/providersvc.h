@@ -1,0 +1,34 @@
+/*
+ * providersvc: the only service that speaks to upstreams. What it is made of: event loops that carry the calls, adapters that
+ * speak the providers' dialects, the outbox that owes the bill, the usage feed that pays it, and the announcement of what is served.
+ */
+#ifndef PROVIDERSVC_PROVIDERSVC_H
+#define PROVIDERSVC_PROVIDERSVC_H
+
+#include <stdatomic.h>
+
+#include "providersvc/announce.h"
+#include "providersvc/loop.h"
+#include "providersvc/outbox.h"
+#include "providersvc/upstream.h"
+#include "services/svc.h"
+
+#define PROVIDERSVC_LOOPS_MAX 16
+
+struct providersvc {
+    struct svc *svc;
+    struct upstream upstreams[UPSTREAMS_MAX];
+    unsigned n_upstreams;
+    struct outbox *outbox;
+    struct feed_source *feed;
+    struct loop *loops[PROVIDERSVC_LOOPS_MAX];
+    unsigned n_loops;
+    atomic_uint turn; /* which loop takes the next call */
+    uint64_t first_byte_ms, idle_ms, connect_ms;
+    struct announce announce;
+    struct metric *streams, *refused, *outbox_bytes, *outbox_unacked;
+};
+
+struct upstream *providersvc_find(struct providersvc *self, struct slice name); /* NULL = not served */
+
+#endif

@@ -1,0 +1,242 @@
+#!/usr/bin/env bash
+# tests/compose/run.sh (make test-compose): builds the image on a Debian made here, starts compose.yaml with one
+# secret, makes calls, looks at their bill, and spreads calls over three instances of providersvc.
+#
+# Uses the Docker engine that answers; without one it installs Debian's and starts it for the time of the test,
+# its data under build/docker. Where no engine can be had, the test says why and counts as skipped.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+top=$PWD
+work=$top/build/docker
+suite=${SUITE:-trixie}
+base=openai-router-base:$suite
+image=openai-router:test
+ready_s=90
+bill_s=20
+passed=0 failed=0 skipped=0
+dockerd_pid=
+run=$(mktemp -d /tmp/orc.XXXXXX) # a short path: the engine's socket stands in it
+mkdir -p "$work"
+
+# shellcheck source=tests/lib-debian-root.sh
+. tests/lib-debian-root.sh
+
+ok() { passed=$((passed + 1)); printf '  ok  %s\n' "$*"; }
+bad() { failed=$((failed + 1)); printf 'FAIL %s\n' "$*"; }
+expect() { # expect NAME COMMAND...
+    local name=$1 out
+    shift
+    if out=$("$@" 2>&1); then ok "$name"; else bad "$name: $out"; fi
+}
+
+finish() {
+    if [ -n "${project_up:-}" ]; then
+        [ "$failed" -eq 0 ] || compose logs --no-color --tail 60 2>&1 | tail -n 240
+        compose down -v --remove-orphans >/dev/null 2>&1
+    fi
+    if [ -n "$dockerd_pid" ]; then
+        kill "$dockerd_pid" 2>/dev/null
+        for _ in $(seq 100); do
+            kill -0 "$dockerd_pid" 2>/dev/null || break
+            sleep 0.2
+        done
+        umount "$run"/exec/netns/* 2>/dev/null # the engine leaves its own behind
+    fi
+    rm -rf --one-file-system "$run"
+    printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+    [ $failed -eq 0 ]
+    exit
+}
+trap finish EXIT
+
+skip_all() {
+    printf 'skip  compose: %s\n' "$*"
+    skipped=$((skipped + 1))
+    exit
+}
+
+# --- an engine ------------------------------------------------------------------------------------------
+
+start_engine() {
+    docker info >/dev/null 2>&1 && return 0
+    unset DOCKER_CONTEXT
+    export DOCKER_HOST=unix://$run/docker.sock
+    dockerd --data-root "$work/data" --exec-root "$run/exec" --pidfile "$run/pid" -H "$DOCKER_HOST" \
+        >"$work/dockerd.log" 2>&1 </dev/null &
+    dockerd_pid=$!
+    for _ in $(seq 60); do
+        docker info >/dev/null 2>&1 && return 0
+        kill -0 "$dockerd_pid" 2>/dev/null || break
+        sleep 0.5
+    done
+    tail -n 5 "$work/dockerd.log"
+    return 1
+}
+
+make_base() {
+    docker image inspect "$base" >/dev/null 2>&1 && return 0
+    local root=$run/root
+    debian_root "$suite" "$root" >"$work/debootstrap.log" 2>&1 || { tail -n 5 "$work/debootstrap.log"; return 1; }
+    tar -C "$root" -c . | docker import - "$base" >/dev/null
+    local status=$?
+    rm -rf "$root"
+    return $status
+}
+
+# Host network while building: the machine's own way to the package archive.
+build_image() {
+    docker build --network host --build-arg BASE="$base" --build-arg http_proxy --build-arg https_proxy \
+        -t "$image" . >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; return 1; }
+}
+
+sh deploy/deps.sh test compose || skip_all "the Docker engine's packages cannot be installed"
+start_engine || skip_all "no Docker engine answers, and one cannot be started here"
+if docker compose version >/dev/null 2>&1; then composer=(docker compose); else composer=(docker-compose); fi
+make_base || skip_all "no base image: debootstrap does not work here"
+compose() { "${composer[@]}" -p "orouter-test-$$" -f compose.yaml "$@"; }
+printf 'engine %s, %s\n' "$(docker version -f '{{.Server.Version}}')" "$(compose version --short 2>/dev/null || compose version | head -n 1)"
+
+start=$SECONDS
+if ! out=$(build_image); then
+    bad "the image builds: $out"
+    exit
+fi
+ok "the image builds ($((SECONDS - start)) s, $(($(docker image inspect -f '{{.Size}}' "$image") / 1000000)) MB with its base)"
+
+# --- one secret, and up ---------------------------------------------------------------------------------
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+field() { python3 -c 'import json, sys
+value = json.load(sys.stdin)
+for name in sys.argv[1].split("."):
+    value = value[int(name) if name.isdigit() else name]
+print(value)' "$1"; }
+
+PORT=$(free_port)
+url=http://127.0.0.1:$PORT
+export PORT ROUTER_IMAGE=$image ADMIN_EMAIL=admin@example.com ADMIN_PASSWORD="compose-$$-$RANDOM$RANDOM"
+unset JWT_SECRET
+# A machine may refuse its containers more open files than it has itself.
+limit=$(ulimit -Hn)
+[ "$limit" = unlimited ] || [ "$limit" -ge 65536 ] || export NOFILE=$limit
+
+out=$(compose config 2>&1)
+case $out in *JWT_SECRET*random*) ok "without JWT_SECRET compose says what to set" ;; *) bad "compose without JWT_SECRET: $out" ;; esac
+
+export JWT_SECRET=compose-test-secret-of-more-than-32-characters
+project_up=1
+if ! out=$(compose up -d --no-build 2>&1); then
+    bad "up: $out"
+    exit
+fi
+wait_ready() {
+    for _ in $(seq $((ready_s * 2))); do
+        [ "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$url/health/ready")" != 200 ] || return 0
+        sleep 0.5
+    done
+    return 1
+}
+start=$SECONDS
+if ! wait_ready; then
+    bad "/health/ready answers within $ready_s s"
+    compose ps
+    exit
+fi
+ok "four containers up, ready after $((SECONDS - start)) s"
+
+# --- a key, a call, its bill ----------------------------------------------------------------------------
+
+api() { # api METHOD PATH [JSON]: with $token
+    curl -sS -m 30 -X "$1" "$url$2" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' \
+        -H "Idempotency-Key: $RANDOM-$RANDOM-$$" ${3:+-d "$3"}
+}
+call() { # call [curl options]: one chat completion
+    curl -sS -m 30 "$url/v1/chat/completions" -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
+        -d '{"model":"echo","messages":[{"role":"user","content":"hello from compose"}]}' "$@"
+}
+
+token=
+out=$(api POST /auth/login "{\"email\":\"$ADMIN_EMAIL\",\"password\":\"$ADMIN_PASSWORD\"}")
+token=$(field access_token <<<"$out" 2>/dev/null) || { bad "the administrator logs in: $out"; exit; }
+user=$(field user.id <<<"$out" 2>/dev/null)
+api POST "/api/admin/users/$user/credits" '{"amount_usd":"10","note":"compose test"}' >"$run/granted"
+key=$(api POST /api/keys '{"name":"compose"}' | tee "$run/key" | field key 2>/dev/null) || { bad "a key: $(cat "$run/key")"; exit; }
+ok "login, credits, key"
+
+balance() { api GET /api/credits | field balance_usd; }
+billed_rows() { api GET '/api/usage/requests?limit=100' | python3 -c '
+import decimal, json, sys
+print(sum(1 for r in json.load(sys.stdin)["data"] if decimal.Decimal(r["cost_usd"]) > 0))'; }
+wait_rows() { # wait_rows N: every call has its paid row, none has two
+    local rows
+    for _ in $(seq $bill_s); do
+        rows=$(billed_rows 2>/dev/null)
+        [ "$rows" != "$1" ] || return 0
+        sleep 1
+    done
+    echo "$rows rows instead of $1"
+    return 1
+}
+
+before=$(balance)
+out=$(call)
+text=$(field choices.0.message.content <<<"$out" 2>/dev/null)
+if [ -n "$text" ]; then ok "the echo provider answers through the published port: $text"; else bad "a call: $out"; fi
+expect "the call is billed" wait_rows 1
+after=$(balance)
+if [ -n "$before" ] && [ "$before" != "$after" ]; then ok "balance $before, then $after USD"; else bad "balance stays $before"; fi
+
+# --- what the containers may do -------------------------------------------------------------------------
+
+for service in gateway authsvc providersvc meterd; do
+    id=$(compose ps -q $service)
+    expect "$service is not root" test "$(docker exec "$id" id -u)" != 0
+    # shellcheck disable=SC2016 # to be expanded in the container
+    expect "$service cannot write outside its volumes" docker exec "$id" sh -c '! touch /usr/local/bin/x 2>/dev/null'
+done
+
+wait_healthy() { # by docker's own health checks
+    local state
+    for _ in $(seq 60); do
+        state=$(compose ps -q | xargs docker inspect -f '{{.State.Health.Status}}' | sort -u)
+        [ "$state" != healthy ] || return 0
+        sleep 1
+    done
+    echo "$state"
+    return 1
+}
+expect "every health check is green" wait_healthy
+
+# --- three instances ------------------------------------------------------------------------------------
+
+calls=60
+if compose up -d --no-build --scale providersvc=3 >"$run/scale" 2>&1; then
+    expect "three instances are healthy" wait_healthy
+    sleep 4 # a new instance gets calls within 3 s
+    for _ in $(seq $calls); do
+        call -o /dev/null -D - | tr -d '\r' | awk -F': ' 'NR == 1 {print "status " $1} tolower($1) == "x-router-instance" {print "instance " $2}'
+    done >"$run/spread"
+    answered=$(grep -c '^status .* 200' "$run/spread")
+    instances=$(grep '^instance' "$run/spread" | sort | uniq -c)
+    if [ "$answered" = $calls ]; then ok "$calls calls over three instances"; else bad "only $answered of $calls calls answered"; fi
+    if [ "$(grep -c . <<<"$instances")" = 3 ]; then
+        ok "calls are spread: $(tr -s ' \n' ' ' <<<"$instances")"
+    else
+        bad "calls are not spread over 3 instances: $instances"
+    fi
+    expect "every call has exactly one paid row" wait_rows $((calls + 1))
+else
+    bad "scale: $(cat "$run/scale")"
+fi
+
+# --- down, and up again with the same volumes -------------------------------------------------------------
+
+kept=$(balance)
+if compose down >"$run/down" 2>&1 && compose up -d --no-build >>"$run/down" 2>&1 && wait_ready; then
+    out=$(api POST /auth/login "{\"email\":\"$ADMIN_EMAIL\",\"password\":\"$ADMIN_PASSWORD\"}")
+    token=$(field access_token <<<"$out" 2>/dev/null)
+    expect "the balance outlives the containers" test "$(balance)" = "$kept"
+    expect "the key still works" test "$(call -o /dev/null -w '%{http_code}')" = 200
+else
+    bad "down and up: $(tail -n 5 "$run/down")"
+fi

@@ -1,0 +1,263 @@
+#include "tests/unit/meter_fake.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "services/bus/feed.h"
+#include "services/call.h"
+#include "services/clock.h"
+#include "services/ids.h"
+
+#define SOURCES 32
+
+struct source {
+    char name[LIMIT_NAME];
+    uint64_t acked;
+};
+
+struct meter_fake {
+    struct xchg_server *server;
+    struct feed_pub *pub;
+    struct feed_sub *sub;
+    pthread_mutex_t lock;
+    struct source sources[SOURCES];
+    struct meter_fake_event *events;
+    unsigned n, announced, providers, repeats;
+    uint64_t revision;
+    bool deaf;
+};
+
+static struct source *source_of(struct meter_fake *m, struct slice name)
+{
+    for (int i = 0; i < SOURCES; i++) {
+        if (m->sources[i].name[0] == '\0')
+            (void)slice_copy(name, m->sources[i].name, sizeof(m->sources[i].name));
+        if (slice_is(name, m->sources[i].name))
+            return &m->sources[i];
+    }
+    abort();
+}
+
+static void add_event(struct meter_fake *m, const struct usage_event *e)
+{
+    struct meter_fake_event *to = &m->events[m->n];
+    char id[80];
+
+    (void)slice_copy(e->request_id, id, sizeof(id));
+    for (unsigned i = m->n > 256 ? m->n - 256 : 0; i < m->n; i++)
+        if (strcmp(m->events[i].request_id, id) == 0) {
+            m->repeats++;
+            return;
+        }
+    if (m->n == METER_FAKE_EVENTS)
+        abort();
+    m->n++;
+    memcpy(to->request_id, id, sizeof(id));
+    (void)slice_copy(e->status, to->status, sizeof(to->status));
+    (void)slice_copy(e->provider, to->provider, sizeof(to->provider));
+    to->http_status = e->http_status;
+    to->prompt = e->prompt_tokens;
+    to->cached = e->cached_tokens;
+    to->write = e->cache_write_tokens;
+    to->completion = e->completion_tokens;
+    to->reasoning = e->reasoning_tokens;
+    to->attempts = e->attempts;
+    to->created_ms = e->created_ms;
+    to->latency_ms = e->latency_ms;
+    to->ttft_ms = e->ttft_ms;
+    to->price_id = e->price_id;
+    to->hold_nano = e->hold_nano;
+    to->estimated = e->estimated;
+    to->stream = e->stream;
+}
+
+static uint64_t take(struct meter_fake *m, struct slice name, uint64_t first, const struct usage_event *events, size_t n)
+{
+    struct source *s = source_of(m, name);
+
+    if (first > s->acked + 1)
+        return s->acked; /* a gap: the repair will come */
+    for (size_t i = 0; i < n; i++)
+        if (first + i > s->acked) {
+            add_event(m, &events[i]);
+            s->acked = first + i;
+        }
+    return s->acked;
+}
+
+static void tell_ack(struct meter_fake *m, struct slice name, uint64_t acked)
+{
+    struct ack ack = {.source = name, .acked_seq = acked};
+    struct state_change change = {.revision = m->revision + 1, .kind = ack_desc.type};
+    struct state_batch batch = {.previous_revision = m->revision, .revision = m->revision + 1};
+    struct buf record, bytes;
+
+    buf_init(&record, LIMIT_RECORD);
+    buf_init(&bytes, FEED_MESSAGE_MAX);
+    if (wire_encode(&ack_desc, &ack, &record, NULL) != ST_OK)
+        abort();
+    change.record = (struct slice){record.p, record.n};
+    batch.changes.items = &change;
+    batch.changes.n = 1;
+    if (wire_encode(&state_batch_desc, &batch, &bytes, NULL) != ST_OK)
+        abort();
+    m->revision++;
+    (void)feed_publish(m->pub, (struct slice){bytes.p, bytes.n});
+    buf_fini(&record);
+    buf_fini(&bytes);
+}
+
+static void on_batch(void *ctx, struct slice bytes)
+{
+    struct meter_fake *m = ctx;
+    struct usage_batch batch;
+    struct wire_alloc mem;
+    struct arena a;
+
+    arena_init(&a, 64u * 1024u * 1024u);
+    mem = arena_wire(&a);
+    pthread_mutex_lock(&m->lock);
+    if (!m->deaf && wire_decode(&usage_batch_desc, bytes.p, bytes.n, &batch, &mem, NULL) == ST_OK)
+        tell_ack(m, batch.source, take(m, batch.source, batch.first_seq, batch.events.items, batch.events.n));
+    pthread_mutex_unlock(&m->lock);
+    arena_fini(&a);
+}
+
+static void answer(struct xchg_call *x, const struct wire_desc *desc, const void *msg)
+{
+    struct buf b;
+
+    buf_init(&b, WIRE_MESSAGE_MAX);
+    if (wire_encode(desc, msg, &b, NULL) != ST_OK)
+        abort();
+    xchg_end(x, ST_OK, (struct slice){b.p, b.n});
+    buf_fini(&b);
+}
+
+static void deliver(struct meter_fake *m, struct xchg_call *x, struct slice payload, const struct wire_alloc *mem)
+{
+    struct usage_deliver_req req;
+    struct usage_deliver_rep rep = {0};
+
+    if (m->deaf || wire_decode(&usage_deliver_req_desc, payload.p, payload.n, &req, mem, NULL) != ST_OK) {
+        xchg_end(x, ST_UNAVAILABLE, (struct slice){NULL, 0});
+        return;
+    }
+    rep.acked_seq = take(m, req.source, req.first_seq, req.events.items, req.events.n);
+    answer(x, &usage_deliver_rep_desc, &rep);
+}
+
+static void on_call(void *ctx, struct xchg_call *x, uint16_t method, struct slice payload)
+{
+    struct meter_fake *m = ctx;
+    struct wire_alloc mem;
+    struct arena a;
+
+    arena_init(&a, 64u * 1024u * 1024u);
+    mem = arena_wire(&a);
+    pthread_mutex_lock(&m->lock);
+    if (method == provider_announce_req_desc.type) {
+        struct provider_announce_req req;
+        struct empty rep = {0};
+
+        if (wire_decode(&provider_announce_req_desc, payload.p, payload.n, &req, &mem, NULL) != ST_OK)
+            abort();
+        m->announced++;
+        m->providers = (unsigned)req.providers.n;
+        answer(x, &empty_desc, &rep);
+    } else if (method == state_read_req_desc.type) {
+        struct state_read_rep rep = {.revision = m->revision, .snapshot = true};
+
+        answer(x, &state_read_rep_desc, &rep);
+    } else if (method == usage_deliver_req_desc.type) {
+        deliver(m, x, payload, &mem);
+    } else {
+        xchg_end(x, ST_BAD_MESSAGE, (struct slice){NULL, 0});
+    }
+    pthread_mutex_unlock(&m->lock);
+    arena_fini(&a);
+}
+
+struct meter_fake *meter_fake_start(const char *url, const char *feed_url, const char *events_url)
+{
+    struct meter_fake *m = calloc(1, sizeof(*m));
+    struct xchg_server_options options = {.url = url, .instance = id_number(), .boot = id_number(), .handler = on_call, .ctx = m};
+
+    if (m == NULL)
+        abort();
+    m->revision = 1;
+    m->events = calloc(METER_FAKE_EVENTS, sizeof(*m->events));
+    pthread_mutex_init(&m->lock, NULL);
+    if (m->events == NULL || feed_pub_new(feed_url, true, &m->pub, NULL) != ST_OK ||
+        feed_sub_new(events_url, true, on_batch, m, &m->sub, NULL) != ST_OK ||
+        xchg_server_new(&options, &m->server, NULL) != ST_OK)
+        abort();
+    return m;
+}
+
+void meter_fake_stop(struct meter_fake *m)
+{
+    xchg_server_free(m->server);
+    feed_sub_free(m->sub);
+    feed_pub_free(m->pub);
+    pthread_mutex_destroy(&m->lock);
+    free(m->events);
+    free(m);
+}
+
+static unsigned read_count(struct meter_fake *m, const unsigned *count)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&m->lock);
+    n = *count;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+unsigned meter_fake_announced(struct meter_fake *m)
+{
+    return read_count(m, &m->announced);
+}
+
+unsigned meter_fake_providers(struct meter_fake *m)
+{
+    return read_count(m, &m->providers);
+}
+
+unsigned meter_fake_count(struct meter_fake *m)
+{
+    return read_count(m, &m->n);
+}
+
+unsigned meter_fake_repeats(struct meter_fake *m)
+{
+    return read_count(m, &m->repeats);
+}
+
+bool meter_fake_find(struct meter_fake *m, const char *request_id, unsigned wait_ms, struct meter_fake_event *ret)
+{
+    uint64_t until = clock_ms() + wait_ms;
+
+    do {
+        pthread_mutex_lock(&m->lock);
+        for (unsigned i = 0; i < m->n; i++)
+            if (strcmp(m->events[i].request_id, request_id) == 0) {
+                *ret = m->events[i];
+                pthread_mutex_unlock(&m->lock);
+                return true;
+            }
+        pthread_mutex_unlock(&m->lock);
+        usleep(2000);
+    } while (clock_ms() < until);
+    return false;
+}
+
+void meter_fake_deaf(struct meter_fake *m, bool deaf)
+{
+    pthread_mutex_lock(&m->lock);
+    m->deaf = deaf;
+    pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,55 @@
+/* The world of a providersvc under test: a fake meterd, the service itself, a bus client that makes calls. Over inproc. */
+#ifndef TESTS_UNIT_PROVIDER_WORLD_H
+#define TESTS_UNIT_PROVIDER_WORLD_H
+
+#include <pthread.h>
+
+#include "services/svc.h"
+#include "tests/unit/meter_fake.h"
+
+struct provider_world {
+    struct settings settings;
+    struct meter_fake *meter;
+    struct svc *svc;
+    struct xchg_client *client;
+    char url[4][64];
+    char spool[64];
+    unsigned calls;
+};
+
+/* def: providersvc_def, handed in so that this file links without it. base_url NULL: no openai provider. */
+void provider_world_start(struct provider_world *w, const struct svc_def *def, const char *base_url);
+void provider_world_service(struct provider_world *w, const struct svc_def *def); /* starts it (again) */
+void provider_world_service_stop(struct provider_world *w);
+void provider_world_stop(struct provider_world *w);
+
+struct answered {
+    struct provider_world *world;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct xchg_id id;
+    char request_id[80];
+    bool hold_window; /* do not give back the window */
+    bool has_head, ended;
+    unsigned http_status;
+    char content_type[64], provider[64], headers[512];
+    uint64_t attempts, retry_after_ms;
+    struct buf bytes;
+    unsigned pieces;
+    enum status status;
+    struct completion_rep rep; /* for ST_OK; its outcome is in outcome */
+    char outcome[32];
+    struct err err;
+};
+
+/* Fills in what every request needs; the caller sets the rest. */
+void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider, const char *body);
+void provider_world_open(struct provider_world *w, struct completion_req *req, uint64_t deadline_ms, struct answered *a);
+bool answered_wait(struct answered *a, unsigned ms);              /* true: ended */
+bool answered_wait_bytes(struct answered *a, size_t n, unsigned ms); /* so many bytes are there */
+void answered_fini(struct answered *a);
+/* open, wait, and the event at meterd. */
+void provider_world_call(struct provider_world *w, struct completion_req *req, struct answered *a, struct meter_fake_event *ret);
+bool answered_has(const struct answered *a, const char *text);
+
+#endif

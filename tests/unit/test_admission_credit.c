@@ -1,0 +1,325 @@
+/* Admission: credit, holds and races for the last of anything. */
+#include <pthread.h>
+
+#include "tests/unit/admission_fixture.h"
+
+#include "services/clock.h"
+
+/* ---- credit -------------------------------------------------------------------------------------------------------
+ */
+
+static void what_the_credit_does_not_bear_is_shortened(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * 1000 + 400 * 10000 + 9999);
+    assert_int_equal(ask_new(w, 100, 0), ST_OK); /* the model could answer with 1000 */
+    assert_int_equal(w->rep.output_limit, 400);
+    assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 10000);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_settled(w, "req_1", "usr_1", 15 * 10000 + 9999, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS); /* 15 tokens are of no use */
+    assert_int_equal(ask_new(w, 0, 15), ST_OK); /* unless that was all that was asked */
+    assert_int_equal(w->rep.output_limit, 0);
+    feed_settled(w, "req_4", "usr_1", 16 * 10000, 0);
+    assert_int_equal(ask_new(w, 0, 500), ST_OK); /* a limit of the request's own is lowered, too */
+    assert_int_equal(w->rep.output_limit, 16);
+    assert_int_equal(ask_new(w, 1, 0), ST_NO_FUNDS);
+    assert_non_null(strstr(w->err.text, "You exceeded your current credits"));
+}
+
+static void several_answers_share_what_there_is(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * 10000);
+    assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.choices = 3}), ST_OK);
+    assert_int_equal(w->rep.output_limit, 33);
+    assert_int_equal(w->rep.hold_nano, 99 * 10000);
+}
+
+static void a_model_without_a_known_maximum_gets_one(void **state)
+{
+    struct world *w = *state;
+
+    feed_price(w, "endless", "openai", 0);
+    assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.model = slice_of("endless")}), ST_OK);
+    assert_int_equal(w->rep.output_limit, ADMISSION_OUTPUT_UNKNOWN);
+    assert_int_equal(w->rep.hold_nano, (int64_t)ADMISSION_OUTPUT_UNKNOWN * 10000);
+    assert_int_equal(ask(w, "r2", "secret", (struct admit_req){.model = slice_of("endless"), .max_output_tokens = 20}),
+                     ST_OK);
+    assert_int_equal(w->rep.output_limit, 0);
+}
+
+static void costs_beyond_all_bounds_are_refused(void **state)
+{
+    struct world *w = *state;
+    struct price p = {.id = 9,
+                      .model = slice_of("dear"),
+                      .provider = slice_of("openai"),
+                      .input_pico = MONEY_PICO_MAX,
+                      .output_pico = MONEY_PICO_MAX,
+                      .max_output = LIMIT_TOKENS};
+
+    feed(w, &price_desc, &p);
+    feed_user(w, "usr_1", MONEY_NANO_MAX);
+    assert_true(ask(w, "r1", "secret",
+                    (struct admit_req){.model = slice_of("dear"),
+                                       .prompt_tokens_estimate = LIMIT_TOKENS,
+                                       .max_output_tokens = LIMIT_TOKENS,
+                                       .choices = 128}) != ST_OK);
+    assert_true(ask(w, "r2", "secret",
+                    (struct admit_req){.model = slice_of("dear"),
+                                       .prompt_tokens_estimate = LIMIT_TOKENS,
+                                       .max_output_tokens = LIMIT_TOKENS}) != ST_OK);
+    assert_int_equal(figures(w).holds, 0);
+}
+
+static void free_models_need_no_credit(void **state)
+{
+    struct world *w = *state;
+    struct price p = {.id = 9, .model = slice_of("gratis"), .provider = slice_of("openai"), .max_output = 10};
+
+    feed(w, &price_desc, &p);
+    feed_user(w, "usr_1", 0);
+    assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.model = slice_of("gratis")}), ST_OK);
+    assert_int_equal(w->rep.hold_nano, 0);
+    assert_int_equal(w->rep.price.n, 1);
+}
+
+/* ---- holds --------------------------------------------------------------------------------------------------------
+ */
+
+static void a_hold_goes_in_the_step_in_which_the_balance_comes(void **state)
+{
+    struct world *w = *state;
+    const int64_t one = 1000 * 10000;
+
+    feed_user(w, "usr_1", 2 * one);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(figures(w).held_nano, 2 * one);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_settled(w, "req_1", "usr_1", one, 1000); /* it cost all of its hold: nothing is left */
+    assert_int_equal(figures(w).held_nano, one);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_settled(w, "req_2", "usr_1", one, 0); /* it cost nothing */
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    feed_settled(w, "never-held", "usr_1", 5 * one, 0); /* of another time: only its balance counts */
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+}
+
+static void an_older_balance_does_not_undo_a_newer_one(void **state)
+{
+    struct world *w = *state;
+    uint64_t before = w->revision;
+
+    feed_user(w, "usr_1", 0);
+    w->revision = before - 1;
+    feed_settled(w, "old", "usr_1", USD, 0);
+    assert_int_equal(ask_new(w, 1, 16), ST_NO_FUNDS);
+}
+
+static void a_request_id_that_comes_again_gets_the_same_answer(void **state)
+{
+    struct world *w = *state;
+    struct admit_req req = {.prompt_tokens_estimate = 100};
+    struct api_key key = a_key("key_2", "usr_1");
+
+    feed_plan(w, 10, 0, 0);
+    feed_user(w, "usr_1", 100 * 1000 + 400 * 10000);
+    assert_int_equal(ask(w, "same", "secret", req), ST_OK);
+    feed_price(w, "m", "openai", 5); /* a new version: the call keeps its own */
+    assert_int_equal(ask(w, "same", "secret", req), ST_OK);
+    assert_int_equal(w->rep.output_limit, 400);
+    assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 10000);
+    assert_int_equal(w->rep.price.items[0].max_output, 1000);
+    assert_int_equal(figures(w).holds, 1);
+    feed_key(w, "secret2", &key);
+    assert_int_equal(ask(w, "same", "secret2", req), ST_CONFLICT);
+    feed_settled(w, "same", "usr_1", USD, 10);
+    assert_int_equal(ask(w, "same", "secret", req), ST_CONFLICT);
+    feed_user(w, "usr_1", 0);
+    assert_int_equal(ask(w, "denied", "secret", req), ST_NO_FUNDS);
+    feed_user(w, "usr_1", USD);
+    assert_int_equal(ask(w, "denied", "secret", req), ST_NO_FUNDS);
+    assert_int_equal(ask(w, "fresh", "secret", req), ST_OK);
+}
+
+static void the_memory_of_ids_is_bounded(void **state)
+{
+    struct world *w = *state;
+    unsigned i;
+
+    feed_user(w, "usr_1", 0);
+    for (i = 0; i < HOLDS_MEMORY + 100; i++)
+        assert_int_equal(ask_new(w, 1, 0), ST_NO_FUNDS);
+    assert_int_equal(w->a.holds.ended.n, HOLDS_MEMORY);
+}
+
+static void holds_that_nobody_settles_expire(void **state)
+{
+    struct world *w = *state;
+    unsigned i;
+
+    feed_plan(w, 0, 0, 100);
+    for (i = 0; i < 100; i++)
+        assert_int_equal(ask_new(w, 1, 1), ST_OK);
+    assert_int_equal(ask_new(w, 1, 1), ST_RATE_CONCURRENT);
+    w->now += DEADLINE + HOLDS_GRACE_MS - 1;
+    assert_int_equal(admission_expire(&w->a, w->now, 100000), 0);
+    assert_int_equal(figures(w).oldest_ms, DEADLINE + HOLDS_GRACE_MS - 1);
+    w->now += 1;
+    for (i = 0; i < 1000 && figures(w).holds; i++) /* a few slots at a time */
+        admission_expire(&w->a, w->now, 16);
+    assert_int_equal(figures(w).holds, 0);
+    assert_int_equal(figures(w).held_nano, 0);
+    assert_int_equal(ask_new(w, 1, 1), ST_OK);
+}
+
+/* ---- races --------------------------------------------------------------------------------------------------------
+ */
+
+#define RACERS 8
+#define TRIES 200
+
+struct racer {
+    struct world *w;
+    pthread_barrier_t *start;
+    unsigned number, admitted, refused;
+    enum status expected;
+};
+
+static void *race(void *ctx)
+{
+    struct racer *r = ctx;
+    unsigned char digest[LIMIT_DIGEST];
+    struct arena arena;
+    unsigned i;
+
+    digest_of("secret", digest);
+    arena_init(&arena, 1 << 20);
+    pthread_barrier_wait(r->start);
+    for (i = 0; i < TRIES; i++) {
+        char id[32];
+        struct rate_limits limits = {.has = 0};
+        struct admission_env env = {r->w->now, WALL, &arena, &limits};
+        struct admit_req req = {.key_digest = {(const char *)digest, sizeof(digest)},
+                                .model = slice_of("m"),
+                                .endpoint = slice_of("chat.completions"),
+                                .max_output_tokens = 100,
+                                .deadline_ms = DEADLINE};
+        struct admit_rep rep = {.has = 0};
+        enum status st;
+
+        snprintf(id, sizeof(id), "race_%u_%u", r->number, i);
+        req.request_id = slice_of(id);
+        arena_reset(&arena);
+        st = admission_admit(&r->w->a, &env, &req, &rep, NULL);
+        r->admitted += st == ST_OK;
+        r->refused += st == r->expected;
+    }
+    arena_fini(&arena);
+    return NULL;
+}
+
+/* How many of RACERS * TRIES were admitted; all others must have got `expected`. */
+static unsigned run_race(struct world *w, enum status expected)
+{
+    struct racer racers[RACERS];
+    pthread_t threads[RACERS];
+    pthread_barrier_t start;
+    unsigned i, admitted = 0, refused = 0;
+
+    pthread_barrier_init(&start, NULL, RACERS);
+    for (i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.w = w, .start = &start, .number = i, .expected = expected};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (i = 0; i < RACERS; i++) {
+        pthread_join(threads[i], NULL);
+        admitted += racers[i].admitted;
+        refused += racers[i].refused;
+    }
+    pthread_barrier_destroy(&start);
+    assert_int_equal(admitted + refused, RACERS * TRIES);
+    return admitted;
+}
+
+static void eight_threads_do_not_overspend_the_last_credit(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", INT64_C(100) * 100 * 10000 + 15 * 10000); /* a hundred calls and too little for another */
+    assert_int_equal(run_race(w, ST_NO_FUNDS), 100);
+    assert_int_equal(figures(w).held_nano, INT64_C(100) * 100 * 10000);
+}
+
+static void eight_threads_do_not_exceed_a_minute(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_plan(w, 77, 0, 0);
+    assert_int_equal(run_race(w, ST_RATE_REQUESTS), 77);
+}
+
+static void eight_threads_do_not_exceed_the_tokens_of_a_minute(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_plan(w, 0, 7799, 0);
+    assert_int_equal(run_race(w, ST_RATE_TOKENS), 77);
+}
+
+static void eight_threads_do_not_exceed_the_calls_at_once(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_plan(w, 0, 0, 13);
+    assert_int_equal(run_race(w, ST_RATE_CONCURRENT), 13);
+}
+
+#define MEASURED 20000u
+
+/* Not a test of speed (machines differ): it prints what a decision costs, and fails when that is absurd. */
+static void a_decision_is_cheap(void **state)
+{
+    struct world *w = *state;
+    uint64_t began, ns;
+    unsigned i;
+
+    feed_user(w, "usr_1", 1000000 * USD);
+    feed_plan(w, 1000000000, 1000000000, 1000000);
+    began = clock_ns();
+    for (i = 0; i < MEASURED; i++)
+        assert_int_equal(ask_new(w, 10, 10), ST_OK);
+    ns = (clock_ns() - began) / MEASURED;
+    print_message("admit: %llu ns each with %u holds open\n", (unsigned long long)ns, MEASURED);
+    assert_true(ns < 500000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(what_the_credit_does_not_bear_is_shortened),
+        T(several_answers_share_what_there_is),
+        T(a_model_without_a_known_maximum_gets_one),
+        T(costs_beyond_all_bounds_are_refused),
+        T(free_models_need_no_credit),
+        T(a_hold_goes_in_the_step_in_which_the_balance_comes),
+        T(an_older_balance_does_not_undo_a_newer_one),
+        T(a_request_id_that_comes_again_gets_the_same_answer),
+        T(the_memory_of_ids_is_bounded),
+        T(holds_that_nobody_settles_expire),
+        T(eight_threads_do_not_overspend_the_last_credit),
+        T(eight_threads_do_not_exceed_a_minute),
+        T(eight_threads_do_not_exceed_the_tokens_of_a_minute),
+        T(eight_threads_do_not_exceed_the_calls_at_once),
+        T(a_decision_is_cheap),
+    };
+
+    return cmocka_run_group_tests(tests, prepare, NULL);
+}

@@ -1,0 +1,478 @@
+/* authsvc on the bus with a real meterd behind it, over inproc: accounts, sessions, keys, sync, admission up to the
+ * bill. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "authsvc/authsvc.h"
+#include "services/clock.h"
+#include "services/ids.h"
+
+#define CALL_MS 8000
+#define DIR_TEMPLATE "/tmp/test_authsvc.XXXXXX"
+#define DIR_SIZE sizeof(DIR_TEMPLATE)
+#define PASSWORD "correct horse battery"
+
+struct world {
+    char dir[DIR_SIZE];
+    struct settings settings;
+    struct svc *meterd, *authsvc;
+    struct xchg_client *auth, *meter;
+    struct arena arena;
+    struct err err;
+};
+
+static char *no_env(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+static void use(struct world *w)
+{
+    struct settings *s = &w->settings;
+    char path[DIR_SIZE + 16];
+
+    assert_int_equal(settings_load(s, SET_L, no_env, NULL), ST_OK);
+    snprintf(path, sizeof(path), "%s/app.db", w->dir);
+    settings_set(&s->db_path, path);
+    settings_set(&s->log_level, "error");
+    settings_set(&s->jwt_secret, "0123456789abcdef0123456789abcdef");
+    settings_set(&s->admin_password, PASSWORD);
+    settings_set(&s->authsvc_url, "inproc://ta-authsvc");
+    settings_set(&s->meterd_url, "inproc://ta-meterd");
+    settings_set(&s->meterd_feed_url, "inproc://ta-meterd-feed");
+    settings_set(&s->meterd_events_url, "inproc://ta-meterd-events");
+}
+
+static void start_authsvc(struct world *w)
+{
+    uint64_t end = clock_ms() + CALL_MS;
+
+    assert_int_equal(svc_start(&authsvc_def, &w->settings, &w->authsvc, &w->err), ST_OK);
+    while (!svc_ready(w->authsvc) && clock_ms() < end)
+        usleep(2000);
+    assert_true(svc_ready(w->authsvc));
+}
+
+static int start(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct xchg_client_options auth = {.url = "inproc://ta-authsvc", .instance = id_number()};
+    struct xchg_client_options meter = {.url = "inproc://ta-meterd", .instance = id_number()};
+
+    assert_non_null(w);
+    assert_true(sodium_init() >= 0);
+    memcpy(w->dir, DIR_TEMPLATE, DIR_SIZE);
+    assert_non_null(mkdtemp(w->dir));
+    arena_init(&w->arena, 4 << 20);
+    use(w);
+    assert_int_equal(svc_start(&meterd_def, &w->settings, &w->meterd, &w->err), ST_OK);
+    start_authsvc(w);
+    assert_int_equal(xchg_client_new(&auth, &w->auth, NULL), ST_OK);
+    assert_int_equal(xchg_client_new(&meter, &w->meter, NULL), ST_OK);
+    *state = w;
+    return 0;
+}
+
+static void remove_files(const char *dir)
+{
+    static const char *const names[] = {"app.db", "app.db-wal", "app.db-shm", "app.db.lock", "admin_password"};
+    char path[DIR_SIZE + 32];
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+static int stop(void **state)
+{
+    struct world *w = *state;
+
+    xchg_client_free(w->auth);
+    xchg_client_free(w->meter);
+    svc_drain(w->authsvc, 5000);
+    svc_stop(w->authsvc);
+    svc_drain(w->meterd, 5000);
+    svc_stop(w->meterd);
+    settings_fini(&w->settings);
+    arena_fini(&w->arena);
+    remove_files(w->dir);
+    free(w);
+    return 0;
+}
+
+#define ASK(w, name, reply, req, rep)                                                                                  \
+    (memset(&(w)->err, 0, sizeof((w)->err)),                                                                           \
+     call_wait((w)->auth, &name##_desc, req, &reply##_desc, rep, &(w)->arena, CALL_MS, &(w)->err))
+
+static void in_force(struct world *w, uint64_t revision)
+{
+    struct state_sync_req req = {.revision = revision};
+    struct empty rep;
+
+    assert_int_equal(ASK(w, state_sync_req, empty, &req, &rep), ST_OK);
+}
+
+static struct session_rep sign_in(struct world *w, const char *email, const char *password, const char *ip,
+                                  enum status expected)
+{
+    struct login_req req = {.email = slice_of(email), .password = slice_of(password), .client_ip = slice_of(ip)};
+    struct session_rep rep = {.has = 0};
+
+    assert_int_equal(ASK(w, login_req, session_rep, &req, &rep), expected);
+    return rep;
+}
+
+static enum status check(struct world *w, struct slice token, struct session_check_rep *rep)
+{
+    struct session_check_req req = {.access_token = token};
+
+    return ASK(w, session_check_req, session_check_rep, &req, rep);
+}
+
+static void a_new_account_is_signed_in_and_can_sign_in_again(void **state)
+{
+    struct world *w = *state;
+    struct register_req req = {.email = slice_of("New.User@Example.com"), .password = slice_of(PASSWORD)};
+    struct session_rep rep;
+    struct session_check_rep who;
+
+    assert_int_equal(ASK(w, register_req, session_rep, &req, &rep), ST_OK);
+    assert_true(slice_is(rep.user.items[0].email, "new.user@example.com"));
+    assert_int_equal(rep.user.items[0].balance_nano, INT64_C(5000000000));
+    assert_true(slice_is(rep.token_type, "Bearer"));
+    in_force(w, rep.revision);
+    assert_int_equal(check(w, rep.access_token, &who), ST_OK);
+    assert_true(slice_is(who.role, "user"));
+    assert_true(slice_eq(who.user_id, rep.user.items[0].id));
+    assert_int_equal(ASK(w, register_req, session_rep, &req, &rep), ST_CONFLICT);
+    assert_string_equal(w->err.code, "email_taken");
+    rep = sign_in(w, "NEW.user@example.com", PASSWORD, "192.0.2.1", ST_OK);
+    assert_int_equal(check(w, rep.access_token, &who), ST_OK);
+    sign_in(w, "new.user@example.com", "wrong password", "192.0.2.1", ST_UNAUTHENTICATED);
+    assert_string_equal(w->err.code, "invalid_credentials");
+    sign_in(w, "nobody@example.com", "wrong password", "192.0.2.1", ST_UNAUTHENTICATED);
+    assert_string_equal(w->err.code, "invalid_credentials");
+}
+
+static void a_refresh_token_is_good_once(void **state)
+{
+    struct world *w = *state;
+    struct session_rep first = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.2", ST_OK), second, third;
+    struct refresh_req req = {.refresh_token = first.refresh_token};
+
+    assert_int_equal(ASK(w, refresh_req, session_rep, &req, &second), ST_OK);
+    assert_false(slice_eq(first.refresh_token, second.refresh_token));
+    assert_int_equal(ASK(w, refresh_req, session_rep, &req, &third), ST_UNAUTHENTICATED);
+    req.refresh_token = second.refresh_token; /* the reuse ended the family */
+    assert_int_equal(ASK(w, refresh_req, session_rep, &req, &third), ST_UNAUTHENTICATED);
+    req.refresh_token = slice_of("not a token");
+    assert_int_equal(ASK(w, refresh_req, session_rep, &req, &third), ST_UNAUTHENTICATED);
+}
+
+static void a_session_ends_at_once(void **state)
+{
+    struct world *w = *state;
+    struct session_rep rep = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.2", ST_OK);
+    struct session_check_rep who;
+    struct logout_req req;
+    struct refresh_req refresh = {.refresh_token = rep.refresh_token};
+    struct empty done;
+
+    assert_int_equal(check(w, rep.access_token, &who), ST_OK);
+    assert_true(slice_is(who.role, "admin"));
+    req = (struct logout_req){.actor_id = who.user_id, .session_id = who.session_id};
+    assert_int_equal(ASK(w, logout_req, empty, &req, &done), ST_OK);
+    assert_int_equal(check(w, rep.access_token, &who), ST_UNAUTHENTICATED);
+    assert_int_equal(ASK(w, refresh_req, session_rep, &refresh, &rep), ST_UNAUTHENTICATED);
+}
+
+static void ten_wrong_passwords_stop_the_next_right_one_from_there_only(void **state)
+{
+    struct world *w = *state;
+    unsigned i;
+
+    for (i = 0; i < THROTTLE_FAILURES; i++)
+        sign_in(w, "admin@localhost", "wrong password", "198.51.100.1", ST_UNAUTHENTICATED);
+    sign_in(w, "admin@localhost", PASSWORD, "198.51.100.1", ST_SLOW_DOWN);
+    assert_true(w->err.retry_after_ms > 0);
+    sign_in(w, "admin@localhost", PASSWORD, "198.51.100.2", ST_OK);
+}
+
+static struct key_created_rep make_key(struct world *w, struct slice user)
+{
+    struct key_create_req req = {.actor_id = user, .name = slice_of("k")};
+    struct key_created_rep rep;
+
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &rep), ST_OK);
+    in_force(w, rep.revision);
+    return rep;
+}
+
+static enum status admit(struct world *w, const char *id, struct slice key, struct admit_rep *rep)
+{
+    unsigned char digest[LIMIT_DIGEST];
+    struct admit_req req = {.request_id = slice_of(id),
+                            .key_digest = {(const char *)digest, sizeof(digest)},
+                            .model = slice_of("echo"),
+                            .endpoint = slice_of("chat.completions"),
+                            .prompt_tokens_estimate = 10,
+                            .max_output_tokens = 20,
+                            .deadline_ms = 60000};
+
+    crypto_hash_sha256(digest, (const unsigned char *)key.p, key.n);
+    return ASK(w, admit_req, admit_rep, &req, rep);
+}
+
+static void announce(struct world *w)
+{
+    struct provider p = {.name = slice_of("echo"), .kind = slice_of("echo")};
+    struct provider_announce_req req = {.instance = slice_of("i1"), .providers = {&p, 1}};
+    struct empty rep;
+
+    assert_int_equal(
+        call_wait(w->meter, &provider_announce_req_desc, &req, &empty_desc, &rep, &w->arena, CALL_MS, &w->err), ST_OK);
+    in_force(w, rep.revision);
+}
+
+static uint64_t holds(struct world *w)
+{
+    struct authsvc *self = svc_state(w->authsvc);
+    struct admission_figures f;
+
+    admission_figures(&self->admission, clock_ms(), &f);
+    return f.holds;
+}
+
+static void settle(struct world *w, const char *id, const struct admit_rep *rep)
+{
+    struct usage_event e = {.request_id = slice_of(id),
+                            .user_id = rep->user_id,
+                            .key_id = rep->key_id,
+                            .model = slice_of("echo"),
+                            .provider = rep->provider,
+                            .upstream_model = rep->upstream_model,
+                            .endpoint = slice_of("chat.completions"),
+                            .status = slice_of("ok"),
+                            .prompt_tokens = 10,
+                            .completion_tokens = 5,
+                            .price_id = rep->price.n ? rep->price.items[0].id : 0,
+                            .hold_nano = rep->hold_nano,
+                            .created_ms = clock_wall_ms()};
+    struct usage_deliver_req req = {.source = slice_of("test"), .first_seq = 1, .events = {&e, 1}};
+    struct usage_deliver_rep done;
+
+    assert_int_equal(
+        call_wait(w->meter, &usage_deliver_req_desc, &req, &usage_deliver_rep_desc, &done, &w->arena, CALL_MS, &w->err),
+        ST_OK);
+}
+
+static void a_key_is_made_used_and_its_call_settled(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.3", ST_OK);
+    struct key_created_rep key = make_key(w, admin.user.items[0].id);
+    struct admit_rep rep;
+    uint64_t end = clock_ms() + CALL_MS;
+
+    announce(w);
+    assert_int_equal(key.key.n, 49);
+    assert_int_equal(key.prefix.n, 12);
+    assert_int_equal(admit(w, "req_flow", key.key, &rep), ST_OK);
+    assert_true(rep.hold_nano > 0);
+    assert_int_equal(rep.limits.n, 1);
+    assert_int_equal(holds(w), 1);
+    settle(w, "req_flow", &rep);
+    while (holds(w) && clock_ms() < end)
+        usleep(2000);
+    assert_int_equal(holds(w), 0);
+    assert_int_equal(admit(w, "req_other", slice_of("sk-or-wrong"), &rep), ST_UNAUTHENTICATED);
+}
+
+static void an_administrator_makes_users_and_nobody_else_does(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.3", ST_OK);
+    struct admin_user_create_req req = {
+        .actor_id = admin.user.items[0].id, .email = slice_of("made@example.com"), .password = slice_of(PASSWORD)};
+    struct user_rep rep;
+
+    assert_int_equal(ASK(w, admin_user_create_req, user_rep, &req, &rep), ST_OK);
+    assert_true(slice_is(rep.user.items[0].role, "user"));
+    assert_true(slice_is(rep.user.items[0].plan, "free"));
+    in_force(w, rep.revision);
+    req.actor_id = rep.user.items[0].id;
+    req.email = slice_of("other@example.com");
+    assert_int_equal(ASK(w, admin_user_create_req, user_rep, &req, &rep), ST_FORBIDDEN);
+    req.actor_id = admin.user.items[0].id;
+    req.role = slice_of("root");
+    assert_int_equal(ASK(w, admin_user_create_req, user_rep, &req, &rep), ST_BAD_REQUEST);
+    req.role = slice_of("user");
+    req.password = slice_of("short");
+    assert_int_equal(ASK(w, admin_user_create_req, user_rep, &req, &rep), ST_BAD_REQUEST);
+}
+
+static void a_key_beyond_its_plan_or_with_odd_patterns_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct register_req sign_up = {.email = slice_of("limited@example.com"), .password = slice_of(PASSWORD)};
+    struct slice bad = slice_of("gpt-*-mini");
+    struct session_rep user;
+    struct key_create_req req = {.name = slice_of("k"), .rpm = 61};
+    struct key_created_rep rep;
+    unsigned i;
+
+    assert_int_equal(ASK(w, register_req, session_rep, &sign_up, &user), ST_OK);
+    in_force(w, user.revision);
+    req.actor_id = user.user.items[0].id;
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &rep), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "rpm");
+    req.rpm = 60;
+    req.models = (struct wire_strs){&bad, 1};
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &rep), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "models");
+    req.models.n = 0;
+    req.expires_at = 1;
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &rep), ST_BAD_REQUEST);
+    req.expires_at = 0;
+    for (i = 0; i < 5; i++)
+        assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &rep), ST_OK);
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &rep), ST_FORBIDDEN);
+}
+
+static void a_revision_that_does_not_come_times_out(void **state)
+{
+    struct world *w = *state;
+    struct state_sync_req req = {.revision = LIMIT_ID};
+    struct empty rep;
+    uint64_t began = clock_ms();
+
+    assert_int_equal(ASK(w, state_sync_req, empty, &req, &rep), ST_TIMEOUT);
+    assert_in_range(clock_ms() - began, SYNC_WAIT_MS - 50, SYNC_WAIT_MS + 1500);
+}
+
+/* More sign-ins at once than can be hashed: the rest is refused at once, and everybody gets exactly one answer. */
+struct flood {
+    atomic_uint refused, other;
+};
+
+static void flood_end(void *ctx, enum status st, struct slice payload)
+{
+    struct flood *f = ctx;
+
+    (void)payload;
+    atomic_fetch_add(st == ST_SLOW_DOWN ? &f->refused : &f->other, 1);
+}
+
+#define FLOOD 100u
+
+static void a_flood_of_sign_ins_is_refused_before_hashing(void **state)
+{
+    static const struct xchg_events events = {.end = flood_end};
+    struct world *w = *state;
+    struct flood f;
+    char email[32];
+    unsigned i;
+    uint64_t end = clock_ms() + 20000;
+
+    atomic_init(&f.refused, 0);
+    atomic_init(&f.other, 0);
+    for (i = 0; i < FLOOD; i++) {
+        struct login_req req = {.email = slice_of(email), .password = slice_of("flood flood")};
+        struct xchg_open open = {.deadline_ms = 20000, .events = &events, .ctx = &f};
+        char ip[32];
+        struct xchg_id id;
+
+        snprintf(email, sizeof(email), "flood%u@x", i);
+        snprintf(ip, sizeof(ip), "203.0.113.%u", i);
+        req.client_ip = slice_of(ip);
+        assert_int_equal(call_open(w->auth, &login_req_desc, &req, &open, &id, NULL), ST_OK);
+    }
+    while (atomic_load(&f.refused) + atomic_load(&f.other) < FLOOD && clock_ms() < end)
+        usleep(5000);
+    assert_int_equal(atomic_load(&f.refused) + atomic_load(&f.other), FLOOD);
+    assert_true(atomic_load(&f.refused) >= FLOOD / 2);
+    assert_true(atomic_load(&f.other) >= WORKER_QUEUE);
+}
+
+static void a_restart_knows_everything_again(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.4", ST_OK);
+    struct key_created_rep key = make_key(w, admin.user.items[0].id);
+    struct admit_rep rep;
+    struct session_check_rep who;
+
+    svc_drain(w->authsvc, 5000);
+    svc_stop(w->authsvc);
+    start_authsvc(w);
+    assert_int_equal(admit(w, "req_after", key.key, &rep), ST_OK);
+    assert_int_equal(check(w, admin.access_token, &who), ST_OK);
+}
+
+static void without_meterd_calls_go_on_and_sign_ins_fail(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.5", ST_OK);
+    struct key_created_rep key = make_key(w, admin.user.items[0].id);
+    struct admit_rep rep;
+    struct login_req req = {.email = slice_of("admin@localhost"), .password = slice_of(PASSWORD)};
+    struct session_rep session;
+
+    svc_drain(w->meterd, 1000);
+    svc_stop(w->meterd);
+    w->meterd = NULL;
+    assert_int_equal(admit(w, "req_alone", key.key, &rep), ST_OK);
+    assert_int_not_equal(ASK(w, login_req, session_rep, &req, &session), ST_OK);
+    assert_int_not_equal(w->err.status, ST_UNAUTHENTICATED);
+    assert_int_equal(svc_start(&meterd_def, &w->settings, &w->meterd, &w->err), ST_OK);
+}
+
+static void no_secret_no_start(void **state)
+{
+    struct world *w = *state;
+    struct settings s;
+    struct svc *svc = NULL;
+    struct err err = {.status = ST_OK};
+
+    (void)w;
+    assert_int_equal(settings_load(&s, SET_A, no_env, NULL), ST_OK);
+    settings_set(&s.authsvc_url, "inproc://ta-none");
+    settings_set(&s.meterd_url, "inproc://ta-none-m");
+    settings_set(&s.meterd_feed_url, "inproc://ta-none-f");
+    assert_int_equal(svc_start(&authsvc_def, &s, &svc, &err), ST_BAD_REQUEST);
+    assert_non_null(strstr(err.text, "JWT_SECRET"));
+    settings_fini(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_account_is_signed_in_and_can_sign_in_again),
+        cmocka_unit_test(a_refresh_token_is_good_once),
+        cmocka_unit_test(a_session_ends_at_once),
+        cmocka_unit_test(ten_wrong_passwords_stop_the_next_right_one_from_there_only),
+        cmocka_unit_test(a_key_is_made_used_and_its_call_settled),
+        cmocka_unit_test(an_administrator_makes_users_and_nobody_else_does),
+        cmocka_unit_test(a_key_beyond_its_plan_or_with_odd_patterns_is_refused),
+        cmocka_unit_test(a_revision_that_does_not_come_times_out),
+        cmocka_unit_test(a_flood_of_sign_ins_is_refused_before_hashing),
+        cmocka_unit_test(a_restart_knows_everything_again),
+        cmocka_unit_test(without_meterd_calls_go_on_and_sign_ins_fail),
+        cmocka_unit_test(no_secret_no_start),
+    };
+
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,332 @@
+/* Migrations: killed at any write or any statement, the file is before or after, and the next start finishes the work.
+ */
+#include "tests/unit/meter_fixture.h"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* ---- a file system that kills its process at the n-th write, sync or truncation -------------------------------------
+ */
+
+static int kill_at, seen; /* this is a test, and a child of its own for every point */
+
+struct shim_file {
+    sqlite3_file base;
+    sqlite3_file *real;
+};
+
+static void maybe_die(void)
+{
+    if (kill_at && ++seen == kill_at)
+        raise(SIGKILL);
+}
+
+static sqlite3_file *real_of(sqlite3_file *f)
+{
+    return ((struct shim_file *)f)->real;
+}
+
+static int shim_close(sqlite3_file *f)
+{
+    sqlite3_file *real = real_of(f);
+    int rc = real->pMethods ? real->pMethods->xClose(real) : SQLITE_OK;
+
+    free(real);
+    return rc;
+}
+static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+    return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
+}
+static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+    maybe_die();
+    return real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
+}
+static int shim_truncate(sqlite3_file *f, sqlite3_int64 n)
+{
+    maybe_die();
+    return real_of(f)->pMethods->xTruncate(real_of(f), n);
+}
+static int shim_sync(sqlite3_file *f, int flags)
+{
+    maybe_die();
+    return real_of(f)->pMethods->xSync(real_of(f), flags);
+}
+static int shim_size(sqlite3_file *f, sqlite3_int64 *n)
+{
+    return real_of(f)->pMethods->xFileSize(real_of(f), n);
+}
+static int shim_lock(sqlite3_file *f, int how)
+{
+    return real_of(f)->pMethods->xLock(real_of(f), how);
+}
+static int shim_unlock(sqlite3_file *f, int how)
+{
+    return real_of(f)->pMethods->xUnlock(real_of(f), how);
+}
+static int shim_reserved(sqlite3_file *f, int *out)
+{
+    return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
+}
+static int shim_control(sqlite3_file *f, int op, void *arg)
+{
+    return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
+}
+static int shim_sector(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xSectorSize(real_of(f));
+}
+static int shim_traits(sqlite3_file *f)
+{
+    return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
+}
+static int shim_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **p)
+{
+    return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, p);
+}
+static int shim_shm_lock(sqlite3_file *f, int at, int n, int flags)
+{
+    return real_of(f)->pMethods->xShmLock(real_of(f), at, n, flags);
+}
+static void shim_shm_barrier(sqlite3_file *f)
+{
+    real_of(f)->pMethods->xShmBarrier(real_of(f));
+}
+static int shim_shm_unmap(sqlite3_file *f, int drop)
+{
+    return real_of(f)->pMethods->xShmUnmap(real_of(f), drop);
+}
+
+static const sqlite3_io_methods shim_methods = {
+    .iVersion = 2,
+    .xClose = shim_close,
+    .xRead = shim_read,
+    .xWrite = shim_write,
+    .xTruncate = shim_truncate,
+    .xSync = shim_sync,
+    .xFileSize = shim_size,
+    .xLock = shim_lock,
+    .xUnlock = shim_unlock,
+    .xCheckReservedLock = shim_reserved,
+    .xFileControl = shim_control,
+    .xSectorSize = shim_sector,
+    .xDeviceCharacteristics = shim_traits,
+    .xShmMap = shim_shm_map,
+    .xShmLock = shim_shm_lock,
+    .xShmBarrier = shim_shm_barrier,
+    .xShmUnmap = shim_shm_unmap,
+};
+
+static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out_flags)
+{
+    struct shim_file *shim = (struct shim_file *)f;
+    sqlite3_vfs *real = vfs->pAppData;
+    int rc;
+
+    shim->real = calloc(1, (size_t)real->szOsFile);
+    rc = real->xOpen(real, name, shim->real, flags, out_flags);
+    shim->base.pMethods = rc == SQLITE_OK ? &shim_methods : NULL;
+    if (rc != SQLITE_OK)
+        free(shim->real);
+    return rc;
+}
+
+static void use_shim(void)
+{
+    static sqlite3_vfs shim;
+    sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+
+    shim = *real;
+    shim.zName = "shim";
+    shim.pAppData = real;
+    shim.szOsFile = sizeof(struct shim_file);
+    shim.pNext = NULL;
+    shim.xOpen = shim_open;
+    sqlite3_vfs_register(&shim, 1);
+}
+
+/* ---- two migrations of the tests' own: the real first one and a second with data
+ * ------------------------------------- */
+
+static const char *const second[] = {
+    "ALTER TABLE plan ADD COLUMN colour TEXT",
+    "CREATE TABLE extra(id INTEGER PRIMARY KEY, blob BLOB) STRICT",
+    "INSERT INTO extra(blob) SELECT randomblob(3000) FROM (SELECT 1 UNION SELECT 2 UNION SELECT 3), sqlite_schema",
+    "UPDATE plan SET colour = name",
+    NULL,
+};
+static const struct migration only_first[] = {{1, schema_m0001}, {0, NULL}};
+static const struct migration both[] = {{1, schema_m0001}, {2, second}, {0, NULL}};
+
+/* Runs the migrations in a child that is killed at the point. Returns whether it was. */
+static bool migrate_and_die(struct meter *m, const struct migration *migrations, int point)
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct store *s = NULL;
+
+        use_shim();
+        kill_at = point;
+        _exit(store_open_with(m->path, migrations, &s, NULL) == ST_OK ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status))
+        return true;
+    assert_int_equal(WEXITSTATUS(status), 0);
+    return false;
+}
+
+static void check_before_or_after(struct meter *m, int version)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *q = NULL;
+    int found, tables;
+
+    assert_int_equal(sqlite3_open_v2(m->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &q, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    found = sqlite3_column_int(q, 0);
+    sqlite3_finalize(q);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_schema WHERE name IN ('plan', 'extra')", -1, &q, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+    tables = sqlite3_column_int(q, 0);
+    sqlite3_finalize(q);
+    sqlite3_close(db);
+    assert_true(found == version || found == version - 1);
+    assert_int_equal(tables, found);
+}
+
+static void finish(struct meter *m, const struct migration *migrations, int version)
+{
+    if (store_open_with(m->path, migrations, &m->store, &m->err) != ST_OK)
+        fail_msg("after the kill: %s", m->err.text);
+    assert_int_equal(meter_number(m, "PRAGMA user_version"), version);
+    assert_int_equal(meter_number(m, "PRAGMA application_id"), SCHEMA_APPLICATION_ID);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM account"), 3);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+    meter_close(m);
+}
+
+static void killed_while_the_database_is_made(void **state)
+{
+    struct meter m;
+    int point, killed = 0;
+    bool died = true;
+
+    (void)state;
+    for (point = 1; died; point++) {
+        meter_folder(&m);
+        died = migrate_and_die(&m, only_first, point);
+        killed += died;
+        check_before_or_after(&m, 1);
+        finish(&m, only_first, 1);
+        meter_remove(&m);
+    }
+    assert_true(killed > 10);
+}
+
+static void killed_while_a_database_is_brought_forward(void **state)
+{
+    struct meter m;
+    int point, killed = 0;
+    bool died = true;
+
+    (void)state;
+    for (point = 1; died; point++) {
+        meter_folder(&m);
+        assert_int_equal(store_open_with(m.path, only_first, &m.store, &m.err), ST_OK);
+        meter_sql(&m, "INSERT INTO plan VALUES ('free', 1, 2, 3, 4, '', 1)");
+        meter_close(&m);
+        died = migrate_and_die(&m, both, point);
+        killed += died;
+        check_before_or_after(&m, 2);
+        finish(&m, both, 2);
+        meter_remove(&m);
+    }
+    assert_true(killed > 10);
+}
+
+/* ---- what is refused
+ * --------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct meter *m, const char *sql, const char *why)
+{
+    sqlite3 *db = NULL;
+    struct stat before, after;
+
+    meter_folder(m);
+    assert_int_equal(sqlite3_open(m->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(stat(m->path, &before), 0);
+    assert_int_equal(store_open(m->path, &m->store, &m->err), ST_CONFLICT);
+    assert_non_null(strstr(m->err.text, why));
+    assert_int_equal(stat(m->path, &after), 0);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    assert_int_equal(before.st_size, after.st_size);
+    meter_remove(m);
+}
+
+static void another_programs_file_and_a_newer_version_are_left_alone(void **state)
+{
+    struct meter m;
+
+    (void)state;
+    refuse(&m, "PRAGMA application_id=4711", "another program");
+    refuse(&m, "CREATE TABLE theirs(x)", "another program");
+    refuse(&m, "PRAGMA application_id=1330803829; PRAGMA user_version=99; CREATE TABLE later(x)", "newer program");
+}
+
+static void a_file_that_is_no_database_is_an_error(void **state)
+{
+    struct meter m;
+    FILE *f;
+
+    (void)state;
+    meter_folder(&m);
+    f = fopen(m.path, "w");
+    fputs(
+        "this is a text and has never been anything else, whatever its name says; long enough to be looked at closely",
+        f);
+    fclose(f);
+    assert_int_not_equal(store_open(m.path, &m.store, &m.err), ST_OK);
+    assert_non_null(strstr(m.err.text, "database"));
+    meter_remove(&m);
+}
+
+static void a_second_meterd_is_refused(void **state)
+{
+    struct store *second_store = NULL;
+    struct meter m;
+
+    (void)state;
+    meter_folder(&m);
+    meter_open(&m);
+    assert_int_equal(store_open(m.path, &second_store, &m.err), ST_CONFLICT);
+    assert_non_null(strstr(m.err.text, "another meterd"));
+    assert_null(second_store);
+    meter_close(&m);
+    assert_int_equal(store_open(m.path, &second_store, &m.err), ST_OK);
+    store_close(second_store);
+    meter_remove(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_while_the_database_is_made),
+        cmocka_unit_test(killed_while_a_database_is_brought_forward),
+        cmocka_unit_test(another_programs_file_and_a_newer_version_are_left_alone),
+        cmocka_unit_test(a_file_that_is_no_database_is_an_error),
+        cmocka_unit_test(a_second_meterd_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,523 @@
+/* The outbox: what is written is there after any death, what is acknowledged goes, and its room is bounded. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "providersvc/outbox.h"
+#include "providersvc/outbox_file.h"
+#include "services/clock.h"
+
+struct place {
+    char spool[64];
+    struct log log;
+    struct outbox_options options;
+};
+
+static int setup(void **state)
+{
+    struct place *p = calloc(1, sizeof(*p));
+
+    if (p == NULL)
+        return -1;
+    snprintf(p->spool, sizeof(p->spool), "/tmp/router-outbox-XXXXXX");
+    if (mkdtemp(p->spool) == NULL)
+        return -1;
+    p->log = (struct log){.service = "test", .level = LOG_ERROR, .fd = open("/dev/null", O_WRONLY)};
+    p->options = (struct outbox_options){.spool_dir = p->spool, .max_bytes = 1u << 20, .segment_bytes = 1u << 16, .log = &p->log};
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -rf '%s'", p->spool);
+    close(p->log.fd);
+    free(p);
+    return system(command);
+}
+
+static struct outbox *open_it(struct place *p)
+{
+    struct outbox *o = NULL;
+    struct err err = {0};
+
+    if (outbox_open(&p->options, &o, &err) != ST_OK)
+        fail_msg("%s", err.text);
+    return o;
+}
+
+static struct usage_event event_of(char id[32], int n)
+{
+    snprintf(id, 32, "req_%08d", n);
+    return (struct usage_event){.request_id = slice_of(id),
+                                .user_id = slice_of("usr_1"),
+                                .key_id = slice_of("key_1"),
+                                .model = slice_of("m"),
+                                .provider = slice_of("p"),
+                                .upstream_model = slice_of("m"),
+                                .endpoint = slice_of("chat.completions"),
+                                .status = slice_of("ok"),
+                                .created_ms = 1,
+                                .completion_tokens = (uint64_t)n};
+}
+
+static struct outbox_mark *start_one(struct outbox *o, struct outbox_batch *b, int n)
+{
+    struct outbox_mark *m = NULL;
+    struct outbox_wrote w;
+    char id[32];
+    struct usage_event ev = event_of(id, n);
+
+    ev.status = slice_of("error");
+    assert_int_equal(outbox_add_started(b, &ev, &m, NULL), ST_OK);
+    outbox_write(o, b, &w);
+    return w.started == ST_OK ? m : NULL;
+}
+
+static void finish_one(struct outbox *o, struct outbox_batch *b, struct outbox_mark *m, int n)
+{
+    struct outbox_wrote w;
+    char id[32];
+    struct usage_event ev = event_of(id, n);
+
+    assert_int_equal(outbox_add_finished(b, &ev, m, NULL), ST_OK);
+    outbox_write(o, b, &w);
+    assert_int_equal(w.finished, ST_OK);
+    assert_int_equal(w.n, 1);
+}
+
+static void write_calls(struct outbox *o, int from, int to)
+{
+    struct outbox_batch b;
+
+    outbox_batch_init(&b);
+    for (int i = from; i <= to; i++) {
+        struct outbox_mark *m = start_one(o, &b, i);
+
+        assert_non_null(m);
+        finish_one(o, &b, m, i);
+    }
+    outbox_batch_fini(&b);
+}
+
+/* How many events from first_seq on, in pieces; checks that they are numbered from `number` on. */
+static size_t read_all(struct outbox *o, uint64_t first_seq, uint64_t number, size_t step)
+{
+    size_t total = 0, n = 0;
+
+    do {
+        struct usage_event *events = NULL;
+        struct arena a;
+
+        arena_init(&a, 1u << 26);
+        assert_int_equal(outbox_read(o, first_seq + total, step, &a, &events, &n), ST_OK);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(events[i].completion_tokens, number + total + i);
+        total += n;
+        arena_fini(&a);
+    } while (n > 0);
+    return total;
+}
+
+static unsigned count_entries(const char *path, const char *ending)
+{
+    DIR *d = opendir(path);
+    unsigned n = 0;
+
+    assert_non_null(d);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        if (e->d_name[0] != '.' && strlen(e->d_name) >= strlen(ending) &&
+            strcmp(e->d_name + strlen(e->d_name) - strlen(ending), ending) == 0)
+            n++;
+    closedir(d);
+    return n;
+}
+
+static void wait_acked(struct place *p, const char *source, unsigned most)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/%s", p->spool, source);
+    for (int i = 0; i < 200 && count_entries(path, ".log") > most; i++)
+        usleep(10000);
+    assert_true(count_entries(path, ".log") <= most);
+}
+
+static void what_is_written_can_be_read(void **state)
+{
+    struct outbox *o = open_it(*state);
+
+    assert_int_equal(outbox_last(o), 0);
+    write_calls(o, 1, 500); /* several segments */
+    assert_int_equal(outbox_last(o), 500);
+    assert_int_equal(read_all(o, 1, 1, 7), 500);
+    assert_int_equal(read_all(o, 1, 1, 1000), 500);
+    assert_int_equal(read_all(o, 400, 400, 3), 101);
+    assert_int_equal(read_all(o, 501, 1, 3), 0);
+    outbox_close(o);
+}
+
+static void it_goes_on_after_a_restart(void **state)
+{
+    struct outbox *o = open_it(*state);
+    char source[64];
+
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    write_calls(o, 1, 100);
+    outbox_ack(o, 40);
+    outbox_close(o);
+    o = open_it(*state);
+    assert_string_equal(outbox_source(o), source);
+    assert_int_equal(outbox_last(o), 100);
+    assert_int_equal(outbox_acked(o), 40);
+    write_calls(o, 101, 150);
+    assert_int_equal(outbox_last(o), 150);
+    assert_int_equal(read_all(o, 41, 41, 16), 110);
+    outbox_close(o);
+}
+
+static void acknowledged_segments_go(void **state)
+{
+    struct place *p = *state;
+    struct outbox *o = open_it(p);
+    struct outbox_state s;
+
+    write_calls(o, 1, 1000);
+    outbox_state(o, &s);
+    assert_int_equal(s.unacked, 1000);
+    assert_true(s.bytes > 150000);
+    outbox_ack(o, 1000);
+    wait_acked(p, outbox_source(o), 1);
+    outbox_state(o, &s);
+    assert_int_equal(s.unacked, 0);
+    assert_true(s.bytes < 1u << 16);
+    assert_int_equal(s.open_calls, 0);
+    outbox_ack(o, 5);      /* late */
+    outbox_ack(o, 999999); /* nonsense */
+    assert_int_equal(outbox_acked(o), 1000);
+    write_calls(o, 1001, 1010);
+    assert_int_equal(read_all(o, 1001, 1001, 100), 10);
+    outbox_close(o);
+}
+
+static void a_call_that_never_finished_is_settled(void **state)
+{
+    struct outbox *o = open_it(*state);
+    struct usage_event *events = NULL;
+    struct outbox_batch b;
+    struct arena a;
+    size_t n = 0;
+
+    outbox_batch_init(&b);
+    write_calls(o, 1, 3);
+    assert_non_null(start_one(o, &b, 77)); /* and the process dies */
+    outbox_close(o);
+    outbox_batch_fini(&b);
+    o = open_it(*state);
+    assert_int_equal(outbox_last(o), 4);
+    arena_init(&a, 1u << 20);
+    assert_int_equal(outbox_read(o, 4, 10, &a, &events, &n), ST_OK);
+    assert_int_equal(n, 1);
+    assert_true(slice_is(events[0].request_id, "req_00000077"));
+    assert_true(slice_is(events[0].status, "error"));
+    arena_fini(&a);
+    outbox_close(o);
+    o = open_it(*state); /* once */
+    assert_int_equal(outbox_last(o), 4);
+    outbox_close(o);
+}
+
+static void a_long_call_does_not_keep_old_segments(void **state)
+{
+    struct place *p = *state;
+    struct outbox *o = open_it(p);
+    struct outbox_mark *m;
+    struct outbox_batch b;
+
+    outbox_batch_init(&b);
+    m = start_one(o, &b, 5000);
+    assert_non_null(m);
+    write_calls(o, 1, 1500);
+    outbox_ack(o, 1500);
+    wait_acked(p, outbox_source(o), 2);
+    outbox_close(o); /* dies with the call open: its record has moved on */
+    outbox_batch_fini(&b);
+    o = open_it(p);
+    assert_int_equal(outbox_last(o), 1501);
+    outbox_close(o);
+}
+
+static void newest_segment(struct place *p, const char *source, char to[512])
+{
+    char folder[256], best[300] = "";
+    DIR *d;
+
+    snprintf(folder, sizeof(folder), "%s/%s", p->spool, source);
+    d = opendir(folder);
+    assert_non_null(d);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        if (strstr(e->d_name, ".log") != NULL && strcmp(e->d_name, best) > 0)
+            snprintf(best, sizeof(best), "%s", e->d_name);
+    closedir(d);
+    snprintf(to, 512, "%.200s/%.250s", folder, best);
+}
+
+/* Whatever byte the last write stopped at, whole records before it stay and it goes on. */
+static void a_torn_tail_is_cut_off(void **state)
+{
+    struct place *p = *state;
+    char path[512], source[64];
+    struct stat info;
+    struct outbox *o = open_it(p);
+
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    write_calls(o, 1, 4);
+    outbox_close(o);
+    newest_segment(p, source, path);
+    assert_int_equal(stat(path, &info), 0);
+    for (off_t cut = 1; cut < 200; cut += 7) {
+        uint64_t last;
+
+        assert_int_equal(truncate(path, info.st_size - cut), 0);
+        o = open_it(p);
+        assert_string_equal(outbox_source(o), source);
+        last = outbox_last(o);
+        assert_true(last == 3 || last == 4); /* the fourth is lost, or settled from its start */
+        assert_int_equal(read_all(o, 1, 1, 10) >= 3, 1);
+        outbox_close(o);
+        newest_segment(p, source, path);
+        assert_int_equal(stat(path, &info), 0);
+        if (info.st_size < 400)
+            break;
+    }
+}
+
+static void damage_in_the_middle_moves_the_rest_to_a_new_source(void **state)
+{
+    struct place *p = *state;
+    struct outbox *o = open_it(p);
+    char path[512], source[64];
+    int fd;
+
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    write_calls(o, 1, 1000);
+    outbox_close(o);
+    snprintf(path, sizeof(path), "%s/%s/%016x.log", p->spool, source, 2);
+    fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "\xff\xff\xff\xff", 4, 3000), 4);
+    close(fd);
+    o = open_it(p);
+    assert_string_not_equal(outbox_source(o), source);
+    assert_true(outbox_last(o) > 500 && outbox_last(o) < 1000);
+    assert_int_equal(count_entries(p->spool, ""), 2); /* the damaged one is kept for the operator */
+    outbox_close(o);
+}
+
+static void two_share_a_spool_and_one_inherits(void **state)
+{
+    struct place *p = *state;
+    struct outbox *a = open_it(p), *b = open_it(p);
+
+    assert_string_not_equal(outbox_source(a), outbox_source(b));
+    write_calls(a, 1, 20);
+    write_calls(b, 1, 30);
+    outbox_ack(b, 10);
+    outbox_close(b);
+    outbox_close(a);
+    a = open_it(p); /* goes on with one, takes over the other */
+    assert_int_equal(count_entries(p->spool, ""), 1);
+    assert_true(outbox_last(a) == 20 + 20 || outbox_last(a) == 30 + 20);
+    outbox_close(a);
+}
+
+static void a_new_machine_means_a_new_source(void **state)
+{
+    struct place *p = *state;
+    struct outbox *o = open_it(p);
+    char path[256], source[64];
+    int fd;
+
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    write_calls(o, 1, 20);
+    outbox_ack(o, 5);
+    outbox_close(o);
+    snprintf(path, sizeof(path), "%s/%s/lock", p->spool, source);
+    fd = open(path, O_WRONLY | O_TRUNC);
+    assert_int_equal(write(fd, "another boot", 12), 12);
+    close(fd);
+    o = open_it(p);
+    assert_string_not_equal(outbox_source(o), source);
+    assert_int_equal(outbox_last(o), 15); /* what was owed, under new numbers */
+    assert_int_equal(read_all(o, 1, 6, 4), 15);
+    assert_int_equal(count_entries(p->spool, ""), 1);
+    outbox_close(o);
+}
+
+/* Full: no new call, but every call that began can be finished. */
+static void a_full_outbox_refuses_beginnings_only(void **state)
+{
+    struct place *p = *state;
+    struct outbox_mark *marks[8192];
+    struct outbox_state s;
+    struct outbox_batch b;
+    struct outbox *o;
+    int n = 0;
+
+    p->options.max_bytes = 300000;
+    o = open_it(p);
+    outbox_batch_init(&b);
+    while (n < 8192) {
+        marks[n] = start_one(o, &b, n);
+        if (marks[n] == NULL)
+            break;
+        n++;
+    }
+    assert_true(n > 100 && n < 8192);
+    outbox_state(o, &s);
+    assert_true(s.full);
+    assert_int_equal(s.open_calls, n);
+    for (int i = 0; i < n; i++)
+        finish_one(o, &b, marks[i], i);
+    outbox_state(o, &s);
+    assert_int_equal(s.open_calls, 0);
+    assert_int_equal(outbox_last(o), n);
+    outbox_ack(o, (uint64_t)n);
+    for (int i = 0; i < 300; i++) {
+        struct outbox_mark *m = start_one(o, &b, 1);
+
+        if (m != NULL) {
+            finish_one(o, &b, m, 1);
+            break;
+        }
+        usleep(10000);
+    }
+    assert_int_equal(outbox_last(o), n + 1);
+    outbox_batch_fini(&b);
+    outbox_close(o);
+}
+
+static void a_batch_is_all_or_nothing(void **state)
+{
+    struct outbox *o = open_it(*state);
+    struct outbox_mark *marks[10];
+    struct outbox_batch b;
+    struct outbox_wrote w;
+
+    outbox_batch_init(&b);
+    for (int i = 0; i < 10; i++) {
+        char id[32];
+        struct usage_event ev = event_of(id, i);
+
+        assert_int_equal(outbox_add_started(&b, &ev, &marks[i], NULL), ST_OK);
+    }
+    outbox_write(o, &b, &w);
+    assert_int_equal(w.started, ST_OK);
+    for (int i = 9; i >= 0; i--) {
+        char id[32];
+        struct usage_event ev = event_of(id, 10 - i);
+
+        assert_int_equal(outbox_add_finished(&b, &ev, marks[i], NULL), ST_OK);
+    }
+    outbox_write(o, &b, &w);
+    assert_int_equal(w.finished, ST_OK);
+    assert_int_equal(w.first_seq, 1);
+    assert_int_equal(w.n, 10);
+    assert_int_equal(read_all(o, 1, 1, 4), 10);
+    outbox_batch_fini(&b);
+    outbox_close(o);
+}
+
+static void a_spool_that_cannot_be_written_stops_the_start(void **state)
+{
+    struct place *p = *state;
+    struct outbox *o = NULL;
+    struct err err = {0};
+
+    p->options.spool_dir = "/proc/nothing/here";
+    assert_int_not_equal(outbox_open(&p->options, &o, &err), ST_OK);
+    assert_non_null(strstr(err.text, "SPOOL_DIR"));
+}
+
+/* A process that writes calls as fast as it can is killed at any moment; nothing that it was told was written is missing. */
+static void a_kill_loses_nothing(void **state)
+{
+    struct place *p = *state;
+    uint64_t told = 0;
+
+    for (int round = 0; round < 12; round++) {
+        int pipes[2];
+        char byte;
+        pid_t child;
+        struct outbox *o;
+
+        assert_int_equal(pipe(pipes), 0);
+        child = fork();
+        if (child == 0) {
+            struct outbox_batch b;
+            struct outbox *mine = open_it(p);
+
+            outbox_batch_init(&b);
+            for (int i = (int)outbox_last(mine) + 1;; i++) {
+                struct outbox_mark *m = start_one(mine, &b, i);
+
+                if (m == NULL)
+                    _exit(3);
+                finish_one(mine, &b, m, i);
+                if (write(pipes[1], "x", 1) != 1)
+                    _exit(4);
+            }
+        }
+        close(pipes[1]);
+        for (int i = 0; i < 20 + round * 13 && read(pipes[0], &byte, 1) == 1; i++)
+            told++;
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        while (read(pipes[0], &byte, 1) == 1)
+            told++;
+        close(pipes[0]);
+        o = open_it(p);
+        assert_true(outbox_last(o) >= told);
+        assert_true(outbox_last(o) <= told + 2);
+        told = outbox_last(o);
+        outbox_ack(o, told);
+        outbox_close(o);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_written_can_be_read),
+        TEST(it_goes_on_after_a_restart),
+        TEST(acknowledged_segments_go),
+        TEST(a_call_that_never_finished_is_settled),
+        TEST(a_long_call_does_not_keep_old_segments),
+        TEST(a_torn_tail_is_cut_off),
+        TEST(damage_in_the_middle_moves_the_rest_to_a_new_source),
+        TEST(two_share_a_spool_and_one_inherits),
+        TEST(a_new_machine_means_a_new_source),
+        TEST(a_full_outbox_refuses_beginnings_only),
+        TEST(a_batch_is_all_or_nothing),
+        TEST(a_spool_that_cannot_be_written_stops_the_start),
+        TEST(a_kill_loses_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,234 @@
+/* What an upstream gets: the client's bytes, and exact cuts. Also how answers are read and tokens counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "providersvc/body.h"
+#include "providersvc/chat.h"
+
+struct cut_case {
+    const char *client, *model;
+    bool usage;
+    uint64_t limit;
+    const char *expected; /* NULL = the client's own bytes, not copied */
+};
+
+static const struct cut_case cuts[] = {
+    {"{ \"model\":\"a\" , \"x\":1.0e3 }", "", false, 0, NULL},
+    {"{ \"model\":\"a\" , \"x\":1.0e3 }", "b", false, 0, "{ \"model\":\"b\" , \"x\":1.0e3 }"},
+    {"{\"model\":\"a\",\"model\":\"c\"}", "b", false, 0, "{\"model\":\"a\",\"model\":\"b\"}"},
+    {"{\"m\":{\"model\":\"in\"},\"model\":\"a\"}", "q\"\\", false, 0, "{\"m\":{\"model\":\"in\"},\"model\":\"q\\\"\\\\\"}"},
+    {"{\"model\":\"a\"}", "", true, 0, "{\"model\":\"a\",\"stream_options\":{\"include_usage\":true}}"},
+    {"{\"stream_options\":null ,\"a\":1}", "", true, 0, "{\"stream_options\":{\"include_usage\":true} ,\"a\":1}"},
+    {"{\"stream_options\":{},\"a\":1}", "", true, 0, "{\"stream_options\":{\"include_usage\":true},\"a\":1}"},
+    {"{\"stream_options\":{\"include_obfuscation\":false}}", "", true, 0,
+     "{\"stream_options\":{\"include_obfuscation\":false,\"include_usage\":true}}"},
+    {"{\"stream_options\":{\"include_usage\":false,\"b\":2}}", "", true, 0, "{\"stream_options\":{\"include_usage\":true,\"b\":2}}"},
+    {"{\"stream_options\":7}", "", true, 0, NULL},
+    {"{\"a\":1}", "", false, 9, "{\"a\":1,\"max_completion_tokens\":9}"},
+    {"{\"max_tokens\":100}", "", false, 9, "{\"max_tokens\":9}"},
+    {"{\"max_completion_tokens\":100}", "", false, 9, "{\"max_completion_tokens\":9}"},
+    {"{\"max_tokens\":1,\"max_completion_tokens\":100}", "", false, 9, "{\"max_tokens\":9,\"max_completion_tokens\":9}"},
+    {"{\"max_tokens\":null}", "", false, 9, "{\"max_tokens\":9}"},
+    {"{}", "m", true, 5, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true},\"max_completion_tokens\":5}"},
+};
+
+static void bodies_are_cut_exactly(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+        const struct cut_case *c = &cuts[i];
+        struct body_cuts want = {.model = slice_of(c->model), .force_usage = c->usage, .output_limit = c->limit};
+        struct slice got = {NULL, 0};
+        struct buf out;
+
+        buf_init(&out, BODY_MAX);
+        assert_int_equal(body_make(slice_of(c->client), &want, &out, &got), ST_OK);
+        if (c->expected == NULL) {
+            assert_ptr_equal(got.p, c->client);
+            assert_int_equal(got.n, strlen(c->client));
+            assert_int_equal(out.n, 0);
+        } else {
+            assert_int_equal(got.n, strlen(c->expected));
+            assert_memory_equal(got.p, c->expected, got.n);
+        }
+        buf_fini(&out);
+    }
+}
+
+static void a_body_at_the_limit_can_still_be_cut(void **state)
+{
+    size_t n = LIMIT_BODY;
+    char *body = malloc(n);
+    struct body_cuts want = {.model = slice_of("another"), .force_usage = true, .output_limit = 1000000};
+    struct slice got = {NULL, 0};
+    struct buf out;
+
+    (void)state;
+    assert_non_null(body);
+    memset(body, ' ', n);
+    memcpy(body, "{\"model\":\"a\"", 12);
+    body[n - 1] = '}';
+    buf_init(&out, BODY_MAX);
+    assert_int_equal(body_make((struct slice){body, n}, &want, &out, &got), ST_OK);
+    assert_true(got.n > n);
+    buf_fini(&out);
+    free(body);
+}
+
+static void cuts_follow_the_request(void **state)
+{
+    struct completion_req r = {.model = slice_of("a"), .upstream_model = slice_of("a")};
+
+    (void)state;
+    assert_int_equal(body_cuts_for(&r, false).model.n, 0);
+    assert_false(body_cuts_for(&r, false).force_usage);
+    r.stream = true;
+    assert_true(body_cuts_for(&r, false).force_usage);
+    assert_false(body_cuts_for(&r, true).force_usage);
+    r.usage_asked = true;
+    assert_false(body_cuts_for(&r, false).force_usage);
+    r.upstream_model = slice_of("b");
+    r.output_limit = 3;
+    assert_true(slice_is(body_cuts_for(&r, false).model, "b"));
+    assert_int_equal(body_cuts_for(&r, false).output_limit, 3);
+}
+
+struct usage_case {
+    const char *usage;
+    bool known;
+    uint64_t prompt, cached, write, completion, reasoning;
+};
+
+static const struct usage_case usages[] = {
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15}", true, 10, 0, 0, 5, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4,\"cache_write_tokens\":3},"
+     "\"completion_tokens_details\":{\"reasoning_tokens\":2},\"total_tokens\":15}",
+     true, 10, 4, 3, 5, 2},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":null,\"completion_tokens_details\":{\"reasoning_tokens\":null}}",
+     true, 10, 0, 0, 5, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":6,\"prompt_cache_miss_tokens\":4}", true, 10, 6, 0, 5, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"cached_tokens\":7}", true, 10, 7, 0, 5, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":22,\"completion_tokens_details\":{\"reasoning_tokens\":7}}",
+     true, 10, 0, 0, 12, 7},
+    {"{\"prompt_tokens\":10,\"total_tokens\":10}", true, 10, 0, 0, 0, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":99,\"cache_write_tokens\":9}}", true, 10, 10,
+     0, 5, 0},
+    {"{\"prompt_tokens\":-1,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
+    {"{\"prompt_tokens\":1.5,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
+    {"{\"prompt_tokens\":99999999999,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
+    {"{\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
+    {"null", false, 0, 0, 0, 0, 0},
+    {"[]", false, 0, 0, 0, 0, 0},
+};
+
+static void usage_is_read_from_every_dialect(void **state)
+{
+    static struct chat_scratch scratch;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++) {
+        const struct usage_case *c = &usages[i];
+        struct chat_facts f;
+        struct buf json;
+
+        buf_init(&json, 4096);
+        assert_int_equal(buf_addf(&json, "{\"choices\":[],\"usage\":%s}", c->usage), ST_OK);
+        assert_int_equal(chat_read((struct slice){json.p, json.n}, i % 2 == 0 ? &scratch : NULL, &f), ST_OK);
+        assert_int_equal(f.usage.known, c->known);
+        assert_int_equal(f.usage.prompt, c->prompt);
+        assert_int_equal(f.usage.cached, c->cached);
+        assert_int_equal(f.usage.write, c->write);
+        assert_int_equal(f.usage.completion, c->completion);
+        assert_int_equal(f.usage.reasoning, c->reasoning);
+        assert_true(f.usage_key && f.empty_choices && !f.has_choices);
+        buf_fini(&json);
+    }
+}
+
+static void text_is_counted_wherever_it_is(void **state)
+{
+    static const char json[] =
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"abcd\",\"reasoning_content\":\"ef\",\"tool_calls\":[{\"index\":0,"
+        "\"function\":{\"name\":\"gh\",\"arguments\":\"{}\"}}]},\"finish_reason\":null},"
+        "{\"index\":1,\"delta\":{\"refusal\":\"\xc3\xa9\xe6\x97\xa5\"},\"finish_reason\":\"stop\"}]}";
+    struct chat_facts f;
+
+    (void)state;
+    assert_int_equal(chat_read(slice_of(json), NULL, &f), ST_OK);
+    assert_int_equal(f.text.ascii, 10);
+    assert_int_equal(f.text.other, 2);
+    assert_int_equal(tally_tokens(&f.text), 5); /* 2.5 + 1.8 */
+    assert_int_equal(f.seen, 3);
+    assert_int_equal(f.finished, 2);
+    assert_false(f.error);
+}
+
+static void what_is_no_object_is_refused(void **state)
+{
+    static const char *const bad[] = {"", "[]", "null", "{", "{\"a\":}", "\"x\"", "{} {}"};
+    struct chat_facts f;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(chat_read(slice_of(bad[i]), NULL, &f), ST_BAD_REQUEST);
+}
+
+static void errors_are_found_in_every_shape(void **state)
+{
+    char message[ERR_TEXT_MAX], code[ERR_CODE_MAX];
+    bool shaped;
+
+    (void)state;
+    assert_true(chat_read_error(slice_of("{\"error\":{\"message\":\"m\",\"code\":\"c\"}}"), &shaped, message, code));
+    assert_true(shaped);
+    assert_string_equal(message, "m");
+    assert_string_equal(code, "c");
+    assert_true(chat_read_error(slice_of("{\"error\":\"m\"}"), &shaped, message, code));
+    assert_false(shaped);
+    assert_string_equal(message, "m");
+    assert_true(chat_read_error(slice_of("{\"detail\":\"d\"}"), &shaped, message, code));
+    assert_false(shaped);
+    assert_string_equal(message, "d");
+    assert_false(chat_read_error(slice_of("<html>"), &shaped, message, code));
+    assert_false(chat_read_error(slice_of("{\"detail\":[{\"msg\":1}]}"), &shaped, message, code));
+}
+
+static void tokens_are_rounded_up_once(void **state)
+{
+    struct tally t = {0};
+
+    (void)state;
+    assert_int_equal(tally_tokens(&t), 0);
+    t.ascii = 1;
+    assert_int_equal(tally_tokens(&t), 1);
+    t.ascii = 4;
+    assert_int_equal(tally_tokens(&t), 1);
+    t.ascii = 5;
+    assert_int_equal(tally_tokens(&t), 2);
+    t = (struct tally){.other = 10};
+    assert_int_equal(tally_tokens(&t), 9);
+    t = (struct tally){.ascii = UINT64_MAX};
+    assert_int_equal(tally_tokens(&t), LIMIT_TOKENS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bodies_are_cut_exactly),
+        cmocka_unit_test(a_body_at_the_limit_can_still_be_cut),
+        cmocka_unit_test(cuts_follow_the_request),
+        cmocka_unit_test(usage_is_read_from_every_dialect),
+        cmocka_unit_test(text_is_counted_wherever_it_is),
+        cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(errors_are_found_in_every_shape),
+        cmocka_unit_test(tokens_are_rounded_up_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

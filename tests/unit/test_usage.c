@@ -1,0 +1,242 @@
+/* The log of calls and its sums. */
+#include "tests/unit/meter_fixture.h"
+
+#define HOUR_MS UINT64_C(3600000)
+#define BASE_MS UINT64_C(1800000000000) /* 2027-01-15T08:00:00Z */
+#define CALLS 50
+
+static struct slice fill_calls(struct meter *m, struct slice *ret_other)
+{
+    struct slice user = meter_user(m, "a@x.test", METER_USD);
+    uint64_t price = meter_price(m, "test-model", 1000000, 2000000);
+    struct usage_event e[CALLS];
+    char ids[CALLS][16];
+    int i;
+
+    *ret_other = meter_user(m, "b@x.test", METER_USD);
+    for (i = 0; i < CALLS; i++) {
+        snprintf(ids[i], sizeof(ids[i]), "req_%02d", i);
+        e[i] = meter_event(i % 5 == 4 ? *ret_other : user, ids[i], price);
+        e[i].model = slice_of(i % 2 ? "gpt-4o" : "echo");
+        e[i].key_id = slice_of(i % 3 ? "key_1" : "key_2");
+        e[i].status = slice_of(i % 10 == 0 ? "error" : "ok");
+        e[i].created_ms = BASE_MS + (uint64_t)i * HOUR_MS / 2;
+        e[i].latency_ms = 10 + (uint64_t)i;
+        e[i].cached_tokens = 100;
+        e[i].reasoning_tokens = 7;
+    }
+    assert_int_equal(meter_deliver(m, "out1", 1, e, CALLS), CALLS);
+    return user;
+}
+
+static size_t walk(struct meter *m, struct usage_list_req req)
+{
+    struct usage_list_rep rep;
+    char last[16] = "req_99";
+    size_t n = 0, i;
+
+    do {
+        memset(&rep, 0, sizeof(rep));
+        METER_OK(m, op_usage_list, &req, &rep);
+        for (i = 0; i < rep.data.n; i++) {
+            assert_true(memcmp(rep.data.items[i].request_id.p, last, 6) < 0); /* newest first, none twice */
+            memcpy(last, rep.data.items[i].request_id.p, 6);
+        }
+        n += rep.data.n;
+        req.cursor = rep.next;
+    } while (rep.next.n > 0);
+    return n;
+}
+
+static void the_log_is_filtered_and_paged(void **state)
+{
+    struct meter *m = *state;
+    struct slice other, user = fill_calls(m, &other);
+
+    assert_int_equal(walk(m, (struct usage_list_req){.limit = 7}), 50);
+    assert_int_equal(walk(m, (struct usage_list_req){.limit = 7, .actor_id = user}), 40);
+    assert_int_equal(walk(m, (struct usage_list_req){.limit = 3, .actor_id = other}), 10);
+    assert_int_equal(walk(m, (struct usage_list_req){.model = slice_of("echo")}), 25);
+    assert_int_equal(walk(m, (struct usage_list_req){.key = slice_of("key_2")}), 17);
+    assert_int_equal(walk(m, (struct usage_list_req){.status = slice_of("error"), .actor_id = user}), 5);
+    assert_int_equal(walk(m, (struct usage_list_req){.from = BASE_MS / 1000, .to = BASE_MS / 1000 + 3600}), 2);
+    assert_int_equal(walk(m, (struct usage_list_req){.model = slice_of("%")}), 0);
+    assert_int_equal(walk(m, (struct usage_list_req){.model = slice_of("' OR 1=1 --")}), 0);
+}
+
+static void one_call_is_shown_to_its_payer_only(void **state)
+{
+    struct meter *m = *state;
+    struct slice other, user = fill_calls(m, &other);
+    struct usage_list_req req = {.request_id = slice_of("req_01"), .actor_id = user};
+    struct usage_list_rep rep = {0};
+    const struct usage_row *row;
+
+    METER_OK(m, op_usage_list, &req, &rep);
+    assert_int_equal(rep.data.n, 1);
+    row = &rep.data.items[0];
+    assert_true(slice_eq(row->user_id, user) && slice_is(row->model, "gpt-4o") && slice_is(row->key_id, "key_1"));
+    assert_int_equal(row->prompt_tokens, 1000);
+    assert_int_equal(row->completion_tokens, 100);
+    assert_int_equal(row->cost_nano, 1200000);
+    assert_int_equal(row->created, (BASE_MS + HOUR_MS / 2) / 1000);
+    req.actor_id = other;
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_list, &req, &rep);
+    assert_int_equal(rep.data.n, 0);
+}
+
+static void sums_agree_with_the_ledger(void **state)
+{
+    struct meter *m = *state;
+    struct slice other, user = fill_calls(m, &other);
+    struct usage_summary_req req = {.actor_id = user, .group_by = slice_of("model,key")};
+    struct usage_summary_rep rep = {0};
+    uint64_t requests = 0, tokens = 0;
+    int64_t cost = 0;
+    size_t i;
+
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.total.items[0].requests, 40);
+    assert_int_equal(rep.total.items[0].errors, 5);
+    assert_int_equal(rep.total.items[0].reasoning_tokens, 280);
+    assert_int_equal(rep.total.items[0].cost_nano, meter_credits(m, user).spent_nano);
+    assert_int_equal(rep.data.n, 4);
+    for (i = 0; i < rep.data.n; i++) {
+        assert_true(rep.data.items[i].model.n > 0 && rep.data.items[i].key_id.n > 0 && rep.data.items[i].time.n == 0);
+        requests += rep.data.items[i].requests;
+        tokens += rep.data.items[i].prompt_tokens;
+        cost += rep.data.items[i].cost_nano;
+    }
+    assert_int_equal(requests, 40);
+    assert_int_equal(tokens, rep.total.items[0].prompt_tokens);
+    assert_int_equal(cost, rep.total.items[0].cost_nano);
+}
+
+static void groups_by_time_begin_at_the_hour_and_the_day(void **state)
+{
+    struct meter *m = *state;
+    struct slice other;
+    struct usage_summary_req req = {.group_by = slice_of("hour")};
+    struct usage_summary_rep rep = {0};
+
+    fill_calls(m, &other);
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 25);
+    assert_true(slice_is(rep.data.items[0].time, "2027-01-15T08:00:00Z"));
+    assert_true(slice_is(rep.data.items[1].time, "2027-01-15T09:00:00Z"));
+    assert_int_equal(rep.data.items[0].requests, 2);
+    req.group_by = slice_of("day");
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 2);
+    assert_true(slice_is(rep.data.items[0].time, "2027-01-15T00:00:00Z"));
+    assert_int_equal(rep.data.items[0].requests, 32);
+    req.from = BASE_MS / 1000 + 86400;
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.total.items[0].requests, 2);
+    req.group_by = slice_of("model,colour");
+    assert_int_equal(meter_run(m, op_usage_summary, &req, &rep), ST_BAD_REQUEST);
+    req.group_by = slice_of("model,");
+    assert_int_equal(meter_run(m, op_usage_summary, &req, &rep), ST_BAD_REQUEST);
+}
+
+static void nothing_sums_to_zero(void **state)
+{
+    struct meter *m = *state;
+    struct usage_summary_req req = {.group_by = slice_of("model")};
+    struct usage_summary_rep rep = {0};
+
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.total.n, 1);
+    assert_int_equal(rep.total.items[0].requests, 0);
+    assert_int_equal(rep.data.n, 0);
+}
+
+/* ---- the connection that only reads
+ * ------------------------------------------------------------------------------------- */
+
+static void a_reader_sees_commits_and_cannot_write(void **state)
+{
+    struct meter *m = *state;
+    struct store *reader = NULL;
+    struct user_get_req req;
+    struct user_rep rep = {0};
+    struct work w = {.a = &m->arena, .err = &m->err};
+
+    assert_int_equal(store_open_reader(m->path, &reader, &m->err), ST_OK);
+    req.id = meter_user(m, "a@x.test", METER_USD);
+    w.s = reader;
+    assert_int_equal(batch_single(&w, op_user_get, &req, &rep), ST_OK);
+    assert_int_equal(rep.user.items[0].balance_nano, METER_USD);
+    assert_int_not_equal(sqlite3_exec(reader->db, "DELETE FROM user", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_not_equal(sqlite3_exec(reader->db, "CREATE TABLE x(y)", NULL, NULL, NULL), SQLITE_OK);
+    store_close(reader);
+}
+
+static void a_query_that_takes_too_long_is_ended(void **state)
+{
+    struct meter *m = *state;
+    struct slice other;
+    struct store *reader = NULL;
+    struct usage_summary_req req = {.group_by = slice_of("model,key,hour")};
+    struct usage_summary_rep rep = {0};
+    struct work w = {.a = &m->arena, .err = &m->err};
+
+    fill_calls(m, &other);
+    meter_sql(m, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO usage "
+                 "SELECT 100000 + i, 'x' || i, "
+                 "user_num, key_id, model, provider, upstream_model, endpoint, stream, status, http_status, "
+                 "prompt_tokens, cached_tokens, "
+                 "cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, "
+                 "price_id, cost_nano, "
+                 "overage_nano, balance_nano, hold_nano, created_ms, latency_ms, ttft_ms, attempts FROM n JOIN usage "
+                 "ON request_id = 'req_01'");
+    assert_int_equal(store_open_reader(m->path, &reader, &m->err), ST_OK);
+    w.s = reader;
+    reader->interrupt_at_ms = 1; /* long ago */
+    assert_int_equal(batch_single(&w, op_usage_summary, &req, &rep), ST_TIMEOUT);
+    reader->interrupt_at_ms = 0;
+    assert_int_equal(batch_single(&w, op_usage_summary, &req, &rep), ST_OK);
+    assert_int_equal(rep.total.items[0].requests, 20050);
+    store_close(reader);
+}
+
+static void a_reader_does_not_keep_the_log_from_being_copied(void **state)
+{
+    struct meter *m = *state;
+    struct store *reader = NULL;
+
+    assert_int_equal(store_open_reader(m->path, &reader, &m->err), ST_OK);
+    meter_user(m, "a@x.test", 1);
+    assert_true(m->store->wal_pages > 0);
+    assert_int_equal(store_begin(reader, &m->err), ST_OK);
+    assert_int_equal(sqlite3_exec(reader->db, "SELECT count(*) FROM user", NULL, NULL, NULL), SQLITE_OK);
+    meter_user(m, "b@x.test", 1);
+    /* A reader in the way: not an error, and tried again later. */
+    assert_int_equal(store_checkpoint(m->store, true, &m->err), ST_OK);
+    assert_int_equal(m->store->broken, STORE_WELL);
+    assert_int_equal(store_commit(reader, &m->err), ST_OK);
+    m->store->wal_pages = 1;
+    assert_int_equal(store_checkpoint(m->store, true, &m->err), ST_OK);
+    assert_int_equal(m->store->wal_pages, 0);
+    store_close(reader);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
+    const struct CMUnitTest tests[] = {
+        T(the_log_is_filtered_and_paged),
+        T(one_call_is_shown_to_its_payer_only),
+        T(sums_agree_with_the_ledger),
+        T(groups_by_time_begin_at_the_hour_and_the_day),
+        T(nothing_sums_to_zero),
+        T(a_reader_sees_commits_and_cannot_write),
+        T(a_query_that_takes_too_long_is_ended),
+        T(a_reader_does_not_keep_the_log_from_being_copied),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
