@@ -171,8 +171,8 @@ $(FUZZ_BINS): $(O)/%: $(O)/obj/tests/fuzz/%.o $(call objects,$(CHASSIS_SRC) $(PA
 # --- running --------------------------------------------------------------------------------------------
 
 .PHONY: run demo
-run: $(O)/bin/openai-router
-	@exec $<
+run: $(O)/bin/openai-router $(O)/bin/routerctl
+	@BIN_DIR=$(O)/bin exec sh cli/run.sh
 
 demo: $(O)/bin/openai-router $(O)/bin/routerctl
 	@BIN_DIR=$(O)/bin sh cli/demo.sh

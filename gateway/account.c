@@ -35,7 +35,7 @@ static void set_member(const struct wire_desc *desc, void *msg, const char *name
     memcpy(msg, &has, sizeof(has));
 }
 
-/* ---- arguments ---------------------------------------------------------------------------------------------------------- */
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 static bool is_listed(struct slice name, const char *const *list)
 {
@@ -45,16 +45,19 @@ static bool is_listed(struct slice name, const char *const *list)
     return false;
 }
 
-static enum status set_argument(struct request *r, void *msg, struct slice raw_name, struct slice raw_value, struct err *err)
+static enum status set_argument(struct request *r, void *msg, struct slice raw_name, struct slice raw_value,
+                                struct err *err)
 {
     char name[QUERY_NAME_MAX], value[QUERY_VALUE_MAX];
     struct slice n, v;
     enum status st;
 
-    if (!request_decode(raw_name, true, name, sizeof(name), &n) || !request_decode(raw_value, true, value, sizeof(value), &v))
+    if (!request_decode(raw_name, true, name, sizeof(name), &n) ||
+        !request_decode(raw_value, true, value, sizeof(value), &v))
         return err_set(err, ST_BAD_REQUEST, "The query string is not valid.");
     if (is_listed(n, not_for_clients(r)))
-        return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", name, "Unknown parameter: '" SLICE_FMT "'.", SLICE_ARG(n));
+        return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", name, "Unknown parameter: '" SLICE_FMT "'.",
+                             SLICE_ARG(n));
     n = arena_copy(r->arena, n, &st);
     if (st == ST_OK)
         v = arena_copy(r->arena, v, &st);
@@ -114,7 +117,7 @@ static void set_ours(struct request *r, void *msg)
     set_member(desc, msg, "id", r->param);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------------ */
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 static const void *member_at(const void *msg, const struct wire_field *f)
 {
@@ -216,7 +219,7 @@ static void answer_reply(struct request *r, const void *rep)
     buf_fini(&out);
 }
 
-/* ---- the call ----------------------------------------------------------------------------------------------------------- */
+/* ---- the call ---------------------------------------------------------------------------------------------------- */
 
 /* A write that was answered is in force: admission has seen it. Best effort: the write itself is done. */
 static void wait_until_in_force(struct request *r, const void *rep)
@@ -229,8 +232,8 @@ static void wait_until_in_force(struct request *r, const void *rep)
         return;
     memcpy(&sync.revision, member_at(rep, f), sizeof(sync.revision));
     if (sync.revision)
-        call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &state_sync_req_desc, &sync, &empty_desc, &ignored, r->arena, ACCOUNT_SYNC_MS,
-                  NULL);
+        call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &state_sync_req_desc, &sync, &empty_desc, &ignored, r->arena,
+                  ACCOUNT_SYNC_MS, NULL);
 }
 
 static enum status call_service(struct request *r, void *rep, struct err *err)
@@ -248,7 +251,8 @@ static enum status call_service(struct request *r, void *rep, struct err *err)
     st = json_check_required(route->req, msg, err);
     if (st != ST_OK)
         return st;
-    return call_wait(svc_peer(r->gw->svc, route->peer), route->req, msg, route->rep, rep, r->arena, ACCOUNT_CALL_MS, err);
+    return call_wait(svc_peer(r->gw->svc, route->peer), route->req, msg, route->rep, rep, r->arena, ACCOUNT_CALL_MS,
+                     err);
 }
 
 void account_handle(struct request *r)

@@ -44,7 +44,7 @@ static const char *reason(int http)
     return "Other";
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
 
 static int should_retry(const struct err *e, int http)
 {
@@ -94,7 +94,7 @@ enum status problem_body(const struct problem *p, struct buf *out)
     return buf_addf(out, "}}");
 }
 
-/* ---- the head ----------------------------------------------------------------------------------------------------------- */
+/* ---- the head ---------------------------------------------------------------------------------------------------- */
 
 static void add_date(struct buf *out)
 {
@@ -149,7 +149,7 @@ enum status answer_retry(struct buf *out, uint64_t ms, int should)
     return ST_OK;
 }
 
-/* ---- whole answers ------------------------------------------------------------------------------------------------------ */
+/* ---- whole answers ----------------------------------------------------------------------------------------------- */
 
 void answer_send(struct request *r, int http, const char *type, struct slice extra, struct slice body)
 {

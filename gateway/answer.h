@@ -1,5 +1,6 @@
 /*
- * answer: how an HTTP answer is written: status line, the headers that every answer has, OpenAI's error bodies, CORS. One write each.
+ * answer: how an HTTP answer is written: status line, the headers that every answer has, OpenAI's error bodies, CORS.
+ * One write each.
  */
 #ifndef GATEWAY_ANSWER_H
 #define GATEWAY_ANSWER_H
@@ -7,14 +8,14 @@
 #include "gateway/request.h"
 
 #define ANSWER_RETRY_MAX_MS 60000u /* longer waits make SDKs ignore the header or give up */
-#define ANSWER_ERROR_MAX 8192u     /* bytes of an error body */
+#define ANSWER_ERROR_MAX 8192u /* bytes of an error body */
 
 /* An error of ours in OpenAI's shape. code and param: NULL = null. */
 struct problem {
     int http;
     const char *type, *code, *param, *message;
     uint64_t retry_after_ms; /* 0 = do not say */
-    int should_retry;        /* 1 yes, 0 no, -1 do not say */
+    int should_retry; /* 1 yes, 0 no, -1 do not say */
 };
 
 /* What a failure says to clients. The strings borrow from e. */
@@ -22,12 +23,13 @@ struct problem problem_of(const struct err *e);
 /* Appends {"error":{…}}. */
 enum status problem_body(const struct problem *p, struct buf *out);
 
-/* Appends everything from the status line to the last header that does not depend on the route; the caller adds its own and the empty
- * line. length < 0: chunked, or until the connection closes for HTTP/1.0. type empty: no body at all. */
+/* Appends everything from the status line to the last header that does not depend on the route; the caller adds its own
+ * and the empty line. length < 0: chunked, or until the connection closes for HTTP/1.0. type empty: no body at all. */
 enum status answer_head(const struct request *r, struct buf *out, int http, struct slice type, int64_t length);
 enum status answer_retry(struct buf *out, uint64_t retry_after_ms, int should_retry);
 
-/* Whole answers. extra: header lines with CRLF, or empty. Each sends at most one answer to a request and closes what cannot go on. */
+/* Whole answers. extra: header lines with CRLF, or empty. Each sends at most one answer to a request and closes what
+ * cannot go on. */
 void answer_send(struct request *r, int http, const char *type, struct slice extra, struct slice body);
 void answer_json(struct request *r, int http, struct slice body);
 void answer_nothing(struct request *r, int http); /* no body */

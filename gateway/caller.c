@@ -12,8 +12,8 @@ enum status caller_check_session(struct request *r, bool admin, struct err *err)
     if (!req.access_token.n || req.access_token.n > LIMIT_TOKEN)
         return err_set_field(err, ST_UNAUTHENTICATED, "invalid_token", NULL,
                              "Send the access token of a session: Authorization: Bearer …");
-    st = call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &session_check_req_desc, &req, &session_check_rep_desc, &rep, r->arena,
-                   CALLER_CHECK_MS, err);
+    st = call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &session_check_req_desc, &req, &session_check_rep_desc, &rep,
+                   r->arena, CALLER_CHECK_MS, err);
     if (st != ST_OK)
         return st;
     r->user_id = rep.user_id;

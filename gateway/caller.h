@@ -6,7 +6,8 @@
 
 #define CALLER_CHECK_MS 5000u
 
-/* Fills r->user_id, role and session_id. ST_UNAUTHENTICATED without a good token, ST_FORBIDDEN when an administrator is asked for. */
+/* Fills r->user_id, role and session_id. ST_UNAUTHENTICATED without a good token, ST_FORBIDDEN when an administrator is
+ * asked for. */
 enum status caller_check_session(struct request *r, bool admin, struct err *err);
 
 /* METRICS_TOKEN as bearer; without that setting a client on loopback that no proxy speaks for. */

@@ -98,7 +98,7 @@ static void wait_until_over(struct chat *c)
     pthread_mutex_unlock(&conn->lock);
 }
 
-/* ---- the answer --------------------------------------------------------------------------------------------------------- */
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 static void answer_refused(struct chat *c)
 {

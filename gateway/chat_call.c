@@ -15,18 +15,23 @@ static void lock(struct chat *c)
     pthread_mutex_lock(&c->conn->lock);
 }
 
-/* Lets go and wakes the thread if there is something for it to do. The slot outlives the call, so waking it late is harmless. */
+/* Lets go and wakes the thread if there is something for it to do: after the lock is free, so that it does not run into
+ * it. */
 static void unlock(struct chat *c, bool help)
 {
     struct conn *conn = c->conn;
     bool wake = help || (c->over && c->openers == 0);
 
-    pthread_mutex_unlock(&conn->lock);
     if (wake)
-        pthread_cond_signal(&conn->wake);
+        atomic_fetch_add_explicit(&conn->wakers, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&conn->lock);
+    if (!wake)
+        return;
+    pthread_cond_signal(&conn->wake);
+    atomic_fetch_sub_explicit(&conn->wakers, 1, memory_order_release);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------ */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 /* The call's place among the concurrent ones is free before the client can know that the call has ended. */
 static void free_place(const struct chat *c)
@@ -82,7 +87,7 @@ static void give_up_admitted(struct chat *c, enum status st, const struct err *e
     unlock(c, false);
 }
 
-/* ---- admission ---------------------------------------------------------------------------------------------------------- */
+/* ---- admission --------------------------------------------------------------------------------------------------- */
 
 /* What is kept lives in the request's arena: the bytes of a callback end with it. */
 static enum status take_admission(struct chat *c, enum status st, struct slice payload, struct err *err)
@@ -146,7 +151,7 @@ enum status chat_begin(struct chat *c, struct err *err)
     return call_open(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_req_desc, &req, &open, &id, err);
 }
 
-/* ---- the provider's answer ---------------------------------------------------------------------------------------------- */
+/* ---- the provider's answer --------------------------------------------------------------------------------------- */
 
 static void take_head(struct chat *c, struct slice bytes)
 {
@@ -259,7 +264,7 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
         xchg_window(provider, id, credit);
 }
 
-/* ---- the provider's end ------------------------------------------------------------------------------------------------- */
+/* ---- the provider's end ------------------------------------------------------------------------------------------ */
 
 static void take_result(struct chat *c, enum status st, struct slice payload)
 {
@@ -376,10 +381,8 @@ static void open_completion(struct chat *c)
 {
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
     uint64_t used = clock_ms() - c->began_ms, all = (uint64_t)c->gw->settings->call_timeout_ms;
-    struct xchg_open open = {.deadline_ms = all > used ? all - used : 1,
-                             .window = STREAM_WINDOW,
-                             .events = &completion_events,
-                             .ctx = c};
+    struct xchg_open open = {
+        .deadline_ms = all > used ? all - used : 1, .window = STREAM_WINDOW, .events = &completion_events, .ctx = c};
     struct err err = {.status = ST_OK};
     struct completion_req req;
     unsigned attempt;
@@ -410,7 +413,7 @@ static void open_completion(struct chat *c)
         give_up_opening(c, st, &err);
 }
 
-/* ---- the watcher -------------------------------------------------------------------------------------------------------- */
+/* ---- the watcher ------------------------------------------------------------------------------------------------- */
 
 /* Under the connection's lock. true: *ret_id is to be cancelled once the lock is free. */
 static bool mark_gone(struct conn *conn, struct xchg_id *ret_id)
@@ -465,7 +468,8 @@ void chat_keep_alive(struct conn *conn, uint64_t now_ms)
     pthread_mutex_lock(&conn->lock);
     c = conn->call;
     if (c && c->streaming && !c->over && c->stream.began && c->stream.boundary && !c->stream.backlog.n) {
-        clear = stream_put(&c->stream, (struct slice){NULL, 0}, (struct slice){comment, sizeof(comment) - 1}, false, false);
+        clear =
+            stream_put(&c->stream, (struct slice){NULL, 0}, (struct slice){comment, sizeof(comment) - 1}, false, false);
         atomic_store_explicit(&conn->quiet_since_ms, now_ms, memory_order_relaxed);
     }
     pthread_mutex_unlock(&conn->lock);

@@ -39,8 +39,7 @@ static void limit_lines(struct buf *out, const char *what, uint64_t limit, uint6
     char reset[64];
 
     chat_go_duration(limit ? reset_ms : 0, reset, sizeof(reset));
-    buf_addf(out,
-             "x-ratelimit-limit-%s: %llu\r\nx-ratelimit-remaining-%s: %llu\r\nx-ratelimit-reset-%s: %s\r\n", what,
+    buf_addf(out, "x-ratelimit-limit-%s: %llu\r\nx-ratelimit-remaining-%s: %llu\r\nx-ratelimit-reset-%s: %s\r\n", what,
              (unsigned long long)(limit ? limit : LIMIT_COUNT), what,
              (unsigned long long)(limit ? remaining : LIMIT_COUNT), what, reset);
 }
@@ -93,10 +92,20 @@ bool chat_cost(const struct chat *c, int64_t *ret_nano)
 /* What upstream sent and we say ourselves, or must not repeat. */
 static bool ours(struct slice name)
 {
-    static const char *const names[] = {"content-type",   "content-length", "transfer-encoding", "connection",
-                                        "date",           "server",         "set-cookie",        "x-request-id",
-                                        "openai-version", "retry-after",    "retry-after-ms",    "openai-processing-ms",
-                                        "cache-control",  "x-content-type-options"};
+    static const char *const names[] = {"content-type",
+                                        "content-length",
+                                        "transfer-encoding",
+                                        "connection",
+                                        "date",
+                                        "server",
+                                        "set-cookie",
+                                        "x-request-id",
+                                        "openai-version",
+                                        "retry-after",
+                                        "retry-after-ms",
+                                        "openai-processing-ms",
+                                        "cache-control",
+                                        "x-content-type-options"};
     static const char prefix[] = "x-ratelimit-", router[] = "x-router-";
     size_t i;
 

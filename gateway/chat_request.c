@@ -226,7 +226,8 @@ enum status chat_request_read(struct slice body, struct arena *a, struct chat_re
         st = err_set(err, ST_BAD_REQUEST,
                      "We could not parse the JSON body of your request. The API expects a JSON object as the body.");
     else if (!yyjson_is_obj(root))
-        st = err_set(err, ST_BAD_REQUEST, "The body of the request must be a JSON object, but it is %s.", kind_of(root));
+        st =
+            err_set(err, ST_BAD_REQUEST, "The body of the request must be a JSON object, but it is %s.", kind_of(root));
     else if (too_deep(root, 1))
         st = err_set(err, ST_BAD_REQUEST, "The JSON body is nested deeper than %d levels.", JSON_DEPTH_MAX);
     else

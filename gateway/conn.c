@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -8,7 +9,7 @@
 #include "services/clock.h"
 
 #define WRITE_GRACE_MS 15000u /* an answer may take this long at any speed … */
-#define WRITE_RATE 4096u      /* … and afterwards the client must take this many bytes a second */
+#define WRITE_RATE 4096u /* … and afterwards the client must take this many bytes a second */
 #define LINGER_MS 500u
 #define LINGER_BYTES (4u * 1024u * 1024u)
 #define LINGER_PIECE 4096u
@@ -35,6 +36,8 @@ void conn_free(struct conn *c)
 {
     if (!c)
         return;
+    while (atomic_load_explicit(&c->wakers, memory_order_acquire))
+        sched_yield(); /* a callback between its last two instructions */
     arena_fini(&c->arena);
     buf_fini(&c->body);
     buf_fini(&c->out);

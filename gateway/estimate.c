@@ -9,12 +9,12 @@
 
 #define TOKENS_PER_MESSAGE 4u
 #define TOKENS_OF_REPLY 3u
-#define IMAGE_LOW 85u           /* "detail":"low" */
-#define IMAGE 765u              /* a usual one of the 4o family */
-#define IMAGE_UPPER 1445u       /* its largest */
-#define SOUND_BYTES 1000u       /* of base64 for a token: mp3; wav has ten times as many */
-#define FILE_BYTES 16u          /* of base64 for a token: text and pictures of a PDF */
-#define JSON_STRING_EXTRA 3u    /* quotes and a comma */
+#define IMAGE_LOW 85u /* "detail":"low" */
+#define IMAGE 765u /* a usual one of the 4o family */
+#define IMAGE_UPPER 1445u /* its largest */
+#define SOUND_BYTES 1000u /* of base64 for a token: mp3; wav has ten times as many */
+#define FILE_BYTES 16u /* of base64 for a token: text and pictures of a PDF */
+#define JSON_STRING_EXTRA 3u /* quotes and a comma */
 
 static void count_text(struct estimate *e, const char *p, size_t n)
 {

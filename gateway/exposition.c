@@ -20,7 +20,7 @@ static struct slice commented_name(struct slice line)
 {
     struct slice name = {NULL, 0};
 
-    if (line.n < 8 || (memcmp(line.p, "# HELP ", 7) && memcmp(line.p, "# TYPE ", 7)))
+    if (line.n < 8 || (memcmp(line.p, "# HELP ", 7) != 0 && memcmp(line.p, "# TYPE ", 7) != 0))
         return name;
     name.p = line.p + 7;
     while (name.n < line.n - 7 && name.p[name.n] != ' ' && name.p[name.n] != '\n')

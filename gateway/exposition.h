@@ -1,6 +1,6 @@
 /*
- * exposition: Prometheus texts of several services made one. The format wants all samples of a metric together, under one HELP and
- * TYPE; each text alone keeps that rule, one after another they do not. Pure.
+ * exposition: Prometheus texts of several services made one. The format wants all samples of a metric together, under
+ * one HELP and TYPE; each text alone keeps that rule, one after another they do not. Pure.
  */
 #ifndef GATEWAY_EXPOSITION_H
 #define GATEWAY_EXPOSITION_H

@@ -1,4 +1,5 @@
-/* The gateway as a service: its state, its metrics, its life. Routes: routes.c. A request's way: server.c. A call's: chat.c. */
+/* The gateway as a service: its state, its metrics, its life. Routes: routes.c. A request's way: server.c. A call's:
+ * chat.c. */
 #include "gateway/gateway.h"
 
 #include <sodium.h>
@@ -16,7 +17,7 @@
 #define FILES_SPARE 512 /* descriptors beside the clients': bus, logs */
 #define DRAIN_POLL_US 5000
 
-/* ---- metrics ------------------------------------------------------------------------------------------------------------ */
+/* ---- metrics ----------------------------------------------------------------------------------------------------- */
 
 static void make_route_metrics(struct gateway *gw, struct metrics *m)
 {
@@ -27,14 +28,15 @@ static void make_route_metrics(struct gateway *gw, struct metrics *m)
     for (i = 0; i <= n_routes; i++) {
         const char *method = i < n_routes ? routes[i].method : "any", *path = i < n_routes ? routes[i].path : "none";
 
-        for (class = 1; class <= GATEWAY_CLASSES; class++) {
+        for (class = 1; class <= GATEWAY_CLASSES; class ++) {
             snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\",status=\"%dxx\"", method, path, class);
-            gw->metrics.requests[i][class - 1] =
-                metric_counter(m, "router_requests_total", "HTTP requests answered, by route and class of status.", labels);
+            gw->metrics.requests[i][class - 1] = metric_counter(
+                m, "router_requests_total", "HTTP requests answered, by route and class of status.", labels);
         }
         snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\"", method, path);
-        gw->metrics.seconds[i] = metric_histogram(m, "router_request_seconds", "Time from a request's header to the end of its answer.",
-                                                  labels, METRIC_LATENCY_BOUNDS);
+        gw->metrics.seconds[i] =
+            metric_histogram(m, "router_request_seconds", "Time from a request's header to the end of its answer.",
+                             labels, METRIC_LATENCY_BOUNDS);
     }
 }
 
@@ -49,15 +51,17 @@ static void make_metrics(struct gateway *gw)
     g->connections = metric_gauge(m, "router_connections", "Client connections that are open.", NULL);
     g->malformed = metric_counter(m, "router_malformed_requests_total", "Requests refused by the framing guard.", NULL);
     g->client_gone = metric_counter(m, "router_client_gone_total", "Calls whose client left before the end.", NULL);
-    g->refused_connections = metric_counter(m, "router_connections_refused_total", "Requests refused because MAX_CONNECTIONS are open.", NULL);
-    g->slow_streams = metric_counter(m, "router_slow_streams_total", "Times a stream's client did not take its bytes at once.", NULL);
-    g->first_byte = metric_histogram(m, "router_call_first_byte_seconds", "Time to the first byte of a call's answer.", NULL,
-                                     METRIC_LATENCY_BOUNDS);
+    g->refused_connections = metric_counter(m, "router_connections_refused_total",
+                                            "Requests refused because MAX_CONNECTIONS are open.", NULL);
+    g->slow_streams =
+        metric_counter(m, "router_slow_streams_total", "Times a stream's client did not take its bytes at once.", NULL);
+    g->first_byte = metric_histogram(m, "router_call_first_byte_seconds", "Time to the first byte of a call's answer.",
+                                     NULL, METRIC_LATENCY_BOUNDS);
     g->voids = metric_counter(m, "router_calls_void_total", "Admitted calls that no providersvc took.", NULL);
     g->voids_waiting = metric_gauge(m, "router_calls_void_waiting", "Of them not yet acknowledged by meterd.", NULL);
 }
 
-/* ---- the watcher -------------------------------------------------------------------------------------------------------- */
+/* ---- the watcher ------------------------------------------------------------------------------------------------- */
 
 static void on_gone(struct gateway *gw, struct conn *c, uint32_t generation)
 {
@@ -81,7 +85,7 @@ static void on_tick(struct gateway *gw)
 
 static const struct watch_events watch_events = {.gone = on_gone, .tick = on_tick};
 
-/* ---- life --------------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 static void raise_file_limit(struct gateway *gw)
 {
@@ -92,7 +96,8 @@ static void raise_file_limit(struct gateway *gw)
         return;
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want ? want : limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < want)
-        log_event(svc_log(gw->svc), LOG_WARN, LOG_NO_REQ, "few_descriptors", LOG_N("allowed", limit.rlim_cur), LOG_N("wanted", want));
+        log_event(svc_log(gw->svc), LOG_WARN, LOG_NO_REQ, "few_descriptors", LOG_N("allowed", limit.rlim_cur),
+                  LOG_N("wanted", want));
 }
 
 static enum status init(struct svc *svc, struct err *err)

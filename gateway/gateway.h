@@ -1,9 +1,11 @@
 /*
- * gateway: the only service that speaks HTTP to clients. This header is its state and its connections; nobody outside gateway/
- * includes it. A connection has a thread of civetweb's for its whole life and a slot of ours (struct conn) that belongs to that thread.
+ * gateway: the only service that speaks HTTP to clients. This header is its state and its connections; nobody outside
+ * gateway/ includes it. A connection has a thread of civetweb's for its whole life and a slot of ours (struct conn)
+ * that belongs to that thread.
  *
- * While the thread sleeps in a call, callbacks of the bus work on the slot; the slot's lock guards what more than one of thread,
- * callbacks and watcher may touch. The arena and the buffers belong to the thread, and to the call's callbacks while it sleeps.
+ * While the thread sleeps in a call, callbacks of the bus work on the slot; the slot's lock guards what more than one
+ * of thread, callbacks and watcher may touch. The arena and the buffers belong to the thread, and to the call's
+ * callbacks while it sleeps.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
@@ -14,12 +16,12 @@
 #include "gateway/interpose.h"
 #include "services/svc.h"
 
-#define GATEWAY_SPARE_THREADS 16            /* beyond MAX_CONNECTIONS: they answer 503 */
+#define GATEWAY_SPARE_THREADS 16 /* beyond MAX_CONNECTIONS: they answer 503 */
 #define GATEWAY_ARENA_MAX (64u * 1024u * 1024u) /* of one request: lists of an administrator's page are the largest */
 #define GATEWAY_BODIES_MAX (512u * 1024u * 1024u) /* bytes of request bodies held at once, all connections together */
-#define GATEWAY_KEEP_BYTES 65536u           /* a buffer that is not larger stays for the connection's next request */
+#define GATEWAY_KEEP_BYTES 65536u /* a buffer that is not larger stays for the connection's next request */
 #define GATEWAY_ROUTES_MAX 64
-#define GATEWAY_CLASSES 5                   /* 1xx … 5xx */
+#define GATEWAY_CLASSES 5 /* 1xx … 5xx */
 
 struct mg_context;
 struct gateway;
@@ -36,11 +38,12 @@ struct conn {
     pthread_mutex_t lock; /* guards the rest up to the next gap */
     pthread_cond_t wake;
     uint32_t generation; /* counts the connections of this slot */
-    int fd;              /* -1 between connections */
-    bool watched;        /* by the watcher, for this generation */
-    bool gone;           /* the client went away */
-    struct chat *call;   /* running, or NULL */
+    int fd; /* -1 between connections */
+    bool watched; /* by the watcher, for this generation */
+    bool gone; /* the client went away */
+    struct chat *call; /* running, or NULL */
 
+    atomic_uint wakers; /* callbacks that still have to signal `wake`: the slot must not go before them */
     atomic_uint_fast64_t quiet_since_ms; /* a stream has been silent since then; 0 = none runs */
 
     struct arena arena;
@@ -72,12 +75,14 @@ struct gateway {
 };
 
 struct conn *conn_new(struct gateway *gw, uint32_t index); /* NULL = no memory */
-void conn_free(struct conn *c);                            /* NULL is fine */
+void conn_free(struct conn *c); /* NULL is fine */
 
-/* Writes everything, waiting for the client as long as it takes at least a little; false = the client is gone or too slow. Thread's only. */
+/* Writes everything, waiting for the client as long as it takes at least a little; false = the client is gone or too
+ * slow. Thread's only. */
 struct iovec;
 bool conn_write(struct conn *c, struct iovec *parts, int n_parts);
-/* Says that nothing more comes and reads away what the client still sends, for a moment, so that it gets to see our last answer. */
+/* Says that nothing more comes and reads away what the client still sends, for a moment, so that it gets to see our
+ * last answer. */
 void conn_linger(struct conn *c);
 
 #endif

@@ -28,7 +28,7 @@ enum state {
 enum field { FIELD_OTHER, FIELD_LENGTH, FIELD_CODING, FIELD_HOST };
 
 #define LENGTH_DIGITS 18u /* fits an int64_t, as everything behind us counts */
-#define CHUNK_DIGITS 8u   /* 4 GB in one chunk is beyond every body we accept */
+#define CHUNK_DIGITS 8u /* 4 GB in one chunk is beyond every body we accept */
 
 static const char version_text[] = "HTTP/1.1";
 #define VERSION_N (sizeof(version_text) - 1)
@@ -107,7 +107,7 @@ static void begin_message(struct guard *g)
     g->matched = 0;
 }
 
-/* ---- request line ------------------------------------------------------------------------------------------------------- */
+/* ---- request line ------------------------------------------------------------------------------------------------ */
 
 static bool on_start(struct guard *g, unsigned char c)
 {
@@ -168,7 +168,7 @@ static bool on_version(struct guard *g, unsigned char c)
     return true;
 }
 
-/* ---- headers ------------------------------------------------------------------------------------------------------------ */
+/* ---- headers ----------------------------------------------------------------------------------------------------- */
 
 static bool on_field(struct guard *g, unsigned char c)
 {
@@ -294,7 +294,7 @@ static bool end_block(struct guard *g)
     return true;
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------------------ */
 
 static int hex_value(unsigned char c)
 {
@@ -328,26 +328,19 @@ static bool on_chunk_edge(struct guard *g, unsigned char c)
     if (c != (cr ? '\r' : '\n'))
         return bad(g, g->state == AT_LAST_CR ? "Trailers are not supported." : "The framing of a chunk is not valid.");
     switch (g->state) {
-    case AT_CHUNK_SIZE_LF:
-        g->state = g->left ? IN_CHUNK : AT_LAST_CR;
-        break;
-    case AT_CHUNK_CR:
-        g->state = AT_CHUNK_LF;
-        break;
+    case AT_CHUNK_SIZE_LF: g->state = g->left ? IN_CHUNK : AT_LAST_CR; break;
+    case AT_CHUNK_CR: g->state = AT_CHUNK_LF; break;
     case AT_CHUNK_LF:
         g->kept = 0;
         g->state = IN_CHUNK_SIZE;
         break;
-    case AT_LAST_CR:
-        g->state = AT_LAST_LF;
-        break;
-    default:
-        begin_message(g);
+    case AT_LAST_CR: g->state = AT_LAST_LF; break;
+    default: begin_message(g);
     }
     return true;
 }
 
-/* ---- the machine -------------------------------------------------------------------------------------------------------- */
+/* ---- the machine ------------------------------------------------------------------------------------------------- */
 
 static bool on_lf(struct guard *g, unsigned char c)
 {
@@ -362,30 +355,20 @@ static bool on_lf(struct guard *g, unsigned char c)
 static bool step(struct guard *g, unsigned char c)
 {
     switch (g->state) {
-    case AT_START:
-        return on_start(g, c);
-    case IN_METHOD:
-        return on_method(g, c);
-    case IN_TARGET:
-        return on_target(g, c);
-    case IN_VERSION:
-        return on_version(g, c);
-    case AT_FIELD:
-        return on_field(g, c);
-    case IN_NAME:
-        return on_name(g, c);
+    case AT_START: return on_start(g, c);
+    case IN_METHOD: return on_method(g, c);
+    case IN_TARGET: return on_target(g, c);
+    case IN_VERSION: return on_version(g, c);
+    case AT_FIELD: return on_field(g, c);
+    case IN_NAME: return on_name(g, c);
     case BEFORE_VALUE:
-    case IN_VALUE:
-        return on_value(g, c);
-    case IN_CHUNK_SIZE:
-        return on_chunk_size(g, c);
+    case IN_VALUE: return on_value(g, c);
+    case IN_CHUNK_SIZE: return on_chunk_size(g, c);
     case AT_START_LF:
     case AT_LINE_LF:
     case AT_FIELD_LF:
-    case AT_BLOCK_LF:
-        return on_lf(g, c);
-    default:
-        return on_chunk_edge(g, c);
+    case AT_BLOCK_LF: return on_lf(g, c);
+    default: return on_chunk_edge(g, c);
     }
 }
 

@@ -66,7 +66,8 @@ static ssize_t tap_read(struct tap *tap, void *to, size_t n, int flags)
         tap->refused = true;
         tap->refuse(tap->ctx, &tap->guard);
     }
-    return (ssize_t)pass; /* whole requests before a refused one are still answered; their answer closes the connection */
+    return (
+        ssize_t)pass; /* whole requests before a refused one are still answered; their answer closes the connection */
 }
 
 ssize_t recv(int fd, void *to, size_t n, int flags)

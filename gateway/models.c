@@ -15,24 +15,27 @@ static enum status ask(struct request *r, struct models_rep *rep, struct err *er
     struct models_req req = {.key_digest = {(const char *)digest, sizeof(digest)}, .model = r->param};
 
     if (!key.n)
-        return err_set(err, ST_UNAUTHENTICATED, "You didn't provide an API key. Send it in an Authorization header using Bearer auth.");
+        return err_set(err, ST_UNAUTHENTICATED,
+                       "You didn't provide an API key. Send it in an Authorization header using Bearer auth.");
     if (r->param.n > LIMIT_MODEL)
         return err_set_field(err, ST_NOT_FOUND, "model_not_found", "model", "There is no model of that name.");
     crypto_hash_sha256(digest, (const unsigned char *)key.p, key.n);
-    return call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &models_req_desc, &req, &models_rep_desc, rep, r->arena, MODELS_CALL_MS, err);
+    return call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &models_req_desc, &req, &models_rep_desc, rep, r->arena,
+                     MODELS_CALL_MS, err);
 }
 
 void models_handle(struct request *r)
 {
     struct err err = {.status = ST_OK};
-    struct models_rep rep;
+    struct models_rep rep = {.has = 0};
     enum status st = ask(r, &rep, &err);
     struct buf out;
     size_t i;
 
     if (st == ST_OK && r->param.n && !rep.data.n)
         st = err_set_field(&err, ST_NOT_FOUND, "model_not_found", "model",
-                           "The model `" SLICE_FMT "` does not exist or you do not have access to it.", SLICE_ARG(r->param));
+                           "The model `" SLICE_FMT "` does not exist or you do not have access to it.",
+                           SLICE_ARG(r->param));
     if (st != ST_OK) {
         err.status = st;
         answer_error(r, &err);

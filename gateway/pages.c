@@ -17,7 +17,8 @@ static enum status ask_health(struct request *r, enum svc_peer peer, bool ready_
 {
     struct health_req req = {.ready_only = ready_only};
 
-    return call_wait(svc_peer(r->gw->svc, peer), &health_req_desc, &req, &health_rep_desc, rep, r->arena, PAGE_CALL_MS, NULL);
+    return call_wait(svc_peer(r->gw->svc, peer), &health_req_desc, &req, &health_rep_desc, rep, r->arena, PAGE_CALL_MS,
+                     NULL);
 }
 
 static void answer_page(struct request *r, int http, struct buf *out)
@@ -31,14 +32,15 @@ static void answer_page(struct request *r, int http, struct buf *out)
 
 void page_root(struct request *r)
 {
-    static const char text[] = "OpenAI Router " ROUTER_VERSION "\n"
-                               "\n"
-                               "OpenAI-compatible API   /v1/chat/completions  /v1/models\n"
-                               "Accounts                /auth/register  /auth/login  /auth/me\n"
-                               "Keys, usage, credit     /api/keys  /api/usage  /api/credits\n"
-                               "Health and metrics      /health  /metrics\n"
-                               "\n"
-                               "With an OpenAI SDK: base_url = this address followed by /v1, api_key = a key of yours.\n";
+    static const char text[] =
+        "OpenAI Router " ROUTER_VERSION "\n"
+        "\n"
+        "OpenAI-compatible API   /v1/chat/completions  /v1/models\n"
+        "Accounts                /auth/register  /auth/login  /auth/me\n"
+        "Keys, usage, credit     /api/keys  /api/usage  /api/credits\n"
+        "Health and metrics      /health  /metrics\n"
+        "\n"
+        "With an OpenAI SDK: base_url = this address followed by /v1, api_key = a key of yours.\n";
 
     answer_send(r, 200, "text/plain; charset=utf-8", (struct slice){NULL, 0}, (struct slice){text, sizeof(text) - 1});
 }
@@ -130,7 +132,8 @@ void page_metrics(struct request *r)
         struct metrics_req req = {.unused = false};
         struct metrics_rep rep;
 
-        if (call_wait(svc_peer(r->gw->svc, peers[i]), &metrics_req_desc, &req, &metrics_rep_desc, &rep, r->arena, PAGE_CALL_MS, NULL) == ST_OK)
+        if (call_wait(svc_peer(r->gw->svc, peers[i]), &metrics_req_desc, &req, &metrics_rep_desc, &rep, r->arena,
+                      PAGE_CALL_MS, NULL) == ST_OK)
             texts[n++] = rep.text;
     }
     if (exposition_merge(texts, n, r->arena, &out) == ST_OK)

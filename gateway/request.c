@@ -11,7 +11,7 @@
 
 #define DROP_PIECE 8192u
 #define DROP_MAX (64u * 1024u * 1024u) /* bytes read away before an answer; a client that sends more is cut off */
-#define BODY_FIRST 65536u              /* room for a body of unknown length to begin with */
+#define BODY_FIRST 65536u /* room for a body of unknown length to begin with */
 
 static bool has_word(const char *value, const char *word)
 {
@@ -124,7 +124,7 @@ void request_fini(struct request *r)
     arena_reset(r->arena);
 }
 
-/* ---- the body ----------------------------------------------------------------------------------------------------------- */
+/* ---- the body ---------------------------------------------------------------------------------------------------- */
 
 static void say_continue(struct request *r)
 {
@@ -274,7 +274,7 @@ void request_drop_body(struct request *r)
         r->quiet = r->conn->tap.refused;
 }
 
-/* ---- credentials, decoding ---------------------------------------------------------------------------------------------- */
+/* ---- credentials, decoding --------------------------------------------------------------------------------------- */
 
 struct slice request_bearer(const struct request *r)
 {
@@ -282,7 +282,7 @@ struct slice request_bearer(const struct request *r)
     struct slice s = r->authorization;
     size_t n = sizeof(scheme) - 1;
 
-    if (s.n <= n || strncasecmp(s.p, scheme, n) || s.p[n] != ' ')
+    if (s.n <= n || strncasecmp(s.p, scheme, n) != 0 || s.p[n] != ' ')
         return (struct slice){NULL, 0};
     s.p += n;
     s.n -= n;

@@ -1,6 +1,6 @@
 /*
- * request: one HTTP request as its handler sees it, read off civetweb once. Lives on the stack of the connection's thread; its slices
- * point into civetweb's buffer and the connection's. Knows headers and bodies, not what routes mean.
+ * request: one HTTP request as its handler sees it, read off civetweb once. Lives on the stack of the connection's
+ * thread; its slices point into civetweb's buffer and the connection's. Knows headers and bodies, not what routes mean.
  */
 #ifndef GATEWAY_REQUEST_H
 #define GATEWAY_REQUEST_H
@@ -22,28 +22,28 @@ struct request {
     char id[ID_TEXT_SIZE];
     uint64_t began_ns;
     struct slice method, path, query; /* path as it came, not decoded */
-    struct slice param;               /* the {…} of the route's path, decoded */
+    struct slice param; /* the {…} of the route's path, decoded */
     struct slice authorization, x_api_key, api_key, origin, cors_headers, idempotency_key, forwarded, client_ip;
     struct slice user_id, role, session_id; /* of a session that was checked */
     int64_t content_length;
-    bool head;          /* HEAD: the answer has no body */
+    bool head; /* HEAD: the answer has no body */
     bool http10;
-    bool chunked;       /* its body is */
-    bool expects;       /* 100-continue is awaited */
-    bool keep_alive;    /* the connection goes on after the answer */
-    bool body_read;     /* nothing of the body is left in the connection */
-    bool quiet;         /* nothing can be answered any more */
+    bool chunked; /* its body is */
+    bool expects; /* 100-continue is awaited */
+    bool keep_alive; /* the connection goes on after the answer */
+    bool body_read; /* nothing of the body is left in the connection */
+    bool quiet; /* nothing can be answered any more */
     struct slice body;
-    size_t body_held;   /* counted in gateway.body_bytes */
-    int status;         /* answered; 0 = not yet, 499 = the client was gone */
+    size_t body_held; /* counted in gateway.body_bytes */
+    int status; /* answered; 0 = not yet, 499 = the client was gone */
     uint64_t sent_bytes;
 };
 
 void request_init(struct request *r, struct conn *c, struct mg_connection *http);
 void request_fini(struct request *r);
 
-/* Reads the whole body into r->body. ST_TOO_LARGE, ST_UNAVAILABLE (too many bodies at once), ST_CANCELLED (the client left, or was too
- * slow: see request_slow). */
+/* Reads the whole body into r->body. ST_TOO_LARGE, ST_UNAVAILABLE (too many bodies at once), ST_CANCELLED (the client
+ * left, or was too slow: see request_slow). */
 enum status request_read_body(struct request *r, size_t max, struct err *err);
 bool request_slow(const struct request *r); /* the body came too slowly: 408 */
 /* The body is not needed any more: gives its memory back. */

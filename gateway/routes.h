@@ -1,6 +1,7 @@
 /*
- * routes: every URL of the gateway, declared once: method, path, who may call it, which handler serves it, and for the account and
- * administration API which message it becomes and which service answers it. docs/openapi.yaml describes the same list.
+ * routes: every URL of the gateway, declared once: method, path, who may call it, which handler serves it, and for the
+ * account and administration API which message it becomes and which service answers it. docs/openapi.yaml describes the
+ * same list.
  *
  * A pattern's {name} matches one segment, {name*} everything that is left, slashes included.
  */
@@ -11,19 +12,19 @@
 
 enum route_who {
     ROUTE_ANYBODY,
-    ROUTE_KEY,   /* an API key, checked by admission */
-    ROUTE_USER,  /* a session */
+    ROUTE_KEY, /* an API key, checked by admission */
+    ROUTE_USER, /* a session */
     ROUTE_ADMIN, /* an administrator's session */
     ROUTE_OPERATOR, /* METRICS_TOKEN, or loopback when there is none */
 };
 
 /* How a message is filled and shown. */
 enum route_flags {
-    ROUTE_SELF = 1,      /* the caller is the object: id = the session's user */
+    ROUTE_SELF = 1, /* the caller is the object: id = the session's user */
     ROUTE_EVERYBODY = 2, /* actor_id stays empty: an administrator looks at all users */
-    ROUTE_NO_BODY = 4,   /* a body is not read as arguments */
-    ROUTE_UNWRAP = 8,    /* the reply's one object is the answer */
-    ROUTE_FIRST = 16,    /* the reply's first row is the answer; 404 when there is none */
+    ROUTE_NO_BODY = 4, /* a body is not read as arguments */
+    ROUTE_UNWRAP = 8, /* the reply's one object is the answer */
+    ROUTE_FIRST = 16, /* the reply's first row is the answer; 404 when there is none */
     ROUTE_IDEMPOTENT = 32, /* takes Idempotency-Key */
 };
 
@@ -40,8 +41,8 @@ struct route {
 extern const struct route routes[];
 extern const size_t n_routes;
 
-/* The route of the request. NULL with *ret_path_known: the path exists for other methods, listed in allow ("GET, POST"). HEAD goes where
- * GET goes. Fills r->param. */
+/* The route of the request. NULL with *ret_path_known: the path exists for other methods, listed in allow ("GET,
+ * POST"). HEAD goes where GET goes. Fills r->param. */
 const struct route *route_find(struct request *r, bool *ret_path_known, char *allow, size_t allow_size);
 
 /* Does the path match? *ret_param: the part that {…} matched, not decoded. */

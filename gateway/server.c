@@ -8,12 +8,12 @@
 #include <civetweb.h>
 
 #include "gateway/answer.h"
-#include "gateway/routes.h"
 #include "gateway/caller.h"
+#include "gateway/routes.h"
 #include "gateway/watch.h"
 #include "services/clock.h"
 
-#define REQUEST_TIMEOUT_MS "15000"    /* to send a header, and between two pieces of a body */
+#define REQUEST_TIMEOUT_MS "15000" /* to send a header, and between two pieces of a body */
 #define KEEP_ALIVE_TIMEOUT_MS "60000" /* an idle connection */
 #define HEADER_BYTES "20480" /* more than the guard lets through: civetweb never has to complain */
 #define LISTEN_BACKLOG "1024"
@@ -21,7 +21,7 @@
 #define WORKER_THREAD 1
 #define CLIENT_CLOSED 499
 
-/* ---- connections -------------------------------------------------------------------------------------------------------- */
+/* ---- connections ------------------------------------------------------------------------------------------------- */
 
 /* The descriptor is known since the connection's first bytes were read. */
 static void take_fd(struct conn *c)
@@ -111,14 +111,15 @@ static void on_disconnect(const struct mg_connection *http)
     metric_set(c->gw->metrics.connections, (int64_t)atomic_fetch_sub(&c->gw->connections, 1) - 1);
 }
 
-/* ---- one request -------------------------------------------------------------------------------------------------------- */
+/* ---- one request ------------------------------------------------------------------------------------------------- */
 
 static void answer_preflight(struct request *r)
 {
     struct buf lines;
 
     buf_init(&lines, LIMIT_HEADER + ANSWER_ERROR_MAX);
-    buf_addf(&lines, "access-control-allow-methods: GET, POST, DELETE, PATCH, OPTIONS\r\naccess-control-max-age: 86400\r\n");
+    buf_addf(&lines,
+             "access-control-allow-methods: GET, POST, DELETE, PATCH, OPTIONS\r\naccess-control-max-age: 86400\r\n");
     if (r->cors_headers.n && r->cors_headers.n < LIMIT_HEADER)
         buf_addf(&lines, "access-control-allow-headers: " SLICE_FMT "\r\n", SLICE_ARG(r->cors_headers));
     answer_send(r, 204, "", (struct slice){lines.p, lines.n}, (struct slice){NULL, 0});
@@ -135,7 +136,8 @@ static void answer_unknown(struct request *r, bool path_known, const char *allow
         err_set_field(&err, ST_NOT_FOUND, "unknown_url", NULL, "Unknown request URL: " SLICE_FMT " " SLICE_FMT ".",
                       SLICE_ARG(r->method), SLICE_ARG(r->path));
     else
-        err_set(&err, ST_METHOD, "Not allowed to " SLICE_FMT " on " SLICE_FMT ".", SLICE_ARG(r->method), SLICE_ARG(r->path));
+        err_set(&err, ST_METHOD, "Not allowed to " SLICE_FMT " on " SLICE_FMT ".", SLICE_ARG(r->method),
+                SLICE_ARG(r->path));
     p = problem_of(&err);
     snprintf(line, sizeof(line), path_known ? "allow: %s\r\n" : "%s", allow);
     answer_problem(r, &p, path_known ? slice_of(line) : (struct slice){NULL, 0});
@@ -144,19 +146,17 @@ static void answer_unknown(struct request *r, bool path_known, const char *allow
 static enum status check_caller(struct request *r, struct err *err)
 {
     switch (r->route->who) {
-    case ROUTE_USER:
-        return caller_check_session(r, false, err);
-    case ROUTE_ADMIN:
-        return caller_check_session(r, true, err);
+    case ROUTE_USER: return caller_check_session(r, false, err);
+    case ROUTE_ADMIN: return caller_check_session(r, true, err);
     case ROUTE_OPERATOR:
         if (caller_is_operator(r))
             return ST_OK;
         if (r->gw->settings->metrics_token)
-            return err_set_field(err, ST_UNAUTHENTICATED, "invalid_token", NULL, "Send METRICS_TOKEN as the bearer token.");
+            return err_set_field(err, ST_UNAUTHENTICATED, "invalid_token", NULL,
+                                 "Send METRICS_TOKEN as the bearer token.");
         return err_set(err, ST_FORBIDDEN, "Without METRICS_TOKEN this answers loopback only.");
     case ROUTE_ANYBODY:
-    case ROUTE_KEY:
-        break;
+    case ROUTE_KEY: break;
     }
     return ST_OK;
 }
@@ -217,7 +217,7 @@ static int on_request(struct mg_connection *http)
     metric_set(c->gw->metrics.in_flight, (int64_t)atomic_fetch_sub(&c->gw->in_flight, 1) - 1);
     count(&r);
     status = r.status ? r.status : CLIENT_CLOSED;
-    if (!r.keep_alive || r.quiet || !r.body_read) {
+    if (!r.keep_alive || r.quiet || !r.body_read || svc_draining(c->gw->svc)) {
         mg_disable_connection_keep_alive(http);
         if (!r.quiet && !r.body_read)
             conn_linger(c);
@@ -236,7 +236,8 @@ static int on_http_error(struct mg_connection *http, int status, const char *mes
         return 0;
     take_fd(c);
     if (!c->tap.refused && !c->tap.ended)
-        answer_refusal(c, status, status == 408 ? "The request did not come in time." : "The request could not be read.");
+        answer_refusal(c, status,
+                       status == 408 ? "The request did not come in time." : "The request could not be read.");
     return 0;
 }
 
@@ -252,7 +253,7 @@ static int on_log(const struct mg_connection *http, const char *message)
     return 1;
 }
 
-/* ---- start and stop ----------------------------------------------------------------------------------------------------- */
+/* ---- start and stop ---------------------------------------------------------------------------------------------- */
 
 enum status server_prepare(struct gateway *gw, struct err *err)
 {
@@ -273,12 +274,35 @@ enum status server_prepare(struct gateway *gw, struct err *err)
 static struct mg_context *start_http(struct gateway *gw)
 {
     char ports[300], threads[16];
-    const char *options[] = {"listening_ports", ports, "num_threads", threads, "tcp_nodelay", "1", "enable_keep_alive", "yes",
-                             "keep_alive_timeout_ms", KEEP_ALIVE_TIMEOUT_MS, "request_timeout_ms", REQUEST_TIMEOUT_MS,
-                             "max_request_size", HEADER_BYTES, "listen_backlog", LISTEN_BACKLOG, "connection_queue",
-                             CONNECTION_QUEUE, "decode_url", "no", "enable_auth_domain_check", "no",
-                             "access_control_allow_origin", "", "access_control_allow_methods", "",
-                             "enable_directory_listing", "no", NULL};
+    const char *options[] = {"listening_ports",
+                             ports,
+                             "num_threads",
+                             threads,
+                             "tcp_nodelay",
+                             "1",
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             KEEP_ALIVE_TIMEOUT_MS,
+                             "request_timeout_ms",
+                             REQUEST_TIMEOUT_MS,
+                             "max_request_size",
+                             HEADER_BYTES,
+                             "listen_backlog",
+                             LISTEN_BACKLOG,
+                             "connection_queue",
+                             CONNECTION_QUEUE,
+                             "decode_url",
+                             "no",
+                             "enable_auth_domain_check",
+                             "no",
+                             "access_control_allow_origin",
+                             "",
+                             "access_control_allow_methods",
+                             "",
+                             "enable_directory_listing",
+                             "no",
+                             NULL};
     const struct mg_callbacks callbacks = {.begin_request = on_request,
                                            .log_message = on_log,
                                            .http_error = on_http_error,
@@ -301,13 +325,14 @@ enum status server_start(struct gateway *gw, struct err *err)
     http = start_http(gw);
     if (!http)
         return err_set(err, ST_INTERNAL, "cannot listen on HOST %s, PORT %lld with %u threads: %s", gw->settings->host,
-                       (long long)gw->settings->port, gw->n_conns, gw->start_error[0] ? gw->start_error : "no reason given");
+                       (long long)gw->settings->port, gw->n_conns,
+                       gw->start_error[0] ? gw->start_error : "no reason given");
     gw->http = http;
     atomic_store(&gw->listening, true);
     if (mg_get_server_ports(http, 1, &port) == 1)
         gw->port = port.port;
-    log_event(svc_log(gw->svc), LOG_INFO, LOG_NO_REQ, "listening", LOG_C("host", gw->settings->host), LOG_N("port", gw->port),
-              LOG_N("threads", gw->n_conns));
+    log_event(svc_log(gw->svc), LOG_INFO, LOG_NO_REQ, "listening", LOG_C("host", gw->settings->host),
+              LOG_N("port", gw->port), LOG_N("threads", gw->n_conns));
     return ST_OK;
 }
 

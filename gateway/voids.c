@@ -26,7 +26,8 @@ struct voids {
     bool closing;
 };
 
-enum status voids_new(struct svc *svc, struct metric *total, struct metric *waiting, struct voids **ret, struct err *err)
+enum status voids_new(struct svc *svc, struct metric *total, struct metric *waiting, struct voids **ret,
+                      struct err *err)
 {
     struct voids *v = calloc(1, sizeof(*v));
 
@@ -71,7 +72,8 @@ static void on_end(void *ctx, enum status st, struct slice payload)
 
     (void)payload;
     if (over && st != ST_OK)
-        log_event(svc_log(v->svc), LOG_ERROR, slice_of(it->request_id), "void_refused", LOG_C("status", status_name(st)));
+        log_event(svc_log(v->svc), LOG_ERROR, slice_of(it->request_id), "void_refused",
+                  LOG_C("status", status_name(st)));
     pthread_mutex_lock(&v->lock);
     it->open = false;
     if (over)
@@ -135,7 +137,8 @@ void voids_add(struct voids *v, const struct usage_event *event)
     }
     if (it)
         item_free(it);
-    log_event(svc_log(v->svc), LOG_ERROR, event->request_id, "void_lost", LOG_C("effect", "the hold ends at the call's deadline"));
+    log_event(svc_log(v->svc), LOG_ERROR, event->request_id, "void_lost",
+              LOG_C("effect", "the hold ends at the call's deadline"));
 }
 
 /* The next one that was not tried since `now`, marked open. */
@@ -185,6 +188,8 @@ unsigned voids_waiting(struct voids *v)
 
 void voids_free(struct voids *v)
 {
+    struct item *it, *next;
+
     if (!v)
         return;
     pthread_mutex_lock(&v->lock);
@@ -192,12 +197,10 @@ void voids_free(struct voids *v)
     while (v->open) /* each ends within VOIDS_CALL_MS */
         pthread_cond_wait(&v->closed, &v->lock);
     pthread_mutex_unlock(&v->lock);
-    while (v->items) {
-        struct item *it = v->items;
-
+    for (it = v->items; it; it = next) {
+        next = it->next;
         log_event(svc_log(v->svc), LOG_ERROR, slice_of(it->request_id), "void_lost",
                   LOG_C("effect", "the hold ends at the call's deadline"));
-        forget(it);
         item_free(it);
     }
     pthread_cond_destroy(&v->closed);

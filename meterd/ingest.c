@@ -232,7 +232,7 @@ enum status ingest_apply(struct work *w, const struct ingest_batch *batch, uint6
     uint64_t skip;
     size_t i;
 
-    if (st != ST_OK)
+    if (st != ST_OK || !p)
         return st;
     *ret_seq = p->seq;
     if (batch->n == 0 || batch->first_seq == 0)

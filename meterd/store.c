@@ -451,7 +451,7 @@ enum status store_open_with(const char *path, const struct migration *migrations
     struct store *s = NULL;
     enum status st = make_store(true, &s, err);
 
-    if (st != ST_OK)
+    if (st != ST_OK || !s)
         return st;
     st = open_writer(s, path, migrations, err);
     if (st != ST_OK) {
@@ -467,8 +467,9 @@ enum status store_open(const char *path, struct store **ret, struct err *err)
     struct store *s = NULL;
     enum status st = store_open_with(path, schema_migrations, &s, err);
 
-    if (st == ST_OK)
-        st = load_revision(s, err);
+    if (st != ST_OK || !s)
+        return st;
+    st = load_revision(s, err);
     if (st != ST_OK) {
         store_close(s);
         return st;
@@ -482,7 +483,7 @@ enum status store_open_reader(const char *path, struct store **ret, struct err *
     struct store *s = NULL;
     enum status st = make_store(false, &s, err);
 
-    if (st != ST_OK)
+    if (st != ST_OK || !s)
         return st;
     st = connect(s, path, err);
     if (st == ST_OK)

@@ -22,7 +22,7 @@
 struct migration;
 
 #define STORE_PATH_MAX 4096
-#define STORE_CHECKPOINT_PAGES 1000 /* of log, before it is copied into the database */
+#define STORE_CHECKPOINT_PAGES 4000 /* of log, before it is copied: hot pages are copied less often */
 #define STORE_WAL_KEEP_BYTES (64 * 1024 * 1024) /* a log that grew is cut to this when it is reset */
 #define STORE_CACHE_KIB 32768 /* page cache of the writer */
 #define STORE_READER_CACHE_KIB 4096

@@ -142,8 +142,11 @@ enum status op_user_auth(struct work *w, const void *in, void *out)
     struct user_auth_rep *rep = out;
     struct user_row *row = arena_alloc(w->a, sizeof(*row));
     struct slice email;
-    enum status st = row ? lower(w, req->email, &email) : err_set(w->err, ST_NO_MEMORY, "no memory for a user");
+    enum status st;
 
+    if (!row)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a user");
+    st = lower(w, req->email, &email);
     if (st == ST_OK)
         st = record_get(w, SQL_USER_BY_EMAIL, BINDS(B_S(email)), record_user_row, row);
     if (st == ST_NOT_FOUND)
@@ -160,8 +163,11 @@ static enum status one_by_email(struct work *w, struct slice email, struct user_
 {
     struct user_row *row = arena_alloc(w->a, sizeof(*row));
     struct slice small;
-    enum status st = row ? lower(w, email, &small) : err_set(w->err, ST_NO_MEMORY, "no memory for a user");
+    enum status st;
 
+    if (!row)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a user");
+    st = lower(w, email, &small);
     if (st == ST_OK)
         st = record_get(w, SQL_USER_BY_EMAIL, BINDS(B_S(small)), record_user_row, row);
     if (st == ST_NOT_FOUND)

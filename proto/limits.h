@@ -6,27 +6,27 @@
 
 #include "proto/money.h"
 
-#define LIMIT_NAME 128                            /* a word: role, kind, content type, prefix, address */
-#define LIMIT_TITLE 512                           /* a line for people */
-#define LIMIT_ID_TEXT 64                          /* req_…, usr_…, key_… */
-#define LIMIT_MODEL 256                           /* a model name, provider/model included */
-#define LIMIT_EMAIL 254                           /* RFC 5321, section 4.5.3.1.3: a path of 256 with its brackets */
+#define LIMIT_NAME 128 /* a word: role, kind, content type, prefix, address */
+#define LIMIT_TITLE 512 /* a line for people */
+#define LIMIT_ID_TEXT 64 /* req_…, usr_…, key_… */
+#define LIMIT_MODEL 256 /* a model name, provider/model included */
+#define LIMIT_EMAIL 254 /* RFC 5321, section 4.5.3.1.3: a path of 256 with its brackets */
 #define LIMIT_PASSWORD 1024
-#define LIMIT_TOKEN 8192                          /* JWT, refresh token, cursor */
-#define LIMIT_DIGEST 32                           /* SHA-256 */
-#define LIMIT_HEADER 4096                         /* value of one response header */
-#define LIMIT_BODY (16u * 1024u * 1024u)          /* body of a request */
+#define LIMIT_TOKEN 8192 /* JWT, refresh token, cursor */
+#define LIMIT_DIGEST 32 /* SHA-256 */
+#define LIMIT_HEADER 4096 /* value of one response header */
+#define LIMIT_BODY (16u * 1024u * 1024u) /* body of a request */
 #define LIMIT_METRICS (1024u * 1024u)
-#define LIMIT_RECORD 65536u                       /* a state record, encoded */
-#define LIMIT_MODELS 64                           /* patterns in a list of allowed models */
-#define LIMIT_PAGE 500                            /* rows of a page */
-#define LIMIT_LIST 10000                          /* items of an internal list */
-#define LIMIT_EVENTS 1000                         /* usage events in one message */
-#define LIMIT_ID INT64_MAX                        /* a number that SQLite can hold */
-#define LIMIT_COUNT UINT64_C(1000000000)          /* requests or tokens per minute */
+#define LIMIT_RECORD 65536u /* a state record, encoded */
+#define LIMIT_MODELS 64 /* patterns in a list of allowed models */
+#define LIMIT_PAGE 500 /* rows of a page */
+#define LIMIT_LIST 10000 /* items of an internal list */
+#define LIMIT_EVENTS 1000 /* usage events in one message */
+#define LIMIT_ID INT64_MAX /* a number that SQLite can hold */
+#define LIMIT_COUNT UINT64_C(1000000000) /* requests or tokens per minute */
 #define LIMIT_TOKENS MONEY_TOKENS_MAX
 #define LIMIT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* a duration: a week */
-#define LIMIT_TIME UINT64_C(253402300799)         /* Unix seconds: the end of the year 9999 */
+#define LIMIT_TIME UINT64_C(253402300799) /* Unix seconds: the end of the year 9999 */
 #define LIMIT_TIME_MS UINT64_C(253402300799999)
 
 #endif

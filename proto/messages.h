@@ -6,7 +6,8 @@
  * Where a message is also an object of the HTTP API, its JSON is its declaration: the field's name is the member's name
  * (…_nano appears as …_usd, a decimal string), so the API's shape and the bus' cannot drift apart.
  *
- * Numbers: 0x00xx any service, 0x01xx authsvc, 0x02xx providersvc, 0x03xx meterd, 0x04xx feed records, 0x05xx parts of others.
+ * Numbers: 0x00xx any service, 0x01xx authsvc, 0x02xx providersvc, 0x03xx meterd, 0x04xx feed records, 0x05xx parts of
+ * others.
  */
 #ifndef PROTO_MESSAGES_H
 #define PROTO_MESSAGES_H

@@ -51,10 +51,10 @@ enum status { PROTO_STATUSES(PROTO_STATUS_ENUM) };
 /* Why a call failed. Plain data, no ownership: may be copied and thrown away. All zero = no error. */
 struct err {
     enum status status;
-    char code[ERR_CODE_MAX];   /* overrides the status' default code when not empty */
+    char code[ERR_CODE_MAX]; /* overrides the status' default code when not empty */
     char param[ERR_PARAM_MAX]; /* the field at fault, as a path like messages[0].role, or empty */
-    char text[ERR_TEXT_MAX];   /* for a human; empty = the status' default text */
-    uint64_t retry_after_ms;   /* 0 = do not say */
+    char text[ERR_TEXT_MAX]; /* for a human; empty = the status' default text */
+    uint64_t retry_after_ms; /* 0 = do not say */
 };
 
 /* Fills e (which may be NULL) from a printf format and returns st, so that `return err_set(...)` reads well. */
@@ -64,12 +64,12 @@ enum status err_set(struct err *e, enum status st, const char *format, ...) __at
 enum status err_set_field(struct err *e, enum status st, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-const char *status_name(enum status st);    /* "NO_FUNDS"; "UNKNOWN" for a number that is not declared */
-int status_http(enum status st);            /* 500 for a number that is not declared */
-bool status_retry(enum status st);          /* may the client send the same again? */
-const char *status_type(enum status st);    /* OpenAI's error.type */
-const char *status_code(enum status st);    /* default error.code, "" = null */
-const char *status_text(enum status st);    /* default error.message */
-bool status_known(uint64_t number);         /* is this a number that PROTO_STATUSES declares? */
+const char *status_name(enum status st); /* "NO_FUNDS"; "UNKNOWN" for a number that is not declared */
+int status_http(enum status st); /* 500 for a number that is not declared */
+bool status_retry(enum status st); /* may the client send the same again? */
+const char *status_type(enum status st); /* OpenAI's error.type */
+const char *status_code(enum status st); /* default error.code, "" = null */
+const char *status_text(enum status st); /* default error.message */
+bool status_known(uint64_t number); /* is this a number that PROTO_STATUSES declares? */
 
 #endif

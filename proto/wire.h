@@ -17,9 +17,9 @@
 #include "proto/status.h"
 
 #define WIRE_TAG_MAX 63
-#define WIRE_DEPTH_MAX 8                        /* nesting of messages; deeper is refused */
-#define WIRE_SKIP_DEPTH_MAX 16                  /* nesting inside a field that we do not know */
-#define WIRE_MESSAGE_MAX (24u * 1024u * 1024u)  /* bytes of one encoded message */
+#define WIRE_DEPTH_MAX 8 /* nesting of messages; deeper is refused */
+#define WIRE_SKIP_DEPTH_MAX 16 /* nesting inside a field that we do not know */
+#define WIRE_MESSAGE_MAX (24u * 1024u * 1024u) /* bytes of one encoded message */
 
 /* Bytes that belong to somebody else. Not NUL-terminated. */
 struct slice {
@@ -36,16 +36,17 @@ struct wire_alloc {
 };
 
 enum wire_kind {
-    WIRE_BOOL,   /* bool */
-    WIRE_U64,    /* uint64_t, at most limit */
-    WIRE_I64,    /* int64_t, at most limit in magnitude */
-    WIRE_NANO,   /* int64_t nano-USD; its name ends in _nano; in JSON a decimal string under the name …_usd */
-    WIRE_PICO,   /* int64_t pico-USD per token; its name ends in _pico; in JSON a decimal string, USD per 1,000,000 tokens, without the suffix */
-    WIRE_STR,    /* struct slice, UTF-8 without NUL, at most limit bytes */
+    WIRE_BOOL, /* bool */
+    WIRE_U64, /* uint64_t, at most limit */
+    WIRE_I64, /* int64_t, at most limit in magnitude */
+    WIRE_NANO, /* int64_t nano-USD; its name ends in _nano; in JSON a decimal string under the name …_usd */
+    WIRE_PICO, /* int64_t pico-USD per token; its name ends in _pico; in JSON a decimal string, USD per 1,000,000
+                  tokens, without the suffix */
+    WIRE_STR, /* struct slice, UTF-8 without NUL, at most limit bytes */
     WIRE_SECRET, /* as WIRE_STR, but printed as *** in logs */
-    WIRE_BIN,    /* struct slice, any bytes, at most limit */
-    WIRE_STRS,   /* struct wire_strs: at most limit strings of at most WIRE_STRS_ITEM_MAX bytes */
-    WIRE_LIST,   /* {items, n}: at most limit messages of one declared type */
+    WIRE_BIN, /* struct slice, any bytes, at most limit */
+    WIRE_STRS, /* struct wire_strs: at most limit strings of at most WIRE_STRS_ITEM_MAX bytes */
+    WIRE_LIST, /* {items, n}: at most limit messages of one declared type */
 };
 
 #define WIRE_STRS_ITEM_MAX 256
@@ -95,15 +96,17 @@ struct wire_desc {
 #define WIRE_CTYPE_BIN struct slice
 #define WIRE_CTYPE_STRS struct wire_strs
 
-/* F(m, tag, KIND, name, NEED, limit, doc): a field.  L(m, tag, item_message, name, limit, doc): an optional list of messages. */
+/* F(m, tag, KIND, name, NEED, limit, doc): a field.  L(m, tag, item_message, name, limit, doc): an optional list of
+ * messages. */
 #define WIRE_MEMBER(m, tag, kind, name, need, limit, doc) WIRE_CTYPE_##kind name;
-#define WIRE_MEMBER_LIST(m, tag, item_message, name, limit, doc)                                                        \
+#define WIRE_MEMBER_LIST(m, tag, item_message, name, limit, doc)                                                       \
     struct {                                                                                                           \
         const struct item_message *items;                                                                              \
         size_t n;                                                                                                      \
     } name;
 
-/* `has` has bit (1 << tag) for every field that was present when decoded, or that the sender wants sent though it is zero. */
+/* `has` has bit (1 << tag) for every field that was present when decoded, or that the sender wants sent though it is
+ * zero. */
 #define WIRE_STRUCT(LIST, m, type, doc)                                                                                \
     struct m {                                                                                                         \
         uint64_t has;                                                                                                  \
@@ -113,7 +116,7 @@ struct wire_desc {
 
 #define WIRE_FIELD(m, tag, kind, name, need, limit, doc)                                                               \
     {#name, doc, limit, NULL, (uint32_t)offsetof(struct m, name), tag, WIRE_##kind, WIRE_##need},
-#define WIRE_FIELD_LIST(m, tag, item_message, name, limit, doc)                                                         \
+#define WIRE_FIELD_LIST(m, tag, item_message, name, limit, doc)                                                        \
     {#name, doc, limit, &item_message##_desc, (uint32_t)offsetof(struct m, name), tag, WIRE_LIST, WIRE_OPT},
 #define WIRE_DESC(LIST, m, type, doc)                                                                                  \
     static const struct wire_field m##_fields[] = {LIST(WIRE_FIELD, WIRE_FIELD_LIST, m)};                              \
@@ -129,11 +132,11 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_fini(struct buf *b);                                      /* frees; the struct may be used again after buf_init */
-enum status buf_add(struct buf *b, const void *p, size_t n);       /* ST_TOO_LARGE past max, ST_NO_MEMORY */
+void buf_fini(struct buf *b); /* frees; the struct may be used again after buf_init */
+enum status buf_add(struct buf *b, const void *p, size_t n); /* ST_TOO_LARGE past max, ST_NO_MEMORY */
 enum status buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-enum status buf_reserve(struct buf *b, size_t n);                  /* room for n more bytes at b->p + b->n */
-void buf_consume(struct buf *b, size_t n);                         /* drops the first n bytes */
+enum status buf_reserve(struct buf *b, size_t n); /* room for n more bytes at b->p + b->n */
+void buf_consume(struct buf *b, size_t n); /* drops the first n bytes */
 
 /* --- the codec ---------------------------------------------------------------------------------------------------- */
 
@@ -142,9 +145,10 @@ void buf_consume(struct buf *b, size_t n);                         /* drops the 
 enum status wire_encode(const struct wire_desc *desc, const void *msg, struct buf *out, struct err *err);
 
 /* Decodes exactly n bytes into msg (zeroed first). Lists are allocated from mem (may be NULL if desc has none; then a
- * list is refused). No allocation is ever larger than the bytes that are there justify. ST_BAD_MESSAGE names the field. */
-enum status wire_decode(const struct wire_desc *desc, const void *bytes, size_t n, void *msg, const struct wire_alloc *mem,
-                        struct err *err);
+ * list is refused). No allocation is ever larger than the bytes that are there justify. ST_BAD_MESSAGE names the field.
+ */
+enum status wire_decode(const struct wire_desc *desc, const void *bytes, size_t n, void *msg,
+                        const struct wire_alloc *mem, struct err *err);
 
 /* Appends "name{field=value …}" for a log; secrets as ***, BIN as its length, at most max bytes are added. */
 enum status wire_print(const struct wire_desc *desc, const void *msg, struct buf *out, size_t max);
@@ -152,11 +156,11 @@ enum status wire_print(const struct wire_desc *desc, const void *msg, struct buf
 /* Was the optional field with this tag there? */
 #define WIRE_HAS(msg, tag) ((((msg)->has) >> (tag)) & 1u)
 const struct wire_field *wire_field_named(const struct wire_desc *desc, struct slice name); /* NULL = no such field */
-bool wire_field_zero(const struct wire_field *f, const void *msg);                         /* is that member of msg zero? */
+bool wire_field_zero(const struct wire_field *f, const void *msg); /* is that member of msg zero? */
 
 /* --- slices ------------------------------------------------------------------------------------------------------- */
 
-struct slice slice_of(const char *text);                   /* of a C string; NULL gives an empty slice */
+struct slice slice_of(const char *text); /* of a C string; NULL gives an empty slice */
 bool slice_is(struct slice s, const char *text);
 bool slice_eq(struct slice a, struct slice b);
 /* Copies with a closing NUL; false (and an empty string) when it does not fit or holds a NUL. */

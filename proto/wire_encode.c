@@ -16,8 +16,9 @@ static inline int append(struct buf *out, const void *bytes, size_t n)
 }
 
 /* msgpack-c's packer, made from its template so that it writes into our buffer without a call through a pointer for
- * every byte: pack_uint64(), pack_str() and so on. */
-#define msgpack_pack_inline_func(name) static inline int pack##name
+ * every byte: msgpack_pack_uint64() and so on. The names are the library's own, because the template uses some itself.
+ */
+#define msgpack_pack_inline_func(name) static inline int msgpack_pack##name
 #define msgpack_pack_user struct buf *
 #define msgpack_pack_append_buffer(user, bytes, n) return append(user, bytes, n)
 /* clang-format off */
@@ -210,14 +211,14 @@ static enum status plan_message(struct encoder *e, const struct wire_path *at, c
 
 static inline int pack_slice(struct buf *out, struct slice s, bool bin)
 {
-    int bad = bin ? pack_bin(out, s.n) : pack_str(out, s.n);
+    int bad = bin ? msgpack_pack_bin(out, s.n) : msgpack_pack_str(out, s.n);
 
     return s.n > 0 ? bad | append(out, s.p, s.n) : bad;
 }
 
 static int pack_strs(struct buf *out, const struct wire_strs *s)
 {
-    int bad = pack_array(out, s->n);
+    int bad = msgpack_pack_array(out, s->n);
     size_t i;
 
     for (i = 0; i < s->n; i++)
@@ -228,19 +229,19 @@ static int pack_strs(struct buf *out, const struct wire_strs *s)
 /* A field of any kind; of a list, its head only. */
 static inline int pack_field(struct buf *out, const struct wire_field *f, const void *p)
 {
-    int bad = pack_uint8(out, f->tag);
+    int bad = msgpack_pack_uint8(out, f->tag);
 
     switch ((enum wire_kind)f->kind) {
-    case WIRE_BOOL: return bad | (*(const bool *)p ? pack_true(out) : pack_false(out));
-    case WIRE_U64: return bad | pack_uint64(out, *(const uint64_t *)p);
+    case WIRE_BOOL: return bad | (*(const bool *)p ? msgpack_pack_true(out) : msgpack_pack_false(out));
+    case WIRE_U64: return bad | msgpack_pack_uint64(out, *(const uint64_t *)p);
     case WIRE_I64:
     case WIRE_NANO:
-    case WIRE_PICO: return bad | pack_int64(out, *(const int64_t *)p);
+    case WIRE_PICO: return bad | msgpack_pack_int64(out, *(const int64_t *)p);
     case WIRE_STR:
     case WIRE_SECRET: return bad | pack_slice(out, *(const struct slice *)p, false);
     case WIRE_BIN: return bad | pack_slice(out, *(const struct slice *)p, true);
     case WIRE_STRS: return bad | pack_strs(out, p);
-    case WIRE_LIST: return bad | pack_array(out, ((const struct wire_list *)p)->n);
+    case WIRE_LIST: return bad | msgpack_pack_array(out, ((const struct wire_list *)p)->n);
     }
     return -1;
 }
@@ -268,7 +269,7 @@ static enum status encode_fields(struct encoder *e, const struct wire_path *at, 
     uint32_t i;
     int bad;
 
-    bad = pack_map(e->out, plan->count);
+    bad = msgpack_pack_map(e->out, plan->count);
     for (i = 0; i < desc->n_fields; i++) {
         const struct wire_field *f = &desc->fields[i];
         enum status st;

@@ -22,9 +22,9 @@ struct net6 {
 
 /* IANA's special-purpose registries; what is not listed is public. */
 static const struct net4 nets4[] = {
-    {0x00000000, 8, ADDRESS_NEVER},    {0x0a000000, 8, ADDRESS_PRIVATE},  {0x64400000, 10, ADDRESS_PRIVATE},
-    {0x7f000000, 8, ADDRESS_PRIVATE},  {0xa9fe0000, 16, ADDRESS_NEVER},   {0xac100000, 12, ADDRESS_PRIVATE},
-    {0xc0000000, 24, ADDRESS_NEVER},   {0xc0a80000, 16, ADDRESS_PRIVATE}, {0xc6120000, 15, ADDRESS_PRIVATE},
+    {0x00000000, 8, ADDRESS_NEVER},   {0x0a000000, 8, ADDRESS_PRIVATE},  {0x64400000, 10, ADDRESS_PRIVATE},
+    {0x7f000000, 8, ADDRESS_PRIVATE}, {0xa9fe0000, 16, ADDRESS_NEVER},   {0xac100000, 12, ADDRESS_PRIVATE},
+    {0xc0000000, 24, ADDRESS_NEVER},  {0xc0a80000, 16, ADDRESS_PRIVATE}, {0xc6120000, 15, ADDRESS_PRIVATE},
     {0xe0000000, 3, ADDRESS_NEVER},
 };
 
@@ -32,8 +32,8 @@ static const struct net6 nets6[] = {
     {{0}, 128, ADDRESS_NEVER},
     {{[15] = 1}, 128, ADDRESS_PRIVATE},
     {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48, ADDRESS_NEVER}, /* local-use NAT64 */
-    {{0x20, 0x01, 0x00, 0x00}, 32, ADDRESS_NEVER},             /* Teredo */
-    {{0x20, 0x02}, 16, ADDRESS_NEVER},                         /* 6to4 */
+    {{0x20, 0x01, 0x00, 0x00}, 32, ADDRESS_NEVER}, /* Teredo */
+    {{0x20, 0x02}, 16, ADDRESS_NEVER}, /* 6to4 */
     {{0xfc}, 7, ADDRESS_PRIVATE},
     {{0xfe, 0x80}, 10, ADDRESS_NEVER},
     {{0xfe, 0xc0}, 10, ADDRESS_NEVER},

@@ -30,10 +30,12 @@ static void *announcer(void *ctx)
         enum status st;
 
         pthread_mutex_unlock(&a->lock);
-        st = call_wait(a->meterd, &provider_announce_req_desc, &a->req, &empty_desc, &rep, &arena, ANNOUNCE_TIMEOUT_MS, &err);
+        st = call_wait(a->meterd, &provider_announce_req_desc, &a->req, &empty_desc, &rep, &arena, ANNOUNCE_TIMEOUT_MS,
+                       &err);
         arena_reset(&arena);
         if (st != ST_OK)
-            log_event(a->log, LOG_DEBUG, LOG_NO_REQ, "announce_failed", LOG_C("why", status_name(st)), LOG_C("text", err.text));
+            log_event(a->log, LOG_DEBUG, LOG_NO_REQ, "announce_failed", LOG_C("why", status_name(st)),
+                      LOG_C("text", err.text));
         pthread_mutex_lock(&a->lock);
         if (st == ST_OK && !a->heard)
             log_event(a->log, LOG_INFO, LOG_NO_REQ, "announced", LOG_N("providers", a->req.providers.n));

@@ -1,6 +1,7 @@
 /*
- * Tells meterd which providers this instance serves: at start, again until meterd has taken it, and every ANNOUNCE_AGAIN_MS, so that
- * a meterd that was restarted or replaced knows it too. A thread of its own; never in the way of a call.
+ * Tells meterd which providers this instance serves: at start, again until meterd has taken it, and every
+ * ANNOUNCE_AGAIN_MS, so that a meterd that was restarted or replaced knows it too. A thread of its own; never in the
+ * way of a call.
  */
 #ifndef PROVIDERSVC_ANNOUNCE_H
 #define PROVIDERSVC_ANNOUNCE_H

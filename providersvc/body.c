@@ -82,7 +82,8 @@ static enum status cut_usage(struct slice *at, struct buf *out)
     return st;
 }
 
-/* Under the name that the client used; both, should it have used both. Reasoning models refuse max_tokens, so it is never added. */
+/* Under the name that the client used; both, should it have used both. Reasoning models refuse max_tokens, so it is
+ * never added. */
 static enum status cut_limit(struct slice *at, uint64_t limit, struct buf *out)
 {
     char text[NUMBER_TEXT];

@@ -1,6 +1,6 @@
 /*
- * The request body for an upstream of OpenAI's dialect: the client's own bytes, with exact cuts where a member must differ and
- * nowhere else. When nothing must differ there is no copy at all. Pure.
+ * The request body for an upstream of OpenAI's dialect: the client's own bytes, with exact cuts where a member must
+ * differ and nowhere else. When nothing must differ there is no copy at all. Pure.
  */
 #ifndef PROVIDERSVC_BODY_H
 #define PROVIDERSVC_BODY_H
@@ -8,8 +8,8 @@
 #include "proto/messages.h"
 
 struct body_cuts {
-    struct slice model;    /* empty = as the client said it */
-    bool force_usage;      /* stream_options.include_usage = true */
+    struct slice model; /* empty = as the client said it */
+    bool force_usage; /* stream_options.include_usage = true */
     uint64_t output_limit; /* 0 = as the client said it */
 };
 

@@ -1,6 +1,6 @@
 /*
- * How many retries a provider may cost: a tenth of the calls of the last ten seconds, and three. Keeps retries from becoming the
- * load that a failing upstream dies of. One thread; pure.
+ * How many retries a provider may cost: a tenth of the calls of the last ten seconds, and three. Keeps retries from
+ * becoming the load that a failing upstream dies of. One thread; pure.
  */
 #ifndef PROVIDERSVC_BUDGET_H
 #define PROVIDERSVC_BUDGET_H

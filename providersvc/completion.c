@@ -18,7 +18,8 @@ static struct slice request_id(const struct completion *c)
     return c->req->request_id;
 }
 
-/* ---- time ---------------------------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------------------------------
+ */
 
 /* One timer a call. It may be set earlier than needed, so that bytes that push `quiet` back cost nothing. */
 static void arm(struct completion *c)
@@ -93,7 +94,8 @@ static void on_timer(struct timer *t)
         arm(c);
 }
 
-/* ---- its record ----------------------------------------------------------------------------------------------------- */
+/* ---- its record -----------------------------------------------------------------------------------------------------
+ */
 
 static void describe(const struct completion *c, struct usage_event *ev)
 {
@@ -112,8 +114,8 @@ static void describe(const struct completion *c, struct usage_event *ev)
                                .created_ms = c->created_ms};
 }
 
-/* What a process that dies now leaves behind: a call of which nothing is known but that it was made. Its tokens are not known, so
- * none are billed; the row says that it was estimated. */
+/* What a process that dies now leaves behind: a call of which nothing is known but that it was made. Its tokens are not
+ * known, so none are billed; the row says that it was estimated. */
 static enum status record_start(struct completion *c)
 {
     struct usage_event ev;
@@ -126,8 +128,8 @@ static enum status record_start(struct completion *c)
     return outbox_add_started(&c->loop->batch, &ev, &c->mark, &c->call->err);
 }
 
-/* Tokens that go on the bill: what upstream reports; without it what was delivered, counted here; nothing for an answer that never
- * began (architecture, "Money"). */
+/* Tokens that go on the bill: what upstream reports; without it what was delivered, counted here; nothing for an answer
+ * that never began (architecture, "Money"). */
 static void bill(const struct completion *c, struct usage *ret, bool *ret_estimated)
 {
     bool flowed = c->text.ascii + c->text.other > 0;
@@ -176,12 +178,13 @@ static void record_end(struct completion *c)
         metric_observe_ns(c->upstream->ttft, ev.ttft_ms * 1000000);
     c->held = true;
     if (loop_add_event(c->loop, &ev, c->mark, NULL) != ST_OK)
-        log_event(svc_log(c->loop->self->svc), LOG_ERROR, request_id(c), "usage_not_recorded", LOG_N("prompt_tokens", u.prompt),
-                  LOG_N("completion_tokens", u.completion));
+        log_event(svc_log(c->loop->self->svc), LOG_ERROR, request_id(c), "usage_not_recorded",
+                  LOG_N("prompt_tokens", u.prompt), LOG_N("completion_tokens", u.completion));
     loop_end(c->loop, c);
 }
 
-/* ---- beginning ------------------------------------------------------------------------------------------------------ */
+/* ---- beginning ------------------------------------------------------------------------------------------------------
+ */
 
 static void on_cancel(void *ctx, uint64_t tag)
 {
@@ -258,7 +261,8 @@ void completion_start(struct completion *c)
     attempt(c);
 }
 
-/* ---- what adapters say ------------------------------------------------------------------------------------------------ */
+/* ---- what adapters say
+ * ------------------------------------------------------------------------------------------------ */
 
 void completion_head(struct completion *c, const struct answer_head *head)
 {
@@ -360,12 +364,14 @@ void completion_fail(struct completion *c, enum attempt_outcome why, enum status
     completion_count(c, why);
     if (c->call->err.status == ST_OK)
         err_set(&c->call->err, st, "%s", text);
-    log_event(svc_log(c->loop->self->svc), LOG_WARN, request_id(c), "upstream_failed", LOG_C("provider", c->upstream->name),
-              LOG_C("status", status_name(st)), LOG_C("why", text), LOG_N("attempts", c->attempts));
+    log_event(svc_log(c->loop->self->svc), LOG_WARN, request_id(c), "upstream_failed",
+              LOG_C("provider", c->upstream->name), LOG_C("status", status_name(st)), LOG_C("why", text),
+              LOG_N("attempts", c->attempts));
     completion_end(c, c->head_sent ? OUTCOME_TRUNCATED : OUTCOME_ERROR, st);
 }
 
-/* ---- what the loop says ----------------------------------------------------------------------------------------------- */
+/* ---- what the loop says
+ * ----------------------------------------------------------------------------------------------- */
 
 static void drop_output(struct completion *c)
 {
@@ -381,13 +387,15 @@ void completion_cancel(struct completion *c)
         return;
     }
     if (c->ended) {
+        if (c->out.n == 0) /* all of it went out: its end stays what it was */
+            return;
         drop_output(c);
         c->outcome = c->outcome == OUTCOME_OK ? OUTCOME_CANCELLED : c->outcome;
         c->end_status = ST_CANCELLED;
         loop_later(c->loop, c);
         return;
     }
-    if (c->loop->now_ms >= c->deadline_ms) {
+    if (c->loop->now_ms + COMPLETION_SLACK_MS >= c->deadline_ms) {
         time_out(c, "The request's time was over before the answer was.");
         return;
     }

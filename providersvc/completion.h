@@ -1,10 +1,11 @@
 /*
  * A completion: one call in the hands of providersvc, from the bus to its last byte and its record in the outbox.
  *
- * It owns the order of things: `started` is in the outbox before an adapter begins, bytes go to the client only as fast as it
- * takes them, the usage event is written before the call ends, the call ends exactly once. How an upstream is spoken to is the
- * adapter's business. Lives in its call's arena, on one loop's thread. A call that was never begun (no room in the outbox,
- * unknown provider) ends with ST_UNAVAILABLE and leaves no record; every other one leaves exactly one.
+ * It owns the order of things: `started` is in the outbox before an adapter begins, bytes go to the client only as fast
+ * as it takes them, the usage event is written before the call ends, the call ends exactly once. How an upstream is
+ * spoken to is the adapter's business. Lives in its call's arena, on one loop's thread. A call that was never begun (no
+ * room in the outbox, unknown provider) ends with ST_UNAVAILABLE and leaves no record; every other one leaves exactly
+ * one.
  */
 #ifndef PROVIDERSVC_COMPLETION_H
 #define PROVIDERSVC_COMPLETION_H
@@ -13,13 +14,14 @@
 
 #include "providersvc/chat.h"
 #include "providersvc/outbox.h"
-#include "providersvc/upstream.h"
 #include "providersvc/timers.h"
+#include "providersvc/upstream.h"
 #include "services/svc.h"
 
-#define COMPLETION_TRIES_MAX 3              /* attempts that may be made because nothing was sent */
-#define COMPLETION_BACKOFF_MS 25            /* before the second; doubles */
-#define COMPLETION_SEND_MAX (64u * 1024u)   /* bytes of one message to the client */
+#define COMPLETION_TRIES_MAX 3 /* attempts that may be made because nothing was sent */
+#define COMPLETION_BACKOFF_MS UINT64_C(25) /* before the second; doubles */
+#define COMPLETION_SLACK_MS 50 /* a cancel this shortly before the deadline is the deadline itself */
+#define COMPLETION_SEND_MAX (64u * 1024u) /* bytes of one message to the client */
 #define COMPLETION_AHEAD_MAX (256u * 1024u) /* an adapter stops to produce when so much waits for the client */
 #define COMPLETION_OUT_MAX (48u * 1024u * 1024u) /* a whole answer that is not streamed */
 
@@ -35,14 +37,14 @@ struct completion {
     struct upstream *upstream;
     void *state; /* the adapter's */
     uint64_t tag;
-    struct completion *next;       /* starting, or ending */
+    struct completion *next; /* starting, or ending */
     struct completion *next_dirty; /* has something to send */
     bool dirty;
-    bool running;   /* an attempt is under way */
-    bool starved;   /* the adapter waits for room */
-    bool started;   /* its `started` record is written */
+    bool running; /* an attempt is under way */
+    bool starved; /* the adapter waits for room */
+    bool started; /* its `started` record is written */
     bool cancelled; /* before that */
-    bool held;      /* its record is written or being written; only the end is due */
+    bool held; /* its record is written or being written; only the end is due */
 
     struct timer timer;
     uint64_t deadline_ms, quiet_ms, wake_ms; /* quiet: upstream must have said something by then; 0 = not set */
@@ -62,7 +64,8 @@ struct completion {
     enum status end_status;
 };
 
-/* ---- for adapters ------------------------------------------------------------------------------------------------- */
+/* ---- for adapters -------------------------------------------------------------------------------------------------
+ */
 
 struct answer_head {
     unsigned status;
@@ -75,29 +78,35 @@ struct answer_head {
 /* At most once and before the first byte. */
 void completion_head(struct completion *c, const struct answer_head *head);
 enum status completion_write(struct completion *c, struct slice bytes);
-void completion_write_all(struct completion *c, struct buf *whole); /* exchanges the buffers; nothing was written before */
+void completion_write_all(struct completion *c,
+                          struct buf *whole); /* exchanges the buffers; nothing was written before */
 bool completion_full(const struct completion *c); /* stop producing and set c->starved; resume comes */
-void completion_alive(struct completion *c, bool good_byte); /* upstream said something; good: of an answer, not of an error */
-void completion_quiet_off(struct completion *c);             /* it need not say anything while it is we who wait */
+void completion_alive(struct completion *c,
+                      bool good_byte); /* upstream said something; good: of an answer, not of an error */
+void completion_quiet_off(struct completion *c); /* it need not say anything while it is we who wait */
 void completion_wake_at(struct completion *c, uint64_t due_ms);
 /* Nothing was sent in this attempt: try again if time and budget allow. false: not allowed. */
 bool completion_again(struct completion *c);
-void completion_restart(struct completion *c); /* upstream refused the attempt in a way that we can mend: at once, once */
-/* The attempt and with it the call is over. st other than ST_OK: c->call->err is set. What is written still goes out first. */
+void completion_restart(
+    struct completion *c); /* upstream refused the attempt in a way that we can mend: at once, once */
+/* The attempt and with it the call is over. st other than ST_OK: c->call->err is set. What is written still goes out
+ * first. */
 void completion_end(struct completion *c, enum outcome outcome, enum status st);
 /* completion_end after a fault of the upstream; what became of it follows from what the client has got already. */
 void completion_fail(struct completion *c, enum attempt_outcome why, enum status st, const char *text);
 void completion_count(struct completion *c, enum attempt_outcome outcome);
 
-/* ---- for the loop ------------------------------------------------------------------------------------------------- */
+/* ---- for the loop -------------------------------------------------------------------------------------------------
+ */
 
-void completion_begin(struct completion *c);  /* arrived */
-void completion_start(struct completion *c);  /* `started` is written: the first attempt */
+void completion_begin(struct completion *c); /* arrived */
+void completion_start(struct completion *c); /* `started` is written: the first attempt */
 void completion_refuse(struct completion *c, enum status st, const char *text); /* never begun; c is gone afterwards */
 void completion_cancel(struct completion *c); /* the client went away */
 void completion_window(struct completion *c); /* the client has taken something */
-void completion_flush(struct completion *c);  /* sends what waits */
-void completion_abort(struct completion *c);  /* we are shutting down */
-void completion_finish(struct completion *c); /* its record is written: the last word to the client; c is gone afterwards */
+void completion_flush(struct completion *c); /* sends what waits */
+void completion_abort(struct completion *c); /* we are shutting down */
+void completion_finish(
+    struct completion *c); /* its record is written: the last word to the client; c is gone afterwards */
 
 #endif

@@ -17,10 +17,10 @@
 #define RETRY_AFTER_MAX_MS (24u * 3600u * 1000u)
 #define FIELD_TEXT 512 /* room for the values of kept headers */
 
-/* What libcurl wants to hear of a socket, and what epoll has been told. They differ within a turn only, or when a kept connection
- * of ours rests: then epoll keeps its registration, which saves two calls a request. */
+/* What libcurl wants to hear of a socket, and what epoll has been told. They differ within a turn only, or when a kept
+ * connection of ours rests: then epoll keeps its registration, which saves two calls a request. */
 struct sock {
-    bool ours;  /* made by our callback, so that its end is seen too */
+    bool ours; /* made by our callback, so that its end is seen too */
     bool dirty;
     uint8_t want, have;
 };
@@ -68,7 +68,8 @@ static struct http *http_of_timer(struct timer *t)
     return (struct http *)(void *)((char *)t - offsetof(struct http, timer));
 }
 
-/* ---- sockets ------------------------------------------------------------------------------------------------------- */
+/* ---- sockets -------------------------------------------------------------------------------------------------------
+ */
 
 static struct sock *sock_of(struct http *h, curl_socket_t fd)
 {
@@ -205,7 +206,8 @@ static int close_socket(void *clientp, curl_socket_t fd)
     return close(fd);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------------------------------
+ */
 
 static int on_timer(CURLM *multi, long timeout_ms, void *userp)
 {
@@ -231,7 +233,8 @@ void http_kick(struct http *h)
     curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 }
 
-/* ---- a transfer's callbacks ------------------------------------------------------------------------------------------ */
+/* ---- a transfer's callbacks
+ * ------------------------------------------------------------------------------------------ */
 
 static size_t read_body(char *to, size_t size, size_t n, void *userp)
 {
@@ -337,7 +340,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *userp)
 
         reset_answer(t);
         if (space != NULL && (size_t)(p + line.n - space) > 3)
-            t->answer.status = (unsigned)(space[1] - '0') * 100 + (unsigned)(space[2] - '0') * 10 + (unsigned)(space[3] - '0');
+            t->answer.status =
+                (unsigned)(space[1] - '0') * 100 + (unsigned)(space[2] - '0') * 10 + (unsigned)(space[3] - '0');
     } else {
         read_header(t, line);
     }
@@ -349,17 +353,15 @@ static size_t on_data(char *p, size_t size, size_t n, void *userp)
     struct http_transfer *t = userp;
 
     switch (t->events->data(t->ctx, &t->answer, (struct slice){p, size * n})) {
-    case HTTP_TAKEN:
-        return size * n;
-    case HTTP_PAUSE:
-        return CURL_WRITEFUNC_PAUSE;
-    case HTTP_ABORT:
-        break;
+    case HTTP_TAKEN: return size * n;
+    case HTTP_PAUSE: return CURL_WRITEFUNC_PAUSE;
+    case HTTP_ABORT: break;
     }
     return size * n == 0 ? 1 : 0;
 }
 
-/* ---- handles ------------------------------------------------------------------------------------------------------- */
+/* ---- handles -------------------------------------------------------------------------------------------------------
+ */
 
 /* What holds for a handle for ever. */
 static bool set_up(struct http_transfer *t)
@@ -555,14 +557,11 @@ static enum http_end judge(struct http_transfer *t, CURLcode code)
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_OPERATION_TIMEDOUT:
-        return HTTP_NOT_SENT;
+    case CURLE_OPERATION_TIMEDOUT: return HTTP_NOT_SENT;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-        return HTTP_REFUSED;
-    default:
-        return HTTP_BROKEN;
+    case CURLE_SSL_ISSUER_ERROR: return HTTP_REFUSED;
+    default: return HTTP_BROKEN;
     }
 }
 
@@ -583,12 +582,15 @@ void http_reap(struct http *h)
         end = judge(t, code);
         curl_multi_remove_handle(h->multi, easy);
         t->events->done(t->ctx, &t->answer, end,
-                        t->forbidden ? "its address is not a public one" : t->why[0] != '\0' ? t->why : curl_easy_strerror(code));
+                        t->forbidden        ? "its address is not a public one"
+                        : t->why[0] != '\0' ? t->why
+                                            : curl_easy_strerror(code));
         give_transfer(h, t);
     }
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+/* ---- all of it ------------------------------------------------------------------------------------------------------
+ */
 
 enum status http_new(const struct http_options *options, struct http **ret, struct err *err)
 {

@@ -1,19 +1,21 @@
 /*
- * HTTP/1.1 requests to providers on one event loop: libcurl's multi interface, handles that are used again, connections that are
- * kept. Knows nothing of what bodies mean.
+ * HTTP/1.1 requests to providers on one event loop: libcurl's multi interface, handles that are used again, connections
+ * that are kept. Knows nothing of what bodies mean.
  *
- * A POST is never sent twice: the body comes from a read callback without a seek, so that libcurl cannot rewind it, and retries are
- * the caller's decision on HTTP_NOT_SENT. Addresses are judged when a socket is made. One thread. Callbacks may not call http_stop.
+ * A POST is never sent twice: the body comes from a read callback without a seek, so that libcurl cannot rewind it, and
+ * retries are the caller's decision on HTTP_NOT_SENT. Addresses are judged when a socket is made. One thread. Callbacks
+ * may not call http_stop.
  */
 #ifndef PROVIDERSVC_HTTP_H
 #define PROVIDERSVC_HTTP_H
 
 #include "proto/messages.h"
-#include "providersvc/upstream.h"
 #include "providersvc/timers.h"
+#include "providersvc/upstream.h"
 
 #define HTTP_CONNECTIONS_MAX 8192 /* kept by one loop, idle ones included */
-#define HTTP_CONNECTION_AGE_S 30  /* an idle connection older than this is not used again: the other end may just be closing it */
+#define HTTP_CONNECTION_AGE_S                                                                                          \
+    30 /* an idle connection older than this is not used again: the other end may just be closing it */
 #define HTTP_BUFFER 16384
 #define HTTP_POOL_MAX 512 /* idle handles kept for one provider */
 #define HTTP_HEADERS_KEPT 8
@@ -22,10 +24,10 @@ struct http;
 struct http_transfer;
 
 enum http_end {
-    HTTP_WHOLE,    /* an answer, to its end */
+    HTTP_WHOLE, /* an answer, to its end */
     HTTP_NOT_SENT, /* no connection: upstream has seen nothing */
-    HTTP_REFUSED,  /* the same, and it will not get better: certificate, forbidden address */
-    HTTP_BROKEN,   /* upstream may have seen and done it */
+    HTTP_REFUSED, /* the same, and it will not get better: certificate, forbidden address */
+    HTTP_BROKEN, /* upstream may have seen and done it */
 };
 
 enum http_take { HTTP_TAKEN, HTTP_PAUSE, HTTP_ABORT };
@@ -48,7 +50,7 @@ struct http_events {
 struct http_request {
     const struct upstream *upstream;
     const char *path;
-    struct slice body;       /* lives until done or http_stop */
+    struct slice body; /* lives until done or http_stop */
     struct slice request_id; /* copied */
     bool stream;
     const struct http_events *events;
@@ -67,11 +69,11 @@ void http_free(struct http *h); /* no callbacks; NULL is fine */
 
 enum status http_start(struct http *h, const struct http_request *request, struct http_transfer **ret, struct err *err);
 void http_stop(struct http *h, struct http_transfer *t); /* the connection is closed; no callback comes */
-void http_resume(struct http_transfer *t);               /* data may be called before it returns */
+void http_resume(struct http_transfer *t); /* data may be called before it returns */
 
 void http_socket_event(struct http *h, int fd, uint32_t epoll_events);
-void http_kick(struct http *h);  /* new transfers go to work now, not in the next turn */
-void http_reap(struct http *h);  /* calls done for what has ended */
+void http_kick(struct http *h); /* new transfers go to work now, not in the next turn */
+void http_reap(struct http *h); /* calls done for what has ended */
 void http_settle(struct http *h); /* tells epoll what has changed; before every wait */
 
 #endif

@@ -1,7 +1,6 @@
 #include "providersvc/loop.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,8 @@ static struct loop *loop_of_hold(struct timer *t)
     return (struct loop *)(void *)((char *)t - offsetof(struct loop, hold));
 }
 
-/* ---- queues -------------------------------------------------------------------------------------------------------- */
+/* ---- queues --------------------------------------------------------------------------------------------------------
+ */
 
 static void queue_init(struct loop_queue *q)
 {
@@ -46,7 +46,8 @@ static struct completion *queue_take_all(struct loop_queue *q)
     return first;
 }
 
-/* ---- the mailbox --------------------------------------------------------------------------------------------------- */
+/* ---- the mailbox ---------------------------------------------------------------------------------------------------
+ */
 
 /* Under the lock, which is let go: the eventfd is written outside of it and only for a loop that sleeps. */
 static void unlock_and_wake(struct loop *l)
@@ -111,7 +112,8 @@ bool loop_wait_idle(struct loop *l, uint64_t until_ms)
     return idle;
 }
 
-/* ---- seats --------------------------------------------------------------------------------------------------------- */
+/* ---- seats ---------------------------------------------------------------------------------------------------------
+ */
 
 static enum status more_slots(struct loop *l)
 {
@@ -164,13 +166,25 @@ void loop_forget(struct loop *l, struct completion *c)
         l->slots[i].next_free = l->free_slot;
         l->free_slot = i + 1;
     }
-    l->open--;
+    pthread_mutex_unlock(&l->lock);
+    l->left++;
+}
+
+/* Whoever waits for an idle loop frees the bus next: nothing may be on its way to it then. */
+static void count_left(struct loop *l)
+{
+    if (l->left == 0)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->open -= l->left;
     if (l->open == 0)
         pthread_cond_broadcast(&l->idle);
     pthread_mutex_unlock(&l->lock);
+    l->left = 0;
 }
 
-/* ---- what a turn gathers ------------------------------------------------------------------------------------------- */
+/* ---- what a turn gathers -------------------------------------------------------------------------------------------
+ */
 
 void loop_later(struct loop *l, struct completion *c)
 {
@@ -233,7 +247,8 @@ enum status loop_add_event(struct loop *l, const struct usage_event *event, stru
     return st;
 }
 
-/* ---- what leaves with a turn ----------------------------------------------------------------------------------------- */
+/* ---- what leaves with a turn
+ * ----------------------------------------------------------------------------------------- */
 
 static void flush_dirty(struct loop *l)
 {
@@ -279,7 +294,8 @@ static void publish(struct loop *l, const struct outbox_wrote *wrote)
         return;
     outbox_turn_begin(l->self->outbox, wrote->first_seq);
     if (l->self->feed != NULL)
-        (void)feed_source_publish(l->self->feed, wrote->first_seq, l->events, wrote->n); /* what it cannot send it delivers later */
+        (void)feed_source_publish(l->self->feed, wrote->first_seq, l->events,
+                                  wrote->n); /* what it cannot send it delivers later */
     outbox_turn_end(l->self->outbox, wrote->first_seq + wrote->n);
     l->n_events = 0;
     arena_reset(&l->event_text);
@@ -295,7 +311,8 @@ static void hold_ends(struct loop *l)
 {
     if (l->held_since_ms == 0) {
         l->held_since_ms = l->now_ms > 0 ? l->now_ms : 1;
-        log_event(svc_log(l->self->svc), LOG_ERROR, LOG_NO_REQ, "outbox_write_failed", LOG_N("records", l->batch.n_finished));
+        log_event(svc_log(l->self->svc), LOG_ERROR, LOG_NO_REQ, "outbox_write_failed",
+                  LOG_N("records", l->batch.n_finished));
     }
     if (l->now_ms - l->held_since_ms >= LOOP_HOLD_MS)
         finish_all(l); /* the records stay in memory and are tried on */
@@ -341,7 +358,8 @@ static void settle(struct loop *l)
     http_settle(l->http);
 }
 
-/* ---- a turn -------------------------------------------------------------------------------------------------------- */
+/* ---- a turn --------------------------------------------------------------------------------------------------------
+ */
 
 static void abort_calls(struct loop *l)
 {
@@ -450,12 +468,14 @@ static void *run(void *ctx)
         http_reap(l->http);
         settle(l);
         xchg_gather_end();
+        count_left(l);
     }
     finish_all(l); /* those that the outbox has not taken */
     return NULL;
 }
 
-/* ---- making and ending ------------------------------------------------------------------------------------------------ */
+/* ---- making and ending
+ * ------------------------------------------------------------------------------------------------ */
 
 static void destroy(struct loop *l)
 {
@@ -539,7 +559,8 @@ enum status loop_new(struct providersvc *self, unsigned index, struct loop **ret
     st = timers_reserve(&l->timers, 2);
     if (st == ST_OK)
         st = open_fds(l, err);
-    options = (struct http_options){.epoll = l->epoll, .timers = &l->timers, .connect_ms = self->connect_ms, .now_ms = &l->now_ms};
+    options = (struct http_options){
+        .epoll = l->epoll, .timers = &l->timers, .connect_ms = self->connect_ms, .now_ms = &l->now_ms};
     if (st == ST_OK)
         st = http_new(&options, &l->http, err);
     if (st == ST_OK)

@@ -1,9 +1,11 @@
 /*
- * An event loop: a thread with epoll, libcurl's multi interface and timers, and the completions that live on it. The bus hands it
- * work through a mailbox that never allocates: a lock held for the time of a few stores, and a wake-up only when the loop sleeps.
+ * An event loop: a thread with epoll, libcurl's multi interface and timers, and the completions that live on it. The
+ * bus hands it work through a mailbox that never allocates: a lock held for the time of a few stores, and a wake-up
+ * only when the loop sleeps.
  *
- * One turn: mail, sockets, timers; then everything that the turn has produced leaves together: bytes to clients, one write to the
- * outbox for all that begins and ends, then the beginnings and the ends themselves, then one batch for the usage feed.
+ * One turn: mail, sockets, timers; then everything that the turn has produced leaves together: bytes to clients, one
+ * write to the outbox for all that begins and ends, then the beginnings and the ends themselves, then one batch for the
+ * usage feed.
  */
 #ifndef PROVIDERSVC_LOOP_H
 #define PROVIDERSVC_LOOP_H
@@ -17,8 +19,8 @@ struct providersvc;
 struct http;
 
 #define LOOP_CALLS_MAX 32768u /* of one loop */
-#define LOOP_EVENTS 256       /* of one epoll_wait */
-#define LOOP_HOLD_MS 2000     /* an end waits so long for a disk that cannot take its record */
+#define LOOP_EVENTS 256 /* of one epoll_wait */
+#define LOOP_HOLD_MS 2000 /* an end waits so long for a disk that cannot take its record */
 #define LOOP_HOLD_TRY_MS 50
 #define LOOP_STACK (512u * 1024u)
 #define LOOP_TEXT_MAX (64u * 1024u * 1024u)
@@ -29,10 +31,10 @@ enum loop_note { LOOP_CANCEL = 1, LOOP_WINDOW = 2 };
 struct loop_slot {
     struct completion *call;
     uint32_t generation;
-    uint32_t next_free;  /* index + 1 */
+    uint32_t next_free; /* index + 1 */
     uint32_t next_noted; /* index + 1 */
-    unsigned notes;      /* enum loop_note bits */
-    bool noted;          /* in the list of noted ones */
+    unsigned notes; /* enum loop_note bits */
+    bool noted; /* in the list of noted ones */
 };
 
 struct loop_queue {
@@ -46,7 +48,8 @@ struct loop {
     pthread_t thread;
     bool threaded;
 
-    pthread_mutex_t lock; /* of what follows, up to the slots' memory, generations and notes; slot.call is the thread's own */
+    pthread_mutex_t
+        lock; /* of what follows, up to the slots' memory, generations and notes; slot.call is the thread's own */
     pthread_cond_t idle;
     struct loop_queue arrived;
     uint32_t noted; /* index + 1 */
@@ -58,6 +61,7 @@ struct loop {
     /* the thread's own from here on */
     uint32_t free_slot; /* index + 1 */
     uint64_t now_ms;
+    unsigned left; /* calls ended in this turn; they count as open until what they said has gone out */
     struct timers timers;
     struct http *http;
     struct loop_queue starting, ending;
@@ -83,10 +87,10 @@ bool loop_wait_idle(struct loop *l, uint64_t until_ms); /* true: no call is open
 
 /* The thread's own. */
 enum status loop_seat(struct loop *l, struct completion *c); /* a slot, a tag and room for its timer */
-void loop_later(struct loop *l, struct completion *c);       /* has something to send */
-void loop_start(struct loop *l, struct completion *c);       /* with the next write to the outbox */
-void loop_end(struct loop *l, struct completion *c);         /* with the next write to the outbox */
-void loop_forget(struct loop *l, struct completion *c);      /* gone */
+void loop_later(struct loop *l, struct completion *c); /* has something to send */
+void loop_start(struct loop *l, struct completion *c); /* with the next write to the outbox */
+void loop_end(struct loop *l, struct completion *c); /* with the next write to the outbox */
+void loop_forget(struct loop *l, struct completion *c); /* gone */
 enum status loop_add_event(struct loop *l, const struct usage_event *event, struct outbox_mark *mark, struct err *err);
 
 #endif

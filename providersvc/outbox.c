@@ -13,7 +13,8 @@
 #define READ_STEP (256u * 1024u)
 #define BATCH_MAX (64u * 1024u * 1024u)
 
-/* ---- open and close ------------------------------------------------------------------------------------------------ */
+/* ---- open and close ------------------------------------------------------------------------------------------------
+ */
 
 static void free_segments(struct outbox *o)
 {
@@ -21,6 +22,12 @@ static void free_segments(struct outbox *o)
         struct outbox_segment *s = o->oldest;
 
         o->oldest = s->next;
+        while (s->open != NULL) { /* a written mark is ours until its call has finished */
+            struct outbox_mark *m = s->open;
+
+            s->open = m->next;
+            free(m);
+        }
         if (s->fd >= 0)
             close(s->fd);
         free(s);
@@ -121,10 +128,11 @@ uint64_t outbox_last(struct outbox *o)
     return last;
 }
 
-/* ---- segments ------------------------------------------------------------------------------------------------------ */
+/* ---- segments ------------------------------------------------------------------------------------------------------
+ */
 
-/* fallocate keeps the room for the ends of admitted calls even when others fill the disk. Where the file system cannot, a write
- * may fail later; then the record stays in memory and is tried again. */
+/* fallocate keeps the room for the ends of admitted calls even when others fill the disk. Where the file system cannot,
+ * a write may fail later; then the record stays in memory and is tried again. */
 static enum status make_segment_file(struct outbox *o, struct outbox_segment *s)
 {
     char name[OUTBOX_FILE_NAME];
@@ -156,8 +164,13 @@ enum status outbox_add_segment(struct outbox *o, uint64_t need)
     s = calloc(1, sizeof(*s));
     if (s == NULL)
         return ST_NO_MEMORY;
-    *s = (struct outbox_segment){.id = o->next_id, .size = OUTBOX_MAGIC_BYTES, .cap = cap, .first_seq = o->last + 1,
-                                 .last_seq = o->last, .fd = -1, .dirty = true};
+    *s = (struct outbox_segment){.id = o->next_id,
+                                 .size = OUTBOX_MAGIC_BYTES,
+                                 .cap = cap,
+                                 .first_seq = o->last + 1,
+                                 .last_seq = o->last,
+                                 .fd = -1,
+                                 .dirty = true};
     if (make_segment_file(o, s) != ST_OK) {
         free(s);
         return ST_UNAVAILABLE;
@@ -203,7 +216,8 @@ enum status outbox_put(struct outbox *o, const struct iovec *parts, int n)
     return ST_UNAVAILABLE;
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------------------------------
+ */
 
 void outbox_batch_init(struct outbox_batch *b)
 {
@@ -232,7 +246,8 @@ void outbox_batch_fini(struct outbox_batch *b)
     memset(b, 0, sizeof(*b));
 }
 
-enum status outbox_add_started(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark **ret, struct err *err)
+enum status outbox_add_started(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark **ret,
+                               struct err *err)
 {
     struct usage_started started = {.event = {event, 1}};
     struct outbox_mark *m = b->spare;
@@ -261,7 +276,8 @@ enum status outbox_add_started(struct outbox_batch *b, const struct usage_event 
     return ST_OK;
 }
 
-enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark, struct err *err)
+enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark,
+                                struct err *err)
 {
     enum status st = outbox_record_add(&b->finished, &usage_event_desc, event, err);
 
@@ -275,7 +291,8 @@ enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event
     return ST_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t reserve_of(const struct outbox_mark *m)
 {
@@ -320,7 +337,8 @@ static void give_back(struct outbox_batch *b, struct outbox_mark **list)
     }
 }
 
-/* Takes room for the batch's started records and for the ends of their calls; a new segment when this one has none left. */
+/* Takes room for the batch's started records and for the ends of their calls; a new segment when this one has none
+ * left. */
 static enum status take_room(struct outbox *o, const struct outbox_batch *b)
 {
     uint64_t need = b->started.n + b->finished.n + o->reserved, ends = 0;
@@ -447,7 +465,8 @@ void outbox_turn_end(struct outbox *o, uint64_t next_seq)
     pthread_mutex_unlock(&o->turn_lock);
 }
 
-/* ---- reading and acknowledging -------------------------------------------------------------------------------------- */
+/* ---- reading and acknowledging --------------------------------------------------------------------------------------
+ */
 
 struct reading {
     struct outbox *o;
@@ -513,8 +532,8 @@ static struct outbox_segment *segment_with(struct outbox *o, uint64_t seq)
     return NULL;
 }
 
-enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events,
-                        size_t *ret_n)
+enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a,
+                        struct usage_event **ret_events, size_t *ret_n)
 {
     struct reading r = {.o = o, .a = a, .want = first_seq, .max = max};
     struct outbox_segment *s;
@@ -564,7 +583,8 @@ void outbox_ack(struct outbox *o, uint64_t seq)
     pthread_mutex_unlock(&o->lock);
 }
 
-void outbox_on_adopted(struct outbox *o, void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),
+void outbox_on_adopted(struct outbox *o,
+                       void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),
                        void *ctx)
 {
     pthread_mutex_lock(&o->lock);

@@ -1,12 +1,13 @@
 /*
- * The outbox: what this providersvc owes the bill, on disk. A folder SPOOL_DIR/<source id>/ of segment files; a record is
- * `started` (a call is about to be sent upstream) or `finished` (its usage event, numbered without a gap). What is written is
- * kept until meterd has committed it. Replicas share SPOOL_DIR: a folder belongs to who holds its lock, and one that nobody
- * holds is taken over. A `started` without `finished` in such a folder is settled with what is known.
+ * The outbox: what this providersvc owes the bill, on disk. A folder SPOOL_DIR/<source id>/ of segment files; a record
+ * is `started` (a call is about to be sent upstream) or `finished` (its usage event, numbered without a gap). What is
+ * written is kept until meterd has committed it. Replicas share SPOOL_DIR: a folder belongs to who holds its lock, and
+ * one that nobody holds is taken over. A `started` without `finished` in such a folder is settled with what is known.
  *
- * It knows nothing of upstreams or of the bus. Threads: a batch belongs to one event loop; everything else may be called from any.
- * Failure: what cannot be written is not admitted; room for the end of every admitted call is set aside when it begins.
- * A write is in the kernel when outbox_write returns (a killed process loses nothing) and on the disk OUTBOX_SYNC_MS later.
+ * It knows nothing of upstreams or of the bus. Threads: a batch belongs to one event loop; everything else may be
+ * called from any. Failure: what cannot be written is not admitted; room for the end of every admitted call is set
+ * aside when it begins. A write is in the kernel when outbox_write returns (a killed process loses nothing) and on the
+ * disk OUTBOX_SYNC_MS later.
  */
 #ifndef PROVIDERSVC_OUTBOX_H
 #define PROVIDERSVC_OUTBOX_H
@@ -19,8 +20,8 @@
 
 #define OUTBOX_MAX_BYTES (UINT64_C(512) * 1024 * 1024) /* of one folder; then calls are refused */
 #define OUTBOX_SEGMENT_BYTES (UINT64_C(8) * 1024 * 1024)
-#define OUTBOX_SYNC_MS 50      /* at most this much is lost when the machine, not the process, dies */
-#define OUTBOX_ADOPT_MS 30000  /* other folders are looked at this often */
+#define OUTBOX_SYNC_MS 50 /* at most this much is lost when the machine, not the process, dies */
+#define OUTBOX_ADOPT_MS 30000 /* other folders are looked at this often */
 
 struct outbox;
 struct outbox_mark; /* a call that has started and not finished */
@@ -34,36 +35,40 @@ struct outbox_options {
 
 /* Takes over what nobody holds, or begins a folder of its own. */
 enum status outbox_open(const struct outbox_options *options, struct outbox **ret, struct err *err);
-void outbox_stop(struct outbox *o);  /* no more taking over, so that nothing is published any more; harmless twice */
+void outbox_stop(struct outbox *o); /* no more taking over, so that nothing is published any more; harmless twice */
 void outbox_close(struct outbox *o); /* to disk, then lets go of the folder; NULL is fine */
 
 const char *outbox_source(const struct outbox *o);
 uint64_t outbox_acked(struct outbox *o); /* newest record known to be committed by meterd */
-uint64_t outbox_last(struct outbox *o);  /* newest record */
+uint64_t outbox_last(struct outbox *o); /* newest record */
 
-/* ---- writing: one batch a loop ------------------------------------------------------------------------------------- */
+/* ---- writing: one batch a loop -------------------------------------------------------------------------------------
+ */
 
 struct outbox_batch {
-    struct buf started, finished;             /* encoded records */
+    struct buf started, finished; /* encoded records */
     struct outbox_mark *starting, *finishing; /* theirs; starting in order */
-    struct outbox_mark *last_starting;        /* valid while starting is not NULL */
+    struct outbox_mark *last_starting; /* valid while starting is not NULL */
     struct outbox_mark *spare;
     size_t n_finished;
 };
 
 struct outbox_wrote {
-    enum status started;  /* not ST_OK: none of the batch's `started` records is there; its calls must be refused */
+    enum status started; /* not ST_OK: none of the batch's `started` records is there; its calls must be refused */
     enum status finished; /* not ST_OK: the records stay in the batch for the next try */
-    uint64_t first_seq;   /* of the finished records written now */
-    size_t n;             /* how many */
+    uint64_t first_seq; /* of the finished records written now */
+    size_t n; /* how many */
 };
 
 void outbox_batch_init(struct outbox_batch *b);
 void outbox_batch_fini(struct outbox_batch *b);
 /* `event` is what stands on the bill if nothing more is ever known. */
-enum status outbox_add_started(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark **ret, struct err *err);
-/* The mark (NULL: there is none) is the batch's again. Fails only without memory or when the event breaks its declaration. */
-enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark, struct err *err);
+enum status outbox_add_started(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark **ret,
+                               struct err *err);
+/* The mark (NULL: there is none) is the batch's again. Fails only without memory or when the event breaks its
+ * declaration. */
+enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark,
+                                struct err *err);
 /* One write for the whole batch. */
 void outbox_write(struct outbox *o, struct outbox_batch *b, struct outbox_wrote *ret);
 
@@ -71,15 +76,17 @@ void outbox_write(struct outbox *o, struct outbox_batch *b, struct outbox_wrote 
 void outbox_turn_begin(struct outbox *o, uint64_t first_seq);
 void outbox_turn_end(struct outbox *o, uint64_t next_seq);
 
-/* ---- delivery ----------------------------------------------------------------------------------------------------- */
+/* ---- delivery -----------------------------------------------------------------------------------------------------
+ */
 
 /* Up to max finished events from first_seq on, in memory of a. *ret_n = 0: there are none. */
-enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events,
-                        size_t *ret_n);
+enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a,
+                        struct usage_event **ret_events, size_t *ret_n);
 void outbox_ack(struct outbox *o, uint64_t seq); /* everything up to seq may be forgotten */
 
 /* Gets what was taken over from a folder of somebody who died, while running; already written. */
-void outbox_on_adopted(struct outbox *o, void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),
+void outbox_on_adopted(struct outbox *o,
+                       void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),
                        void *ctx);
 
 struct outbox_state {

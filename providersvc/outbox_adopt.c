@@ -1,9 +1,10 @@
 /*
  * Folders of the spool: making one, locking one, taking over what a dead process left.
  *
- * A folder is gone on with only when all its records are whole and without a gap and the machine has not been started anew since:
- * after a power cut records that meterd has already seen may be missing at the end, and their numbers must not be used again.
- * Otherwise what it owes is written into a folder of our own under new numbers; meterd knows a call again by its request id.
+ * A folder is gone on with only when all its records are whole and without a gap and the machine has not been started
+ * anew since: after a power cut records that meterd has already seen may be missing at the end, and their numbers must
+ * not be used again. Otherwise what it owes is written into a folder of our own under new numbers; meterd knows a call
+ * again by its request id.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,7 +29,8 @@
 #define SEGMENT_FILE_MAX (256u * 1024u * 1024u)
 #define IMPORT_ARENA_MAX (16u * 1024u * 1024u)
 
-/* ---- folders and locks ---------------------------------------------------------------------------------------------- */
+/* ---- folders and locks ----------------------------------------------------------------------------------------------
+ */
 
 struct folder {
     char name[NAME_MAX + 1];
@@ -55,7 +57,8 @@ static bool lock_folder(int spool, const char *name, struct folder *f)
     if (f->dir >= 0)
         f->lock = openat(f->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (f->lock >= 0 && flock(f->lock, LOCK_EX | LOCK_NB) == 0 && fstat(f->dir, &here) == 0 &&
-        fstatat(spool, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev)
+        fstatat(spool, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && here.st_ino == there.st_ino &&
+        here.st_dev == there.st_dev)
         return true;
     leave(f);
     return false;
@@ -107,7 +110,8 @@ static void write_boot_id(const struct folder *f)
         (void)!ftruncate(f->lock, 0); /* unknown: the next start takes the slow way */
 }
 
-/* ---- the position ---------------------------------------------------------------------------------------------------- */
+/* ---- the position
+ * ---------------------------------------------------------------------------------------------------- */
 
 void outbox_save_position(struct outbox *o, uint64_t acked)
 {
@@ -140,7 +144,8 @@ static uint64_t read_position(const struct outbox *o, int dir)
     return acked;
 }
 
-/* ---- what a folder holds ---------------------------------------------------------------------------------------------- */
+/* ---- what a folder holds
+ * ---------------------------------------------------------------------------------------------- */
 
 struct call_record {
     uint64_t hash; /* of the request id */
@@ -159,7 +164,7 @@ struct found {
     struct call_record *calls;
     size_t n_calls, cap_calls;
     uint64_t acked, first_seq, last_seq; /* first 0 = no finished record */
-    bool whole;                          /* every record good, no gap */
+    bool whole; /* every record good, no gap */
     struct arena arena;
 };
 
@@ -313,7 +318,8 @@ static enum status look_at(const struct outbox *o, const struct folder *folder, 
     return st;
 }
 
-/* ---- writing into our own --------------------------------------------------------------------------------------------- */
+/* ---- writing into our own
+ * --------------------------------------------------------------------------------------------- */
 
 struct import {
     struct outbox *o;
@@ -437,7 +443,8 @@ static enum status import(struct outbox *o, struct found *f, int dir, bool start
     return st;
 }
 
-/* ---- taking over ------------------------------------------------------------------------------------------------------- */
+/* ---- taking over
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void own(struct outbox *o, struct folder *f)
 {
@@ -463,7 +470,8 @@ static enum status take_segment(struct outbox *o, const struct found_segment *s)
     segment = calloc(1, sizeof(*segment));
     if (segment == NULL)
         return ST_NO_MEMORY;
-    *segment = (struct outbox_segment){.id = s->id, .size = s->good, .cap = s->good, .dirty = true, .oldest_ms = clock_ms()};
+    *segment =
+        (struct outbox_segment){.id = s->id, .size = s->good, .cap = s->good, .dirty = true, .oldest_ms = clock_ms()};
     segment->first_seq = s->first_seq > 0 ? s->first_seq : o->last + 1;
     segment->last_seq = s->first_seq > 0 ? s->last_seq : o->last;
     o->last = segment->last_seq;
@@ -512,7 +520,8 @@ static enum status begin_new(struct outbox *o, struct err *err)
 
         id_make(name, FOLDER_PREFIX, 8);
         if (mkdirat(o->spool, name, 0700) != 0)
-            return err_set(err, ST_UNAVAILABLE, "SPOOL_DIR %s cannot be written to: errno %d", o->options.spool_dir, errno);
+            return err_set(err, ST_UNAVAILABLE, "SPOOL_DIR %s cannot be written to: errno %d", o->options.spool_dir,
+                           errno);
         if (!lock_folder(o->spool, name, &f))
             continue; /* somebody who looks for abandoned folders was faster */
         own(o, &f);
@@ -625,7 +634,8 @@ static bool adopt(struct outbox *o, const char *name, void *ctx)
     } else if (st == ST_OK) {
         remove_folder(o->spool, &folder);
     } else {
-        log_event(o->options.log, LOG_WARN, LOG_NO_REQ, "outbox_not_adopted", LOG_C("from", name), LOG_C("why", status_name(st)));
+        log_event(o->options.log, LOG_WARN, LOG_NO_REQ, "outbox_not_adopted", LOG_C("from", name),
+                  LOG_C("why", status_name(st)));
         leave(&folder);
     }
     found_fini(&f);

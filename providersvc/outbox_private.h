@@ -2,10 +2,11 @@
 #ifndef PROVIDERSVC_OUTBOX_PRIVATE_H
 #define PROVIDERSVC_OUTBOX_PRIVATE_H
 
-#include <pthread.h>
-
 #include "providersvc/outbox.h"
 #include "providersvc/outbox_file.h"
+
+#include <pthread.h>
+#include <sys/uio.h>
 
 #define OUTBOX_SOURCE_MAX 64
 #define OUTBOX_GROWTH 256u /* a finished record is at most so much longer than its started one: the numbers */
@@ -14,17 +15,17 @@ struct outbox_segment;
 
 struct outbox_mark {
     struct outbox_mark *next_in_batch;
-    struct outbox_mark *prev, *next;  /* open marks of the segment */
-    struct outbox_segment *segment;   /* NULL = not written yet */
-    uint64_t at, bytes;               /* its started record there */
+    struct outbox_mark *prev, *next; /* open marks of the segment */
+    struct outbox_segment *segment; /* NULL = not written yet */
+    uint64_t at, bytes; /* its started record there */
 };
 
 struct outbox_segment {
     struct outbox_segment *next; /* newer */
-    struct outbox_mark *open;    /* started here, not finished */
+    struct outbox_mark *open; /* started here, not finished */
     uint64_t id, size, cap;
     uint64_t first_seq, last_seq; /* of its finished records; last < first: none */
-    uint64_t oldest_ms;           /* when its first finished record was written */
+    uint64_t oldest_ms; /* when its first finished record was written */
     int fd;
     bool dirty; /* written since the last fdatasync */
     unsigned pins;
@@ -65,7 +66,7 @@ void outbox_sync_last(struct outbox *o); /* after it */
 
 /* outbox_adopt.c */
 enum status outbox_take_folder(struct outbox *o, struct err *err); /* at start: an old one or a new one */
-void outbox_adopt_others(struct outbox *o);                        /* not under the lock */
-void outbox_save_position(struct outbox *o, uint64_t acked);       /* not under the lock */
+void outbox_adopt_others(struct outbox *o); /* not under the lock */
+void outbox_save_position(struct outbox *o, uint64_t acked); /* not under the lock */
 
 #endif

@@ -8,7 +8,7 @@
 #include "providersvc/outbox_private.h"
 #include "services/clock.h"
 
-#define SYNC_FILES 16  /* segments synced in one go */
+#define SYNC_FILES 16 /* segments synced in one go */
 #define CARRY_AT_ONCE 256
 #define CARRY_FROM_SEGMENTS 3 /* fewer are not worth the copying */
 

@@ -22,7 +22,8 @@ struct upstream *providersvc_find(struct providersvc *self, struct slice name)
     return NULL;
 }
 
-/* ---- the call ------------------------------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------------------------------
+ */
 
 /* On a bus thread: hands the call to a loop and is gone. */
 static enum status completion(struct svc_call *call, const void *in, void *out)
@@ -42,7 +43,8 @@ static enum status completion(struct svc_call *call, const void *in, void *out)
     return ST_PENDING;
 }
 
-/* ---- what meterd says ------------------------------------------------------------------------------------------------- */
+/* ---- what meterd says
+ * ------------------------------------------------------------------------------------------------- */
 
 static void state_reset(void *ctx)
 {
@@ -69,11 +71,14 @@ static void state_applied(void *ctx, uint64_t revision)
     (void)revision;
 }
 
-static const struct feed_follow_events follow = {.reset = state_reset, .change = state_change, .applied = state_applied};
+static const struct feed_follow_events follow = {
+    .reset = state_reset, .change = state_change, .applied = state_applied};
 
-/* ---- the usage feed ---------------------------------------------------------------------------------------------------- */
+/* ---- the usage feed
+ * ---------------------------------------------------------------------------------------------------- */
 
-static enum status feed_read(void *ctx, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events, size_t *ret_n)
+static enum status feed_read(void *ctx, uint64_t first_seq, size_t max, struct arena *a,
+                             struct usage_event **ret_events, size_t *ret_n)
 {
     return outbox_read(ctx, first_seq, max, a, ret_events, ret_n);
 }
@@ -104,7 +109,8 @@ static enum status open_feed(struct providersvc *self, struct err *err)
     return st;
 }
 
-/* ---- start and end ----------------------------------------------------------------------------------------------------- */
+/* ---- start and end
+ * ----------------------------------------------------------------------------------------------------- */
 
 static struct upstream *add_upstream(struct providersvc *self, const char *name, const char *kind)
 {
@@ -150,7 +156,8 @@ static void make_metrics(struct providersvc *self)
     self->streams = metric_gauge(m, "router_upstream_streams_open", "Streamed calls under way.", NULL);
     self->refused = metric_counter(m, "router_upstream_refused_total", "Calls refused before anything was sent.", NULL);
     self->outbox_bytes = metric_gauge(m, "router_outbox_bytes", "Size of the usage outbox.", NULL);
-    self->outbox_unacked = metric_gauge(m, "router_outbox_unacknowledged", "Usage events that meterd has not committed.", NULL);
+    self->outbox_unacked =
+        metric_gauge(m, "router_outbox_unacknowledged", "Usage events that meterd has not committed.", NULL);
 }
 
 static enum status providersvc_init(struct svc *svc, struct err *err)
@@ -232,7 +239,8 @@ static void providersvc_fini(struct svc *svc)
         curl_global_cleanup();
 }
 
-static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail), void *ctx)
+static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail),
+                               void *ctx)
 {
     struct providersvc *self = svc_state(svc);
     struct outbox_state state;
@@ -245,10 +253,12 @@ static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const cha
     outbox_state(self->outbox, &state);
     metric_set(self->outbox_bytes, (int64_t)state.bytes);
     metric_set(self->outbox_unacked, (int64_t)state.unacked);
-    snprintf(text, sizeof(text), "%" PRIu64 " unacknowledged, oldest %" PRIu64 " ms, %" PRIu64 " bytes%s%s", state.unacked,
-             state.oldest_unacked_ms, state.bytes, state.full ? ", full" : "", state.failed ? ", failed" : "");
+    snprintf(text, sizeof(text), "%" PRIu64 " unacknowledged, oldest %" PRIu64 " ms, %" PRIu64 " bytes%s%s",
+             state.unacked, state.oldest_unacked_ms, state.bytes, state.full ? ", full" : "",
+             state.failed ? ", failed" : "");
     add(ctx, "outbox", !state.failed && !state.full && state.oldest_unacked_ms < OUTBOX_OLD_MS, text);
-    add(ctx, "announced", announce_heard(&self->announce), announce_heard(&self->announce) ? "" : "meterd has not heard of us");
+    add(ctx, "announced", announce_heard(&self->announce),
+        announce_heard(&self->announce) ? "" : "meterd has not heard of us");
 }
 
 static const struct svc_route routes[] = {

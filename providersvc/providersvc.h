@@ -1,6 +1,7 @@
 /*
- * providersvc: the only service that speaks to upstreams. What it is made of: event loops that carry the calls, adapters that
- * speak the providers' dialects, the outbox that owes the bill, the usage feed that pays it, and the announcement of what is served.
+ * providersvc: the only service that speaks to upstreams. What it is made of: event loops that carry the calls,
+ * adapters that speak the providers' dialects, the outbox that owes the bill, the usage feed that pays it, and the
+ * announcement of what is served.
  */
 #ifndef PROVIDERSVC_PROVIDERSVC_H
 #define PROVIDERSVC_PROVIDERSVC_H

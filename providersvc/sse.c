@@ -4,7 +4,7 @@
 
 /* Where the next line ends. A CR at the very end of what is there may be half of a CRLF: not an end yet. */
 struct line_end {
-    size_t text;  /* end of the line's text */
+    size_t text; /* end of the line's text */
     size_t after; /* first byte of the next line */
 };
 
@@ -116,7 +116,8 @@ static enum status give(struct sse *s, struct slice raw, sse_take *take, void *c
     return st != ST_OK ? st : take(ctx, &ev);
 }
 
-/* Gives the whole events of p[0..n); *line and *seen say where the search stands. Returns how much was given in *ret_used. */
+/* Gives the whole events of p[0..n); *line and *seen say where the search stands. Returns how much was given in
+ * *ret_used. */
 static enum status cut(struct sse *s, const char *p, size_t n, sse_take *take, void *ctx, size_t *ret_used)
 {
     size_t start = 0, line = s->line, seen = s->seen;

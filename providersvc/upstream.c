@@ -55,7 +55,8 @@ enum status upstream_set_url(struct upstream *p, const char *base_url, struct er
     rest = base_url + (p->https ? 8 : 7);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)base_url[i] <= ' ' || base_url[i] == 0x7f || strchr("@?#\\", base_url[i]) != NULL)
-            return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s may not hold spaces, \\, @, ? or #", p->name);
+            return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s may not hold spaces, \\, @, ? or #",
+                           p->name);
     host = host_of(rest);
     if (host.n == 0)
         return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s names no host", p->name);
@@ -79,9 +80,10 @@ void upstream_make_metrics(struct upstream *p, struct metrics *m)
         p->attempts[i] = metric_counter(m, "router_upstream_attempts_total", "Calls made to providers.", labels);
     }
     snprintf(labels, sizeof(labels), "provider=\"%s\"", p->name);
-    p->retries = metric_counter(m, "router_upstream_retries_total", "Calls made again because nothing had been sent.", labels);
-    p->latency = metric_histogram(m, "router_upstream_latency_seconds", "Whole calls, as providersvc sees them.", labels,
-                                  METRIC_LATENCY_BOUNDS);
+    p->retries =
+        metric_counter(m, "router_upstream_retries_total", "Calls made again because nothing had been sent.", labels);
+    p->latency = metric_histogram(m, "router_upstream_latency_seconds", "Whole calls, as providersvc sees them.",
+                                  labels, METRIC_LATENCY_BOUNDS);
     p->ttft = metric_histogram(m, "router_upstream_ttft_seconds", "To the first byte of a good answer.", labels,
                                METRIC_LATENCY_BOUNDS);
 }

@@ -1,6 +1,6 @@
 /*
- * A provider: somebody who answers calls, and how he is spoken to. Made from the settings at start, constant afterwards except
- * for what has been learned about him (atomic).
+ * A provider: somebody who answers calls, and how he is spoken to. Made from the settings at start, constant afterwards
+ * except for what has been learned about him (atomic).
  */
 #ifndef PROVIDERSVC_UPSTREAM_H
 #define PROVIDERSVC_UPSTREAM_H
@@ -17,12 +17,20 @@
 
 struct adapter;
 
-enum attempt_outcome { ATTEMPT_OK, ATTEMPT_ERROR, ATTEMPT_CONNECT, ATTEMPT_TIMEOUT, ATTEMPT_BROKEN, ATTEMPT_CANCELLED, ATTEMPT_OUTCOMES };
+enum attempt_outcome {
+    ATTEMPT_OK,
+    ATTEMPT_ERROR,
+    ATTEMPT_CONNECT,
+    ATTEMPT_TIMEOUT,
+    ATTEMPT_BROKEN,
+    ATTEMPT_CANCELLED,
+    ATTEMPT_OUTCOMES
+};
 
 struct upstream {
     const char *name;
     const struct adapter *adapter;
-    unsigned index;                  /* in the service's table */
+    unsigned index; /* in the service's table */
     char base_url[UPSTREAM_URL_MAX]; /* without a slash at the end; empty = no network */
     const char *key;
     bool https;

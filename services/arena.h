@@ -16,11 +16,11 @@ struct arena {
 };
 
 void arena_init(struct arena *a, size_t max_bytes); /* allocates nothing yet */
-void arena_fini(struct arena *a);                   /* frees everything; safe on a zeroed arena */
-void arena_reset(struct arena *a);                  /* forgets everything, keeps one small chunk for the next piece of work */
-void *arena_alloc(struct arena *a, size_t size);    /* zeroed, aligned for any type; NULL when there is none */
+void arena_fini(struct arena *a); /* frees everything; safe on a zeroed arena */
+void arena_reset(struct arena *a); /* forgets everything, keeps one small chunk for the next piece of work */
+void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned for any type; NULL when there is none */
 char *arena_strndup(struct arena *a, const char *p, size_t n); /* with a closing NUL */
 struct slice arena_copy(struct arena *a, struct slice s, enum status *ret_st); /* ret_st: ST_OK or ST_NO_MEMORY */
-struct wire_alloc arena_wire(struct arena *a);      /* for wire_decode */
+struct wire_alloc arena_wire(struct arena *a); /* for wire_decode */
 
 #endif

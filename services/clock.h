@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-uint64_t clock_ms(void);      /* CLOCK_MONOTONIC, milliseconds */
-uint64_t clock_ns(void);      /* CLOCK_MONOTONIC, nanoseconds */
+uint64_t clock_ms(void); /* CLOCK_MONOTONIC, milliseconds */
+uint64_t clock_ns(void); /* CLOCK_MONOTONIC, nanoseconds */
 uint64_t clock_wall_ms(void); /* Unix milliseconds */
 
 #endif

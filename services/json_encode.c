@@ -159,8 +159,15 @@ static bool shown(const struct wire_field *f)
     return json_field_public(f) && strcmp(f->name, "revision") != 0;
 }
 
+/* A price that is not set is not a price of zero: another one stands in for it. */
+static bool unset_price(const struct wire_field *f, uint64_t has, const void *p)
+{
+    return f->kind == WIRE_PICO && f->need == WIRE_OPT && !(has >> f->tag & 1u) && *(const int64_t *)p == 0;
+}
+
 static enum status add_object(struct buf *out, const struct wire_desc *desc, const void *msg)
 {
+    uint64_t has = *(const uint64_t *)msg; /* the first member of every message */
     enum status st = buf_add(out, "{", 1);
     bool first = true;
     uint32_t i;
@@ -178,7 +185,9 @@ static enum status add_object(struct buf *out, const struct wire_desc *desc, con
             st = json_add_string(out, json_field_name(f, name));
         if (st == ST_OK)
             st = buf_add(out, ":", 1);
-        if (st == ST_OK)
+        if (st == ST_OK && unset_price(f, has, (const char *)msg + f->offset))
+            st = buf_add(out, "null", 4);
+        else if (st == ST_OK)
             st = add_value(out, f, (const char *)msg + f->offset);
     }
     return st == ST_OK ? buf_add(out, "}", 1) : st;

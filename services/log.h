@@ -1,6 +1,6 @@
 /*
- * Structured logs: one JSON object a line on stderr, with the request's id through every service. One write(2) a line, so
- * lines of several threads and services do not mix. Strings are escaped; a line is cut at LOG_LINE_MAX.
+ * Structured logs: one JSON object a line on stderr, with the request's id through every service. One write(2) a line,
+ * so lines of several threads and services do not mix. Strings are escaped; a line is cut at LOG_LINE_MAX.
  *   {"ts":"2026-11-23T09:45:00.123Z","level":"info","service":"gateway","instance":"…","req":"req_…","event":"call","status":200}
  * Levels: error = somebody must act, warn = degraded but coping, info = a state change, debug = off by default.
  */
@@ -35,10 +35,12 @@ struct log_field {
 #define LOG_N(k, number) ((struct log_field){.key = (k), .kind = LOG_FIELD_I64, .i = (int64_t)(number)})
 #define LOG_B(k, yes) ((struct log_field){.key = (k), .kind = LOG_FIELD_BOOL, .i = (yes)})
 
-/* log_event(log, LOG_INFO, req, "call", LOG_N("status", 200), LOG_S("model", m)); at least one field; req may be LOG_NO_REQ. */
+/* log_event(log, LOG_INFO, req, "call", LOG_N("status", 200), LOG_S("model", m)); at least one field; req may be
+ * LOG_NO_REQ. */
 #define log_event(log, level, req, event, ...)                                                                         \
     log_write(log, level, req, event, (const struct log_field[]){__VA_ARGS__, {.kind = LOG_FIELD_END}})
-void log_write(const struct log *log, enum log_level level, struct slice req, const char *event, const struct log_field *fields);
+void log_write(const struct log *log, enum log_level level, struct slice req, const char *event,
+               const struct log_field *fields);
 
 #define LOG_NO_REQ ((struct slice){NULL, 0})
 

@@ -27,7 +27,8 @@ struct metrics {
     struct metric *series[METRICS_MAX];
 };
 
-const double METRIC_LATENCY_BOUNDS[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0};
+const double METRIC_LATENCY_BOUNDS[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                        0.5,   1,      2.5,   5,    10,    30,   60,  0};
 
 struct metrics *metrics_new(const char *service)
 {
@@ -154,7 +155,8 @@ uint64_t metric_value(const struct metric *m)
     return m ? atomic_load_explicit(&m->value, memory_order_relaxed) : 0;
 }
 
-/* ---- text ----------------------------------------------------------------------------------------------------------- */
+/* ---- text -----------------------------------------------------------------------------------------------------------
+ */
 
 static enum status render_histogram(const struct metrics *m, struct metric *s, struct buf *out)
 {

@@ -1,7 +1,7 @@
 /*
- * Metrics of one service: counters, gauges and histograms, made once at start-up, updated with one atomic operation, shown
- * as Prometheus text 0.0.4. Names begin with router_. The label service="…" is added to every sample by metrics_render.
- * A registry belongs to one service; metrics live as long as it.
+ * Metrics of one service: counters, gauges and histograms, made once at start-up, updated with one atomic operation,
+ * shown as Prometheus text 0.0.4. Names begin with router_. The label service="…" is added to every sample by
+ * metrics_render. A registry belongs to one service; metrics live as long as it.
  */
 #ifndef SERVICES_METRICS_H
 #define SERVICES_METRICS_H
@@ -10,9 +10,9 @@
 
 #include "proto/wire.h"
 
-#define METRICS_MAX 512        /* series of one service */
+#define METRICS_MAX 512 /* series of one service */
 #define METRIC_BUCKETS_MAX 24
-#define METRIC_LABELS_MAX 256  /* bytes of a label set */
+#define METRIC_LABELS_MAX 256 /* bytes of a label set */
 
 struct metrics;
 struct metric; /* one series */
@@ -20,12 +20,15 @@ struct metric; /* one series */
 struct metrics *metrics_new(const char *service); /* NULL = no memory */
 void metrics_free(struct metrics *m);
 
-/* labels: Prometheus label pairs without braces, "outcome=\"ok\"", or NULL; copied. The same name and labels give the same
- * series. NULL only when METRICS_MAX is reached or memory is gone; every operation accepts NULL, so callers need not check. */
+/* labels: Prometheus label pairs without braces, "outcome=\"ok\"", or NULL; copied. The same name and labels give the
+ * same series. NULL only when METRICS_MAX is reached or memory is gone; every operation accepts NULL, so callers need
+ * not check. */
 struct metric *metric_counter(struct metrics *m, const char *name, const char *help, const char *labels);
 struct metric *metric_gauge(struct metrics *m, const char *name, const char *help, const char *labels);
-/* bounds: rising upper bounds, ended by 0; in seconds for names ending in _seconds. Observations are in nanoseconds then. */
-struct metric *metric_histogram(struct metrics *m, const char *name, const char *help, const char *labels, const double *bounds);
+/* bounds: rising upper bounds, ended by 0; in seconds for names ending in _seconds. Observations are in nanoseconds
+ * then. */
+struct metric *metric_histogram(struct metrics *m, const char *name, const char *help, const char *labels,
+                                const double *bounds);
 extern const double METRIC_LATENCY_BOUNDS[]; /* 0.001 … 60 s, for any latency */
 
 void metric_add(struct metric *c, uint64_t n);

@@ -1,5 +1,6 @@
 /*
- * What a program of ours does around its services: arguments, signals, exit codes. Used by svc_main and by the launcher.
+ * What a program of ours does around its services: arguments, signals, exit codes. Used by svc_main and by the
+ * launcher.
  */
 #ifndef SERVICES_PROCESS_H
 #define SERVICES_PROCESS_H
@@ -11,8 +12,8 @@
 /* Handles --help and --version and refuses other arguments. true = go on; false = leave with *ret_code. */
 bool process_arguments(const char *program, unsigned services, int argc, char **argv, int *ret_code);
 
-/* Before the first thread: SIGTERM and SIGINT are blocked for process_wait, SIGPIPE is ignored, core dumps (they would hold keys)
- * are off, malloc keeps few arenas (there are thousands of small threads). */
+/* Before the first thread: SIGTERM and SIGINT are blocked for process_wait, SIGPIPE is ignored, core dumps (they would
+ * hold keys) are off, malloc keeps few arenas (there are thousands of small threads). */
 void process_prepare(void);
 
 /* Waits for SIGTERM or SIGINT. Afterwards a second one ends the process at once. */

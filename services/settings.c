@@ -112,14 +112,10 @@ static enum status set_row(struct settings *s, const struct setting *row, const 
 {
     switch (row->kind) {
     case KIND_STR:
-    case KIND_SECRET:
-        return set_text(s, row, value, err);
-    case KIND_CHOICE:
-        return set_choice(s, row, value, err);
-    case KIND_INT:
-        return set_int(s, row, value, err);
-    case KIND_USD:
-        return set_usd(s, row, value, err);
+    case KIND_SECRET: return set_text(s, row, value, err);
+    case KIND_CHOICE: return set_choice(s, row, value, err);
+    case KIND_INT: return set_int(s, row, value, err);
+    case KIND_USD: return set_usd(s, row, value, err);
     }
     return err_set(err, ST_INTERNAL, "%s: its table row is wrong", row->name);
 }
@@ -158,12 +154,8 @@ static void help_row(FILE *out, const struct setting *row)
         fprintf(out, "  %-24s integer %lld..%lld, default %s\n", row->name, (long long)row->min, (long long)row->max,
                 row->def);
         break;
-    case KIND_CHOICE:
-        fprintf(out, "  %-24s one of %s, default the first\n", row->name, row->def);
-        break;
-    case KIND_USD:
-        fprintf(out, "  %-24s amount in USD, default %s\n", row->name, row->def);
-        break;
+    case KIND_CHOICE: fprintf(out, "  %-24s one of %s, default the first\n", row->name, row->def); break;
+    case KIND_USD: fprintf(out, "  %-24s amount in USD, default %s\n", row->name, row->def); break;
     case KIND_STR:
     case KIND_SECRET:
         fprintf(out, "  %-24s %s of %lld..%lld characters, %s%s\n", row->name,

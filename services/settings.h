@@ -1,6 +1,6 @@
 /*
- * Settings: read from the environment into one struct, checked against the one table. A wrong value stops the start with one
- * line that says which, why and what is allowed. Immutable after the start; strings belong to the struct.
+ * Settings: read from the environment into one struct, checked against the one table. A wrong value stops the start
+ * with one line that says which, why and what is allowed. Immutable after the start; strings belong to the struct.
  */
 #ifndef SERVICES_SETTINGS_H
 #define SERVICES_SETTINGS_H
@@ -24,11 +24,13 @@ struct settings {
     SETTINGS(SETTINGS_MEMBER)
 };
 
-/* Reads what the programs in `services` (SET_* bits) need; the others keep their defaults. env maps a name to its value or
- * NULL (getenv, or a test's table); an empty value counts as unset. ST_BAD_REQUEST with the line for the user in err->text. */
+/* Reads what the programs in `services` (SET_* bits) need; the others keep their defaults. env maps a name to its value
+ * or NULL (getenv, or a test's table); an empty value counts as unset. ST_BAD_REQUEST with the line for the user in
+ * err->text. */
 enum status settings_load(struct settings *s, unsigned services, char *(*env)(const char *name), struct err *err);
 void settings_fini(struct settings *s);
 enum status settings_set(char **member, const char *value); /* replaces a string member; frees the old one */
-void settings_help(FILE *out, const char *program, unsigned services); /* --help: every setting with type, default, bounds */
+void settings_help(FILE *out, const char *program,
+                   unsigned services); /* --help: every setting with type, default, bounds */
 
 #endif

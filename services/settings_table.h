@@ -1,8 +1,8 @@
 /*
  * Every setting of every program, declared once: S(NAME, member, KIND, default, min, max, services, help).
- * KIND: STR (min..max bytes; default NULL = unset), INT (min..max), CHOICE (default and help list the words, max is unused), USD
- * (nano-USD; text default), SECRET (as STR, never shown). services: who reads it (SET_G gateway, SET_A authsvc,
- * SET_P providersvc, SET_M meterd, SET_L launcher, SET_C routerctl); --help of a program shows its own.
+ * KIND: STR (min..max bytes; default NULL = unset), INT (min..max), CHOICE (default and help list the words, max is
+ * unused), USD (nano-USD; text default), SECRET (as STR, never shown). services: who reads it (SET_G gateway, SET_A
+ * authsvc, SET_P providersvc, SET_M meterd, SET_L launcher, SET_C routerctl); --help of a program shows its own.
  */
 #ifndef SERVICES_SETTINGS_TABLE_H
 #define SERVICES_SETTINGS_TABLE_H

@@ -12,19 +12,16 @@
 const char *svc_url(const struct settings *settings, enum svc_peer peer)
 {
     switch (peer) {
-    case SVC_AUTHSVC:
-        return settings->authsvc_url;
-    case SVC_PROVIDERSVC:
-        return settings->providersvc_url;
-    case SVC_METERD:
-        return settings->meterd_url;
-    case SVC_PEERS:
-        break;
+    case SVC_AUTHSVC: return settings->authsvc_url;
+    case SVC_PROVIDERSVC: return settings->providersvc_url;
+    case SVC_METERD: return settings->meterd_url;
+    case SVC_PEERS: break;
     }
     return NULL;
 }
 
-/* ---- what services ask ------------------------------------------------------------------------------------------------ */
+/* ---- what services ask
+ * ------------------------------------------------------------------------------------------------ */
 
 void *svc_state(struct svc *svc)
 {
@@ -78,7 +75,8 @@ bool svc_ready(struct svc *svc)
     return !svc->def->follow || svc_revision(svc) > 0;
 }
 
-/* ---- start and stop ----------------------------------------------------------------------------------------------------- */
+/* ---- start and stop
+ * ----------------------------------------------------------------------------------------------------- */
 
 static enum log_level level_of(const char *word)
 {
@@ -112,7 +110,8 @@ static enum status make(const struct svc_def *def, const struct settings *settin
         svc_stop(svc);
         return ST_NO_MEMORY;
     }
-    svc->calls_ok = metric_counter(svc->metrics, "router_bus_calls_total", "Calls answered on the bus.", "outcome=\"ok\"");
+    svc->calls_ok =
+        metric_counter(svc->metrics, "router_bus_calls_total", "Calls answered on the bus.", "outcome=\"ok\"");
     svc->calls_failed =
         metric_counter(svc->metrics, "router_bus_calls_total", "Calls answered on the bus.", "outcome=\"failed\"");
     svc->bad_messages = metric_counter(svc->metrics, "router_bus_bad_messages_total",
@@ -128,7 +127,8 @@ static enum status connect_peers(struct svc *svc, struct err *err)
     unsigned p;
 
     for (p = 0; p < SVC_PEERS; p++) {
-        struct xchg_client_options options = {.url = svc_url(svc->settings, (enum svc_peer)p), .instance = svc->instance};
+        struct xchg_client_options options = {.url = svc_url(svc->settings, (enum svc_peer)p),
+                                              .instance = svc->instance};
         enum status st;
 
         if (!(svc->def->peers & (1u << p)))

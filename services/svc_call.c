@@ -9,7 +9,8 @@ static struct svc_frame *frame_of(struct svc_call *call)
     return (struct svc_frame *)(void *)call; /* pub is the first member */
 }
 
-/* ---- the pool of calls -------------------------------------------------------------------------------------------------- */
+/* ---- the pool of calls
+ * -------------------------------------------------------------------------------------------------- */
 
 static struct svc_frame *frame_get(struct svc *svc)
 {
@@ -77,7 +78,8 @@ void svc_pool_free(struct svc *svc)
     }
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------------ */
+/* ---- answers
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void end_failed(struct svc_frame *f, enum status st)
 {
@@ -143,7 +145,8 @@ void svc_watch(struct svc_call *call, const struct xchg_call_events *events, voi
     xchg_watch(frame_of(call)->x, events, ctx, tag);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static const struct svc_route *find_route(const struct svc *svc, uint16_t method)
 {
@@ -159,7 +162,8 @@ static const struct svc_route *find_route(const struct svc *svc, uint16_t method
     return NULL;
 }
 
-/* The request is copied first: the bus takes its bytes back when we return, the handler may keep them until it finishes. */
+/* The request is copied first: the bus takes its bytes back when we return, the handler may keep them until it
+ * finishes. */
 static enum status read_request(struct svc_frame *f, struct slice payload, void **ret_in)
 {
     struct wire_alloc mem = arena_wire(&f->arena);

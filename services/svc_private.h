@@ -7,9 +7,9 @@
 
 #include "services/svc.h"
 
-#define SVC_CALL_POOL 256                      /* finished calls kept for the next ones */
+#define SVC_CALL_POOL 256 /* finished calls kept for the next ones */
 #define SVC_CALL_ARENA_MAX (96u * 1024u * 1024u) /* memory of one call: its message, decoded lists, its reply */
-#define SVC_REPLY_KEEP 16384u                  /* a pooled call's reply buffer stays when not larger */
+#define SVC_REPLY_KEEP 16384u /* a pooled call's reply buffer stays when not larger */
 #define SVC_INSTANCE_TEXT 20
 
 /* A call as svc holds it; services see `pub` only. */

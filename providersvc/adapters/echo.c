@@ -1,11 +1,10 @@
 /*
- * echo: a provider without a network, so that a first call works and has a bill. It answers with the text of the last message of a
- * user or a tool; an image part is answered as "[image]".
- *   echo        at once
- *   echo-slow   one token each ECHO_TOKEN_MS; not streamed: after the time that all of them take
- *   echo-tools  when the request has function tools and the last message is not a tool's: a call of the first of them, its required
- *               strings filled with that text, numbers with 1, booleans with true, others with null
- * Tokens are counted by the rule of tally.h, the prompt with its costs for messages and images; the output limit is kept.
+ * echo: a provider without a network, so that a first call works and has a bill. It answers with the text of the last
+ * message of a user or a tool; an image part is answered as "[image]". echo        at once echo-slow   one token each
+ * ECHO_TOKEN_MS; not streamed: after the time that all of them take echo-tools  when the request has function tools and
+ * the last message is not a tool's: a call of the first of them, its required strings filled with that text, numbers
+ * with 1, booleans with true, others with null Tokens are counted by the rule of tally.h, the prompt with its costs for
+ * messages and images; the output limit is kept.
  */
 #include "providersvc/adapter.h"
 
@@ -26,19 +25,20 @@
 enum step { STEP_HEAD, STEP_TEXT, STEP_FINISH, STEP_OVER };
 
 struct echo {
-    struct buf text;   /* what is answered: content, or a tool call's arguments */
-    struct buf tool;   /* its name as JSON; empty = content */
-    size_t at;         /* of text, how much went out */
-    size_t end;        /* of text, how much may go out */
-    uint64_t prompt;   /* tokens */
-    bool cut;          /* the output limit ends it */
+    struct buf text; /* what is answered: content, or a tool call's arguments */
+    struct buf tool; /* its name as JSON; empty = content */
+    size_t at; /* of text, how much went out */
+    size_t end; /* of text, how much may go out */
+    uint64_t prompt; /* tokens */
+    bool cut; /* the output limit ends it */
     bool slow;
     enum step step;
     char head[ECHO_HEAD_MAX]; /* of every chunk, up to the choice */
     size_t head_n;
 };
 
-/* ---- reading the request ------------------------------------------------------------------------------------------------- */
+/* ---- reading the request
+ * ------------------------------------------------------------------------------------------------- */
 
 struct reading {
     struct echo *e;
@@ -134,7 +134,8 @@ static enum status write_arguments(yyjson_val *parameters, struct slice text, st
 
     yyjson_arr_foreach(required, i, n, name)
     {
-        yyjson_val *type = yyjson_obj_get(yyjson_obj_getn(properties, yyjson_get_str(name), yyjson_get_len(name)), "type");
+        yyjson_val *type =
+            yyjson_obj_get(yyjson_obj_getn(properties, yyjson_get_str(name), yyjson_get_len(name)), "type");
 
         if (!yyjson_is_str(name) || st != ST_OK)
             continue;
@@ -223,6 +224,8 @@ static void limit_text(struct echo *e, uint64_t limit)
 {
     struct tally so_far = {0};
 
+    if (e->tool.n > 2)
+        tally_text(&so_far, (struct slice){e->tool.p + 1, e->tool.n - 2});
     e->end = 0;
     while (e->end < e->text.n) {
         size_t n = piece(&e->text, e->end);
@@ -245,7 +248,8 @@ static enum status read_request(struct completion *c, struct echo *e)
     if (!yyjson_is_obj(root))
         r.st = err_set(&c->call->err, ST_BAD_REQUEST, "The request is not a JSON object.");
     if (yyjson_is_uint(choices) && yyjson_get_uint(choices) > 1)
-        r.st = err_set_field(&c->call->err, ST_BAD_REQUEST, "unsupported_value", "n", "The echo provider makes one choice only.");
+        r.st = err_set_field(&c->call->err, ST_BAD_REQUEST, "unsupported_value", "n",
+                             "The echo provider makes one choice only.");
     if (r.st == ST_OK) {
         read_messages(&r, root);
         count_tools(&r, root);
@@ -261,7 +265,8 @@ static enum status read_request(struct completion *c, struct echo *e)
     return r.st;
 }
 
-/* ---- answering --------------------------------------------------------------------------------------------------------- */
+/* ---- answering
+ * --------------------------------------------------------------------------------------------------------- */
 
 static const char *finish_reason(const struct echo *e)
 {
@@ -281,13 +286,14 @@ static struct slice call_id(const struct completion *c)
 
 static enum status write_usage(struct completion *c, const struct echo *e, struct buf *out)
 {
-    uint64_t completion = tally_tokens(&c->text);
+    uint64_t completion = tally_tokens(&c->text), total = e->prompt + completion;
 
     c->usage = (struct usage){.known = true, .prompt = e->prompt, .completion = completion};
-    return buf_addf(out,
-                    "\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
-                    "\"prompt_tokens_details\":{\"cached_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-                    (unsigned long long)e->prompt, (unsigned long long)completion, (unsigned long long)(e->prompt + completion));
+    return buf_addf(
+        out,
+        "\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
+        "\"prompt_tokens_details\":{\"cached_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
+        (unsigned long long)e->prompt, (unsigned long long)completion, (unsigned long long)total);
 }
 
 static enum status write_head(struct completion *c, struct echo *e, const char *object)
@@ -302,7 +308,8 @@ static enum status write_head(struct completion *c, struct echo *e, const char *
         if (strchr("\"\\", id.p[i]) == NULL && (unsigned char)id.p[i] >= ' ')
             st = buf_add(&b, &id.p[i], 1);
     if (st == ST_OK)
-        st = buf_addf(&b, "\",\"object\":\"%s\",\"created\":%llu,\"model\":", object, (unsigned long long)(c->created_ms / 1000));
+        st = buf_addf(&b, "\",\"object\":\"%s\",\"created\":%llu,\"model\":", object,
+                      (unsigned long long)(c->created_ms / 1000));
     if (st == ST_OK)
         st = json_add_string(&b, c->req->upstream_model);
     if (st == ST_OK)
@@ -374,7 +381,8 @@ static enum status write_piece(struct completion *c, struct echo *e)
     enum status st;
 
     buf_init(&delta, ECHO_CALL_MAX);
-    st = buf_addf(&delta, e->tool.n == 0 ? "\"content\":" : "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":");
+    st =
+        buf_addf(&delta, e->tool.n == 0 ? "\"content\":" : "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":");
     if (st == ST_OK)
         st = json_add_string(&delta, text);
     if (st == ST_OK && e->tool.n > 0)
@@ -420,11 +428,8 @@ static enum status next_chunk(struct completion *c, struct echo *e)
         if (e->at + piece(&e->text, e->at) >= e->end)
             e->step = STEP_FINISH;
         return write_piece(c, e);
-    case STEP_FINISH:
-        e->step = STEP_OVER;
-        return write_last(c, e);
-    case STEP_OVER:
-        break;
+    case STEP_FINISH: e->step = STEP_OVER; return write_last(c, e);
+    case STEP_OVER: break;
     }
     return ST_OK;
 }
@@ -475,8 +480,9 @@ static void answer_whole(struct completion *c, struct echo *e)
     if (st == ST_OK)
         st = buf_addf(out, ",\"refusal\":null");
     if (st == ST_OK && e->tool.n > 0) {
-        st = buf_addf(out, ",\"tool_calls\":[{\"id\":\"call_" SLICE_FMT "\",\"type\":\"function\",\"function\":{\"name\":" SLICE_FMT
-                           ",\"arguments\":",
+        st = buf_addf(out,
+                      ",\"tool_calls\":[{\"id\":\"call_" SLICE_FMT
+                      "\",\"type\":\"function\",\"function\":{\"name\":" SLICE_FMT ",\"arguments\":",
                       SLICE_ARG(call_id(c)), (int)e->tool.n, e->tool.p);
         if (st == ST_OK)
             st = json_add_string(out, text);
@@ -492,7 +498,8 @@ static void answer_whole(struct completion *c, struct echo *e)
     over(c, st);
 }
 
-/* ---- the adapter ------------------------------------------------------------------------------------------------------- */
+/* ---- the adapter
+ * ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t pieces(const struct echo *e)
 {

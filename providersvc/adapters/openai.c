@@ -1,6 +1,6 @@
 /*
- * OpenAI's own dialect: the client's bytes go out as they came and upstream's come back as they are. What is cut is written in
- * body.h (out) and in pass_chunk (back), and nothing else.
+ * OpenAI's own dialect: the client's bytes go out as they came and upstream's come back as they are. What is cut is
+ * written in body.h (out) and in pass_chunk (back), and nothing else.
  */
 #include "providersvc/adapter.h"
 
@@ -17,7 +17,9 @@
 #include "services/json.h"
 
 #define ERROR_BODY_MAX (256u * 1024u)
-#define DONE_GRACE_MS 250 /* after [DONE] upstream may take so long to end its answer; then its connection is closed */
+#define DONE_GRACE_MS                                                                                                  \
+    250 /* after [DONE] upstream may take so long to end its answer; then its connection is closed                     \
+         */
 
 enum mode { UNDECIDED, WHOLE, STREAM };
 
@@ -29,11 +31,11 @@ struct openai {
     enum mode mode;
     struct buf whole;
     struct sse sse;
-    bool done;                /* [DONE] was seen */
-    bool errored;             /* an error event went through to the client */
-    bool tail;                /* the stream has ended: what comes is its unfinished last event */
-    const char *fault;        /* why the transfer was given up by us */
-    uint64_t seen, finished;  /* choices */
+    bool done; /* [DONE] was seen */
+    bool errored; /* an error event went through to the client */
+    bool tail; /* the stream has ended: what comes is its unfinished last event */
+    const char *fault; /* why the transfer was given up by us */
+    uint64_t seen, finished; /* choices */
     struct chat_facts *facts; /* of an error that came instead of an answer */
 };
 
@@ -61,7 +63,8 @@ static void send_head(struct completion *c, const struct http_answer *answer, un
     completion_head(c, &head);
 }
 
-/* ---- a streamed answer ------------------------------------------------------------------------------------------------ */
+/* ---- a streamed answer
+ * ------------------------------------------------------------------------------------------------ */
 
 struct feeding {
     struct completion *c;
@@ -80,8 +83,8 @@ static enum status pass(struct feeding *f, struct slice bytes)
     return st;
 }
 
-/* A client that did not ask for usage must not see that we did: the chunk that has nothing else is hidden, the member is cut out of
- * the others, and all other bytes stay (contract, section 6.3). */
+/* A client that did not ask for usage must not see that we did: the chunk that has nothing else is hidden, the member
+ * is cut out of the others, and all other bytes stay (contract, section 6.3). */
 static enum status pass_chunk(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
 {
     struct slice before, after;
@@ -151,7 +154,8 @@ static enum status take_event(void *ctx, const struct sse_event *ev)
     return facts.error ? take_error(f, ev, &facts) : pass_chunk(f, ev, &facts);
 }
 
-static enum http_take take_stream(struct completion *c, struct openai *s, const struct http_answer *answer, struct slice bytes)
+static enum http_take take_stream(struct completion *c, struct openai *s, const struct http_answer *answer,
+                                  struct slice bytes)
 {
     struct feeding f = {c, s, answer};
 
@@ -178,7 +182,8 @@ static void end_stream(struct completion *c, struct openai *s, const struct http
             s->fault = "The provider's answer broke off.";
     }
     if (s->facts != NULL) {
-        err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s", s->facts->message);
+        err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s",
+                      s->facts->message);
         completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, s->facts->message);
     } else if (s->fault != NULL) {
         completion_fail(c, ATTEMPT_BROKEN, ST_UPSTREAM, s->fault);
@@ -195,9 +200,11 @@ static void end_stream(struct completion *c, struct openai *s, const struct http
     }
 }
 
-/* ---- an answer that is not streamed ------------------------------------------------------------------------------------- */
+/* ---- an answer that is not streamed
+ * ------------------------------------------------------------------------------------- */
 
-static enum http_take take_whole(struct completion *c, struct openai *s, const struct http_answer *answer, struct slice bytes)
+static enum http_take take_whole(struct completion *c, struct openai *s, const struct http_answer *answer,
+                                 struct slice bytes)
 {
     completion_alive(c, good(answer->status));
     if (!good(answer->status) && s->whole.n + bytes.n > ERROR_BODY_MAX)
@@ -223,7 +230,8 @@ static void take_good_answer(struct completion *c, struct openai *s, const struc
         return;
     }
     if (c->req->stream || !content_is(answer, "application/json")) {
-        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, "The provider's answer is of another content type than was asked for.");
+        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM,
+                        "The provider's answer is of another content type than was asked for.");
         return;
     }
     c->usage = facts.usage;
@@ -234,7 +242,8 @@ static void take_good_answer(struct completion *c, struct openai *s, const struc
     completion_end(c, OUTCOME_OK, ST_OK);
 }
 
-/* ---- errors (contract, section 2.5) ------------------------------------------------------------------------------------- */
+/* ---- errors (contract, section 2.5)
+ * ------------------------------------------------------------------------------------- */
 
 static const char *error_type(unsigned status)
 {
@@ -279,11 +288,12 @@ static void pass_error(struct completion *c, struct openai *s, const struct http
     completion_end(c, OUTCOME_ERROR, ST_OK);
 }
 
-/* The client's key is fine; it is ours that upstream does not like. Its own words may hold pieces of our key: they are not shown. */
+/* The client's key is fine; it is ours that upstream does not like. Its own words may hold pieces of our key: they are
+ * not shown. */
 static void operator_fault(struct completion *c, unsigned status, const char *code, const char *text)
 {
-    log_event(svc_log(c->loop->self->svc), LOG_ERROR, c->req->request_id, "upstream_refused_us", LOG_C("provider", c->upstream->name),
-              LOG_N("status", status), LOG_C("code", code));
+    log_event(svc_log(c->loop->self->svc), LOG_ERROR, c->req->request_id, "upstream_refused_us",
+              LOG_C("provider", c->upstream->name), LOG_N("status", status), LOG_C("code", code));
     err_set_field(&c->call->err, ST_UPSTREAM, code, NULL, "%s", text);
     completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, text);
 }
@@ -304,7 +314,8 @@ static void take_error_answer(struct completion *c, struct openai *s, const stru
 {
     unsigned status = answer->status;
 
-    if (refused_options(c, s, status)) { /* refused before anything was generated: may be sent again, once and for all without */
+    if (refused_options(
+            c, s, status)) { /* refused before anything was generated: may be sent again, once and for all without */
         atomic_store(&c->upstream->no_stream_options, true);
         s->made = false;
         completion_count(c, ATTEMPT_ERROR);
@@ -312,7 +323,8 @@ static void take_error_answer(struct completion *c, struct openai *s, const stru
     } else if (status == 401 || status == 403) {
         operator_fault(c, status, "upstream_auth_error", "The provider refused the router's own credentials.");
     } else if (status == 402) {
-        operator_fault(c, status, "upstream_billing_error", "The provider refused because of the router's own account with it.");
+        operator_fault(c, status, "upstream_billing_error",
+                       "The provider refused because of the router's own account with it.");
     } else if (status == 408 || status == 504) {
         completion_fail(c, ATTEMPT_TIMEOUT, ST_TIMEOUT, "The provider did not answer in time.");
     } else if (passes(status)) {
@@ -325,7 +337,8 @@ static void take_error_answer(struct completion *c, struct openai *s, const stru
     }
 }
 
-/* ---- the transfer ------------------------------------------------------------------------------------------------------ */
+/* ---- the transfer
+ * ------------------------------------------------------------------------------------------------------ */
 
 static enum http_take on_data(void *ctx, const struct http_answer *answer, struct slice bytes)
 {
@@ -362,7 +375,8 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
         end_stream(c, s, answer, end);
     else if (end != HTTP_WHOLE)
         completion_fail(c, ATTEMPT_BROKEN, ST_UPSTREAM,
-                        s->fault != NULL ? s->fault : "The connection to the provider broke while the request was under way.");
+                        s->fault != NULL ? s->fault
+                                         : "The connection to the provider broke while the request was under way.");
     else if (good(answer->status))
         take_good_answer(c, s, answer);
     else
@@ -400,7 +414,8 @@ static enum status make_body(struct completion *c, struct openai *s)
     s->forced_usage = cuts.force_usage;
     st = body_make(c->req->body, &cuts, &s->cut_body, &s->body);
     if (st != ST_OK)
-        return err_set(&c->call->err, st == ST_NO_MEMORY ? ST_INTERNAL : st, "The request could not be prepared for the provider.");
+        return err_set(&c->call->err, st == ST_NO_MEMORY ? ST_INTERNAL : st,
+                       "The request could not be prepared for the provider.");
     s->made = true;
     return ST_OK;
 }

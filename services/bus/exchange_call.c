@@ -202,7 +202,7 @@ enum status xchg_send(struct xchg_call *x, uint16_t type, struct slice bytes, in
     else if (x->room < 0)
         st = ST_TOO_LARGE;
     else
-        st = outq_add(&s->out, &f);
+        st = outq_add(&s->out, &f) == ST_OK ? ST_OK : ST_NO_MEMORY;
     if (st == ST_OK) {
         x->room -= (int64_t)bytes.n;
         x->starved = x->room <= 0;
@@ -214,8 +214,8 @@ enum status xchg_send(struct xchg_call *x, uint16_t type, struct slice bytes, in
     return st;
 }
 
-/* Locked. A client that is not told of an end would wait until its deadline; losing the connection at least says so at
- * once. */
+/* Locked. An end that does not fit says that at least; a client that is told nothing would wait until its deadline, so
+ * for it the loss of the connection is better. */
 static bool send_end(struct session *s, const struct xchg_call *x, enum status st, struct slice payload)
 {
     struct frame f = {.kind = FRAME_END, .call = x->id, .payload = payload};
@@ -223,12 +223,12 @@ static bool send_end(struct session *s, const struct xchg_call *x, enum status s
 
     f.type = (uint16_t)(status_known((uint64_t)st) && st != ST_PENDING ? st : ST_INTERNAL);
     added = outq_add(&s->out, &f);
-    if (added == ST_TOO_LARGE) {
-        f.type = ST_TOO_LARGE;
-        f.payload = (struct slice){NULL, 0};
-        added = outq_add(&s->out, &f);
-    }
     if (added == ST_OK)
+        return true;
+    f.type =
+        added == ST_TOO_LARGE ? ST_TOO_LARGE : ST_PEER_LOST; /* the handler did run: nothing that invites another try */
+    f.payload = (struct slice){NULL, 0};
+    if (outq_add(&s->out, &f) == ST_OK)
         return true;
     session_lose(s);
     return false;

@@ -143,25 +143,38 @@ void call_finish(struct xchg_client *c, struct xcall *x, enum status st, struct 
     events->end(ctx, st, payload);
 }
 
+/* Two addresses may lead to the same instance; it must not be told twice. */
+static bool told_before(const uint64_t *told, unsigned n, uint64_t instance)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++)
+        if (told[i] == instance)
+            return true;
+    return false;
+}
+
 enum status xchg_tell(struct xchg_client *c, uint16_t method, struct slice payload)
 {
-    unsigned i, total = atomic_load(&c->n_links);
+    unsigned i, n = 0, total = atomic_load(&c->n_links);
+    uint64_t told[XCHG_INSTANCES_MAX];
     enum status worst = ST_OK;
-    bool told = false;
 
     if (payload.n > WIRE_MESSAGE_MAX)
         return ST_TOO_LARGE;
     for (i = 0; i < total && !atomic_load(&c->closing); i++) {
-        enum status st = link_tell(atomic_load(&c->links[i]), method, payload);
+        struct xlink *l = atomic_load(&c->links[i]);
+        uint64_t instance = atomic_load(&l->instance);
+        enum status st = told_before(told, n, instance) ? ST_DRAINING : link_tell(l, method, payload);
 
         if (st == ST_OK)
-            told = true;
+            told[n++] = instance;
         else if (st != ST_DRAINING)
             worst = st;
     }
     if (worst != ST_OK)
         return worst;
-    return told ? ST_OK : ST_UNAVAILABLE;
+    return n > 0 ? ST_OK : ST_UNAVAILABLE;
 }
 
 /* Locks the owner of an open call. NULL: it is not open any more, nothing is locked. */
@@ -277,12 +290,29 @@ static void stop_threads(struct xchg_client *c)
         pthread_join(c->worker, NULL);
 }
 
+/* nng_close drops what is on its way. */
+static void linger(struct xchg_client *c)
+{
+    uint64_t until = clock_ms() + CLIENT_LINGER_MS;
+    bool owes = c->has_worker;
+
+    while (owes && clock_ms() < until) {
+        unsigned i, n = atomic_load(&c->n_links);
+
+        for (i = 0, owes = false; i < n; i++)
+            owes = link_owes(atomic_load(&c->links[i])) || owes;
+        if (owes)
+            nng_msleep(1);
+    }
+}
+
 void xchg_client_free(struct xchg_client *c)
 {
     unsigned i, n;
 
     if (!c)
         return;
+    linger(c);
     stop_threads(c);
     n = atomic_load(&c->n_links);
     for (i = 0; i < n; i++)

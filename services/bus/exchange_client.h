@@ -27,6 +27,7 @@
 #define CALLS_SHARDS 8u
 #define CLIENT_WINDOW_MAX (16u * 1024u * 1024u)
 #define CLIENT_HOUSEKEEPING_MS 500u
+#define CLIENT_LINGER_MS 500u /* a client that is freed waits so long for its last frames to be taken */
 #define LINK_REORDER XCHG_CONTEXTS
 
 struct xlink;
@@ -99,6 +100,8 @@ struct xlink {
     uint64_t boot;
     bool draining, told_up;
     uint32_t send_seq, recv_seq;
+    uint32_t taken; /* of our batches by the server, as it said last */
+    uint32_t content_seq; /* how many it must have taken to have all frames that were sent */
     unsigned in_flight;
     struct lctx ctx[XCHG_CONTEXTS];
     struct lctx *answered[LINK_REORDER]; /* by seq */
@@ -158,6 +161,7 @@ void link_end_call(struct xlink *l, struct xcall *x,
 void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a); /* locked */
 void link_pump(struct xlink *l); /* locked; sends what waits if a context is free */
 void link_lose(struct xlink *l); /* locked; the strand does the rest */
+bool link_owes(struct xlink *l); /* the client closes soon: are there frames that the server has yet to take? */
 void link_set_ready(struct xlink *l); /* locked */
 void link_detach(struct xlink *l, struct xcall *x); /* locked; it is not open any more */
 void link_check(struct xlink *l, uint64_t now_ms, uint64_t *next_ms); /* a new connection, deadlines, silence */

@@ -28,8 +28,11 @@ static struct lctx *free_ctx(struct xlink *l)
  * receive is cancelled. */
 static void send_batch(struct xlink *l, struct lctx *x, nng_msg *msg, uint32_t flags)
 {
-    struct frame_batch head = {
-        .flags = flags, .seq = l->send_seq++, .instance = l->client->options.instance, .mark = l->mark};
+    struct frame_batch head = {.flags = flags,
+                               .seq = l->send_seq++,
+                               .ack = l->recv_seq,
+                               .instance = l->client->options.instance,
+                               .mark = l->mark};
 
     outq_seal(msg, &head);
     x->state = LCTX_SENT;
@@ -61,8 +64,29 @@ void link_pump(struct xlink *l)
         if (!msg)
             return;
         COUNT(l, frames_sent, frames);
+        if (frames)
+            l->content_seq = l->send_seq + 1;
         send_batch(l, x, msg, 0);
     }
+}
+
+/* A further batch makes the server answer the one that it keeps waiting, and its answer says how far it is. */
+bool link_owes(struct xlink *l)
+{
+    bool owes;
+
+    pthread_mutex_lock(&l->lock);
+    owes = l->state == LINK_UP && (l->out.n > 0 || l->content_seq - l->taken - 1 < UINT32_MAX / 2);
+    if (owes && !l->running && free_ctx(l)) {
+        nng_msg *msg = l->out.n == 0 ? outq_empty_batch() : NULL;
+
+        if (msg)
+            send_batch(l, free_ctx(l), msg, 0);
+        else
+            link_pump(l);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return owes;
 }
 
 void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a)
@@ -78,7 +102,7 @@ void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a)
 
 void link_set_ready(struct xlink *l)
 {
-    atomic_store(&l->ready, l->state == LINK_UP && !l->draining && atomic_load(&l->wanted));
+    atomic_store(&l->ready, l->state == LINK_UP && l->told_up && !l->draining && atomic_load(&l->wanted));
 }
 
 void link_detach(struct xlink *l, struct xcall *x)
@@ -193,6 +217,8 @@ static void greet(struct xlink *l)
     l->mark = id_number();
     l->send_seq = 0;
     l->recv_seq = 0;
+    l->taken = 0;
+    l->content_seq = 0;
     l->draining = false;
     send_batch(l, x, hello, FRAME_HELLO);
 }

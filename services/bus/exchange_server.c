@@ -156,6 +156,7 @@ static bool add_session(struct xchg_server *srv, uint32_t pipe)
         if (s->next)
             s->next->prev = s;
         srv->sessions = s;
+        s->listed = true;
         srv->n_sessions++;
     }
     pthread_mutex_unlock(&srv->lock);
@@ -176,6 +177,7 @@ static void remove_session(struct xchg_server *srv, struct session *s)
         s->prev->next = s->next;
     else
         srv->sessions = s->next;
+    s->listed = false;
     srv->n_sessions--;
 }
 
@@ -345,6 +347,47 @@ static void free_contexts(struct xchg_server *srv)
     }
 }
 
+/* Only the worker takes sessions out of the list, and this one is referenced while the lock is away. */
+static bool owes(struct xchg_server *srv)
+{
+    struct session *s, *next;
+    bool any = false;
+
+    pthread_mutex_lock(&srv->lock);
+    for (s = srv->sessions; s; s = next) {
+        atomic_fetch_add(&s->refs, 1);
+        pthread_mutex_unlock(&srv->lock);
+        any = session_owes(s) || any;
+        pthread_mutex_lock(&srv->lock);
+        next = s->listed ? s->next : NULL; /* the round is cut short; there is another */
+        any = any || !s->listed;
+        session_unref(s);
+    }
+    pthread_mutex_unlock(&srv->lock);
+    return any;
+}
+
+static void linger(struct xchg_server *srv)
+{
+    uint64_t until = clock_ms() + SERVER_LINGER_MS;
+
+    atomic_store(&srv->draining, true);
+    while (srv->has_worker && owes(srv) && clock_ms() < until)
+        nng_msleep(1);
+}
+
+/* Without the lock over a session's: the list only grows at its head now that the worker is gone. */
+static void detach_all(struct xchg_server *srv)
+{
+    struct session *s;
+
+    pthread_mutex_lock(&srv->lock);
+    s = srv->sessions;
+    pthread_mutex_unlock(&srv->lock);
+    for (; s; s = s->next)
+        session_detach(s);
+}
+
 void xchg_server_free(struct xchg_server *srv)
 {
     struct session *s, *next;
@@ -352,16 +395,17 @@ void xchg_server_free(struct xchg_server *srv)
 
     if (!srv)
         return;
+    linger(srv);
     pthread_mutex_lock(&srv->lock);
     atomic_store(&srv->closing, true);
     pthread_cond_signal(&srv->wake);
     pthread_mutex_unlock(&srv->lock);
     if (srv->has_worker)
         pthread_join(srv->worker, NULL);
+    detach_all(srv); /* no thread may be handing nng an answer while the socket closes */
     if (srv->open)
         nng_close(srv->sock);
-    for (s = srv->sessions; s; s = s->next)
-        session_detach(s);
+    detach_all(srv); /* those that connected meanwhile */
     free_contexts(srv);
     for (s = srv->sessions; s; s = next) {
         next = s->next;

@@ -29,6 +29,7 @@
 #define SERVER_WINDOW_MAX (16u * 1024u * 1024u)
 #define SERVER_TICK_MS 50u /* of deadlines while calls are open */
 #define SERVER_IDLE_TICK_MS 500u
+#define SERVER_LINGER_MS 1000u /* a server that is freed waits so long for its last answers to be taken */
 #define SERVER_PIPE_BUCKETS 256u
 #define SESSION_HOLD 1u /* requests of a client that are kept waiting */
 #define SESSION_FLUSH_FRAMES 64u /* answers gathered in the strand before they go */
@@ -71,12 +72,17 @@ struct session {
     atomic_uint refs;
     struct session *prev, *next; /* the server's list; only its worker takes out */
     struct session *hash_next; /* by pipe */
+    bool listed; /* under the server's lock, as those three */
     uint32_t pipe;
 
     uint64_t mark, instance; /* of the client, from its first batch */
     bool begun, lost, buried, running, answer_now;
     unsigned sending; /* threads that are handing an answer to nng */
     uint32_t recv_seq, send_seq;
+    uint32_t taken; /* of our answers by the client, as it said last */
+    uint32_t told_seq; /* how many it must have taken to know that we drain; valid with told_drain */
+    uint32_t close_seq; /* how many it must have taken before we may close; valid with closing */
+    bool told_drain, closing;
     uint64_t heard_ms;
     struct sctx *got[XCHG_CONTEXTS]; /* by seq */
     struct sctx *held[XCHG_CONTEXTS + 1];
@@ -131,6 +137,7 @@ void session_strand(struct session *s); /* locked, but not over callbacks */
 void session_flush(struct session *s); /* locked, but not while nng works */
 void session_lose(struct session *s); /* locked; the strand does the rest */
 void session_check(struct session *s, uint64_t now_ms, uint64_t *next_ms);
+bool session_owes(struct session *s); /* the server closes soon: is there an answer that the client has yet to take? */
 void session_detach(struct session *s); /* the server goes away */
 
 /* exchange_call.c */

@@ -45,8 +45,13 @@ static void answer(struct session *s, struct sctx *x, nng_msg *msg)
     struct xchg_server *srv = s->server;
     struct frame_batch head = {.seq = s->send_seq++, .instance = srv->options.instance, .mark = srv->options.boot};
 
-    if (atomic_load(&srv->draining))
+    head.ack = s->recv_seq;
+    if (atomic_load(&srv->draining)) {
         head.flags = FRAME_DRAINING;
+        if (!s->told_drain)
+            s->told_seq = s->send_seq;
+        s->told_drain = true;
+    }
     outq_seal(msg, &head);
     s->sending++;
     SERVER_COUNT(srv, batches_sent, 1);
@@ -117,6 +122,9 @@ static enum verdict place(struct session *s, const struct frame_batch *head, siz
         s->instance = head->instance;
         s->recv_seq = 0;
         s->send_seq = 0;
+        s->taken = 0;
+        s->told_drain = false;
+        s->closing = false;
         return VERDICT_TAKE;
     }
     if (head->seq - s->recv_seq >= XCHG_CONTEXTS || s->got[head->seq % XCHG_CONTEXTS])
@@ -181,7 +189,7 @@ static void open_frame(struct session *s, const struct frame *f)
     enum status st;
 
     pthread_mutex_lock(&s->lock);
-    st = s->lost ? ST_CANCELLED : call_new(s, f, &x);
+    st = s->lost && f->kind == FRAME_OPEN ? ST_CANCELLED : call_new(s, f, &x);
     if (st == ST_BAD_MESSAGE) {
         SERVER_COUNT(srv, malformed, 1);
         session_lose(s);
@@ -252,6 +260,7 @@ static void take_request(struct session *s, struct sctx *x)
     struct frame f;
 
     s->heard_ms = clock_ms();
+    s->taken = x->head.ack;
     if (x->head.flags & FRAME_HELLO)
         s->answer_now = true;
     pthread_mutex_unlock(&s->lock);
@@ -321,21 +330,20 @@ static void bury(struct session *s)
 /* ---- the strand
  * --------------------------------------------------------------------------------------------------------- */
 
+/* What arrived before a client was lost is still read, for what it tells; its calls are not begun any more. */
 static bool step(struct session *s)
 {
     struct sctx *x = s->got[s->recv_seq % XCHG_CONTEXTS];
     struct wheel_item *due;
 
-    if (s->lost) {
-        if (s->buried)
-            return false;
-        bury(s);
-        return true;
-    }
     if (x) {
         s->got[s->recv_seq % XCHG_CONTEXTS] = NULL;
         s->recv_seq++;
         take_request(s, x);
+        return true;
+    }
+    if (s->lost && !s->buried) {
+        bury(s);
         return true;
     }
     due = wheel_take_due(&s->wheel);
@@ -371,6 +379,33 @@ void session_check(struct session *s, uint64_t now_ms, uint64_t *next_ms)
     if (s->n_calls && *next_ms > now_ms + SERVER_TICK_MS)
         *next_ms = now_ms + SERVER_TICK_MS;
     pthread_mutex_unlock(&s->lock);
+}
+
+static bool reached(uint32_t seq, uint32_t target)
+{
+    return seq - target < UINT32_MAX / 2; /* they wrap */
+}
+
+/* nng_close drops what is on its way. So first every client takes what it is due and learns that we drain; if it has
+ * nothing more to ask, an empty answer makes it ask again, and say how far it is. */
+bool session_owes(struct session *s)
+{
+    bool owes;
+
+    pthread_mutex_lock(&s->lock);
+    owes = s->begun && !s->lost;
+    if (owes && s->out.n == 0 && s->told_drain) {
+        if (!s->closing)
+            s->close_seq = s->send_seq;
+        s->closing = true;
+        owes = !reached(s->taken, s->close_seq) || !reached(s->taken, s->told_seq);
+    }
+    if (owes && !s->running) {
+        s->answer_now = true;
+        session_flush(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return owes;
 }
 
 void session_detach(struct session *s)

@@ -118,14 +118,34 @@ static bool read_head(struct xlink *l, const struct frame_batch *head)
     bool reached = l->state == LINK_HELLO;
 
     l->draining = (head->flags & FRAME_DRAINING) != 0;
+    l->taken = head->ack;
     if (reached) {
         l->state = LINK_UP;
         l->boot = head->mark;
         atomic_store(&l->instance, head->instance);
-        l->told_up = true;
     }
     link_set_ready(l);
     return reached;
+}
+
+/* Locked. nng may report the end of a connection that broke at once before its beginning; the answer says which one it
+ * is. */
+static void know_pipe(struct xlink *l, const nng_msg *hello)
+{
+    l->pipe = (uint32_t)nng_pipe_id(nng_msg_get_pipe(hello));
+    if (l->next_pipe == l->pipe)
+        l->next_pipe = 0;
+}
+
+/* The service hears of the server before any call goes there: what it tells a server that has restarted comes first. */
+static void introduce(struct xlink *l)
+{
+    tell_peer(l, true);
+    pthread_mutex_lock(&l->lock);
+    l->told_up = true;
+    link_set_ready(l);
+    pthread_mutex_unlock(&l->lock);
+    client_wake(l->client); /* calls may wait for it */
 }
 
 static void take_answer(struct xlink *l, struct lctx *x)
@@ -135,13 +155,13 @@ static void take_answer(struct xlink *l, struct lctx *x)
     struct frame f;
     bool reached = read_head(l, &x->head);
 
+    if (reached)
+        know_pipe(l, msg);
     x->answer = NULL;
     x->state = LCTX_FREE;
     pthread_mutex_unlock(&l->lock);
-    if (reached) {
-        tell_peer(l, true);
-        client_wake(l->client); /* calls may wait for it */
-    }
+    if (reached)
+        introduce(l);
     while (frame_next(&frames, &f)) {
         if (f.kind == FRAME_DATA)
             data_frame(l, &f);

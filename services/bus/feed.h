@@ -1,9 +1,11 @@
 /*
  * feed: numbered records over nng PUB/SUB, which drops by design; so whoever publishes keeps every record until it is
- * acknowledged, and whoever follows notices a gap and repairs it by a call. PUB/SUB is the fast path, the call is the truth.
+ * acknowledged, and whoever follows notices a gap and repairs it by a call. PUB/SUB is the fast path, the call is the
+ * truth.
  *
- * Two feeds exist. State feed (meterd to all): feed_follow gives a service the whole state and then every change, in order,
- * without a gap. Usage feed (every providersvc to meterd): feed_source sends what the outbox holds until meterd has committed it.
+ * Two feeds exist. State feed (meterd to all): feed_follow gives a service the whole state and then every change, in
+ * order, without a gap. Usage feed (every providersvc to meterd): feed_source sends what the outbox holds until meterd
+ * has committed it.
  */
 #ifndef SERVICES_BUS_FEED_H
 #define SERVICES_BUS_FEED_H
@@ -15,11 +17,12 @@
 #include "services/bus/exchange.h"
 
 #define FEED_MESSAGE_MAX (8u * 1024u * 1024u) /* NNG_OPT_RECVMAXSZ */
-#define FEED_QUEUE 8192                       /* nng's own queues, both ends */
-#define FEED_HEARTBEAT_MS 1000                /* meterd publishes an empty state_batch when nothing changes */
-#define FEED_REDELIVER_MS 2000                /* a record not acknowledged for so long is delivered by a call */
+#define FEED_QUEUE 8192 /* nng's own queues, both ends */
+#define FEED_HEARTBEAT_MS 1000 /* meterd publishes an empty state_batch when nothing changes */
+#define FEED_REDELIVER_MS 2000 /* a record not acknowledged for so long is delivered by a call */
 
-/* ---- raw PUB and SUB ---------------------------------------------------------------------------------------------- */
+/* ---- raw PUB and SUB ----------------------------------------------------------------------------------------------
+ */
 
 struct feed_pub;
 enum status feed_pub_new(const char *url, bool listen, struct feed_pub **ret, struct err *err);
@@ -32,38 +35,44 @@ enum status feed_sub_new(const char *url, bool listen, void (*message)(void *ctx
                          struct feed_sub **ret, struct err *err);
 void feed_sub_free(struct feed_sub *s);
 
-/* ---- following the state ------------------------------------------------------------------------------------------ */
+/* ---- following the state ------------------------------------------------------------------------------------------
+ */
 
 struct feed_follow;
 struct feed_follow_events {
-    void (*reset)(void *ctx);                                      /* a snapshot comes: forget everything */
-    void (*change)(void *ctx, const struct state_change *change);  /* one record; lives until it returns */
-    void (*applied)(void *ctx, uint64_t revision);                 /* the projection now shows this revision */
+    void (*reset)(void *ctx); /* a snapshot comes: forget everything */
+    void (*change)(void *ctx, const struct state_change *change); /* one record; lives until it returns */
+    void (*applied)(void *ctx, uint64_t revision); /* the projection now shows this revision */
 };
 /* All three run on one thread of the follower's own. meterd is asked for snapshots and gaps (state_read_req). */
-enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events, void *ctx,
-                            struct feed_follow **ret, struct err *err);
+enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events,
+                            void *ctx, struct feed_follow **ret, struct err *err);
 void feed_follow_free(struct feed_follow *f);
 uint64_t feed_follow_revision(struct feed_follow *f); /* 0 = no snapshot yet */
 
-/* ---- delivering usage --------------------------------------------------------------------------------------------- */
+/* ---- delivering usage ---------------------------------------------------------------------------------------------
+ */
 
 struct feed_source;
 struct feed_source_options {
-    const char *events_url;  /* METERD_EVENTS_URL: we dial */
+    const char *events_url; /* METERD_EVENTS_URL: we dial */
     struct xchg_client *meterd;
     char source[LIMIT_NAME]; /* outbox id */
-    /* Reads up to max finished events from first_seq on into arena-owned memory; *ret_n = 0 when there are none. Called on the source's thread. */
-    enum status (*read)(void *ctx, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events, size_t *ret_n);
+    /* Reads up to max finished events from first_seq on into arena-owned memory; *ret_n = 0 when there are none. Called
+     * on the source's thread. */
+    enum status (*read)(void *ctx, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events,
+                        size_t *ret_n);
     void (*acked)(void *ctx, uint64_t seq); /* everything up to seq is committed: may be forgotten */
     void *ctx;
 };
-/* last_acked: position known at start (0 = none); last_seq: newest record in the outbox. Unacknowledged ones are delivered by calls first. */
-enum status feed_source_new(const struct feed_source_options *options, uint64_t last_acked, uint64_t last_seq, struct feed_source **ret,
-                            struct err *err);
+/* last_acked: position known at start (0 = none); last_seq: newest record in the outbox. Unacknowledged ones are
+ * delivered by calls first. */
+enum status feed_source_new(const struct feed_source_options *options, uint64_t last_acked, uint64_t last_seq,
+                            struct feed_source **ret, struct err *err);
 void feed_source_free(struct feed_source *s);
 /* Events first_seq, first_seq+1 … are in the outbox: publish them. In order, from one thread. */
 enum status feed_source_publish(struct feed_source *s, uint64_t first_seq, const struct usage_event *events, size_t n);
-void feed_source_ack(struct feed_source *s, const struct ack *ack); /* an ack record of this source came with the state feed */
+void feed_source_ack(struct feed_source *s,
+                     const struct ack *ack); /* an ack record of this source came with the state feed */
 
 #endif

@@ -35,13 +35,13 @@ static uint64_t get64(const unsigned char *p)
     return get32(p) | (uint64_t)get32(p + 4) << 32;
 }
 
-/* magic 4, flags 4, seq 4, reserved 4, instance 8, mark 8 */
+/* magic 4, flags 4, seq 4, ack 4, instance 8, mark 8 */
 void frame_batch_write(unsigned char to[FRAME_BATCH_SIZE], const struct frame_batch *b)
 {
     put32(to, FRAME_MAGIC);
     put32(to + 4, b->flags);
     put32(to + 8, b->seq);
-    put32(to + 12, 0);
+    put32(to + 12, b->ack);
     put64(to + 16, b->instance);
     put64(to + 24, b->mark);
 }
@@ -118,9 +118,12 @@ bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *r
 
     if (bytes.n < FRAME_BATCH_SIZE || get32(p) != FRAME_MAGIC)
         return false;
-    *ret_batch = (struct frame_batch){
-        .flags = get32(p + 4), .seq = get32(p + 8), .instance = get64(p + 16), .mark = get64(p + 24)};
-    if ((ret_batch->flags & ~(uint32_t)FRAME_FLAGS) != 0 || get32(p + 12) != 0)
+    *ret_batch = (struct frame_batch){.flags = get32(p + 4),
+                                      .seq = get32(p + 8),
+                                      .ack = get32(p + 12),
+                                      .instance = get64(p + 16),
+                                      .mark = get64(p + 24)};
+    if ((ret_batch->flags & ~(uint32_t)FRAME_FLAGS) != 0)
         return false;
     frames = (struct slice){bytes.p + FRAME_BATCH_SIZE, bytes.n - FRAME_BATCH_SIZE};
     if (!check_frames(frames, side, ret_n))

@@ -36,6 +36,7 @@ enum frame_kind {
 struct frame_batch {
     uint32_t flags;
     uint32_t seq; /* from 0, in each direction of one connection */
+    uint32_t ack; /* batches of the other side that were taken so far */
     uint64_t instance; /* who wrote it */
     uint64_t mark; /* client: random, one for each connection; server: its boot */
 };

@@ -76,7 +76,7 @@ enum status outq_add(struct outq *q, const struct frame *f)
 
     if (f->payload.n > BATCH_MAX - FRAME_BATCH_SIZE - FRAME_HEAD_SIZE)
         return ST_TOO_LARGE;
-    if (q->bytes + size > OUTQ_MAX)
+    if (q->bytes + size > OUTQ_MAX + (f->payload.n ? 0 : OUTQ_SPARE))
         return ST_UNAVAILABLE;
     if (q->open && (nng_msg_len(q->open) >= OUTQ_BATCH || nng_msg_len(q->open) + size > BATCH_MAX))
         st = close_open(q);

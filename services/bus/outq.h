@@ -12,7 +12,8 @@
 #include "services/bus/frame.h"
 
 #define OUTQ_BATCH (256u * 1024u) /* bytes after which a further frame begins another batch */
-#define OUTQ_MAX (128u * 1024u * 1024u) /* bytes that may wait for one peer */
+#define OUTQ_MAX (256u * 1024u * 1024u) /* bytes of frames with a payload that may wait for one peer */
+#define OUTQ_SPARE (16u * 1024u * 1024u) /* and of those without one beyond that: ends, cancels, windows */
 
 struct outq_node;
 struct outq {

@@ -144,11 +144,12 @@ static int run_server(const struct options *o)
     struct err err = {.status = ST_OK};
     pid_t parent = getppid();
 
-    if (!b || !bytes)
-        return 1;
-    pthread_mutex_init(&b->lock, NULL);
-    if (xchg_server_new(&options, &b->server, &err) != ST_OK) {
+    if (b)
+        pthread_mutex_init(&b->lock, NULL);
+    if (!b || !bytes || xchg_server_new(&options, &b->server, &err) != ST_OK) {
         fprintf(stderr, "busbench: %s\n", err.text);
+        free(bytes);
+        free(b);
         return 1;
     }
     while (getppid() == parent) {
@@ -157,6 +158,7 @@ static int run_server(const struct options *o)
         pthread_mutex_unlock(&b->lock);
         usleep(b->n ? TICK_US : 20 * TICK_US);
     }
+    free(bytes); /* b stays: the server still runs */
     return 0;
 }
 
@@ -270,8 +272,10 @@ static int run_calls(const struct options *o, struct xchg_client *c)
     pthread_attr_t attr;
     unsigned i;
 
-    if (!callers || !take_snapshot(c, &before))
+    if (!callers || !take_snapshot(c, &before)) {
+        free(callers);
         return 1;
+    }
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 4 * BYTES_MAX);
     for (i = 0; i < o->threads; i++) {
@@ -285,10 +289,10 @@ static int run_calls(const struct options *o, struct xchg_client *c)
         calls += callers[i].calls;
         failed += callers[i].failed;
     }
+    free(callers);
     if (!take_snapshot(c, &after))
         return 1;
     print(o, calls, failed, &before, &after);
-    free(callers);
     return failed ? 1 : 0;
 }
 
@@ -428,5 +432,7 @@ int main(int argc, char **argv)
     xchg_client_free(c);
     kill(server, SIGTERM);
     waitpid(server, NULL, 0);
+    if (strncmp(o.url, "ipc://", 6) == 0)
+        unlink(o.url + 6); /* a server that is killed leaves it behind */
     return code;
 }

@@ -60,8 +60,8 @@ static bool set_number(const struct option_row *row, const char *text, char *at)
     errno = 0;
     v = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end || v < row->least || v > row->most) {
-        fprintf(stderr, "loadgen: %s wants a number from %lld to %lld\n", row->name,
-                (long long)row->least, (long long)row->most);
+        fprintf(stderr, "loadgen: %s wants a number from %lld to %lld\n", row->name, (long long)row->least,
+                (long long)row->most);
         return false;
     }
     number = v;

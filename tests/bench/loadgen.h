@@ -124,8 +124,7 @@ void link_close(struct link *l);
 /* Waits at most wait_ms and serves what happened. */
 void run_turn(struct run *r, int wait_ms);
 /* Builds the request text; prompt is plain text. Returns its length, 0 = too large. */
-size_t request_build(const struct run *r, char *to, const char *prompt, const char *user,
-                     bool stream, bool usage);
+size_t request_build(const struct run *r, char *to, const char *prompt, const char *user, bool stream, bool usage);
 
 /* --- the modes; each returns the exit code --- */
 int calls_main(const struct options *o);

@@ -91,8 +91,7 @@ static void prompt_for(const struct calls *c, uint64_t number, char to[TEXT_MAX]
     const char *mark = strstr(c->o->prompt, "%d");
 
     if (mark)
-        snprintf(to, TEXT_MAX, "%.*s%" PRIu64 "%s", (int)(mark - c->o->prompt), c->o->prompt,
-                 number, mark + 2);
+        snprintf(to, TEXT_MAX, "%.*s%" PRIu64 "%s", (int)(mark - c->o->prompt), c->o->prompt, number, mark + 2);
     else
         snprintf(to, TEXT_MAX, "%s", c->o->prompt);
 }
@@ -117,9 +116,8 @@ static void record(struct calls *c, const struct link *l, bool ok)
         c->completion_tokens += completion > 0 ? (uint64_t)completion : 0;
     }
     if (c->journal)
-        fprintf(c->journal, "%" PRIu64 "\t%s\t%s\t%d\t%" PRId64 "\t%" PRId64 "\t%" PRIu64 "\n",
-                k->number, k->user, l->answer.rid[0] ? l->answer.rid : "-", status, prompt,
-                completion, us);
+        fprintf(c->journal, "%" PRIu64 "\t%s\t%s\t%d\t%" PRId64 "\t%" PRId64 "\t%" PRIu64 "\n", k->number, k->user,
+                l->answer.rid[0] ? l->answer.rid : "-", status, prompt, completion, us);
 }
 
 /* Begins the next call on this link, if there is one left. */
@@ -185,8 +183,7 @@ static void print_result(const struct calls *c, uint64_t us, uint64_t cpu)
 {
     const char *comma = "";
 
-    printf("{\"mode\":\"calls\",\"connections\":%" PRId64 ",\"calls\":%" PRIu64 ",\"ok\":%" PRIu64
-           ",\"errors\":{",
+    printf("{\"mode\":\"calls\",\"connections\":%" PRId64 ",\"calls\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"errors\":{",
            c->o->connections, c->done, c->ok);
     for (int i = 1; i < STATUS_MAX; i++) {
         if ((i < 200 || i >= 300) && c->status[i] > 0) {
@@ -202,10 +199,10 @@ static void print_result(const struct calls *c, uint64_t us, uint64_t cpu)
            ",\"seconds\":%.3f,\"rps\":%.1f,",
            c->no_usage, c->prompt_tokens, c->completion_tokens, (double)us / 1e6,
            (double)c->done * 1e6 / (double)(us > 0 ? us : 1));
-    printf("\"p50_us\":%" PRIu64 ",\"p90_us\":%" PRIu64 ",\"p99_us\":%" PRIu64
-           ",\"max_us\":%" PRIu64 ",\"cpu_us_per_call\":%.2f}\n",
-           hist_at(&c->latency, 0.5), hist_at(&c->latency, 0.9), hist_at(&c->latency, 0.99),
-           c->latency.max, (double)cpu / (double)(c->done > 0 ? c->done : 1));
+    printf("\"p50_us\":%" PRIu64 ",\"p90_us\":%" PRIu64 ",\"p99_us\":%" PRIu64 ",\"max_us\":%" PRIu64
+           ",\"cpu_us_per_call\":%.2f}\n",
+           hist_at(&c->latency, 0.5), hist_at(&c->latency, 0.9), hist_at(&c->latency, 0.99), c->latency.max,
+           (double)cpu / (double)(c->done > 0 ? c->done : 1));
 }
 
 static bool prepare(struct calls *c, const struct options *o)

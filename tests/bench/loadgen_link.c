@@ -39,8 +39,7 @@ static bool parse_url(struct run *r, const char *url)
     }
     r->address.sin_family = AF_INET;
     r->address.sin_port = htons((uint16_t)port);
-    if (inet_pton(AF_INET, strcmp(r->host, "localhost") == 0 ? "127.0.0.1" : r->host,
-                  &r->address.sin_addr) != 1)
+    if (inet_pton(AF_INET, strcmp(r->host, "localhost") == 0 ? "127.0.0.1" : r->host, &r->address.sin_addr) != 1)
         return false;
     return ntohl(r->address.sin_addr.s_addr) >> 24 == 127;
 }
@@ -123,8 +122,7 @@ static bool link_connect(struct run *r, struct link *l)
     l->peer_gone = false;
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, l->fd, &ev) != 0 ||
-        (connect(l->fd, (const struct sockaddr *)&r->address, sizeof(r->address)) != 0 &&
-         errno != EINPROGRESS)) {
+        (connect(l->fd, (const struct sockaddr *)&r->address, sizeof(r->address)) != 0 && errno != EINPROGRESS)) {
         link_close(l);
         return false;
     }
@@ -158,8 +156,7 @@ static void link_receive(struct run *r, struct link *l)
             link_end(r, l, n == 0 && l->answer.state == ANSWER_TO_CLOSE);
             return;
         }
-        if (answer_take(&l->answer, r->room, (size_t)n, r->on_body, l) < (size_t)n ||
-            l->answer.state == ANSWER_BAD) {
+        if (answer_take(&l->answer, r->room, (size_t)n, r->on_body, l) < (size_t)n || l->answer.state == ANSWER_BAD) {
             link_end(r, l, false);
             return;
         }
@@ -219,36 +216,31 @@ static size_t add_json(char *to, size_t n, size_t max, const char *text)
     return n;
 }
 
-static size_t body_build(const struct run *r, char *to, size_t max, const char *prompt,
-                         const char *user, bool stream, bool usage)
+static size_t body_build(const struct run *r, char *to, size_t max, const char *prompt, const char *user, bool stream,
+                         bool usage)
 {
     const struct options *o = r->o;
     size_t n;
     int k;
 
-    n = (size_t)snprintf(
-        to, max, "{\"model\":\"%.200s\",\"messages\":[{\"role\":\"user\",\"content\":\"", o->model);
+    n = (size_t)snprintf(to, max, "{\"model\":\"%.200s\",\"messages\":[{\"role\":\"user\",\"content\":\"", o->model);
     n = add_json(to, n, max, prompt);
     if (n == 0)
         return 0;
-    k = snprintf(to + n, max - n, "\"}],\"user\":\"%s\"%s%s", user,
-                 stream ? ",\"stream\":true" : "",
+    k = snprintf(to + n, max - n, "\"}],\"user\":\"%s\"%s%s", user, stream ? ",\"stream\":true" : "",
                  usage ? ",\"stream_options\":{\"include_usage\":true}" : "");
     n += (size_t)k;
     if (n < max && o->max_tokens > 0)
         n += (size_t)snprintf(to + n, max - n, ",\"max_tokens\":%lld", (long long)o->max_tokens);
     if (n < max)
-        n += (size_t)snprintf(to + n, max - n, "%s%s}", o->extra ? "," : "",
-                              o->extra ? o->extra : "");
+        n += (size_t)snprintf(to + n, max - n, "%s%s}", o->extra ? "," : "", o->extra ? o->extra : "");
     return n < max ? n : 0;
 }
 
-size_t request_build(const struct run *r, char *to, const char *prompt, const char *user,
-                     bool stream, bool usage)
+size_t request_build(const struct run *r, char *to, const char *prompt, const char *user, bool stream, bool usage)
 {
     char head[1024];
-    size_t body_n =
-        body_build(r, to + sizeof(head), REQUEST_MAX - sizeof(head), prompt, user, stream, usage);
+    size_t body_n = body_build(r, to + sizeof(head), REQUEST_MAX - sizeof(head), prompt, user, stream, usage);
     int n;
 
     if (body_n == 0)

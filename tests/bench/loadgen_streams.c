@@ -282,9 +282,8 @@ static void sum_up(struct streams *t, struct sum *sum)
 
 static void print_hist(const char *name, const struct hist *h)
 {
-    printf("\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f,\"%s_max_ms\":%.3f,", name,
-           (double)hist_at(h, 0.5) / 1e3, name, (double)hist_at(h, 0.99) / 1e3, name,
-           (double)h->max / 1e3);
+    printf("\"%s_p50_ms\":%.3f,\"%s_p99_ms\":%.3f,\"%s_max_ms\":%.3f,", name, (double)hist_at(h, 0.5) / 1e3, name,
+           (double)hist_at(h, 0.99) / 1e3, name, (double)h->max / 1e3);
 }
 
 static int64_t print_result(struct streams *t, uint64_t us, uint64_t cpu)
@@ -292,11 +291,10 @@ static int64_t print_result(struct streams *t, uint64_t us, uint64_t cpu)
     struct sum sum = {0};
 
     sum_up(t, &sum);
-    printf("{\"mode\":\"streams\",\"streams\":%" PRId64 ",\"broken\":%" PRId64
-           ",\"refused\":%" PRId64 ",\"cut\":%" PRId64 ",\"no_done\":%" PRId64 ",",
+    printf("{\"mode\":\"streams\",\"streams\":%" PRId64 ",\"broken\":%" PRId64 ",\"refused\":%" PRId64
+           ",\"cut\":%" PRId64 ",\"no_done\":%" PRId64 ",",
            t->n, sum.broken, sum.refused, sum.cut, sum.no_done);
-    printf("\"tokens\":%" PRId64 ",\"lost\":%" PRId64 ",\"reordered\":%" PRId64
-           ",\"with_usage\":%" PRId64 ",",
+    printf("\"tokens\":%" PRId64 ",\"lost\":%" PRId64 ",\"reordered\":%" PRId64 ",\"with_usage\":%" PRId64 ",",
            sum.tokens, sum.lost, sum.reordered, sum.with_usage);
     print_hist("ttft", &t->ttft);
     print_hist("gap", &t->gap);
@@ -308,16 +306,14 @@ static int64_t print_result(struct streams *t, uint64_t us, uint64_t cpu)
 int streams_main(const struct options *o)
 {
     struct streams *t = calloc(1, sizeof(*t));
-    int64_t timeout_s = o->timeout_s > 0
-                            ? o->timeout_s
-                            : 30 + (o->ramp_ms + o->first_ms + 3 * o->tokens * o->delay_ms) / 1000;
+    int64_t timeout_s =
+        o->timeout_s > 0 ? o->timeout_s : 30 + (o->ramp_ms + o->first_ms + 3 * o->tokens * o->delay_ms) / 1000;
     uint64_t cpu = cpu_us();
     uint64_t us;
     int code = 2;
 
     if (t && prepare(t, o)) {
-        snprintf(t->prompt, sizeof(t->prompt),
-                 "[[tokens=%" PRId64 " delay=%" PRId64 " first=%" PRId64 "]]", o->tokens,
+        snprintf(t->prompt, sizeof(t->prompt), "[[tokens=%" PRId64 " delay=%" PRId64 " first=%" PRId64 "]]", o->tokens,
                  o->delay_ms, o->first_ms);
         while (t->ended < t->n && now_us() - t->begun_us < (uint64_t)timeout_s * 1000000)
             run_turn(&t->run, start_due(t));
@@ -344,8 +340,8 @@ static int64_t held(const struct streams *t)
 
 static void print_held(const struct streams *t, const char *when)
 {
-    printf("{\"mode\":\"idle\",\"when\":\"%s\",\"streams\":%" PRId64 ",\"held\":%" PRId64
-           ",\"ended\":%" PRId64 ",\"seconds\":%.3f}\n",
+    printf("{\"mode\":\"idle\",\"when\":\"%s\",\"streams\":%" PRId64 ",\"held\":%" PRId64 ",\"ended\":%" PRId64
+           ",\"seconds\":%.3f}\n",
            when, t->n, held(t), t->ended, (double)(now_us() - t->begun_us) / 1e6);
     fflush(stdout);
 }
@@ -361,8 +357,7 @@ int idle_main(const struct options *o)
         if (o->begun)
             snprintf(t->prompt, sizeof(t->prompt), "[[tokens=2 hang=stream at=1]]");
         else
-            snprintf(t->prompt, sizeof(t->prompt), "[[tokens=1 first=%" PRId64 "]]",
-                     (o->hold_s + 600) * 1000);
+            snprintf(t->prompt, sizeof(t->prompt), "[[tokens=1 first=%" PRId64 "]]", (o->hold_s + 600) * 1000);
         while (held(t) + t->ended < t->n && now_us() - t->begun_us < timeout_us)
             run_turn(&t->run, start_due(t));
         print_held(t, "open");

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 /* The layout has no slack: header fields, reserved zeros and payloads are all there is. */
 static void same_again(const char *bytes, size_t n, const struct frame_batch *head, struct slice frames)
 {
-    unsigned char *again = malloc(n);
+    unsigned char *again = malloc(n ? n : 1);
     struct frame f;
     size_t at = FRAME_BATCH_SIZE;
 

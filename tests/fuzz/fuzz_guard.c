@@ -1,6 +1,6 @@
 /*
- * Any bytes as a client's connection. The verdict must not depend on how they are cut, and what passes must be what a second reader, written
- * the slow and simple way, takes for whole requests with the same borders.
+ * Any bytes as a client's connection. The verdict must not depend on how they are cut, and what passes must be what a
+ * second reader, written the slow and simple way, takes for whole requests with the same borders.
  */
 #include <stdbool.h>
 #include <stdint.h>

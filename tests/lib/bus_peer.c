@@ -299,7 +299,7 @@ bool bus_wait_frames(struct bus_wait *w, unsigned frames, unsigned ms)
 enum status bus_call(struct xchg_client *c, uint16_t method, struct slice payload, uint64_t deadline_ms,
                      struct bus_wait *ret)
 {
-    struct bus_wait own, *w = ret ? ret : &own;
+    struct bus_wait own = {.client = c}, *w = ret ? ret : &own;
     enum status st;
 
     bus_wait_init(w, c);

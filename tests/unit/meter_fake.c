@@ -73,7 +73,8 @@ static void add_event(struct meter_fake *m, const struct usage_event *e)
     to->stream = e->stream;
 }
 
-static uint64_t take(struct meter_fake *m, struct slice name, uint64_t first, const struct usage_event *events, size_t n)
+static uint64_t take(struct meter_fake *m, struct slice name, uint64_t first, const struct usage_event *events,
+                     size_t n)
 {
     struct source *s = source_of(m, name);
 
@@ -183,7 +184,8 @@ static void on_call(void *ctx, struct xchg_call *x, uint16_t method, struct slic
 struct meter_fake *meter_fake_start(const char *url, const char *feed_url, const char *events_url)
 {
     struct meter_fake *m = calloc(1, sizeof(*m));
-    struct xchg_server_options options = {.url = url, .instance = id_number(), .boot = id_number(), .handler = on_call, .ctx = m};
+    struct xchg_server_options options = {
+        .url = url, .instance = id_number(), .boot = id_number(), .handler = on_call, .ctx = m};
 
     if (m == NULL)
         abort();

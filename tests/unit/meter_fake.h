@@ -1,4 +1,5 @@
-/* A meterd for unit tests of who bills through it: takes usage events by feed and by call, acknowledges them, remembers them. */
+/* A meterd for unit tests of who bills through it: takes usage events by feed and by call, acknowledges them, remembers
+ * them. */
 #ifndef TESTS_UNIT_METER_FAKE_H
 #define TESTS_UNIT_METER_FAKE_H
 
@@ -9,7 +10,8 @@
 
 struct meter_fake_event {
     char request_id[80], status[16], provider[32];
-    uint64_t http_status, prompt, cached, write, completion, reasoning, attempts, created_ms, latency_ms, ttft_ms, price_id;
+    uint64_t http_status, prompt, cached, write, completion, reasoning, attempts, created_ms, latency_ms, ttft_ms,
+        price_id;
     int64_t hold_nano;
     bool estimated, stream;
 };
@@ -17,10 +19,10 @@ struct meter_fake_event {
 struct meter_fake;
 struct meter_fake *meter_fake_start(const char *url, const char *feed_url, const char *events_url);
 void meter_fake_stop(struct meter_fake *m);
-unsigned meter_fake_announced(struct meter_fake *m);   /* how often */
-unsigned meter_fake_providers(struct meter_fake *m);   /* in the last announcement */
-unsigned meter_fake_count(struct meter_fake *m);       /* events, each counted once */
-unsigned meter_fake_repeats(struct meter_fake *m);     /* request ids seen again under another number */
+unsigned meter_fake_announced(struct meter_fake *m); /* how often */
+unsigned meter_fake_providers(struct meter_fake *m); /* in the last announcement */
+unsigned meter_fake_count(struct meter_fake *m); /* events, each counted once */
+unsigned meter_fake_repeats(struct meter_fake *m); /* request ids seen again under another number */
 bool meter_fake_find(struct meter_fake *m, const char *request_id, unsigned wait_ms, struct meter_fake_event *ret);
 void meter_fake_deaf(struct meter_fake *m, bool deaf); /* deaf: takes and acknowledges nothing */
 

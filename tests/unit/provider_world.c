@@ -87,7 +87,8 @@ void provider_world_stop(struct provider_world *w)
     must(system(command) == 0, "cannot clean up");
 }
 
-void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider, const char *body)
+void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider,
+                            const char *body)
 {
     memset(req, 0, sizeof(*req));
     req->user_id = slice_of("usr_1");
@@ -217,7 +218,8 @@ void answered_fini(struct answered *a)
     pthread_cond_destroy(&a->changed);
 }
 
-void provider_world_call(struct provider_world *w, struct completion_req *req, struct answered *a, struct meter_fake_event *ret)
+void provider_world_call(struct provider_world *w, struct completion_req *req, struct answered *a,
+                         struct meter_fake_event *ret)
 {
     memset(ret, 0, sizeof(*ret));
     a->hold_window = false;

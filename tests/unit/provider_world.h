@@ -1,4 +1,5 @@
-/* The world of a providersvc under test: a fake meterd, the service itself, a bus client that makes calls. Over inproc. */
+/* The world of a providersvc under test: a fake meterd, the service itself, a bus client that makes calls. Over inproc.
+ */
 #ifndef TESTS_UNIT_PROVIDER_WORLD_H
 #define TESTS_UNIT_PROVIDER_WORLD_H
 
@@ -43,13 +44,16 @@ struct answered {
 };
 
 /* Fills in what every request needs; the caller sets the rest. */
-void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider, const char *body);
-void provider_world_open(struct provider_world *w, struct completion_req *req, uint64_t deadline_ms, struct answered *a);
-bool answered_wait(struct answered *a, unsigned ms);              /* true: ended */
+void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider,
+                            const char *body);
+void provider_world_open(struct provider_world *w, struct completion_req *req, uint64_t deadline_ms,
+                         struct answered *a);
+bool answered_wait(struct answered *a, unsigned ms); /* true: ended */
 bool answered_wait_bytes(struct answered *a, size_t n, unsigned ms); /* so many bytes are there */
 void answered_fini(struct answered *a);
 /* open, wait, and the event at meterd. */
-void provider_world_call(struct provider_world *w, struct completion_req *req, struct answered *a, struct meter_fake_event *ret);
+void provider_world_call(struct provider_world *w, struct completion_req *req, struct answered *a,
+                         struct meter_fake_event *ret);
 bool answered_has(const struct answered *a, const char *text);
 
 #endif

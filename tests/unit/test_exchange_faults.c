@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,22 +36,29 @@ static void make_url(char url[URL_SIZE])
 /* ---- other processes
  * ---------------------------------------------------------------------------------------------------- */
 
-/* nng does not survive fork, so a child begins anew with exec. */
+/* nng does not survive fork, so a child begins anew. */
 static pid_t start(const char *role, const char *url, const char *file)
 {
-    pid_t pid = fork();
+    char program[] = "/proc/self/exe", r[16], u[URL_SIZE], f[64];
+    char *argv[] = {program, r, u, f, NULL};
+    pid_t pid = -1;
 
-    if (pid == 0) {
-        execl("/proc/self/exe", "test_exchange_faults", role, url, file, (char *)NULL);
-        _exit(127);
-    }
-    return pid;
+    snprintf(r, sizeof(r), "%s", role);
+    snprintf(u, sizeof(u), "%s", url);
+    snprintf(f, sizeof(f), "%s", file);
+    return posix_spawn(&pid, program, NULL, NULL, argv, environ) == 0 ? pid : -1;
 }
 
 static void kill_now(pid_t pid)
 {
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+}
+
+/* A killed server leaves its socket's name behind. */
+static void forget(const char *url)
+{
+    unlink(url + strlen("ipc://"));
 }
 
 static _Atomic uint32_t *map_counts(const char *file)
@@ -156,6 +164,7 @@ static void a_killed_server_is_noticed_at_once(void **state)
     assert_int_equal(bus_call(c, PEER_ECHO, NONE, 5000, NULL), ST_OK);
     xchg_client_free(c);
     kill_now(pid);
+    forget(url);
 }
 
 static void a_killed_clients_calls_are_cancelled_at_once(void **state)
@@ -179,6 +188,51 @@ static void a_killed_clients_calls_are_cancelled_at_once(void **state)
     BUS_UNTIL(xchg_server_open_calls(p->server) == 0, 1000);
     assert_int_equal(xchg_server_open_calls(p->server), 0);
     bus_peer_free(p);
+}
+
+/* A process that is stopped keeps its connections: only its silence tells. Takes as long as the bus waits, so only with
+ * BUS_LONG. */
+static void a_frozen_peer_is_lost_in_time(void **state)
+{
+    const uint64_t slack = 2500;
+    char server_url[URL_SIZE], client_url[URL_SIZE];
+    struct xchg_client *c;
+    struct bus_peer *p;
+    struct bus_wait w;
+    uint64_t frozen;
+    pid_t server, client;
+
+    (void)state;
+    if (!getenv("BUS_LONG"))
+        skip();
+    make_url(server_url);
+    make_url(client_url);
+    server = start("--server", server_url, "");
+    p = bus_peer_new(client_url, 0);
+    client = start("--client", client_url, "");
+    c = bus_client(server_url);
+    bus_wait_init(&w, c);
+    assert_int_equal(bus_open(&w, PEER_HOLD, NONE, 120000, 0), ST_OK);
+    assert_int_equal(bus_call(c, PEER_ECHO, NONE, 5000, NULL), ST_OK);
+    BUS_UNTIL(xchg_server_open_calls(p->server) == 10, 10000);
+    frozen = clock_ms();
+    kill(server, SIGSTOP);
+    kill(client, SIGSTOP);
+    assert_int_equal(bus_wait(&w), ST_PEER_LOST);
+    assert_in_range(clock_ms() - frozen, 1000, XCHG_LOST_MS + slack);
+    BUS_UNTIL(atomic_load(&p->cancels) == 10, XCHG_WAIT_MS + XCHG_LOST_MS + slack);
+    assert_int_equal(atomic_load(&p->cancels), 10);
+    assert_in_range(clock_ms() - frozen, 1000, XCHG_WAIT_MS + XCHG_LOST_MS + slack);
+    kill(server, SIGCONT);
+    kill(client, SIGCONT);
+    assert_true(bus_ready(c, 1, 10000)); /* and it is welcome again */
+    assert_int_equal(bus_call(c, PEER_ECHO, NONE, 5000, NULL), ST_OK);
+    bus_wait_fini(&w);
+    xchg_client_free(c);
+    kill_now(server);
+    kill_now(client);
+    bus_peer_free(p);
+    forget(server_url);
 }
 
 /* ---- many kills
@@ -273,6 +327,8 @@ static void no_call_runs_twice_whatever_is_killed(void **state)
     kill_now(pids[0]);
     kill_now(pids[1]);
     unlink(file);
+    forget(a);
+    forget(b);
 }
 
 /* ---- hostile bytes
@@ -335,7 +391,7 @@ static nng_socket raw_client(const char *url)
 
 static void greet(nng_socket sock)
 {
-    struct raw_batch hello, answer;
+    struct raw_batch hello, answer = {.n = 0};
 
     raw_begin(&hello, FRAME_HELLO, 0);
     assert_int_equal(raw_exchange(sock, &hello, &answer), 0);
@@ -353,7 +409,7 @@ static void spoil(struct raw_batch *r, unsigned how)
     case 2: r->bytes[3]++; break; /* another version */
     case 3: r->bytes[4] = 0x80; break; /* an unknown flag */
     case 4: r->bytes[4] = FRAME_DRAINING; break; /* a server's flag */
-    case 5: r->bytes[12] = 1; break; /* reserved */
+    case 5: r->bytes[FRAME_BATCH_SIZE + 24] = 1; break; /* reserved */
     case 6: r->bytes[8] = 200; break; /* a sequence number from far away */
     case 7: r->bytes[FRAME_BATCH_SIZE] = 0; break; /* an unknown kind */
     case 8: r->bytes[FRAME_BATCH_SIZE] = 99; break; /* another */
@@ -452,14 +508,14 @@ static void a_batch_of_an_older_connection_is_not_run(void **state)
 
 static void frames_about_unknown_calls_are_ignored(void **state)
 {
-    struct raw_batch odd, answer;
+    struct raw_batch odd, answer = {.n = 0};
     struct frame_batch head;
-    struct slice frames;
+    struct slice frames = {NULL, 0};
     struct bus_peer *p;
     char url[URL_SIZE];
     nng_socket sock;
-    struct frame f;
-    size_t n;
+    struct frame f = {.kind = 0};
+    size_t n = 0;
 
     (void)state;
     make_url(url);
@@ -551,6 +607,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_server_is_noticed_at_once),
         cmocka_unit_test(a_killed_clients_calls_are_cancelled_at_once),
+        cmocka_unit_test(a_frozen_peer_is_lost_in_time),
         cmocka_unit_test(no_call_runs_twice_whatever_is_killed),
         cmocka_unit_test(malformed_batches_cost_the_connection_and_nothing_else),
         cmocka_unit_test(a_call_id_used_twice_costs_the_connection),

@@ -1,4 +1,5 @@
-/* The framing guard: every refusal by name, every good request unchanged, and the same verdict however the bytes are cut. */
+/* The framing guard: every refusal by name, every good request unchanged, and the same verdict however the bytes are
+ * cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,8 +57,10 @@ static const struct sample bad[] = {
     {"TE chunked;q=1", POST HOST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n" NEXT, 0},
     {"TE quoted", POST HOST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" NEXT, 0},
     {"TE empty", POST HOST "Transfer-Encoding:\r\nContent-Length: 0\r\n\r\n" NEXT, 0},
-    {"TE with a control", POST HOST "Transfer-Encoding: \x0b"
-                                    "chunked\r\n\r\n0\r\n\r\n" NEXT, 0},
+    {"TE with a control",
+     POST HOST "Transfer-Encoding: \x0b"
+               "chunked\r\n\r\n0\r\n\r\n" NEXT,
+     0},
     {"TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 0},
     {"folded header", POST HOST "X-A: b\r\n c: d\r\nContent-Length: 0\r\n\r\n" NEXT, 0},
     {"header folded with a tab", POST HOST "X-A: b\r\n\tc\r\nContent-Length: 0\r\n\r\n" NEXT, 0},
@@ -146,7 +149,8 @@ static const struct sample good[] = {
     {"an empty line first", "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 0},
     {"query and escapes", "GET /v1/models/a%2Fb?x=%00&y=/../ HTTP/1.1\r\nHost: x\r\n\r\n", 0},
     {"body", POST HOST "Content-Length: 5\r\n\r\nhello", 0},
-    {"body with hostile bytes", POST HOST "Content-Length: 9\r\n\r\n\r\n\r\n\0\n\n\n\n", sizeof(POST HOST "Content-Length: 9\r\n\r\n") - 1 + 9},
+    {"body with hostile bytes", POST HOST "Content-Length: 9\r\n\r\n\r\n\r\n\0\n\n\n\n",
+     sizeof(POST HOST "Content-Length: 9\r\n\r\n") - 1 + 9},
     {"length with white space", POST HOST "Content-Length:   5 \t \r\n\r\nhello", 0},
     {"length with zeros", POST HOST "Content-Length: 0005\r\n\r\nhello", 0},
     {"length 0", POST HOST "Content-Length: 0\r\n\r\n", 0},
@@ -154,7 +158,8 @@ static const struct sample good[] = {
     {"chunked", CHUNKED "5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n", 0},
     {"chunked in capitals", POST HOST "TRANSFER-ENCODING: CHUNKED\r\n\r\n00\r\n\r\n", 0},
     {"pipelined", POST HOST "Content-Length: 5\r\n\r\nhello" NEXT CHUNKED "1\r\nx\r\n0\r\n\r\n" NEXT, 0},
-    {"header that only looks like a length", POST HOST "X-Content-Length: 9\r\nContent-Lengthy: 9\r\nContent-Lengt: 9\r\n\r\n", 0},
+    {"header that only looks like a length",
+     POST HOST "X-Content-Length: 9\r\nContent-Lengthy: 9\r\nContent-Lengt: 9\r\n\r\n", 0},
 };
 
 /* Feeds in pieces of `first` bytes and then `step` at a time. Returns the bytes that passed. */

@@ -52,7 +52,8 @@ static void a_line_is_one_json_object(void **state)
 
     for (i = 0; i < sizeof(hostile); i++)
         hostile[i] = (char)(i % 128);
-    log_event(&log, LOG_ERROR, LOG_NO_REQ, "big", LOG_S("x", ((struct slice){hostile, sizeof(hostile)})), LOG_N("after", 1));
+    log_event(&log, LOG_ERROR, LOG_NO_REQ, "big", LOG_S("x", ((struct slice){hostile, sizeof(hostile)})),
+              LOG_N("after", 1));
     doc = logged(&log, fds[0], text, sizeof(text)); /* cut, and still JSON */
     assert_non_null(doc);
     yyjson_doc_free(doc);
@@ -114,11 +115,13 @@ static void text_groups_series_under_one_help(void **state)
     metric_set(metric_gauge(m, "router_g", "g.", NULL), -5);
     metric_add(metric_counter(m, "router_a_total", "a.", "k=\"2\""), 4);
     metric_observe_ns(metric_histogram(m, "router_h_seconds", "h.", NULL, METRIC_LATENCY_BOUNDS), 2000000);
-    assert_ptr_equal(metric_counter(m, "router_a_total", "a.", "k=\"1\""), metric_counter(m, "router_a_total", "a.", "k=\"1\""));
+    assert_ptr_equal(metric_counter(m, "router_a_total", "a.", "k=\"1\""),
+                     metric_counter(m, "router_a_total", "a.", "k=\"1\""));
     assert_int_equal(metrics_render(m, &out), ST_OK);
     assert_int_equal(buf_add(&out, "", 1), ST_OK);
-    assert_non_null(strstr(out.p, "# HELP router_a_total a.\n# TYPE router_a_total counter\n"
-                                  "router_a_total{service=\"gateway\",k=\"1\"} 3\nrouter_a_total{service=\"gateway\",k=\"2\"} 4\n"));
+    assert_non_null(strstr(
+        out.p, "# HELP router_a_total a.\n# TYPE router_a_total counter\n"
+               "router_a_total{service=\"gateway\",k=\"1\"} 3\nrouter_a_total{service=\"gateway\",k=\"2\"} 4\n"));
     assert_non_null(strstr(out.p, "router_g{service=\"gateway\"} -5\n"));
     assert_non_null(strstr(out.p, "router_h_seconds_bucket{service=\"gateway\",le=\"0.001\"} 0\n"));
     assert_non_null(strstr(out.p, "router_h_seconds_bucket{service=\"gateway\",le=\"0.0025\"} 1\n"));

@@ -9,7 +9,7 @@
 /* ---- a file system that kills its process at the n-th write, sync or truncation -------------------------------------
  */
 
-static int kill_at, seen; /* this is a test, and a child of its own for every point */
+static int kill_at, seen, fail_sync; /* this is a test, and a child of its own for every point */
 
 struct shim_file {
     sqlite3_file base;
@@ -52,6 +52,8 @@ static int shim_truncate(sqlite3_file *f, sqlite3_int64 n)
 static int shim_sync(sqlite3_file *f, int flags)
 {
     maybe_die();
+    if (fail_sync)
+        return SQLITE_IOERR_FSYNC;
     return real_of(f)->pMethods->xSync(real_of(f), flags);
 }
 static int shim_size(sqlite3_file *f, sqlite3_int64 *n)
@@ -318,6 +320,36 @@ static void a_second_meterd_is_refused(void **state)
     meter_remove(&m);
 }
 
+/* A failed sync is never asked for again: nothing is acknowledged, and the store says that the process has to end. */
+static void a_failed_sync_is_the_end(void **state)
+{
+    struct meter m;
+    struct usage_event e;
+    struct usage_deliver_req req = {.source = slice_of("out1"), .first_seq = 1, .events = {&e, 1}};
+    struct usage_deliver_rep rep = {0};
+
+    (void)state;
+    use_shim();
+    meter_folder(&m);
+    meter_open(&m);
+    meter_seed(&m);
+    e = meter_event(meter_user(&m, "a@x.test", METER_USD), "req_1", 0);
+    fail_sync = 1;
+    assert_int_not_equal(meter_run(&m, op_usage_deliver, &req, &rep), ST_OK);
+    assert_int_equal(m.store->broken, STORE_DEAD);
+    assert_int_equal(m.store->changes.n, 0);
+    fail_sync = 0;
+    meter_close(&m);
+    /* What the next process finds is whole, with or without the call; delivering it again makes it one. */
+    meter_open(&m);
+    assert_int_equal(meter_deliver(&m, "out1", 1, &e, 1), 1);
+    assert_int_equal(meter_number(&m, "SELECT count(*) FROM usage"), 1);
+    meter_assert_clean(&m);
+    meter_close(&m);
+    arena_fini(&m.arena);
+    meter_remove(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +358,7 @@ int main(void)
         cmocka_unit_test(another_programs_file_and_a_newer_version_are_left_alone),
         cmocka_unit_test(a_file_that_is_no_database_is_an_error),
         cmocka_unit_test(a_second_meterd_is_refused),
+        cmocka_unit_test(a_failed_sync_is_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

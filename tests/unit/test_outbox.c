@@ -34,7 +34,8 @@ static int setup(void **state)
     if (mkdtemp(p->spool) == NULL)
         return -1;
     p->log = (struct log){.service = "test", .level = LOG_ERROR, .fd = open("/dev/null", O_WRONLY)};
-    p->options = (struct outbox_options){.spool_dir = p->spool, .max_bytes = 1u << 20, .segment_bytes = 1u << 16, .log = &p->log};
+    p->options = (struct outbox_options){
+        .spool_dir = p->spool, .max_bytes = 1u << 20, .segment_bytes = 1u << 16, .log = &p->log};
     *state = p;
     return 0;
 }
@@ -206,7 +207,7 @@ static void acknowledged_segments_go(void **state)
     assert_int_equal(s.unacked, 0);
     assert_true(s.bytes < 1u << 16);
     assert_int_equal(s.open_calls, 0);
-    outbox_ack(o, 5);      /* late */
+    outbox_ack(o, 5); /* late */
     outbox_ack(o, 999999); /* nonsense */
     assert_int_equal(outbox_acked(o), 1000);
     write_calls(o, 1001, 1010);
@@ -453,7 +454,8 @@ static void a_spool_that_cannot_be_written_stops_the_start(void **state)
     assert_non_null(strstr(err.text, "SPOOL_DIR"));
 }
 
-/* A process that writes calls as fast as it can is killed at any moment; nothing that it was told was written is missing. */
+/* A process that writes calls as fast as it can is killed at any moment; nothing that it was told was written is
+ * missing. */
 static void a_kill_loses_nothing(void **state)
 {
     struct place *p = *state;

@@ -41,7 +41,8 @@ static void defaults_are_the_seeds(void **state)
 
 static void values_are_taken(void **state)
 {
-    static const char *const set[] = {"PORT", "8080", "LOG_LEVEL", "debug", "SIGNUP_CREDITS_USD", "2.5", "METRICS_TOKEN", "", NULL};
+    static const char *const set[] = {"PORT", "8080",          "LOG_LEVEL", "debug", "SIGNUP_CREDITS_USD",
+                                      "2.5",  "METRICS_TOKEN", "",          NULL};
     struct settings s;
 
     (void)state;
@@ -78,7 +79,8 @@ static void a_wrong_value_says_which_why_and_what_is_allowed(void **state)
         {"JWT_SECRET", "short", "JWT_SECRET: has 5 characters; allowed are 32 to 1024"},
         {"SIGNUP_CREDITS_USD", "-1", "SIGNUP_CREDITS_USD: '-1' is not an amount of USD like 5 or 0.25, or auto"},
         {"SIGNUP_CREDITS_USD", "1e3", "SIGNUP_CREDITS_USD: '1e3' is not an amount of USD like 5 or 0.25, or auto"},
-        {"MAX_CONNECTIONS", "99999999999999999999", "MAX_CONNECTIONS: '99999999999999999999' is not an integer from 8 to 20000"},
+        {"MAX_CONNECTIONS", "99999999999999999999",
+         "MAX_CONNECTIONS: '99999999999999999999' is not an integer from 8 to 20000"},
     };
     size_t i;
 

@@ -22,18 +22,21 @@ static const struct cut_case cuts[] = {
     {"{ \"model\":\"a\" , \"x\":1.0e3 }", "", false, 0, NULL},
     {"{ \"model\":\"a\" , \"x\":1.0e3 }", "b", false, 0, "{ \"model\":\"b\" , \"x\":1.0e3 }"},
     {"{\"model\":\"a\",\"model\":\"c\"}", "b", false, 0, "{\"model\":\"a\",\"model\":\"b\"}"},
-    {"{\"m\":{\"model\":\"in\"},\"model\":\"a\"}", "q\"\\", false, 0, "{\"m\":{\"model\":\"in\"},\"model\":\"q\\\"\\\\\"}"},
+    {"{\"m\":{\"model\":\"in\"},\"model\":\"a\"}", "q\"\\", false, 0,
+     "{\"m\":{\"model\":\"in\"},\"model\":\"q\\\"\\\\\"}"},
     {"{\"model\":\"a\"}", "", true, 0, "{\"model\":\"a\",\"stream_options\":{\"include_usage\":true}}"},
     {"{\"stream_options\":null ,\"a\":1}", "", true, 0, "{\"stream_options\":{\"include_usage\":true} ,\"a\":1}"},
     {"{\"stream_options\":{},\"a\":1}", "", true, 0, "{\"stream_options\":{\"include_usage\":true},\"a\":1}"},
     {"{\"stream_options\":{\"include_obfuscation\":false}}", "", true, 0,
      "{\"stream_options\":{\"include_obfuscation\":false,\"include_usage\":true}}"},
-    {"{\"stream_options\":{\"include_usage\":false,\"b\":2}}", "", true, 0, "{\"stream_options\":{\"include_usage\":true,\"b\":2}}"},
+    {"{\"stream_options\":{\"include_usage\":false,\"b\":2}}", "", true, 0,
+     "{\"stream_options\":{\"include_usage\":true,\"b\":2}}"},
     {"{\"stream_options\":7}", "", true, 0, NULL},
     {"{\"a\":1}", "", false, 9, "{\"a\":1,\"max_completion_tokens\":9}"},
     {"{\"max_tokens\":100}", "", false, 9, "{\"max_tokens\":9}"},
     {"{\"max_completion_tokens\":100}", "", false, 9, "{\"max_completion_tokens\":9}"},
-    {"{\"max_tokens\":1,\"max_completion_tokens\":100}", "", false, 9, "{\"max_tokens\":9,\"max_completion_tokens\":9}"},
+    {"{\"max_tokens\":1,\"max_completion_tokens\":100}", "", false, 9,
+     "{\"max_tokens\":9,\"max_completion_tokens\":9}"},
     {"{\"max_tokens\":null}", "", false, 9, "{\"max_tokens\":9}"},
     {"{}", "m", true, 5, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true},\"max_completion_tokens\":5}"},
 };
@@ -107,18 +110,23 @@ struct usage_case {
 
 static const struct usage_case usages[] = {
     {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15}", true, 10, 0, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4,\"cache_write_tokens\":3},"
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4,\"cache_write_"
+     "tokens\":3},"
      "\"completion_tokens_details\":{\"reasoning_tokens\":2},\"total_tokens\":15}",
      true, 10, 4, 3, 5, 2},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":null,\"completion_tokens_details\":{\"reasoning_tokens\":null}}",
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":null,\"completion_tokens_details\":{"
+     "\"reasoning_tokens\":null}}",
      true, 10, 0, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":6,\"prompt_cache_miss_tokens\":4}", true, 10, 6, 0, 5, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":6,\"prompt_cache_miss_tokens\":4}",
+     true, 10, 6, 0, 5, 0},
     {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"cached_tokens\":7}", true, 10, 7, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":22,\"completion_tokens_details\":{\"reasoning_tokens\":7}}",
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":22,\"completion_tokens_details\":{\"reasoning_"
+     "tokens\":7}}",
      true, 10, 0, 0, 12, 7},
     {"{\"prompt_tokens\":10,\"total_tokens\":10}", true, 10, 0, 0, 0, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":99,\"cache_write_tokens\":9}}", true, 10, 10,
-     0, 5, 0},
+    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":99,\"cache_write_"
+     "tokens\":9}}",
+     true, 10, 10, 0, 5, 0},
     {"{\"prompt_tokens\":-1,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
     {"{\"prompt_tokens\":1.5,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
     {"{\"prompt_tokens\":99999999999,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
@@ -154,7 +162,8 @@ static void usage_is_read_from_every_dialect(void **state)
 static void text_is_counted_wherever_it_is(void **state)
 {
     static const char json[] =
-        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"abcd\",\"reasoning_content\":\"ef\",\"tool_calls\":[{\"index\":0,"
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"abcd\",\"reasoning_content\":\"ef\",\"tool_calls\":[{"
+        "\"index\":0,"
         "\"function\":{\"name\":\"gh\",\"arguments\":\"{}\"}}]},\"finish_reason\":null},"
         "{\"index\":1,\"delta\":{\"refusal\":\"\xc3\xa9\xe6\x97\xa5\"},\"finish_reason\":\"stop\"}]}";
     struct chat_facts f;
@@ -220,14 +229,10 @@ static void tokens_are_rounded_up_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies_are_cut_exactly),
-        cmocka_unit_test(a_body_at_the_limit_can_still_be_cut),
-        cmocka_unit_test(cuts_follow_the_request),
-        cmocka_unit_test(usage_is_read_from_every_dialect),
-        cmocka_unit_test(text_is_counted_wherever_it_is),
-        cmocka_unit_test(what_is_no_object_is_refused),
-        cmocka_unit_test(errors_are_found_in_every_shape),
-        cmocka_unit_test(tokens_are_rounded_up_once),
+        cmocka_unit_test(bodies_are_cut_exactly),          cmocka_unit_test(a_body_at_the_limit_can_still_be_cut),
+        cmocka_unit_test(cuts_follow_the_request),         cmocka_unit_test(usage_is_read_from_every_dialect),
+        cmocka_unit_test(text_is_counted_wherever_it_is),  cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(errors_are_found_in_every_shape), cmocka_unit_test(tokens_are_rounded_up_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,8 @@
 #define EVENTS_MAX 64
 
 struct seen {
-    struct buf raw;                /* all events' bytes */
-    struct buf story;              /* one line an event */
+    struct buf raw; /* all events' bytes */
+    struct buf story; /* one line an event */
     size_t n;
 };
 
@@ -25,8 +25,8 @@ static enum status note(void *ctx, const struct sse_event *ev)
 
     s->n++;
     assert_int_equal(buf_add(&s->raw, ev->raw.p, ev->raw.n), ST_OK);
-    assert_int_equal(buf_addf(&s->story, "%zu field=%d one=%d data=" SLICE_FMT "|\n", ev->raw.n, ev->has_field, ev->one_line,
-                              SLICE_ARG(ev->data)),
+    assert_int_equal(buf_addf(&s->story, "%zu field=%d one=%d data=" SLICE_FMT "|\n", ev->raw.n, ev->has_field,
+                              ev->one_line, SLICE_ARG(ev->data)),
                      ST_OK);
     if (ev->one_line)
         assert_true(ev->data.p >= ev->raw.p && ev->data.p + ev->data.n <= ev->raw.p + ev->raw.n);
@@ -77,7 +77,7 @@ static const char *const streams[] = {
     "data: a\ndata: b\n\ndata\n\ndata:\n\n\n\n",
     "data: a\r\rdata: b\r\r",
     "data: a\n\r\ndata: b\r\n\ndata: c\r\r\n",
-    "\xEF\xBB\xBF" "data: bom\n\n",
+    "\357\273\277data: bom\n\n",
     "\xEF\xBB\xBF\n\n",
     "id: 7\nretry: 10\n\ndata: unfinished",
     "data: unfinished line\n",
@@ -135,7 +135,9 @@ static void fields_are_read_as_the_standard_says(void **state)
     tell(": ping\n\n", "8 field=0 one=0 data=|\n");
     tell("\n", "1 field=0 one=0 data=|\n");
     tell("event: ping\n\n", "13 field=1 one=0 data=|\n");
-    tell("\xEF\xBB\xBF" "data: x\n\n", "12 field=1 one=1 data=x|\n");
+    tell("\xEF\xBB\xBF"
+         "data: x\n\n",
+         "12 field=1 one=1 data=x|\n");
     tell("data: x\n", "8 field=1 one=1 data=x|\n");
 }
 

@@ -124,8 +124,9 @@ static void a_call_is_answered(void **state)
     struct session_check_req req = {.access_token = slice_of("good")};
     struct session_check_rep rep;
 
-    assert_int_equal(call_wait(w->client, &session_check_req_desc, &req, &session_check_rep_desc, &rep, &w->arena, CALL_MS, NULL),
-                     ST_OK);
+    assert_int_equal(
+        call_wait(w->client, &session_check_req_desc, &req, &session_check_rep_desc, &rep, &w->arena, CALL_MS, NULL),
+        ST_OK);
     assert_true(slice_is(rep.user_id, "usr_1"));
 }
 
@@ -136,8 +137,9 @@ static void a_refusal_says_why(void **state)
     struct session_check_rep rep;
     struct err err = {.status = ST_OK};
 
-    assert_int_equal(call_wait(w->client, &session_check_req_desc, &req, &session_check_rep_desc, &rep, &w->arena, CALL_MS, &err),
-                     ST_RATE_REQUESTS);
+    assert_int_equal(
+        call_wait(w->client, &session_check_req_desc, &req, &session_check_rep_desc, &rep, &w->arena, CALL_MS, &err),
+        ST_RATE_REQUESTS);
     assert_int_equal(err.status, ST_RATE_REQUESTS);
     assert_string_equal(err.code, "my_code");
     assert_string_equal(err.param, "token");
@@ -151,7 +153,8 @@ static void an_answer_may_come_later(void **state)
     struct key_list_req req = {.actor_id = slice_of("usr_1")};
     struct key_list_rep rep;
 
-    assert_int_equal(call_wait(w->client, &key_list_req_desc, &req, &key_list_rep_desc, &rep, &w->arena, CALL_MS, NULL), ST_OK);
+    assert_int_equal(call_wait(w->client, &key_list_req_desc, &req, &key_list_rep_desc, &rep, &w->arena, CALL_MS, NULL),
+                     ST_OK);
     assert_true(slice_is(rep.next, "late"));
 }
 
@@ -208,11 +211,13 @@ static void health_and_metrics_are_every_services(void **state)
     struct metrics_rep mrep;
 
     a_call_is_answered(state);
-    assert_int_equal(call_wait(w->client, &health_req_desc, &req, &health_rep_desc, &rep, &w->arena, CALL_MS, NULL), ST_OK);
+    assert_int_equal(call_wait(w->client, &health_req_desc, &req, &health_rep_desc, &rep, &w->arena, CALL_MS, NULL),
+                     ST_OK);
     assert_true(slice_is(rep.service, "toy"));
     assert_true(rep.ready);
     assert_true(rep.rss_bytes > 0);
-    assert_int_equal(call_wait(w->client, &metrics_req_desc, &mreq, &metrics_rep_desc, &mrep, &w->arena, CALL_MS, NULL), ST_OK);
+    assert_int_equal(call_wait(w->client, &metrics_req_desc, &mreq, &metrics_rep_desc, &mrep, &w->arena, CALL_MS, NULL),
+                     ST_OK);
     assert_non_null(memmem(mrep.text.p, mrep.text.n, "router_bus_calls_total{service=\"toy\",outcome=\"ok\"}", 50));
 }
 

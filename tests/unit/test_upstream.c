@@ -15,8 +15,8 @@
 #include "tests/unit/tiny_upstream.h"
 
 #define PLAIN                                                                                                          \
-    "{ \"id\":\"x\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","      \
-    "\"content\":\"Lima\"},\"finish_reason\":\"stop\"}],\n \"usage\":{\"prompt_tokens\":21,\"completion_tokens\":2,"    \
+    "{ \"id\":\"x\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","     \
+    "\"content\":\"Lima\"},\"finish_reason\":\"stop\"}],\n \"usage\":{\"prompt_tokens\":21,\"completion_tokens\":2,"   \
     "\"total_tokens\":23,\"prompt_tokens_details\":{\"cached_tokens\":5},\"completion_tokens_details\":null} }"
 #define CHUNK(delta, finish, tail)                                                                                     \
     "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{" delta "},\"finish_reason\":" finish "}]" tail "}\n\n"
@@ -24,7 +24,8 @@
 #define HOLA CHUNK("\"content\":\"Hola\"", "null", ",\"usage\":null")
 #define LAST CHUNK("", "\"stop\"", ",\"usage\":null")
 #define USAGE                                                                                                          \
-    "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":4,\"total_tokens\":16}}\n\n"
+    "data: "                                                                                                           \
+    "{\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":4,\"total_tokens\":16}}\n\n"
 #define DONE "data: [DONE]\n\n"
 
 static struct provider_world world;
@@ -45,7 +46,8 @@ static enum tiny_next stream_script(int fd, const struct tiny_request *r)
     bool ok = tiny_sse_head(fd);
 
     if (says(r, "do-error-first"))
-        ok = ok && tiny_sse(fd, "data: {\"error\":{\"message\":\"no luck\",\"type\":\"server_error\",\"code\":502}}\n\n");
+        ok = ok &&
+             tiny_sse(fd, "data: {\"error\":{\"message\":\"no luck\",\"type\":\"server_error\",\"code\":502}}\n\n");
     else
         ok = ok && tiny_sse(fd, ": hello\n\n") && tiny_sse(fd, FIRST) && tiny_sse(fd, HOLA);
     if (says(r, "do-cut"))
@@ -55,9 +57,11 @@ static enum tiny_next stream_script(int fd, const struct tiny_request *r)
     if (says(r, "do-hang"))
         (void)tiny_wait_gone(fd, 10000);
     if (says(r, "do-error-event"))
-        return tiny_sse(fd, "data: {\"error\":{\"message\":\"late\"}}\n\n") && tiny_sse_end(fd) ? TINY_KEEP : TINY_CLOSE;
+        return tiny_sse(fd, "data: {\"error\":{\"message\":\"late\"}}\n\n") && tiny_sse_end(fd) ? TINY_KEEP
+                                                                                                : TINY_CLOSE;
     if (says(r, "do-bad-json"))
-        return tiny_sse(fd, "data: {\"id\":\"x\",\n\n") && tiny_sse(fd, HOLA) && tiny_sse_end(fd) ? TINY_KEEP : TINY_CLOSE;
+        return tiny_sse(fd, "data: {\"id\":\"x\",\n\n") && tiny_sse(fd, HOLA) && tiny_sse_end(fd) ? TINY_KEEP
+                                                                                                  : TINY_CLOSE;
     if (says(r, "do-no-end"))
         return tiny_sse_end(fd) ? TINY_KEEP : TINY_CLOSE;
     ok = ok && tiny_sse(fd, LAST);
@@ -76,7 +80,8 @@ static enum tiny_next error_script(int fd, const struct tiny_request *r)
     bool ok = false;
 
     if (says(r, "do-400"))
-        ok = tiny_answer(fd, 400, "application/json", "{ \"error\":{\"message\":\"bad temperature\",\"param\":\"temperature\"}}");
+        ok = tiny_answer(fd, 400, "application/json",
+                         "{ \"error\":{\"message\":\"bad temperature\",\"param\":\"temperature\"}}");
     else if (says(r, "do-401"))
         ok = tiny_answer(fd, 401, "application/json", auth);
     else if (says(r, "do-402"))
@@ -88,8 +93,9 @@ static enum tiny_next error_script(int fd, const struct tiny_request *r)
     else if (says(r, "do-529"))
         ok = tiny_answer(fd, 529, "text/html", "<html>busy</html>");
     else if (says(r, "do-429"))
-        ok = send_text(fd, "HTTP/1.1 429 X\r\nContent-Type: application/json\r\nRetry-After: 2.5\r\nContent-Length: 28\r\n\r\n"
-                           "{\"error\":{\"message\":\"slow\"}}");
+        ok = send_text(
+            fd, "HTTP/1.1 429 X\r\nContent-Type: application/json\r\nRetry-After: 2.5\r\nContent-Length: 28\r\n\r\n"
+                "{\"error\":{\"message\":\"slow\"}}");
     return ok ? TINY_KEEP : TINY_CLOSE;
 }
 
@@ -103,20 +109,28 @@ static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
         return TINY_CLOSE;
     }
     if (says(r, "do-no-options") && says(r, "stream_options"))
-        return tiny_answer(fd, 400, "application/json", "{\"error\":{\"message\":\"Unknown field stream_options\"}}") ? TINY_KEEP : TINY_CLOSE;
+        return tiny_answer(fd, 400, "application/json", "{\"error\":{\"message\":\"Unknown field stream_options\"}}")
+                   ? TINY_KEEP
+                   : TINY_CLOSE;
     if (says(r, "do-4") || says(r, "do-5"))
         return error_script(fd, r);
     if (says(r, "\"stream\":true"))
         return stream_script(fd, r);
     if (says(r, "do-200-error"))
-        return tiny_answer(fd, 200, "application/json", "{\"error\":{\"message\":\"sorry\",\"code\":402}}") ? TINY_KEEP : TINY_CLOSE;
+        return tiny_answer(fd, 200, "application/json", "{\"error\":{\"message\":\"sorry\",\"code\":402}}")
+                   ? TINY_KEEP
+                   : TINY_CLOSE;
     if (says(r, "do-html"))
         return tiny_answer(fd, 200, "text/html", "<p>hi</p>") ? TINY_KEEP : TINY_CLOSE;
     if (says(r, "do-half"))
-        return send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"id\":") ? TINY_CLOSE
-                                                                                                                     : TINY_RESET;
+        return send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"id\":")
+                   ? TINY_CLOSE
+                   : TINY_RESET;
     if (says(r, "do-no-usage"))
-        return tiny_answer(fd, 200, "application/json", "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"12345678\"}}]}") ? TINY_KEEP : TINY_CLOSE;
+        return tiny_answer(fd, 200, "application/json",
+                           "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"12345678\"}}]}")
+                   ? TINY_KEEP
+                   : TINY_CLOSE;
     return tiny_answer(fd, 200, "application/json; charset=utf-8", PLAIN) ? TINY_KEEP : TINY_CLOSE;
 }
 
@@ -158,9 +172,11 @@ static void assert_bytes(const struct answered *a, const char *expected)
 }
 
 #define BODY(words) "{ \"model\" : \"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}] }"
-#define STREAM_BODY(words) "{\"model\":\"gpt-4o-mini\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}]}"
+#define STREAM_BODY(words)                                                                                             \
+    "{\"model\":\"gpt-4o-mini\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}]}"
 
-/* ---- the faithful pipe ----------------------------------------------------------------------------------------------- */
+/* ---- the faithful pipe
+ * ----------------------------------------------------------------------------------------------- */
 
 static void a_plain_call_is_passed_byte_for_byte(void **state)
 {
@@ -249,7 +265,8 @@ static void connections_are_kept(void **state)
     assert_int_equal(tiny_connections(tiny), before);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------------ */
+/* ---- streams
+ * ------------------------------------------------------------------------------------------------------------ */
 
 #define HIDDEN(delta, finish) CHUNK(delta, finish, "")
 
@@ -263,8 +280,8 @@ static void a_client_that_did_not_ask_for_usage_does_not_see_it(void **state)
     call(STREAM_BODY("hi"), true, &a, &ev);
     assert_int_equal(a.status, ST_OK);
     assert_string_equal(a.content_type, "text/event-stream");
-    assert_bytes(&a, ": hello\n\n" HIDDEN("\"role\":\"assistant\",\"content\":\"\"", "null") HIDDEN("\"content\":\"Hola\"", "null")
-                         HIDDEN("", "\"stop\"") DONE);
+    assert_bytes(&a, ": hello\n\n" HIDDEN("\"role\":\"assistant\",\"content\":\"\"", "null")
+                         HIDDEN("\"content\":\"Hola\"", "null") HIDDEN("", "\"stop\"") DONE);
     tiny_last_body(tiny, sent, sizeof(sent));
     assert_non_null(strstr(sent, "\"stream_options\":{\"include_usage\":true}"));
     assert_string_equal(a.outcome, "ok");
@@ -405,7 +422,8 @@ static void stream_options_that_are_refused_are_left_out(void **state)
     answered_fini(&b);
 }
 
-/* ---- errors ---------------------------------------------------------------------------------------------------------------- */
+/* ---- errors
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 struct error_case {
     const char *word;
@@ -418,9 +436,13 @@ static void errors_are_mapped(void **state)
 {
     static const struct error_case cases[] = {
         {"do-400", ST_OK, 400, "{ \"error\":{\"message\":\"bad temperature\",\"param\":\"temperature\"}}", NULL},
-        {"do-422", ST_OK, 422, "{\"error\":{\"message\":\"flat\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"3\"}}", NULL},
+        {"do-422", ST_OK, 422,
+         "{\"error\":{\"message\":\"flat\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"3\"}}", NULL},
         {"do-429", ST_OK, 429, "{\"error\":{\"message\":\"slow\"}}", NULL},
-        {"do-529", ST_OK, 503, "{\"error\":{\"message\":\"The provider answered with HTTP status 503.\",\"type\":\"server_error\",\"param\":null,\"code\":null}}", NULL},
+        {"do-529", ST_OK, 503,
+         "{\"error\":{\"message\":\"The provider answered with HTTP status "
+         "503.\",\"type\":\"server_error\",\"param\":null,\"code\":null}}",
+         NULL},
         {"do-401", ST_UPSTREAM, 502, NULL, "upstream_auth_error"},
         {"do-402", ST_UPSTREAM, 502, NULL, "upstream_billing_error"},
         {"do-418", ST_UPSTREAM, 502, NULL, ""},
@@ -437,7 +459,8 @@ static void errors_are_mapped(void **state)
         struct answered a = {0};
         char body[256];
 
-        snprintf(body, sizeof(body), "{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}", e->word);
+        snprintf(body, sizeof(body),
+                 "{\"model\":\"gpt-4o-mini\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}", e->word);
         call(body, false, &a, &ev);
         assert_int_equal(a.status, e->status);
         assert_string_equal(ev.status, "error");
@@ -492,7 +515,8 @@ static void a_plain_answer_without_usage_is_estimated(void **state)
     answered_fini(&a);
 }
 
-/* ---- clients that leave, clients that are slow ------------------------------------------------------------------------------- */
+/* ---- clients that leave, clients that are slow
+ * ------------------------------------------------------------------------------- */
 
 static void a_client_that_leaves_stops_upstream(void **state)
 {
@@ -559,7 +583,8 @@ static void a_deadline_ends_a_call(void **state)
     answered_fini(&a);
 }
 
-/* ---- nobody there ---------------------------------------------------------------------------------------------------------------- */
+/* ---- nobody there
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static void an_unknown_provider_is_refused_without_a_record(void **state)
 {

@@ -49,15 +49,16 @@ bool tiny_send(int fd, const char *bytes, size_t n)
 bool tiny_answer(int fd, int status, const char *content_type, const char *body)
 {
     char head[512];
-    int n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", status, content_type,
-                     strlen(body));
+    int n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", status,
+                     content_type, strlen(body));
 
     return tiny_send(fd, head, (size_t)n) && tiny_send(fd, body, strlen(body));
 }
 
 bool tiny_sse_head(int fd)
 {
-    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char head[] =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
     return tiny_send(fd, head, sizeof(head) - 1);
 }

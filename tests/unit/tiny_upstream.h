@@ -1,4 +1,5 @@
-/* An HTTP server for unit tests of who calls it: one thread a connection, and a script that says what goes back, byte for byte. */
+/* An HTTP server for unit tests of who calls it: one thread a connection, and a script that says what goes back, byte
+ * for byte. */
 #ifndef TESTS_UNIT_TINY_UPSTREAM_H
 #define TESTS_UNIT_TINY_UPSTREAM_H
 
@@ -23,7 +24,7 @@ struct tiny *tiny_start(tiny_script *script, void *ctx);
 int tiny_port(const struct tiny *t);
 unsigned tiny_requests(struct tiny *t);
 unsigned tiny_connections(struct tiny *t);
-unsigned tiny_gone(struct tiny *t);      /* connections that the other end has closed */
+unsigned tiny_gone(struct tiny *t); /* connections that the other end has closed */
 size_t tiny_last_body(struct tiny *t, char *to, size_t size);
 size_t tiny_last_head(struct tiny *t, char *to, size_t size);
 void tiny_stop(struct tiny *t);
@@ -31,8 +32,8 @@ void tiny_stop(struct tiny *t);
 /* For scripts. */
 bool tiny_send(int fd, const char *bytes, size_t n);
 bool tiny_answer(int fd, int status, const char *content_type, const char *body); /* with a length */
-bool tiny_sse_head(int fd);                                                      /* chunked */
-bool tiny_sse(int fd, const char *bytes);                                        /* one chunk */
+bool tiny_sse_head(int fd); /* chunked */
+bool tiny_sse(int fd, const char *bytes); /* one chunk */
 bool tiny_sse_end(int fd);
 bool tiny_wait_gone(int fd, int ms); /* true: the other end has closed */
 

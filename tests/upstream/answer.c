@@ -42,8 +42,7 @@ void answer_head(struct conn *c, struct buf *b, int status, const char *content_
     if (!r)
         return;
     buf_fmt(b,
-            "x-request-id: req_up%016" PRIx64 "\r\nopenai-processing-ms: %" PRIu64
-            "\r\nopenai-version: 2020-10-01\r\n",
+            "x-request-id: req_up%016" PRIx64 "\r\nopenai-processing-ms: %" PRIu64 "\r\nopenai-version: 2020-10-01\r\n",
             r->seq, c->server->now_ms - r->begun_ms);
     if (status >= 400 && r->plan.retry_after >= 0)
         buf_fmt(b, "retry-after: %" PRId64 "\r\n", r->plan.retry_after);
@@ -82,20 +81,17 @@ void answer_plain(struct conn *c, int status, const char *content_type, const ch
 }
 
 /* An error in OpenAI's shape; code NULL = null. */
-void answer_error(struct conn *c, int status, const char *type, const char *code,
-                  const char *message)
+void answer_error(struct conn *c, int status, const char *type, const char *code, const char *message)
 {
     char body[1024];
     int n =
-        snprintf(body, sizeof(body),
-                 "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":%s%s%s}}",
+        snprintf(body, sizeof(body), "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":%s%s%s}}",
                  message, type, code ? "\"" : "", code ? code : "null", code ? "\"" : "");
 
     if (c->request && c->request->plan.html)
         answer_plain(c, status, "text/html", html_page, sizeof(html_page) - 1);
     else
-        answer_plain(c, status, "application/json", body,
-                     (size_t)n < sizeof(body) ? (size_t)n : sizeof(body) - 1);
+        answer_plain(c, status, "application/json", body, (size_t)n < sizeof(body) ? (size_t)n : sizeof(body) - 1);
 }
 
 /* The members of usage, as `"usage":{…}`; nothing where the plan leaves it out. */
@@ -106,8 +102,7 @@ void answer_usage(const struct request *r, struct buf *b)
         buf_fmt(b, ",\"completion_tokens\":%" PRId64, r->completion);
     buf_fmt(b, ",\"total_tokens\":%" PRId64, r->prompt + r->completion);
     if (r->kind == KIND_CHAT) {
-        buf_fmt(b, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 ",\"audio_tokens\":0",
-                r->cached);
+        buf_fmt(b, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 ",\"audio_tokens\":0", r->cached);
         if (r->plan.cache_write > 0)
             buf_fmt(b, ",\"cache_write_tokens\":%" PRId64, r->plan.cache_write);
         buf_fmt(b,
@@ -136,8 +131,7 @@ static void add_tool_calls(const struct request *r, struct buf *b)
     buf_str(b, "null,\"refusal\":null,\"tool_calls\":[");
     for (int64_t i = 0; i < r->tool_calls; i++) {
         buf_fmt(b,
-                "%s{\"id\":\"call_up%" PRIu64 "x%" PRId64
-                "\",\"type\":\"function\",\"function\":{\"name\":\"%s\","
+                "%s{\"id\":\"call_up%" PRIu64 "x%" PRId64 "\",\"type\":\"function\",\"function\":{\"name\":\"%s\","
                 "\"arguments\":\"{\\\"city\\\":\\\"%s\\\"}\"}}",
                 i > 0 ? "," : "", r->seq, i, r->tool, i % 2 == 0 ? "Lima" : "Oslo");
     }
@@ -172,8 +166,7 @@ static void add_completion(const struct request *r, struct buf *b)
     buf_fmt(b,
             "{\"id\":\"%s-up%016" PRIx64 "\",\"object\":\"%s\",\"created\":1795400000,"
             "\"model\":\"%s\",\"choices\":[",
-            chat ? "chatcmpl" : "cmpl", r->seq, chat ? "chat.completion" : "text_completion",
-            r->model);
+            chat ? "chatcmpl" : "cmpl", r->seq, chat ? "chat.completion" : "text_completion", r->model);
     for (int64_t i = 0; i < r->choices; i++)
         add_choice(r, b, i);
     buf_str(b, "]");
@@ -233,8 +226,7 @@ static void add_embeddings(const struct request *r, struct buf *b)
 {
     buf_str(b, "{\"object\":\"list\",\"data\":[");
     for (int64_t i = 0; i < r->inputs && !b->failed; i++) {
-        buf_fmt(b, "%s{\"object\":\"embedding\",\"index\":%" PRId64 ",\"embedding\":",
-                i > 0 ? "," : "", i);
+        buf_fmt(b, "%s{\"object\":\"embedding\",\"index\":%" PRId64 ",\"embedding\":", i > 0 ? "," : "", i);
         add_vector(r, b, i);
         buf_str(b, "}");
     }

@@ -59,8 +59,7 @@ static bool parse_request_line(const char *p, size_t n, struct http_head *h)
     return true;
 }
 
-static bool take_field(const char *base, const char *name, size_t name_n, struct http_place v,
-                       struct http_head *h)
+static bool take_field(const char *base, const char *name, size_t name_n, struct http_place v, struct http_head *h)
 {
     const char *p = base + v.at;
 
@@ -101,8 +100,8 @@ static bool parse_field(const char *base, const char *line, size_t n, struct htt
         v++;
     while (end > v && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    return take_field(base, line, (size_t)(colon - line),
-                      (struct http_place){(size_t)(v - base), (size_t)(end - v)}, h);
+    return take_field(base, line, (size_t)(colon - line), (struct http_place){(size_t)(v - base), (size_t)(end - v)},
+                      h);
 }
 
 int http_parse_head(const char *p, size_t n, struct http_head *h)

@@ -53,11 +53,10 @@ void journal_request(struct server *s, const struct request *r)
     add_name(&b, r->user);
     add_name(&b, r->model);
     buf_fmt(&b,
-            "%d\t%d\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRIu64
-            "\t%" PRIu64 "\t%" PRId64 "\n",
-            r->stream ? 1 : 0, r->status, outcome_texts[r->outcome], answered ? r->prompt : 0,
-            answered ? r->cached : 0, completion_told(r),
-            r->outcome == OUTCOME_OK ? r->reasoning : 0, r->sent, s->now_ms - r->begun_ms,
+            "%d\t%d\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64
+            "\t%" PRId64 "\n",
+            r->stream ? 1 : 0, r->status, outcome_texts[r->outcome], answered ? r->prompt : 0, answered ? r->cached : 0,
+            completion_told(r), r->outcome == OUTCOME_OK ? r->reasoning : 0, r->sent, s->now_ms - r->begun_ms,
             unix_ms(), answered ? r->plan.cache_write : 0);
     if (write(s->journal, b.p, b.n) != (ssize_t)b.n)
         perror("fake-upstream: journal");

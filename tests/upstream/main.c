@@ -24,17 +24,16 @@ struct options {
     const char *journal;
 };
 
-static const char usage[] =
-    "usage: fake-upstream [options]\n"
-    "  --port N         port; 0 = any free one (default). Prints `listening PORT`.\n"
-    "  --bind ADDRESS   loopback address to listen on (127.0.0.1)\n"
-    "  --journal FILE   one line per finished request is appended there\n"
-    "  --api-key KEY    other keys are answered 401\n"
-    "  --tokens N       content tokens of an answer (16)\n"
-    "  --delay-ms N     between the chunks of a stream (0)\n"
-    "  --first-ms N     before the first byte of an answer (0)\n"
-    "  --idle-ms N      close connections idle for so long (0 = never)\n"
-    "  --directives     list the words of a [[…]] block and leave\n";
+static const char usage[] = "usage: fake-upstream [options]\n"
+                            "  --port N         port; 0 = any free one (default). Prints `listening PORT`.\n"
+                            "  --bind ADDRESS   loopback address to listen on (127.0.0.1)\n"
+                            "  --journal FILE   one line per finished request is appended there\n"
+                            "  --api-key KEY    other keys are answered 401\n"
+                            "  --tokens N       content tokens of an answer (16)\n"
+                            "  --delay-ms N     between the chunks of a stream (0)\n"
+                            "  --first-ms N     before the first byte of an answer (0)\n"
+                            "  --idle-ms N      close connections idle for so long (0 = never)\n"
+                            "  --directives     list the words of a [[…]] block and leave\n";
 
 static bool parse_number(const char *text, long most, int64_t *ret)
 {
@@ -122,8 +121,7 @@ static bool open_listener(struct server *s, const struct options *o)
         return false;
     }
     setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(s->listener, (struct sockaddr *)&a, sizeof(a)) != 0 ||
-        listen(s->listener, 4096) != 0 ||
+    if (bind(s->listener, (struct sockaddr *)&a, sizeof(a)) != 0 || listen(s->listener, 4096) != 0 ||
         getsockname(s->listener, (struct sockaddr *)&a, &n) != 0) {
         perror("fake-upstream: listen");
         return false;

@@ -14,8 +14,7 @@ struct word {
     const char *doc;
 };
 
-#define ROW(name, member, kind, least, most, doc)                                                  \
-    {name, offsetof(struct plan, member), KIND_##kind, least, most, doc},
+#define ROW(name, member, kind, least, most, doc) {name, offsetof(struct plan, member), KIND_##kind, least, most, doc},
 
 static const struct word words[] = {PLAN_WORDS(ROW)};
 

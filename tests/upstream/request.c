@@ -68,8 +68,7 @@ static void refuse_model(struct conn *c, const char *model)
 {
     char text[NAME_LEN_MAX + 80];
 
-    snprintf(text, sizeof(text), "The model `%s` does not exist or you do not have access to it.",
-             model);
+    snprintf(text, sizeof(text), "The model `%s` does not exist or you do not have access to it.", model);
     refuse(c, 404, "model_not_found", text);
 }
 
@@ -204,8 +203,7 @@ static void take_scan(struct request *r, const struct scan *s)
     r->stream = s->stream && r->kind != KIND_EMBEDDING;
     r->base64 = s->base64;
     r->inputs = s->inputs;
-    r->dimensions =
-        s->dimensions > 0 && s->dimensions <= DIMENSIONS_MAX ? s->dimensions : DIMENSIONS_DEFAULT;
+    r->dimensions = s->dimensions > 0 && s->dimensions <= DIMENSIONS_MAX ? s->dimensions : DIMENSIONS_DEFAULT;
     r->choices = s->n >= 1 && s->n <= CHOICES_MAX ? s->n : 1;
 }
 

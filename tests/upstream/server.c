@@ -392,8 +392,7 @@ int server_run(struct server *s)
     s->begun_ms = clock_ms();
     s->now_ms = s->begun_ms;
     while (!s->stop) {
-        int n =
-            epoll_wait(s->epoll, events, EVENTS_PER_TURN, timers_wait_ms(&s->timers, s->now_ms));
+        int n = epoll_wait(s->epoll, events, EVENTS_PER_TURN, timers_wait_ms(&s->timers, s->now_ms));
 
         if (n < 0 && errno != EINTR) {
             perror("fake-upstream: epoll_wait");

@@ -159,8 +159,7 @@ void request_act(struct conn *c);
 void request_free(struct request *r);
 
 /* --- answer.c --- */
-void answer_error(struct conn *c, int status, const char *type, const char *code,
-                  const char *message);
+void answer_error(struct conn *c, int status, const char *type, const char *code, const char *message);
 void answer_plain(struct conn *c, int status, const char *content_type, const char *p, size_t n);
 void answer_whole(struct conn *c);
 void answer_piece(struct conn *c);

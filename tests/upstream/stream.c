@@ -116,8 +116,7 @@ static void build_chunk(const struct request *r, struct event *e)
 
     e->n = 0;
     if (r->plan.bad_json && r->sent == 1) {
-        add_str(e,
-                "data: {\"id\":\"chatcmpl-broken\",\"choices\":[{\"index\":0,\"delta\":{\"con\n\n");
+        add_str(e, "data: {\"id\":\"chatcmpl-broken\",\"choices\":[{\"index\":0,\"delta\":{\"con\n\n");
         return;
     }
     open_choice(r, e, r->tool_calls > 0 ? 0 : r->sent % r->choices);
@@ -226,9 +225,8 @@ static void send_error_event(struct conn *c)
 {
     struct event e = {.n = 0};
 
-    add_str(&e,
-            "data: {\"error\":{\"message\":\"The fake upstream broke off as it was told.\","
-            "\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_stream_error\"}}\n\n");
+    add_str(&e, "data: {\"error\":{\"message\":\"The fake upstream broke off as it was told.\","
+                "\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_stream_error\"}}\n\n");
     send_event(c, &e);
     if (c->request->chunked)
         conn_send(c, "0\r\n\r\n", 5);
@@ -293,8 +291,8 @@ static void make_prefix(struct request *r)
     buf_fmt(&r->prefix,
             "data: {\"id\":\"%s-up%016" PRIx64 "\",\"object\":\"%s\",\"created\":1795400000,"
             "\"model\":\"%s\",%s\"choices\":[{\"index\":",
-            chat ? "chatcmpl" : "cmpl", r->seq, chat ? "chat.completion.chunk" : "text_completion",
-            r->model, chat ? "\"service_tier\":\"default\"," : "");
+            chat ? "chatcmpl" : "cmpl", r->seq, chat ? "chat.completion.chunk" : "text_completion", r->model,
+            chat ? "\"service_tier\":\"default\"," : "");
 }
 
 /* The head and the role chunks leave in one write. */

@@ -1,0 +1,89 @@
+/*
+ * A gateway over real sockets with other services faked, and a client that reads byte by byte what comes. For
+ * test_gateway.c. What the fakes do is said by `script`, which is made anew for every test.
+ */
+#ifndef TESTS_UNIT_GATEWAY_WORLD_H
+#define TESTS_UNIT_GATEWAY_WORLD_H
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/gateway.h"
+#include "services/svc.h"
+
+#define ANSWER_MAX (32u * 1024u * 1024u)
+#define WAIT_MS 10000u
+#define KEY "sk-or-test key"
+#define BODY "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+#define STREAM "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"
+#define EVENT "data: {\"x\":1}\n\n"
+#define DONE "data: [DONE]\n\n"
+
+enum act {
+    PLAIN, /* a whole answer */
+    STREAMED, /* two events and the end */
+    ERROR_404, /* upstream's error passes */
+    REFUSE_ONCE, /* the first attempt was never begun */
+    REFUSE, /* none is */
+    FAIL, /* began, and failed before a byte */
+    BREAK, /* fails after an event */
+    HANG, /* one event, then silence until it is cancelled */
+    MUCH, /* as many bytes as the window lets through */
+    HUGE_ANSWER, /* a plain answer that is too large */
+};
+
+struct script {
+    pthread_mutex_t lock;
+    enum act act;
+    unsigned admit_delay_ms;
+    enum status admit_with;
+    bool one_at_once; /* admission refuses while a call is open */
+    unsigned admitted, done, begun, voids, cancelled, syncs;
+    uint64_t void_status, cancelled_ms, last_room_bytes;
+    uint64_t estimate;
+    unsigned char digest[32];
+    char body[256], request_id[80], void_id[80];
+    size_t much_total;
+    struct svc_call *call; /* the one that hangs or streams much */
+    size_t much_sent;
+};
+
+extern struct script script;
+const struct script *look(void); /* a copy, taken under its lock */
+#define SET(member, value)                                                                                             \
+    do {                                                                                                               \
+        pthread_mutex_lock(&script.lock);                                                                              \
+        script.member = (value);                                                                                       \
+        pthread_mutex_unlock(&script.lock);                                                                            \
+    } while (0)
+
+struct world {
+    struct settings settings;
+    struct svc *auth, *provider, *meter, *gateway;
+    char *answer; /* of the last call */
+    size_t n;
+};
+
+int gateway_world_start(void **state); /* *state: a struct world */
+int gateway_world_stop(void **state);
+
+int connect_to(const struct world *w, int receive_buffer); /* 0 = the system's */
+void say(int fd, const char *text);
+void post(int fd, const char *path, const char *body, const char *more);
+size_t header_end(const struct world *w);
+bool ended(const struct world *w); /* is w->answer whole? */
+const char *hear(struct world *w, int fd,
+                 const char *until); /* one answer, or until the text is in it, or the connection ends */
+bool reached(const unsigned *counter, unsigned value); /* of the script, within WAIT_MS */
+void finish(struct svc_call *call, enum status st); /* a completion that was left open */
+
+#define HAS(w, text)                                                                                                   \
+    do {                                                                                                               \
+        if (!strstr((w)->answer, text))                                                                                \
+            fail_msg("'%s' is not in: %.2000s", text, (w)->answer);                                                    \
+    } while (0)
+#define HAS_NOT(w, text) assert_null(strstr((w)->answer, text))
+
+#endif

@@ -1,0 +1,246 @@
+/* What the gateway reads of a chat completion: every wrong field by name, everything unknown untouched, the estimate by
+ * its rule. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gateway/chat_request.h"
+#include "services/json.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define BASE "\"model\":\"m\"," MESSAGES
+
+static int set_up(void **state)
+{
+    struct arena *a = calloc(1, sizeof(*a));
+
+    assert_non_null(a);
+    arena_init(a, 1 << 20);
+    *state = a;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    arena_fini(*state);
+    free(*state);
+    return 0;
+}
+
+static enum status read_text(struct arena *a, const char *text, struct chat_request *r, struct err *err)
+{
+    size_t n = strlen(text);
+    char *copy = malloc(n ? n : 1); /* exact, so that a byte too far is seen */
+    enum status st;
+
+    assert_non_null(copy);
+    memcpy(copy, text, n);
+    *err = (struct err){.status = ST_OK};
+    st = chat_request_read((struct slice){copy, n}, a, r, err);
+    free(copy); /* nothing may point into it */
+    return st;
+}
+
+static void wrong_fields_are_named(void **state)
+{
+    static const struct {
+        const char *text, *param, *code;
+    } cases[] = {
+        {"{" MESSAGES "}", "model", "missing_required_parameter"},
+        {"{\"model\":null," MESSAGES "}", "model", "missing_required_parameter"},
+        {"{\"model\":5," MESSAGES "}", "model", "invalid_type"},
+        {"{\"model\":\"\"," MESSAGES "}", "model", "invalid_value"},
+        {"{\"model\":\"a\\u0000b\"," MESSAGES "}", "model", "invalid_value"},
+        {"{\"model\":\"m\"}", "messages", "missing_required_parameter"},
+        {"{\"model\":\"m\",\"messages\":{}}", "messages", "invalid_type"},
+        {"{\"model\":\"m\",\"messages\":[]}", "messages", "empty_array"},
+        {"{\"model\":\"m\",\"messages\":[null]}", "messages[0]", "invalid_type"},
+        {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\"},5]}", "messages[1]", "invalid_type"},
+        {"{\"model\":\"m\",\"messages\":[{}]}", "messages[0].role", "missing_required_parameter"},
+        {"{\"model\":\"m\",\"messages\":[{\"role\":1}]}", "messages[0].role", "invalid_type"},
+        {"{" BASE ",\"stream\":\"yes\"}", "stream", "invalid_type"},
+        {"{" BASE ",\"stream\":1}", "stream", "invalid_type"},
+        {"{" BASE ",\"stream_options\":5}", "stream_options", "invalid_type"},
+        {"{" BASE ",\"stream_options\":{\"include_usage\":\"x\"}}", "stream_options.include_usage", "invalid_type"},
+        {"{" BASE ",\"max_tokens\":\"5\"}", "max_tokens", "invalid_type"},
+        {"{" BASE ",\"max_tokens\":5.0}", "max_tokens", "invalid_type"},
+        {"{" BASE ",\"max_tokens\":0}", "max_tokens", "integer_below_min_value"},
+        {"{" BASE ",\"max_completion_tokens\":-1}", "max_completion_tokens", "integer_below_min_value"},
+        {"{" BASE ",\"max_tokens\":1000000001}", "max_tokens", "integer_above_max_value"},
+        {"{" BASE ",\"max_tokens\":18446744073709551615}", "max_tokens", "integer_above_max_value"},
+        {"{" BASE ",\"n\":0}", "n", "integer_below_min_value"},
+        {"{" BASE ",\"n\":129}", "n", "integer_above_max_value"},
+        {"{" BASE ",\"model\":\"other\"}", "model", "invalid_value"},
+        {"{" BASE ",\"mod\\u0065l\":\"other\"}", "model", "invalid_value"},
+        {"{" BASE ",\"stream\":true,\"stream\":false}", "stream", "invalid_value"},
+        {"{" BASE ",\"max_tokens\":1,\"max_tokens\":9}", "max_tokens", "invalid_value"},
+    };
+    struct chat_request r;
+    struct err err;
+    size_t i;
+
+    for (i = 0; i < COUNT(cases); i++) {
+        if (read_text(*state, cases[i].text, &r, &err) != ST_BAD_REQUEST)
+            fail_msg("taken: %s", cases[i].text);
+        assert_string_equal(err.param, cases[i].param);
+        assert_string_equal(err.code, cases[i].code);
+    }
+}
+
+static void what_is_not_a_json_object_is_refused(void **state)
+{
+    static const char *const texts[] = {"",
+                                        " ",
+                                        "{",
+                                        "[]",
+                                        "5",
+                                        "null",
+                                        "\"x\"",
+                                        "{" BASE "} x",
+                                        "{" BASE ",}",
+                                        "{'model':'m'}",
+                                        "{\"model\":\"\xff\"," MESSAGES "}",
+                                        "{\"model\":\"\\ud800\"," MESSAGES "}"};
+    struct chat_request r;
+    struct err err;
+    size_t i;
+
+    for (i = 0; i < COUNT(texts); i++) {
+        assert_int_equal(read_text(*state, texts[i], &r, &err), ST_BAD_REQUEST);
+        assert_string_equal(err.param, "");
+        assert_string_equal(err.code, "");
+        assert_true(err.text[0] != '\0');
+    }
+}
+
+static enum status nested(struct arena *a, unsigned depth, struct err *err)
+{
+    char text[4096];
+    size_t n = (size_t)snprintf(text, sizeof(text), "{" BASE ",\"x\":");
+    struct chat_request r;
+    unsigned i;
+
+    for (i = 1; i < depth; i++)
+        text[n++] = '[';
+    for (i = 1; i < depth; i++)
+        text[n++] = ']';
+    text[n++] = '}';
+    text[n] = '\0';
+    return read_text(a, text, &r, err);
+}
+
+static void depth_is_bounded(void **state)
+{
+    struct err err;
+
+    assert_int_equal(nested(*state, JSON_DEPTH_MAX, &err), ST_OK);
+    assert_int_equal(nested(*state, JSON_DEPTH_MAX + 1, &err), ST_BAD_REQUEST);
+    assert_int_equal(nested(*state, 1500, &err), ST_BAD_REQUEST);
+}
+
+static void what_is_needed_is_read(void **state)
+{
+    struct chat_request r;
+    struct err err;
+
+    assert_int_equal(read_text(*state, "{" BASE "}", &r, &err), ST_OK);
+    assert_true(slice_is(r.model, "m"));
+    assert_false(r.stream);
+    assert_false(r.usage_asked);
+    assert_int_equal(r.choices, 1);
+    assert_int_equal(r.output_limit, 0);
+    assert_int_equal(
+        read_text(
+            *state,
+            "{\"unknown\":{\"model\":7},\"model\":\"a/b\",\"stream\":true,\"stream_options\":{\"include_usage\":true,"
+            "\"include_obfuscation\":false},\"max_tokens\":7,\"max_completion_tokens\":9,\"n\":3,\"tools\":"
+            "null," MESSAGES "}",
+            &r, &err),
+        ST_OK);
+    assert_true(slice_is(r.model, "a/b"));
+    assert_true(r.stream);
+    assert_true(r.usage_asked);
+    assert_int_equal(r.choices, 3);
+    assert_int_equal(r.output_limit, 9);
+    assert_int_equal(
+        read_text(*state, "{" BASE ",\"max_tokens\":11,\"max_completion_tokens\":9,\"stream\":null}", &r, &err), ST_OK);
+    assert_int_equal(r.output_limit, 11);
+}
+
+static uint64_t tokens_of(struct arena *a, const char *text, uint64_t *ret_upper)
+{
+    struct chat_request r;
+    struct err err;
+
+    if (read_text(a, text, &r, &err) != ST_OK)
+        fail_msg("%s: %s", text, err.text);
+    if (ret_upper)
+        *ret_upper = r.tokens_upper;
+    assert_true(r.tokens_upper >= r.tokens);
+    return r.tokens;
+}
+
+#define SAY(content) "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":" content "}]}"
+#define FRAME 7 /* 4 a message, 3 for the reply */
+
+static void text_is_estimated_by_the_rule(void **state)
+{
+    /* "user" is text, too: 4 bytes, a token */
+    assert_int_equal(tokens_of(*state, SAY("\"\""), NULL), FRAME + 1);
+    assert_int_equal(tokens_of(*state, SAY("\"12345678\""), NULL), FRAME + 3);
+    assert_int_equal(tokens_of(*state, SAY("\"123456789\""), NULL), FRAME + 4);
+    assert_int_equal(tokens_of(*state, SAY("\"\xe4\xbd\xa0\xe5\xa5\xbd\""), NULL), FRAME + 3); /* 1 + 2 * 0.9, up */
+    assert_int_equal(tokens_of(*state, SAY("[{\"type\":\"text\",\"text\":\"12345678\"}]"), NULL), FRAME + 4);
+    assert_int_equal(tokens_of(*state, "{" BASE ",\"tools\":[{\"type\":\"function\"}]}", NULL) -
+                         tokens_of(*state, "{" BASE "}", NULL),
+                     6); /* its JSON, 21 bytes, a little more */
+}
+
+static void images_are_not_text(void **state)
+{
+    char *text = malloc(400000);
+    uint64_t upper;
+    size_t n;
+
+    assert_non_null(text);
+    n = (size_t)snprintf(text, 400000,
+                         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
+                         "\"image_url\":{\"url\":\"data:image/png;base64,");
+    memset(text + n, 'A', 300000);
+    snprintf(text + n + 300000, 1000, "\"}}]}]}");
+    assert_in_range(tokens_of(*state, text, &upper), 765, 800);
+    assert_true(upper < 2000);
+    snprintf(text + n + 300000, 1000, "\",\"detail\":\"low\"}}]}]}");
+    assert_in_range(tokens_of(*state, text, &upper), 85, 120);
+    assert_true(upper < 200);
+    free(text);
+    assert_in_range(
+        tokens_of(*state, SAY("[{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://a.example/x.png\"}}]"), NULL),
+        765, 800);
+    /* a data URL in plain text is text */
+    assert_true(
+        tokens_of(*state,
+                  SAY("\"data:image/png;base64,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\""),
+                  NULL) > 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(wrong_fields_are_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_a_json_object_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(depth_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_needed_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(text_is_estimated_by_the_rule, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(images_are_not_text, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,265 @@
+/* exchange: what an orderly stop owes: no answer and no one-way call is lost, and a server that comes back is briefed
+ * first. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "services/clock.h"
+#include "services/ids.h"
+#include "tests/lib/bus_peer.h"
+
+#define URL_SIZE 96
+#define NONE ((struct slice){NULL, 0})
+#define COUNTS 2000000u
+
+static void make_url(char url[URL_SIZE], const char *prefix)
+{
+    snprintf(url, URL_SIZE, "%s/test_exchange_restart.%016llx", prefix, (unsigned long long)id_number());
+}
+
+/* ---- rolling restarts under load
+ * ---------------------------------------------------------------------------------------- */
+
+#define CALLERS 16
+#define RESTARTS 20
+
+struct load {
+    struct xchg_client *client;
+    _Atomic uint32_t *counts;
+    atomic_uint next, ok, draining, never, lost, other, wrong;
+    atomic_bool stop;
+};
+
+static void judge(struct load *s, uint32_t number, enum status st)
+{
+    uint32_t ran = atomic_load(&s->counts[number]);
+    atomic_uint *which = &s->other;
+
+    if (st == ST_OK)
+        which = &s->ok;
+    else if (st == ST_DRAINING)
+        which = &s->draining;
+    else if (st == ST_UNAVAILABLE)
+        which = &s->never;
+    else if (st == ST_PEER_LOST)
+        which = &s->lost;
+    atomic_fetch_add(which, 1);
+    if (ran != (st == ST_OK ? 1u : 0u))
+        atomic_fetch_add(&s->wrong, 1);
+}
+
+static void *call_on(void *arg)
+{
+    struct load *s = arg;
+
+    while (!atomic_load(&s->stop)) {
+        uint32_t number = atomic_fetch_add(&s->next, 1);
+        struct slice payload = {(const char *)&number, sizeof(number)};
+
+        if (number >= COUNTS)
+            break;
+        judge(s, number, bus_call(s->client, PEER_COUNT, payload, 20000, NULL));
+    }
+    return NULL;
+}
+
+static void stop_orderly(struct bus_peer *p)
+{
+    xchg_server_drain(p->server);
+    BUS_UNTIL(xchg_server_open_calls(p->server) == 0, 5000);
+    bus_peer_free(p);
+}
+
+static void restarts_under(const char *prefix)
+{
+    char url[2][URL_SIZE], both[2 * URL_SIZE];
+    struct load s = {.next = 0};
+    struct bus_peer *peers[2];
+    pthread_t threads[CALLERS];
+    unsigned i;
+
+    s.counts = calloc(COUNTS, sizeof(*s.counts));
+    assert_non_null(s.counts);
+    for (i = 0; i < 2; i++) {
+        make_url(url[i], prefix);
+        peers[i] = bus_peer_counting(url[i], s.counts, COUNTS);
+    }
+    snprintf(both, sizeof(both), "%s,%s", url[0], url[1]);
+    s.client = bus_client(both);
+    assert_true(bus_ready(s.client, 2, 10000));
+    for (i = 0; i < CALLERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_on, &s), 0);
+    for (i = 0; i < RESTARTS; i++) {
+        usleep(20000);
+        stop_orderly(peers[i % 2]);
+        peers[i % 2] = bus_peer_counting(url[i % 2], s.counts, COUNTS);
+        assert_non_null(peers[i % 2]);
+        assert_true(bus_ready(s.client, 2, 10000));
+    }
+    atomic_store(&s.stop, true);
+    for (i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
+    print_message("%u restarts over %s: %u calls answered, %u told to go elsewhere\n", RESTARTS, prefix,
+                  atomic_load(&s.ok), atomic_load(&s.draining));
+    assert_int_equal(atomic_load(&s.wrong), 0);
+    assert_int_equal(atomic_load(&s.lost), 0);
+    assert_int_equal(atomic_load(&s.never) + atomic_load(&s.other), 0);
+    xchg_client_free(s.client);
+    bus_peer_free(peers[0]);
+    bus_peer_free(peers[1]);
+    free(s.counts);
+}
+
+static void orderly_restarts_lose_no_answer(void **state)
+{
+    (void)state;
+    restarts_under("ipc:///tmp");
+    restarts_under("inproc:/");
+}
+
+/* ---- last words
+ * --------------------------------------------------------------------------------------------------------- */
+
+static void what_was_told_before_the_end_arrives(void **state)
+{
+    static char bytes[4096];
+    struct xchg_client *c;
+    struct bus_peer *p;
+    char url[URL_SIZE];
+    unsigned i, round;
+
+    (void)state;
+    make_url(url, "ipc:///tmp");
+    p = bus_peer_new(url, 0);
+    for (round = 1; round <= 5; round++) {
+        uint64_t began;
+
+        c = bus_client(url);
+        assert_true(bus_ready(c, 1, 5000));
+        for (i = 0; i < 500; i++)
+            assert_int_equal(xchg_tell(c, PEER_ECHO, (struct slice){bytes, sizeof(bytes)}), ST_OK);
+        began = clock_ms();
+        xchg_client_free(c);
+        assert_in_range(clock_ms() - began, 0, 400);
+        BUS_UNTIL(atomic_load(&p->one_way) == round * 500, 1000);
+        assert_int_equal(atomic_load(&p->one_way), round * 500);
+    }
+    bus_peer_free(p);
+}
+
+struct briefing {
+    struct xchg_client *_Atomic client;
+    atomic_uint up;
+};
+
+static void brief(void *ctx, uint64_t instance, uint64_t boot, bool up)
+{
+    struct briefing *b = ctx;
+    struct xchg_client *c = atomic_load(&b->client);
+
+    (void)instance;
+    (void)boot;
+    if (!up || !c)
+        return;
+    usleep(20000); /* time for a call to overtake, if it could */
+    atomic_fetch_add(&b->up, 1);
+    (void)xchg_tell(c, PEER_ECHO, (struct slice){"brief", 5});
+}
+
+static void a_server_that_comes_back_is_briefed_before_its_first_call(void **state)
+{
+    struct briefing b = {.up = 0};
+    struct xchg_client_options options = {.instance = 9, .peer = brief, .ctx = &b};
+    struct xchg_client *c = NULL;
+    char url[URL_SIZE];
+    struct bus_peer *p;
+    unsigned round;
+
+    (void)state;
+    make_url(url, "inproc:/");
+    options.url = url;
+    assert_int_equal(xchg_client_new(&options, &c, NULL), ST_OK);
+    atomic_store(&b.client, c);
+    for (round = 1; round <= 5; round++) {
+        struct bus_wait w;
+
+        bus_wait_init(&w, c);
+        assert_int_equal(bus_open(&w, PEER_HOLD, NONE, 20000, 0), ST_OK); /* waits for the server */
+        p = bus_peer_new(url, 0);
+        BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 5000);
+        assert_int_equal(atomic_load(&b.up), round);
+        assert_int_equal(atomic_load(&p->one_way), 1); /* it was there before the call */
+        bus_peer_end_held(p, ST_OK);
+        assert_int_equal(bus_wait(&w), ST_OK);
+        bus_wait_fini(&w);
+        bus_peer_free(p);
+        BUS_UNTIL(xchg_client_ready(c) == 0, 1000);
+    }
+    xchg_client_free(c);
+}
+
+/* ---- gathering
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void what_is_gathered_travels_together(void **state)
+{
+    struct xchg_stats before, after;
+    struct xchg_call *calls[20];
+    struct bus_wait waits[20];
+    struct xchg_client *c;
+    struct bus_peer *p;
+    char url[URL_SIZE];
+    uint32_t i, zero = 0;
+
+    (void)state;
+    make_url(url, "ipc:///tmp");
+    p = bus_peer_new(url, 0);
+    c = bus_client(url);
+    for (i = 0; i < 20; i++) {
+        bus_wait_init(&waits[i], c);
+        assert_int_equal(bus_open(&waits[i], PEER_HOLD, NONE, 20000, 0), ST_OK);
+        calls[i] = bus_peer_take_held(p);
+        assert_non_null(calls[i]);
+    }
+    usleep(100000);
+    xchg_server_stats(p->server, &before);
+    xchg_gather_begin();
+    for (i = 0; i < 20; i++)
+        assert_int_equal(xchg_send(calls[i], 0, (struct slice){(const char *)&zero, sizeof(zero)}, NULL), ST_OK);
+    for (i = 0; i < 20; i++)
+        xchg_end(calls[i], ST_OK, NONE);
+    usleep(50000);
+    xchg_server_stats(p->server, &after);
+    assert_int_equal(after.batches_sent, before.batches_sent);
+    xchg_gather_end();
+    for (i = 0; i < 20; i++) {
+        assert_int_equal(bus_wait(&waits[i]), ST_OK);
+        assert_int_equal(waits[i].frames, 1);
+        assert_false(waits[i].disordered);
+        bus_wait_fini(&waits[i]);
+    }
+    xchg_server_stats(p->server, &after);
+    assert_int_equal(after.frames_sent - before.frames_sent, 40);
+    assert_in_range(after.batches_sent - before.batches_sent, 1, 2);
+    xchg_client_free(c);
+    bus_peer_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(orderly_restarts_lose_no_answer),
+        cmocka_unit_test(what_was_told_before_the_end_arrives),
+        cmocka_unit_test(a_server_that_comes_back_is_briefed_before_its_first_call),
+        cmocka_unit_test(what_is_gathered_travels_together),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
