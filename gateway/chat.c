@@ -5,7 +5,6 @@
 
 #include "gateway/answer.h"
 #include "gateway/routes.h"
-#include "gateway/watch.h"
 #include "services/clock.h"
 
 #define NO_KEY_TEXT                                                                                                    \
@@ -19,20 +18,11 @@ static void answer_no_key(struct request *r)
     answer_problem(r, &p, (struct slice){NULL, 0});
 }
 
-/* Connects the call with its connection. false: the client has already left. */
-static bool attach(struct chat *c)
+static void attach(struct chat *c)
 {
-    struct conn *conn = c->conn;
-    bool here;
-
-    if (!conn->watched) /* once a connection; without the watcher a lost client is noticed when we write to it */
-        conn->watched = watch_add(c->gw->watch, conn);
-    pthread_mutex_lock(&conn->lock);
-    here = !conn->gone;
-    if (here)
-        conn->call = c;
-    pthread_mutex_unlock(&conn->lock);
-    return here;
+    pthread_mutex_lock(&c->conn->lock);
+    c->conn->call = c;
+    pthread_mutex_unlock(&c->conn->lock);
 }
 
 static void detach(struct chat *c)
@@ -43,23 +33,40 @@ static void detach(struct chat *c)
     atomic_store_explicit(&c->conn->quiet_since_ms, 0, memory_order_relaxed);
 }
 
-/* The slow path of a stream. Under the lock, which it lets go while it waits. */
-static void help_stream(struct chat *c, uint64_t *stalled_since)
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+
+#define LEFT (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)
+
+/* What the thread knows while it waits. */
+struct waiting {
+    short events; /* to look for on the socket; 0 = it has nothing more to say */
+    bool seen; /* the client's next request, or its end, or the connection has been idle for too long */
+    uint64_t stalled_since; /* the socket has taken nothing since; 0 = nothing waits */
+};
+
+/* The client takes less than there is: the slow path. Under the lock, which it lets go while it waits. */
+static void help_stream(struct chat *c, struct waiting *w)
 {
     struct conn *conn = c->conn;
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
-    struct pollfd wait = {.fd = conn->fd, .events = POLLOUT};
     size_t before = c->stream.backlog.n;
+    short events = c->over ? POLLOUT : POLLOUT | POLLRDHUP; /* a client that only stopped talking gets the rest */
     bool stop = false;
     struct xchg_id id;
     uint32_t credit;
+    int shown;
 
+    if (!w->stalled_since) {
+        metric_add(c->gw->metrics.slow_streams, 1);
+        w->stalled_since = clock_ms();
+    }
     pthread_mutex_unlock(&conn->lock);
-    poll(&wait, 1, 1000);
+    shown = conn_sleep(conn, events, CHAT_STALL_MS);
     pthread_mutex_lock(&conn->lock);
     if (stream_flush(&c->stream) || c->stream.backlog.n < before)
-        *stalled_since = clock_ms();
-    if (c->stream.broken || clock_ms() - *stalled_since > CHAT_STALL_MS || c->gone) {
+        w->stalled_since = c->stream.backlog.n ? clock_ms() : 0;
+    if (c->stream.broken || c->gone || (shown > 0 && shown & (LEFT & events)) ||
+        (w->stalled_since && clock_ms() - w->stalled_since > CHAT_STALL_MS)) {
         c->stream.broken = true;
         c->stream.backlog.n = 0;
         stop = !c->gone && !c->over;
@@ -75,27 +82,53 @@ static void help_stream(struct chat *c, uint64_t *stalled_since)
     pthread_mutex_lock(&conn->lock);
 }
 
+/* How long a connection that has its answer may stay idle. */
+static uint64_t patience(const struct chat *c)
+{
+    uint64_t idle = c->settled ? clock_ms() - c->settled_ms : 0;
+
+    return idle < CHAT_IDLE_MS ? CHAT_IDLE_MS - idle : 0;
+}
+
+/* Under the lock, which it lets go while it sleeps. */
+static void sleep_on_socket(struct chat *c, struct waiting *w)
+{
+    uint64_t ms = patience(c);
+    int shown;
+
+    c->wake_me = !(w->events & POLLIN);
+    pthread_mutex_unlock(&c->conn->lock);
+    shown = conn_sleep(c->conn, w->events, ms);
+    pthread_mutex_lock(&c->conn->lock);
+    if (shown < 0) {
+        if (c->settled && patience(c) == 0) {
+            c->r->keep_alive = false;
+            w->seen = true;
+        }
+    } else if (shown & LEFT) {
+        chat_left(c);
+        w->events = 0;
+        w->seen = true;
+    } else if (shown & POLLIN) { /* the next request: later, if this one is still running */
+        w->events = POLLRDHUP;
+        w->seen = true;
+    }
+}
+
 static void wait_until_over(struct chat *c)
 {
-    struct conn *conn = c->conn;
-    uint64_t stalled_since = 0;
+    struct waiting w = {.events = POLLIN | POLLRDHUP};
 
-    pthread_mutex_lock(&conn->lock);
+    pthread_mutex_lock(&c->conn->lock);
     for (;;) {
-        if (c->streaming && c->stream.backlog.n) {
-            if (!stalled_since) {
-                metric_add(c->gw->metrics.slow_streams, 1);
-                stalled_since = clock_ms();
-            }
-            help_stream(c, &stalled_since);
-        } else if (c->over && c->openers == 0) {
+        if (c->stream.backlog.n)
+            help_stream(c, &w);
+        else if (c->over && c->openers == 0 && (!c->settled || w.seen))
             break;
-        } else {
-            stalled_since = 0;
-            pthread_cond_wait(&conn->wake, &conn->lock);
-        }
+        else
+            sleep_on_socket(c, &w);
     }
-    pthread_mutex_unlock(&conn->lock);
+    pthread_mutex_unlock(&c->conn->lock);
 }
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
@@ -111,32 +144,16 @@ static void answer_refused(struct chat *c)
     buf_fini(&lines);
 }
 
-static void answer_whole(struct chat *c)
-{
-    char type[LIMIT_NAME + 1];
-    struct buf lines;
-
-    if (!slice_copy(c->head.content_type, type, sizeof(type)))
-        type[0] = '\0';
-    buf_init(&lines, ANSWER_ERROR_MAX * 16);
-    chat_answer_lines(c, &lines);
-    answer_send(c->r, (int)c->head.http_status, type, (struct slice){lines.p, lines.n},
-                (struct slice){c->answer.p, c->answer.n});
-    buf_fini(&lines);
-}
-
 static void finish(struct chat *c)
 {
     struct request *r = c->r;
 
-    if (c->streaming && c->stream.began) {
+    if (c->stream.began) {
         r->sent_bytes = c->stream.sent;
         if (c->gone)
             r->keep_alive = false;
     } else if (c->gone) {
         r->quiet = true;
-    } else if (c->st == ST_OK && c->has_head) {
-        answer_whole(c);
     } else {
         answer_refused(c);
     }
@@ -148,37 +165,23 @@ static void finish(struct chat *c)
     }
 }
 
-static void log_call(const struct chat *c)
-{
-    uint64_t now = clock_ms(), first = c->first_ms ? c->first_ms - c->began_ms : 0;
-
-    if (c->first_ms)
-        metric_observe_ns(c->gw->metrics.first_byte, first * 1000000);
-    log_event(svc_log(c->gw->svc), LOG_INFO, slice_of(c->r->id), "call", LOG_N("status", c->r->status),
-              LOG_S("model", c->ask.model), LOG_B("stream", c->ask.stream), LOG_N("ms", now - c->began_ms),
-              LOG_N("ttft_ms", first), LOG_N("bytes", c->r->sent_bytes), LOG_C("outcome", status_name(c->st)));
-}
-
 static void run(struct chat *c)
 {
-    enum status st = ST_CANCELLED;
+    enum status st;
 
-    if (attach(c)) {
-        metric_move(c->gw->metrics.streams, c->ask.stream);
-        st = chat_begin(c, &c->err);
-        if (st == ST_OK)
-            wait_until_over(c);
-        else
-            c->st = c->err.status = st;
-        metric_move(c->gw->metrics.streams, -(int64_t)c->ask.stream);
-    } else {
-        c->gone = true;
-    }
+    attach(c);
+    metric_move(c->gw->metrics.streams, c->ask.stream);
+    st = chat_begin(c, &c->err);
+    if (st == ST_OK)
+        wait_until_over(c);
+    else
+        c->st = c->err.status = st;
     detach(c);
-    finish(c);
-    log_call(c);
-    if (c->streaming)
-        stream_fini(&c->stream);
+    if (!c->settled) {
+        finish(c);
+        chat_settle(c);
+    }
+    stream_fini(&c->stream);
     buf_fini(&c->answer);
 }
 

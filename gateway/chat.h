@@ -2,10 +2,11 @@
  * chat: one chat completion on its way: admission, the provider's call, the answer. What chat*.c share; chat_handle
  * (routes.h) is the door.
  *
- * The connection's thread opens the admission and sleeps. Admission's answer comes to a callback of the bus, which
- * opens the provider's call right there; a stream is written by callbacks, too. The thread is woken once: when all is
- * over, or when the socket of a stream is full. Fields after `lock below` are guarded by the connection's lock; the
- * others change hands with the call itself.
+ * The connection's thread opens the admission and sleeps on its socket. Admission's answer comes to a callback of the
+ * bus, which opens the provider's call right there; the answer, plain or streamed, is written by callbacks, too. So
+ * nobody wakes the thread: the client's next request does. It is woken only where callbacks cannot go on: the socket
+ * is full, the answer is an error of ours, the connection is to be closed. Fields after `lock below` are guarded by the
+ * connection's lock; the others change hands with the call itself.
  */
 #ifndef GATEWAY_CHAT_H
 #define GATEWAY_CHAT_H
@@ -18,6 +19,7 @@
 #define CHAT_ANSWER_MAX (16u * 1024u * 1024u) /* bytes of an answer that is not streamed */
 #define CHAT_KEEP_ALIVE_MS 10000u /* a silent stream gets a comment this often */
 #define CHAT_STALL_MS 30000u /* a client that takes nothing of a stream for so long is gone */
+#define CHAT_IDLE_MS 60000u /* a connection waits so long for its next request */
 #define CHAT_ATTEMPTS 2u /* a call that no instance took is offered once more */
 #define CHAT_ENDPOINT "chat.completions"
 
@@ -36,13 +38,16 @@ struct chat {
     /* from the provider */
     struct response_head head;
     struct completion_rep result;
-    struct buf answer; /* the body, or the end of a stream that is held back */
+    struct buf answer; /* the body of a plain answer, or the error that ends a stream */
     uint64_t window; /* bytes gathered since credit was returned */
 
     /* lock below */
     bool has_head, has_result, streaming;
     bool over; /* the last callback is through: the thread may go on */
+    bool settled; /* answered, logged and counted by a callback: nothing is left for the thread */
+    bool wake_me; /* the thread does not see the client's next request: wake it when all is over */
     bool gone; /* the client left while we worked */
+    uint64_t settled_ms;
     unsigned openers; /* callbacks that are opening a call: the thread waits for them, too */
     unsigned attempt, opened; /* 1 … CHAT_ATTEMPTS; the one that is open, 0 = none */
     struct xchg_id ids[CHAT_ATTEMPTS]; /* written by the bus before an attempt's first callback */
@@ -54,9 +59,14 @@ struct chat {
 
 /* chat_call.c: what callbacks do. chat_begin opens the admission; afterwards wait for over and openers == 0. */
 enum status chat_begin(struct chat *c, struct err *err);
-void chat_gone(struct conn *conn, uint32_t generation); /* the watcher: the client of this connection left */
-void chat_keep_alive(struct conn *conn, uint64_t now_ms); /* the watcher: say something on a silent stream */
+void chat_left(struct chat *c); /* the client left; under the lock, which it lets go for a moment */
+void chat_keep_alive(struct conn *conn, uint64_t now_ms); /* the ticker: say something on a silent stream */
 void chat_cancel_all(struct gateway *gw); /* the drain is over */
+
+/* chat_end.c: the last steps, by the closing callback or by the thread. */
+bool chat_answer_plain(struct chat *c); /* under the lock; as stream_put */
+bool chat_can_settle(const struct chat *c); /* under the lock: may the callback settle it, the thread sleeping on? */
+void chat_settle(struct chat *c); /* logs and counts it, once */
 
 /* chat_headers.c: header lines of an answer. */
 void chat_limit_lines(const struct rate_limits *limits, struct buf *out);

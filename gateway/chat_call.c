@@ -15,20 +15,12 @@ static void lock(struct chat *c)
     pthread_mutex_lock(&c->conn->lock);
 }
 
-/* Lets go and wakes the thread if there is something for it to do: after the lock is free, so that it does not run into
- * it. */
+/* Lets go, and wakes the thread if there is something for it to do. */
 static void unlock(struct chat *c, bool help)
 {
-    struct conn *conn = c->conn;
-    bool wake = help || (c->over && c->openers == 0);
-
-    if (wake)
-        atomic_fetch_add_explicit(&conn->wakers, 1, memory_order_relaxed);
-    pthread_mutex_unlock(&conn->lock);
-    if (!wake)
-        return;
-    pthread_cond_signal(&conn->wake);
-    atomic_fetch_sub_explicit(&conn->wakers, 1, memory_order_release);
+    if (help || (c->over && c->openers == 0 && (!c->settled || c->wake_me)))
+        conn_wake(c->conn);
+    pthread_mutex_unlock(&c->conn->lock);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
@@ -168,7 +160,7 @@ static void take_head(struct chat *c, struct slice bytes)
     c->streaming = c->ask.stream && c->head.http_status == 200 && c->head.content_type.n >= 17 &&
                    !memcmp(c->head.content_type.p, "text/event-stream", 17);
     if (c->streaming)
-        stream_init(&c->stream, c->conn->fd, !c->r->http10);
+        stream_init(&c->stream, c->conn->fd, !c->r->http10, STREAM_BACKLOG_MAX);
 }
 
 /* The head of a stream, which leaves with its first bytes. */
@@ -320,7 +312,7 @@ static bool try_again(const struct chat *c, enum status st)
 static void on_completed(void *ctx, enum status st, struct slice payload)
 {
     struct chat *c = ctx;
-    bool clear = true, again, gone;
+    bool clear = true, settled, again, gone;
 
     lock(c);
     again = try_again(c, st);
@@ -338,6 +330,15 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
     atomic_store_explicit(&c->conn->quiet_since_ms, 0, memory_order_relaxed);
     if (c->streaming)
         clear = end_stream(c);
+    else if (c->st == ST_OK && !c->gone)
+        clear = chat_answer_plain(c);
+    settled = clear && chat_can_settle(c);
+    pthread_mutex_unlock(&c->conn->lock);
+    if (settled)
+        chat_settle(c);
+    lock(c);
+    c->settled = settled;
+    c->settled_ms = clock_ms();
     c->over = true;
     unlock(c, !clear);
 }
@@ -413,14 +414,11 @@ static void open_completion(struct chat *c)
         give_up_opening(c, st, &err);
 }
 
-/* ---- the watcher ------------------------------------------------------------------------------------------------- */
+/* ---- from outside the call --------------------------------------------------------------------------------------- */
 
 /* Under the connection's lock. true: *ret_id is to be cancelled once the lock is free. */
-static bool mark_gone(struct conn *conn, struct xchg_id *ret_id)
+static bool mark_gone(struct chat *c, struct xchg_id *ret_id)
 {
-    struct chat *c = conn->call;
-
-    conn->gone = true;
     if (!c || c->over || c->gone)
         return false;
     c->gone = true;
@@ -430,16 +428,15 @@ static bool mark_gone(struct conn *conn, struct xchg_id *ret_id)
     return true;
 }
 
-void chat_gone(struct conn *conn, uint32_t generation)
+void chat_left(struct chat *c)
 {
     struct xchg_id id;
-    bool cancel;
 
-    pthread_mutex_lock(&conn->lock);
-    cancel = conn->generation == generation && mark_gone(conn, &id);
-    pthread_mutex_unlock(&conn->lock);
-    if (cancel)
-        xchg_cancel(svc_peer(conn->gw->svc, SVC_PROVIDERSVC), id);
+    if (!mark_gone(c, &id))
+        return;
+    pthread_mutex_unlock(&c->conn->lock);
+    xchg_cancel(svc_peer(c->gw->svc, SVC_PROVIDERSVC), id);
+    lock(c);
 }
 
 void chat_cancel_all(struct gateway *gw)
@@ -452,7 +449,7 @@ void chat_cancel_all(struct gateway *gw)
         bool cancel;
 
         pthread_mutex_lock(&conn->lock);
-        cancel = mark_gone(conn, &id);
+        cancel = mark_gone(conn->call, &id);
         pthread_mutex_unlock(&conn->lock);
         if (cancel)
             xchg_cancel(svc_peer(gw->svc, SVC_PROVIDERSVC), id);
@@ -472,7 +469,7 @@ void chat_keep_alive(struct conn *conn, uint64_t now_ms)
             stream_put(&c->stream, (struct slice){NULL, 0}, (struct slice){comment, sizeof(comment) - 1}, false, false);
         atomic_store_explicit(&conn->quiet_since_ms, now_ms, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&conn->lock);
     if (!clear)
-        pthread_cond_signal(&conn->wake);
+        conn_wake(conn);
+    pthread_mutex_unlock(&conn->lock);
 }

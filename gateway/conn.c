@@ -1,9 +1,9 @@
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "gateway/gateway.h"
 #include "services/clock.h"
@@ -13,6 +13,7 @@
 #define LINGER_MS 500u
 #define LINGER_BYTES (4u * 1024u * 1024u)
 #define LINGER_PIECE 4096u
+#define WAKE_SIGNAL (SIGRTMIN + 2) /* its handler does nothing: that it comes is all */
 
 struct conn *conn_new(struct gateway *gw, uint32_t index)
 {
@@ -25,7 +26,6 @@ struct conn *conn_new(struct gateway *gw, uint32_t index)
     c->fd = -1;
     c->tap.fd = -1;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->wake, NULL);
     arena_init(&c->arena, GATEWAY_ARENA_MAX);
     buf_init(&c->body, LIMIT_BODY);
     buf_init(&c->out, WIRE_MESSAGE_MAX);
@@ -36,15 +36,49 @@ void conn_free(struct conn *c)
 {
     if (!c)
         return;
-    while (atomic_load_explicit(&c->wakers, memory_order_acquire))
-        sched_yield(); /* a callback between its last two instructions */
     arena_fini(&c->arena);
     buf_fini(&c->body);
     buf_fini(&c->out);
-    pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
+
+/* ---- sleeping ---------------------------------------------------------------------------------------------------- */
+
+static void on_wake(int number)
+{
+    (void)number;
+}
+
+bool conn_prepare_sleep(struct conn *c)
+{
+    struct sigaction action = {.sa_handler = on_wake};
+    sigset_t wake;
+
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&wake);
+    sigaddset(&wake, WAKE_SIGNAL);
+    c->thread = pthread_self();
+    return sigaction(WAKE_SIGNAL, &action, NULL) == 0 && pthread_sigmask(SIG_BLOCK, &wake, &c->awake) == 0;
+}
+
+int conn_sleep(struct conn *c, short events, uint64_t ms)
+{
+    struct timespec limit = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    struct pollfd p = {.fd = events ? c->fd : -1, .events = events};
+    int n = ppoll(&p, 1, &limit, &c->awake);
+
+    if (n == 0)
+        return -1;
+    return n > 0 ? p.revents : 0;
+}
+
+void conn_wake(struct conn *c)
+{
+    pthread_kill(c->thread, WAKE_SIGNAL);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* Drops what was sent from the front of the parts. */
 static void advance(struct iovec **parts, int *n_parts, size_t sent)

@@ -10,8 +10,8 @@
 #include "gateway/chat.h"
 #include "gateway/routes.h"
 #include "gateway/server.h"
+#include "gateway/ticker.h"
 #include "gateway/voids.h"
-#include "gateway/watch.h"
 #include "services/clock.h"
 
 #define FILES_SPARE 512 /* descriptors beside the clients': bus, logs */
@@ -61,13 +61,7 @@ static void make_metrics(struct gateway *gw)
     g->voids_waiting = metric_gauge(m, "router_calls_void_waiting", "Of them not yet acknowledged by meterd.", NULL);
 }
 
-/* ---- the watcher ------------------------------------------------------------------------------------------------- */
-
-static void on_gone(struct gateway *gw, struct conn *c, uint32_t generation)
-{
-    (void)gw;
-    chat_gone(c, generation);
-}
+/* ---- once a second ----------------------------------------------------------------------------------------------- */
 
 static void on_tick(struct gateway *gw)
 {
@@ -82,8 +76,6 @@ static void on_tick(struct gateway *gw)
     }
     voids_tick(gw->voids);
 }
-
-static const struct watch_events watch_events = {.gone = on_gone, .tick = on_tick};
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
@@ -119,7 +111,7 @@ static enum status start(struct svc *svc, struct err *err)
     enum status st = server_prepare(gw, err);
 
     if (st == ST_OK)
-        st = watch_new(gw, &watch_events, &gw->watch, err);
+        st = ticker_new(gw, on_tick, &gw->ticker, err);
     if (st == ST_OK)
         st = server_start(gw, err);
     return st;
@@ -144,7 +136,7 @@ static void fini(struct svc *svc)
     if (gw->http)
         chat_cancel_all(gw);
     server_stop(gw);
-    watch_free(gw->watch);
+    ticker_free(gw->ticker);
     server_free(gw);
     voids_free(gw->voids);
 }

@@ -3,14 +3,15 @@
  * gateway/ includes it. A connection has a thread of civetweb's for its whole life and a slot of ours (struct conn)
  * that belongs to that thread.
  *
- * While the thread sleeps in a call, callbacks of the bus work on the slot; the slot's lock guards what more than one
- * of thread, callbacks and watcher may touch. The arena and the buffers belong to the thread, and to the call's
- * callbacks while it sleeps.
+ * While a call runs the thread sleeps on its socket (conn_sleep): the client's next request, or its leaving, wakes it,
+ * and callbacks of the bus work on the slot meanwhile. The slot's lock guards what more than one of thread, callbacks
+ * and ticker may touch. The arena and the buffers belong to the thread, and to the call's callbacks while it sleeps.
  */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "gateway/interpose.h"
@@ -26,7 +27,7 @@
 struct mg_context;
 struct gateway;
 struct chat;
-struct watch;
+struct ticker;
 struct voids;
 
 struct conn {
@@ -35,15 +36,13 @@ struct conn {
     struct tap tap; /* only the thread's */
     bool over_limit; /* only the thread's: came when MAX_CONNECTIONS were there */
 
+    pthread_t thread;
+    sigset_t awake; /* the thread's signal mask while it sleeps */
+
     pthread_mutex_t lock; /* guards the rest up to the next gap */
-    pthread_cond_t wake;
-    uint32_t generation; /* counts the connections of this slot */
     int fd; /* -1 between connections */
-    bool watched; /* by the watcher, for this generation */
-    bool gone; /* the client went away */
     struct chat *call; /* running, or NULL */
 
-    atomic_uint wakers; /* callbacks that still have to signal `wake`: the slot must not go before them */
     atomic_uint_fast64_t quiet_since_ms; /* a stream has been silent since then; 0 = none runs */
 
     struct arena arena;
@@ -68,7 +67,7 @@ struct gateway {
     atomic_bool listening;
     atomic_bool closing; /* drained: nothing more is answered */
     atomic_size_t body_bytes;
-    struct watch *watch;
+    struct ticker *ticker;
     struct voids *voids;
     struct gateway_metrics metrics;
     char start_error[256]; /* what the HTTP library last complained of while it started */
@@ -76,6 +75,13 @@ struct gateway {
 
 struct conn *conn_new(struct gateway *gw, uint32_t index); /* NULL = no memory */
 void conn_free(struct conn *c); /* NULL is fine */
+
+/* Sleeping and waking. The signal is blocked everywhere but in conn_sleep, so a wake-up that comes early is not lost. */
+bool conn_prepare_sleep(struct conn *c); /* by its thread, once */
+/* Sleeps until the socket shows one of the poll events (0 = do not look at the socket), conn_wake, or the time is over.
+ * Returns what the socket shows, 0 when woken, -1 when the time is over. */
+int conn_sleep(struct conn *c, short events, uint64_t ms);
+void conn_wake(struct conn *c); /* under its lock: the thread cannot end before we let go */
 
 /* Writes everything, waiting for the client as long as it takes at least a little; false = the client is gone or too
  * slow. Thread's only. */

@@ -10,7 +10,6 @@
 #include "gateway/answer.h"
 #include "gateway/caller.h"
 #include "gateway/routes.h"
-#include "gateway/watch.h"
 #include "services/clock.h"
 
 #define REQUEST_TIMEOUT_MS "15000" /* to send a header, and between two pieces of a body */
@@ -53,7 +52,7 @@ static void *on_thread(const struct mg_context *http, int type)
         return NULL;
     index = atomic_fetch_add(&gw->conns_made, 1);
     c = index < gw->n_conns ? gw->conns[index] : NULL;
-    if (!c)
+    if (!c || !conn_prepare_sleep(c))
         return NULL;
     c->tap.refuse = on_malformed;
     c->tap.ctx = c;
@@ -83,11 +82,6 @@ static int on_connect(const struct mg_connection *http, void **data)
     metric_set(gw->metrics.connections, n);
     tap_connect(&c->tap);
     c->over_limit = n > (unsigned)gw->settings->max_connections;
-    pthread_mutex_lock(&c->lock);
-    c->generation++;
-    c->fd = -1;
-    c->watched = c->gone = false;
-    pthread_mutex_unlock(&c->lock);
     return 0;
 }
 
@@ -98,13 +92,9 @@ static void on_disconnect(const struct mg_connection *http)
 
     if (!c)
         return;
-    if (c->watched)
-        watch_remove(c->gw->watch, c);
     if (c->fd >= 0 && c->tap.guard.verdict != GUARD_OK && !c->tap.refused)
         conn_linger(c); /* requests were answered, what followed them was not fit to be read */
     pthread_mutex_lock(&c->lock);
-    c->generation++;
-    c->watched = false;
     c->fd = -1;
     pthread_mutex_unlock(&c->lock);
     c->tap.fd = -1;
@@ -187,11 +177,15 @@ static void dispatch(struct request *r)
         r->route->handler(r);
 }
 
-static void count(const struct request *r)
+void request_settle(struct request *r)
 {
     size_t route = r->route ? (size_t)(r->route - routes) : n_routes;
     unsigned class = r->status >= 100 && r->status < 600 ? (unsigned)r->status / 100 - 1 : GATEWAY_CLASSES - 1;
 
+    if (r->settled)
+        return;
+    r->settled = true;
+    metric_set(r->gw->metrics.in_flight, (int64_t)atomic_fetch_sub(&r->gw->in_flight, 1) - 1);
     metric_add(r->gw->metrics.requests[route][class], 1);
     metric_observe_ns(r->gw->metrics.seconds[route], clock_ns() - r->began_ns);
     if (r->status >= 500)
@@ -214,8 +208,7 @@ static int on_request(struct mg_connection *http)
     request_init(&r, c, http);
     metric_set(c->gw->metrics.in_flight, (int64_t)atomic_fetch_add(&c->gw->in_flight, 1) + 1);
     dispatch(&r);
-    metric_set(c->gw->metrics.in_flight, (int64_t)atomic_fetch_sub(&c->gw->in_flight, 1) - 1);
-    count(&r);
+    request_settle(&r);
     status = r.status ? r.status : CLIENT_CLOSED;
     if (!r.keep_alive || r.quiet || !r.body_read || svc_draining(c->gw->svc)) {
         mg_disable_connection_keep_alive(http);

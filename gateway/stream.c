@@ -8,10 +8,10 @@
 
 #define PARTS_MAX 5
 
-void stream_init(struct stream *s, int fd, bool chunked)
+void stream_init(struct stream *s, int fd, bool chunked, size_t backlog_max)
 {
     *s = (struct stream){.fd = fd, .chunked = chunked};
-    buf_init(&s->backlog, STREAM_BACKLOG_MAX);
+    buf_init(&s->backlog, backlog_max);
 }
 
 void stream_fini(struct stream *s)

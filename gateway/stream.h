@@ -1,5 +1,5 @@
 /*
- * stream: the writing side of one streamed answer. Whoever has bytes puts them straight into the socket without
+ * stream: the writing side of one answer of a call, plain or streamed. Whoever has bytes puts them straight into the socket without
  * waiting; what the socket does not take waits in a backlog that the connection's thread empties. One batch is one HTTP
  * chunk and one system call.
  *
@@ -27,7 +27,7 @@ struct stream {
     uint64_t sent;
 };
 
-void stream_init(struct stream *s, int fd, bool chunked);
+void stream_init(struct stream *s, int fd, bool chunked, size_t backlog_max);
 void stream_fini(struct stream *s);
 
 /* Puts head (may be empty), then data as one chunk (may be empty), then the end of the body if last. Never waits.

@@ -354,7 +354,7 @@ static void a_stream_is_one_chunk_a_batch(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
     buf_init(&b, 4096);
-    stream_init(&s, fd[0], true);
+    stream_init(&s, fd[0], true, STREAM_BACKLOG_MAX);
     assert_true(stream_put(&s, slice_of("HEAD"), slice_of("hello\n"), false, true));
     assert_true(s.began);
     assert_false(s.boundary);
@@ -380,7 +380,7 @@ static void a_full_socket_keeps_order_and_credit(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
     buf_init(&b, 1 << 24);
-    stream_init(&s, fd[0], false);
+    stream_init(&s, fd[0], false, STREAM_BACKLOG_MAX);
     for (i = 0; !s.backlog.n || s.backlog.n < 50000; i++) {
         memset(data, 'a' + i % 26, sizeof(data));
         stream_put(&s, none, (struct slice){data, sizeof(data)}, false, true);
