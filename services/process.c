@@ -6,10 +6,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include <sodium.h>
+
 #include "services/svc.h"
 #include "services/version.h"
 
 #define MALLOC_ARENAS 4
+#define MALLOC_TRIM_BYTES (16 * 1024 * 1024) /* given back to the system above this, not batch by batch */
 
 bool process_arguments(const char *program, unsigned services, int argc, char **argv, int *ret_code)
 {
@@ -45,6 +48,8 @@ void process_prepare(void)
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_DUMPABLE, 0);
     mallopt(M_ARENA_MAX, MALLOC_ARENAS);
+    mallopt(M_TRIM_THRESHOLD, MALLOC_TRIM_BYTES);
+    randombytes_set_implementation(&randombytes_internal_implementation); /* no system call for each request id */
 }
 
 void process_wait(void)

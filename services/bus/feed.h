@@ -19,6 +19,7 @@
 #define FEED_MESSAGE_MAX (8u * 1024u * 1024u) /* NNG_OPT_RECVMAXSZ */
 #define FEED_QUEUE 8192 /* nng's own queues, both ends */
 #define FEED_HEARTBEAT_MS 1000 /* meterd publishes an empty state_batch when nothing changes */
+#define FEED_GATHER_MS 10 /* usage events wait so long for each other, to leave in one message */
 #define FEED_REDELIVER_MS 2000 /* a record not acknowledged for so long is delivered by a call */
 
 /* ---- raw PUB and SUB ----------------------------------------------------------------------------------------------

@@ -7,6 +7,17 @@
 #define READ_ARENA_MAX (32u * 1024u * 1024u)
 #define DELIVER_MAX 500u /* events of one call; fewer when they do not fit into one message */
 
+#define GATHER_EVENTS 500u /* a message leaves before its time when so many wait */
+#define GATHER_ARENA_MAX (8u * 1024u * 1024u)
+
+/* Events that leave in one message: each costs both ends a wake-up, so they wait FEED_GATHER_MS for each other. */
+struct gather {
+    struct usage_event events[GATHER_EVENTS];
+    struct arena text; /* what their slices point to */
+    uint64_t first_seq, due_ms;
+    size_t n;
+};
+
 struct feed_source {
     struct feed_task task;
     struct feed_source_options options;
@@ -17,6 +28,8 @@ struct feed_source {
     uint64_t acked, told, newest; /* told: what options.acked has heard */
     uint64_t moved_ms; /* when acked last moved, or the first record after it came */
     bool deliver_now;
+    struct gather *filling, *spare;
+    pthread_mutex_t sending; /* taken before task.lock by whoever sends what was gathered: in order */
 };
 
 /* ---- publishing
@@ -43,31 +56,89 @@ static enum status publish(struct feed_source *s, uint64_t first_seq, const stru
     return st;
 }
 
+static void send_gathered(struct feed_source *s)
+{
+    struct gather *g;
+
+    pthread_mutex_lock(&s->sending);
+    pthread_mutex_lock(&s->task.lock);
+    g = s->filling;
+    s->filling = s->spare;
+    s->spare = g;
+    pthread_mutex_unlock(&s->task.lock);
+    if (g->n)
+        (void)publish(s, g->first_seq, g->events, g->n); /* what it cannot send is delivered by a call */
+    g->n = 0;
+    arena_reset(&g->text);
+    pthread_mutex_unlock(&s->sending);
+}
+
+/* The event outlives its giver's memory. */
+static enum status keep(struct gather *g, const struct usage_event *e)
+{
+    struct usage_event *to = &g->events[g->n];
+    enum status st = ST_OK;
+    uint32_t i;
+
+    *to = *e;
+    for (i = 0; i < usage_event_desc.n_fields && st == ST_OK; i++) {
+        const struct wire_field *f = &usage_event_desc.fields[i];
+        struct slice *text = (struct slice *)(void *)((char *)to + f->offset);
+
+        if (f->kind == WIRE_STR)
+            *text = arena_copy(&g->text, *text, &st);
+    }
+    if (st == ST_OK)
+        g->n++;
+    return st;
+}
+
+/* Locked. How many of the events were taken; fewer than n: send what is there first. */
+static size_t gather(struct feed_source *s, uint64_t first_seq, const struct usage_event *events, size_t n)
+{
+    struct gather *g = s->filling;
+    size_t taken = 0;
+
+    if (g->n && first_seq != g->first_seq + g->n)
+        return 0;
+    if (!g->n) {
+        g->first_seq = first_seq;
+        g->due_ms = clock_ms() + FEED_GATHER_MS;
+    }
+    while (taken < n && g->n < GATHER_EVENTS && keep(g, &events[taken]) == ST_OK)
+        taken++;
+    return taken;
+}
+
 enum status feed_source_publish(struct feed_source *s, uint64_t first_seq, const struct usage_event *events, size_t n)
 {
-    enum status st = ST_OK;
-    bool idle;
+    bool wake;
 
     if (n == 0)
         return ST_OK;
     pthread_mutex_lock(&s->task.lock);
-    idle = s->acked >= s->newest;
-    if (idle)
+    if (s->acked >= s->newest)
         s->moved_ms = clock_ms();
     if (first_seq + n - 1 > s->newest)
         s->newest = first_seq + n - 1;
-    pthread_mutex_unlock(&s->task.lock);
-    if (idle)
-        feed_wake(&s->task); /* it slept without an end */
-    while (n > 0 && st == ST_OK) {
-        size_t now = n < LIMIT_EVENTS ? n : LIMIT_EVENTS;
+    wake = s->filling->n == 0; /* the thread sleeps without an end, or until something else is due */
+    for (;;) {
+        size_t taken = gather(s, first_seq, events, n);
+        bool stuck = taken == 0 && s->filling->n == 0;
 
-        st = publish(s, first_seq, events, now);
-        first_seq += now;
-        events += now;
-        n -= now;
+        first_seq += taken;
+        events += taken;
+        n -= taken;
+        if (n == 0 || stuck)
+            break;
+        pthread_mutex_unlock(&s->task.lock);
+        send_gathered(s);
+        pthread_mutex_lock(&s->task.lock);
     }
-    return st; /* whatever it is: what is not acknowledged is delivered by a call */
+    pthread_mutex_unlock(&s->task.lock);
+    if (wake)
+        feed_wake(&s->task);
+    return n ? ST_NO_MEMORY : ST_OK; /* whatever it is: what is not acknowledged is delivered by a call */
 }
 
 /* ---- acknowledgements
@@ -167,6 +238,12 @@ static uint64_t deliver_at(const struct feed_source *s)
     return s->deliver_now ? 0 : s->moved_ms + FEED_REDELIVER_MS;
 }
 
+/* Locked. */
+static uint64_t send_at(const struct feed_source *s)
+{
+    return s->filling->n ? s->filling->due_ms : UINT64_MAX;
+}
+
 static void tell(struct feed_source *s)
 {
     uint64_t acked;
@@ -186,14 +263,19 @@ static void *run(void *arg)
     struct feed_source *s = arg;
 
     while (!feed_task_stopped(&s->task)) {
-        uint64_t at;
+        uint64_t at, send;
 
         tell(s);
         pthread_mutex_lock(&s->task.lock);
         at = deliver_at(s);
+        send = send_at(s);
         pthread_mutex_unlock(&s->task.lock);
+        if (send <= clock_ms()) {
+            send_gathered(s);
+            continue;
+        }
         if (at > clock_ms()) {
-            feed_sleep(&s->task, at);
+            feed_sleep(&s->task, at < send ? at : send);
             continue;
         }
         if (!deliver_all(s)) {
@@ -205,6 +287,7 @@ static void *run(void *arg)
         s->moved_ms = clock_ms(); /* what the outbox does not give out any more is not asked for without pause */
         pthread_mutex_unlock(&s->task.lock);
     }
+    send_gathered(s);
     tell(s);
     return NULL;
 }
@@ -220,12 +303,21 @@ enum status feed_source_new(const struct feed_source_options *options, uint64_t 
 
     if (!s)
         return err_set(err, ST_NO_MEMORY, "no memory for a usage feed");
+    s->filling = calloc(1, sizeof(*s->filling));
+    s->spare = calloc(1, sizeof(*s->spare));
+    pthread_mutex_init(&s->sending, NULL);
+    feed_task_init(&s->task, options->meterd);
+    if (!s->filling || !s->spare) {
+        feed_source_free(s);
+        return err_set(err, ST_NO_MEMORY, "no memory for a usage feed");
+    }
+    arena_init(&s->filling->text, GATHER_ARENA_MAX);
+    arena_init(&s->spare->text, GATHER_ARENA_MAX);
     s->options = *options;
     s->acked = last_acked;
     s->told = last_acked;
     s->newest = last_seq > last_acked ? last_seq : last_acked;
     s->deliver_now = last_seq > last_acked;
-    feed_task_init(&s->task, options->meterd);
     st = feed_pub_new(options->events_url, false, &s->pub, err);
     if (st == ST_OK) {
         st = transport_thread(&s->thread, run, s);
@@ -241,6 +333,14 @@ enum status feed_source_new(const struct feed_source_options *options, uint64_t 
     return ST_OK;
 }
 
+static void gather_free(struct gather *g)
+{
+    if (!g)
+        return;
+    arena_fini(&g->text);
+    free(g);
+}
+
 void feed_source_free(struct feed_source *s)
 {
     if (!s)
@@ -249,6 +349,9 @@ void feed_source_free(struct feed_source *s)
     if (s->has_thread)
         pthread_join(s->thread, NULL);
     feed_pub_free(s->pub);
+    gather_free(s->filling);
+    gather_free(s->spare);
+    pthread_mutex_destroy(&s->sending);
     feed_task_fini(&s->task);
     free(s);
 }
