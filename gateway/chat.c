@@ -167,6 +167,7 @@ static void finish(struct chat *c)
 
 static void run(struct chat *c)
 {
+    struct chat_note note;
     enum status st;
 
     attach(c);
@@ -179,7 +180,8 @@ static void run(struct chat *c)
     detach(c);
     if (!c->settled) {
         finish(c);
-        chat_settle(c);
+        chat_take_note(c, &note);
+        chat_log(&note);
     }
     stream_fini(&c->stream);
     buf_fini(&c->answer);

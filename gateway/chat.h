@@ -66,7 +66,19 @@ void chat_cancel_all(struct gateway *gw); /* the drain is over */
 /* chat_end.c: the last steps, by the closing callback or by the thread. */
 bool chat_answer_plain(struct chat *c); /* under the lock; as stream_put */
 bool chat_can_settle(const struct chat *c); /* under the lock: may the callback settle it, the thread sleeping on? */
-void chat_settle(struct chat *c); /* logs and counts it, once */
+
+/* What is said of a call when it is over; it outlives the call. */
+struct chat_note {
+    struct gateway *gw;
+    const struct route *route;
+    char id[ID_TEXT_SIZE], model[LIMIT_MODEL + 1];
+    bool stream;
+    int status;
+    enum status outcome;
+    uint64_t began_ns, ms, first_ms, bytes; /* first_ms 0: no byte came */
+};
+void chat_take_note(struct chat *c, struct chat_note *ret);
+void chat_log(const struct chat_note *n);
 
 /* chat_headers.c: header lines of an answer. */
 void chat_limit_lines(const struct rate_limits *limits, struct buf *out);

@@ -313,6 +313,7 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
 {
     struct chat *c = ctx;
     bool clear = true, settled, again, gone;
+    struct chat_note note;
 
     lock(c);
     again = try_again(c, st);
@@ -333,14 +334,18 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
     else if (c->st == ST_OK && !c->gone)
         clear = chat_answer_plain(c);
     settled = clear && chat_can_settle(c);
-    pthread_mutex_unlock(&c->conn->lock);
-    if (settled)
-        chat_settle(c);
-    lock(c);
-    c->settled = settled;
-    c->settled_ms = clock_ms();
+    if (settled) {
+        chat_take_note(c, &note);
+        buf_fini(&c->answer);
+        c->settled_ms = clock_ms();
+    }
+    c->settled = c->r->settled = settled;
     c->over = true;
-    unlock(c, !clear);
+    unlock(c, !clear); /* the client may ask again from now on: the call may be gone */
+    if (settled) {
+        chat_log(&note);
+        request_count(note.gw, note.route, note.status, note.began_ns);
+    }
 }
 
 static const struct xchg_events completion_events = {.data = on_data, .end = on_completed};

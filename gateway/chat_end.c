@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "gateway/answer.h"
 #include "gateway/chat.h"
 #include "services/clock.h"
@@ -23,30 +25,41 @@ bool chat_answer_plain(struct chat *c)
     return clear;
 }
 
-/* What a sleeping thread holds on to should be small. */
+/* What a sleeping thread holds on to should be small; a failure is logged with what only the thread knows. */
 bool chat_can_settle(const struct chat *c)
 {
-    return c->stream.began && c->st == ST_OK && !c->gone && c->r->keep_alive && c->r->body_read &&
-           c->r->arena->used <= GATEWAY_KEEP_BYTES && !svc_draining(c->gw->svc);
+    const struct request *r = c->r;
+
+    return c->stream.began && c->st == ST_OK && !c->gone && r->status < 500 && r->keep_alive && r->body_read &&
+           r->arena->used <= GATEWAY_KEEP_BYTES && !svc_draining(c->gw->svc);
 }
 
-static void log_call(const struct chat *c)
+void chat_take_note(struct chat *c, struct chat_note *n)
 {
-    uint64_t now = clock_ms(), first = c->first_ms ? c->first_ms - c->began_ms : 0;
+    struct request *r = c->r;
+    uint64_t now = clock_ms();
 
-    if (c->first_ms)
-        metric_observe_ns(c->gw->metrics.first_byte, first * 1000000);
-    log_event(svc_log(c->gw->svc), LOG_INFO, slice_of(c->r->id), "call", LOG_N("status", c->r->status),
-              LOG_S("model", c->ask.model), LOG_B("stream", c->ask.stream), LOG_N("ms", now - c->began_ms),
-              LOG_N("ttft_ms", first), LOG_N("bytes", c->r->sent_bytes), LOG_C("outcome", status_name(c->st)));
-}
-
-void chat_settle(struct chat *c)
-{
     if (c->stream.began)
-        c->r->sent_bytes = c->stream.sent;
-    log_call(c);
-    metric_move(c->gw->metrics.streams, -(int64_t)c->ask.stream);
-    buf_fini(&c->answer);
-    request_settle(c->r);
+        r->sent_bytes = c->stream.sent;
+    n->gw = c->gw;
+    n->route = r->route;
+    memcpy(n->id, r->id, sizeof(n->id));
+    slice_copy(c->ask.model, n->model, sizeof(n->model));
+    n->stream = c->ask.stream;
+    n->status = r->status;
+    n->outcome = c->st;
+    n->began_ns = r->began_ns;
+    n->ms = now - c->began_ms;
+    n->first_ms = c->first_ms ? c->first_ms - c->began_ms : 0;
+    n->bytes = r->sent_bytes;
+}
+
+void chat_log(const struct chat_note *n)
+{
+    if (n->bytes)
+        metric_observe_ns(n->gw->metrics.first_byte, n->first_ms * 1000000);
+    metric_move(n->gw->metrics.streams, -(int64_t)n->stream);
+    log_event(svc_log(n->gw->svc), LOG_INFO, slice_of(n->id), "call", LOG_N("status", n->status),
+              LOG_C("model", n->model), LOG_B("stream", n->stream), LOG_N("ms", n->ms), LOG_N("ttft_ms", n->first_ms),
+              LOG_N("bytes", n->bytes), LOG_C("outcome", status_name(n->outcome)));
 }

@@ -35,7 +35,7 @@ struct request {
     bool quiet; /* nothing can be answered any more */
     struct slice body;
     size_t body_held; /* counted in gateway.body_bytes */
-    bool settled; /* counted: it is not in flight any more */
+    bool settled; /* a call's last callback has counted it, or is about to */
     int status; /* answered; 0 = not yet, 499 = the client was gone */
     uint64_t sent_bytes;
 };
@@ -52,8 +52,8 @@ void request_forget_body(struct request *r);
 /* Reads the body away, within bounds, so that a client that is still sending gets to see the answer. */
 void request_drop_body(struct request *r);
 
-/* It is answered, or never will be: counts it, once. A call's last callback may do so before the thread wakes. */
-void request_settle(struct request *r);
+/* Counts a request that is answered, or never will be: it is not in flight any more. */
+void request_count(struct gateway *gw, const struct route *of, int status, uint64_t began_ns);
 
 /* The API key: Authorization: Bearer, x-api-key or api-key. Empty = none. */
 struct slice request_key(const struct request *r);

@@ -177,17 +177,22 @@ static void dispatch(struct request *r)
         r->route->handler(r);
 }
 
-void request_settle(struct request *r)
+void request_count(struct gateway *gw, const struct route *of, int status, uint64_t began_ns)
 {
-    size_t route = r->route ? (size_t)(r->route - routes) : n_routes;
-    unsigned class = r->status >= 100 && r->status < 600 ? (unsigned)r->status / 100 - 1 : GATEWAY_CLASSES - 1;
+    size_t route = of ? (size_t)(of - routes) : n_routes;
+    unsigned class = status >= 100 && status < 600 ? (unsigned)status / 100 - 1 : GATEWAY_CLASSES - 1;
 
+    metric_set(gw->metrics.in_flight, (int64_t)atomic_fetch_sub(&gw->in_flight, 1) - 1);
+    metric_add(gw->metrics.requests[route][class], 1);
+    metric_observe_ns(gw->metrics.seconds[route], clock_ns() - began_ns);
+}
+
+static void settle(struct request *r)
+{
     if (r->settled)
         return;
     r->settled = true;
-    metric_set(r->gw->metrics.in_flight, (int64_t)atomic_fetch_sub(&r->gw->in_flight, 1) - 1);
-    metric_add(r->gw->metrics.requests[route][class], 1);
-    metric_observe_ns(r->gw->metrics.seconds[route], clock_ns() - r->began_ns);
+    request_count(r->gw, r->route, r->status, r->began_ns);
     if (r->status >= 500)
         log_event(svc_log(r->gw->svc), LOG_WARN, slice_of(r->id), "request_failed", LOG_S("method", r->method),
                   LOG_S("path", r->path), LOG_N("status", r->status));
@@ -208,7 +213,7 @@ static int on_request(struct mg_connection *http)
     request_init(&r, c, http);
     metric_set(c->gw->metrics.in_flight, (int64_t)atomic_fetch_add(&c->gw->in_flight, 1) + 1);
     dispatch(&r);
-    request_settle(&r);
+    settle(&r);
     status = r.status ? r.status : CLIENT_CLOSED;
     if (!r.keep_alive || r.quiet || !r.body_read || svc_draining(c->gw->svc)) {
         mg_disable_connection_keep_alive(http);

@@ -474,13 +474,15 @@ static struct http_transfer *take_transfer(struct http *h, const struct upstream
     return t;
 }
 
-static void give_transfer(struct http *h, struct http_transfer *t)
+/* A handle whose transfer did not end well is not used again: libcurl 8 keeps the wish to send a body again (a kept
+ * connection was lost) beyond the transfer, cannot fulfil it, and every later transfer of that handle fails. */
+static void give_transfer(struct http *h, struct http_transfer *t, bool ended_well)
 {
     unsigned i = t->upstream->index;
 
     t->active = false;
     t->events = NULL;
-    if (h->pooled[i] >= HTTP_POOL_MAX) {
+    if (!ended_well || h->pooled[i] >= HTTP_POOL_MAX) {
         free_transfer(h, t);
         return;
     }
@@ -524,7 +526,7 @@ enum status http_start(struct http *h, const struct http_request *request, struc
     t->active = true;
     *ret = t;
     if (!prepare(t, request) || curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
-        give_transfer(h, t);
+        give_transfer(h, t, false);
         return err_set(err, ST_NO_MEMORY, "No memory for a connection to the provider.");
     }
     return ST_OK;
@@ -533,7 +535,7 @@ enum status http_start(struct http *h, const struct http_request *request, struc
 void http_stop(struct http *h, struct http_transfer *t)
 {
     curl_multi_remove_handle(h->multi, t->easy);
-    give_transfer(h, t);
+    give_transfer(h, t, false);
 }
 
 void http_resume(struct http_transfer *t)
@@ -585,7 +587,7 @@ void http_reap(struct http *h)
                         t->forbidden        ? "its address is not a public one"
                         : t->why[0] != '\0' ? t->why
                                             : curl_easy_strerror(code));
-        give_transfer(h, t);
+        give_transfer(h, t, code == CURLE_OK);
     }
 }
 
