@@ -413,6 +413,18 @@ enum status admission_key_limits(struct admission *a, const struct key_create_re
     return st;
 }
 
+int64_t admission_held(struct admission *a, struct slice user_id)
+{
+    const struct proj_user *user;
+    int64_t held;
+
+    pthread_mutex_lock(&a->lock);
+    user = projection_any_user(&a->state, user_id);
+    held = user ? user->held_nano : 0;
+    pthread_mutex_unlock(&a->lock);
+    return held;
+}
+
 void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret)
 {
     pthread_mutex_lock(&a->lock);

@@ -68,6 +68,7 @@ enum status admission_models(struct admission *a, const struct admission_env *en
 enum status admission_user(struct admission *a, struct slice user_id, bool *ret_admin, struct err *err);
 /* Are these limits for a new key within the user's plan? (How many keys it allows is counted by meterd.) */
 enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err);
+int64_t admission_held(struct admission *a, struct slice user_id); /* nano-USD in the user's open holds */
 void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret);
 
 #endif

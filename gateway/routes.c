@@ -31,7 +31,7 @@ const struct route routes[] = {
     CALL("GET",    "/api/usage",          ROUTE_USER, 200, SVC_METERD,  usage_summary_req, usage_summary_rep, 0),
     CALL("GET",    "/api/usage/requests", ROUTE_USER, 200, SVC_METERD,  usage_list_req, usage_list_rep,  0),
     CALL("GET",    "/api/usage/requests/{request_id}", ROUTE_USER, 200, SVC_METERD, usage_list_req, usage_list_rep, ROUTE_FIRST),
-    CALL("GET",    "/api/credits",        ROUTE_USER, 200, SVC_METERD,  credits_req,    credits_rep,     0),
+    CALL("GET",    "/api/credits",        ROUTE_USER, 200, SVC_AUTHSVC, credits_req,    credits_rep,     0),
 
     CALL("GET",    "/api/admin/users",              ROUTE_ADMIN, 200, SVC_METERD,  user_list_req,         user_list_rep, 0),
     CALL("POST",   "/api/admin/users",              ROUTE_ADMIN, 201, SVC_AUTHSVC, admin_user_create_req, user_rep, ROUTE_UNWRAP),

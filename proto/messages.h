@@ -345,7 +345,7 @@
 
 #define CREDITS_REP(F, L, m)                                                                                           \
     F(m, 1, NANO, balance_nano, REQ, MONEY_NANO_MAX, "settled credit")                                                 \
-    F(m, 2, NANO, held_nano,    REQ, MONEY_NANO_MAX, "of it held for calls that run")                                  \
+    F(m, 2, NANO, held_nano,    REQ, MONEY_NANO_MAX, "of it held for calls that run; known to authsvc, which asks meterd for the rest")                                  \
     F(m, 3, NANO, spent_nano,   REQ, MONEY_NANO_MAX, "billed so far")
 
 #define USAGE_SUMMARY_REQ(F, L, m)                                                                                     \

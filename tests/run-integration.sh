@@ -44,13 +44,16 @@ run_pytest() { # PYTHON MODE FILES...
 }
 
 # venv NAME REQUIREMENTS: a virtual environment with pinned packages; false when they cannot be had.
+in_vain=' ' # what could not be had in this run: asking again for each mode would only wait again
 venv() {
     local dir=$cache/$1
     cmp -s "$2" "$dir/installed" && return 0
+    case $in_vain in *" $1 "*) return 1 ;; esac
     rm -rf "$dir"
-    python3 -m venv "$dir" >"$log" 2>&1 && "$dir/bin/pip" install -q --disable-pip-version-check -r "$2" >>"$log" 2>&1 || {
+    python3 -m venv "$dir" >"$log" 2>&1 && "$dir/bin/pip" install -q --disable-pip-version-check --retries 2 -r "$2" >>"$log" 2>&1 || {
         tail -n 3 "$log"
         rm -rf "$dir"
+        in_vain="$in_vain$1 "
         return 1
     }
     cp "$2" "$dir/installed"
@@ -61,11 +64,13 @@ node_modules() {
     local dir=$cache/node-$1
     mkdir -p "$dir"
     cmp -s "$top/tests/compat/node/$1/package.json" "$dir/package.json" && [ -d "$dir/node_modules/openai" ] && return 0
+    case $in_vain in *" node-$1 "*) return 1 ;; esac
     rm -rf "$dir/node_modules"
     cp "$top/tests/compat/node/$1/package.json" "$dir/package.json"
-    (cd "$dir" && npm install --no-audit --no-fund --no-package-lock --loglevel=error) >"$log" 2>&1 || {
+    (cd "$dir" && npm install --no-audit --no-fund --no-package-lock --fetch-retries=1 --loglevel=error) >"$log" 2>&1 || {
         tail -n 3 "$log"
         rm -f "$dir/package.json"
+        in_vain="${in_vain}node-$1 "
         return 1
     }
 }

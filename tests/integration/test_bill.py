@@ -111,6 +111,17 @@ def test_a_client_that_leaves_stops_the_upstream_and_pays_for_what_came(router, 
     assert Decimal(row["cost_usd"]) > 0
 
 
+def test_credit_is_held_while_a_call_runs(router, account):
+    _, token, key = account
+    assert router.credits(token)["held_usd"] == "0"
+    e = Events(router, key, "[[tokens=20 delay=20]]", max_tokens=1000)
+    next(iter(e))
+    held = Decimal(router.credits(token)["held_usd"])
+    assert held >= Decimal("0.0006")  # 1000 tokens of output, and the prompt
+    list(e)
+    wait_until("the hold is released", 5, lambda: router.credits(token)["held_usd"] == "0")
+
+
 def test_a_client_that_leaves_before_the_first_byte_pays_nothing(router, account):
     _, token, key = account
     import http.client

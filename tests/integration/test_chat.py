@@ -144,6 +144,16 @@ def test_a_stream_that_fails_before_its_first_byte_is_a_plain_error(router, acco
     assert "error" in json.loads(e.response.read())
 
 
+@pytest.mark.parametrize("how", ("[[cut=headers]]", "[[reset=headers]]", "[[badjson]]", "[[tokens=9 cut=3]]"))
+def test_a_broken_connection_spoils_no_later_call(router, account, how):
+    """The cut comes on a connection that is kept, where libcurl would like to send again and may not."""
+    key = account[2]
+    assert router.chat(key, "[[tokens=1]]").status == 200
+    for _ in range(3):
+        assert router.chat(key, how).status == 502
+        assert [router.chat(key, "[[tokens=1]]").status for _ in range(3)] == [200] * 3
+
+
 @pytest.mark.parametrize("what", ["badjson", "html"])
 def test_a_200_that_is_not_an_answer_is_an_error(router, account, what):
     _, _, key = account
