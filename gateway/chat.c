@@ -119,6 +119,8 @@ static void wait_until_over(struct chat *c)
 {
     struct waiting w = {.events = POLLIN | POLLRDHUP};
 
+    if (conn_has_more(c->conn))
+        w = (struct waiting){.events = POLLRDHUP, .seen = true};
     pthread_mutex_lock(&c->conn->lock);
     for (;;) {
         if (c->stream.backlog.n)

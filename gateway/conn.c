@@ -43,6 +43,11 @@ void conn_free(struct conn *c)
     free(c);
 }
 
+bool conn_has_more(const struct conn *c)
+{
+    return c->tap.guard.verdict != GUARD_OK || c->tap.guard.whole != c->served;
+}
+
 /* ---- sleeping ---------------------------------------------------------------------------------------------------- */
 
 static void on_wake(int number)

@@ -35,6 +35,7 @@ struct conn {
     uint32_t index;
     struct tap tap; /* only the thread's */
     bool over_limit; /* only the thread's: came when MAX_CONNECTIONS were there */
+    uint32_t served; /* only the thread's: requests of this connection that were begun */
 
     pthread_t thread;
     sigset_t awake; /* the thread's signal mask while it sleeps */
@@ -75,6 +76,9 @@ struct gateway {
 
 struct conn *conn_new(struct gateway *gw, uint32_t index); /* NULL = no memory */
 void conn_free(struct conn *c); /* NULL is fine */
+
+/* Has the client's next request already been read off the socket, so that poll will not show it? The thread's only. */
+bool conn_has_more(const struct conn *c);
 
 /* Sleeping and waking. The signal is blocked everywhere but in conn_sleep, so a wake-up that comes early is not lost. */
 bool conn_prepare_sleep(struct conn *c); /* by its thread, once */

@@ -96,8 +96,10 @@ static bool kept_is(const struct guard *g, const char *text)
     return g->kept == n && !memcmp(g->keep, text, n);
 }
 
+/* One has ended: the next may begin. */
 static void begin_message(struct guard *g)
 {
+    g->whole++;
     g->state = AT_START;
     g->old = g->has_length = g->has_chunked = g->has_host = false;
     g->headers = 0;

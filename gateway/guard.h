@@ -33,6 +33,7 @@ struct guard {
     uint16_t matched;
     uint16_t headers;
     uint32_t block; /* bytes of this header block so far */
+    uint32_t whole; /* requests that have passed from end to end; wraps */
     uint64_t left; /* of the body or of the chunk */
     char keep[GUARD_VALUE_KEEP];
     const char *why; /* of a refusal, for the client */

@@ -81,6 +81,7 @@ static int on_connect(const struct mg_connection *http, void **data)
     n = atomic_fetch_add(&gw->connections, 1) + 1;
     metric_set(gw->metrics.connections, n);
     tap_connect(&c->tap);
+    c->served = 0;
     c->over_limit = n > (unsigned)gw->settings->max_connections;
     return 0;
 }
@@ -210,6 +211,7 @@ static int on_request(struct mg_connection *http)
         return 500;
     }
     take_fd(c);
+    c->served++;
     request_init(&r, c, http);
     metric_set(c->gw->metrics.in_flight, (int64_t)atomic_fetch_add(&c->gw->in_flight, 1) + 1);
     dispatch(&r);

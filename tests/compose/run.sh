@@ -44,8 +44,7 @@ finish() {
     fi
     rm -rf --one-file-system "$run"
     printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
-    [ $failed -eq 0 ]
-    exit
+    exit $((failed > 0)) # a bare exit in a trap would give the code from before it
 }
 trap finish EXIT
 

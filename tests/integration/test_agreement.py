@@ -94,7 +94,6 @@ def test_three_books_agree_on_every_call(wide, payer, tmp_path):
     plain = start_loadgen(wide.port, key, "calls", journal=tmp_path / "plain", user="plain-", **each)
     streamed = start_loadgen(wide.port, key, "calls", journal=tmp_path / "streamed", user="streamed-", stream=True, **each)
     for sums in (result(plain), result(streamed)):
-        print(sums)
         assert sums["ok"] == CALLS // 2 and sums["errors"] == {} and sums["no_usage"] == 0, sums
 
     client = client_rows(tmp_path / "plain")
