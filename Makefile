@@ -182,7 +182,7 @@ demo: $(O)/bin/openai-router $(O)/bin/routerctl
 
 T ?=
 S ?= 20
-UNIT_WANTED = $(if $(T),$(filter %/test_$(T),$(UNIT_BINS)),$(UNIT_BINS))
+UNIT_WANTED = $(if $(T),$(filter $(addprefix %/test_,$(T)),$(UNIT_BINS)),$(UNIT_BINS))
 FUZZ_WANTED = $(if $(T),$(filter %/fuzz_$(T),$(FUZZ_BINS)),$(FUZZ_BINS))
 
 .PHONY: deps-test
@@ -205,13 +205,16 @@ test: all $(UNIT_BINS) | deps-test
 		'BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh'
 check: test
 
+# The thread sanitizer sees one mode only, for time: in four processes every service's start and end has its own.
+MODES_tsan := MODES=processes
+
 .PHONY: check-asan check-tsan check-sanitized
 check-asan check-tsan: check-%:
 	@$(MAKE) --no-print-directory FLAVOR=$* check-sanitized
 
-check-sanitized: all $(UNIT_BINS) | deps-test
-	@tests/run-sanitized.sh $(FLAVOR) 'tests/run-unit.sh $(UNIT_BINS)' \
-		'FLAVOR=$(FLAVOR) BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh'
+check-sanitized: all $(UNIT_WANTED) | deps-test
+	@tests/run-sanitized.sh $(FLAVOR) 'tests/run-unit.sh $(UNIT_WANTED)' \
+		'$(MODES_$(FLAVOR)) FLAVOR=$(FLAVOR) BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh'
 
 .PHONY: fuzz fuzz-bins
 ifeq ($(FLAVOR),fuzz)

@@ -23,8 +23,8 @@ static enum status unknown(int argc, char **argv, struct err *err)
 
     for (c = commands; c->group && argc; c++)
         if (!strcmp(c->group, argv[0]))
-            return err_set(err, ST_BAD_REQUEST, "there is no '%s%s%s'; `routerctl --help` lists the commands",
-                           argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+            return err_set(err, ST_BAD_REQUEST, "there is no '%s%s%s'; `routerctl --help` lists the commands", argv[0],
+                           argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
     return err_set(err, ST_BAD_REQUEST, "there is no command '%s'; `routerctl --help` lists the commands",
                    argc ? argv[0] : "");
 }

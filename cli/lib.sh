@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Shared by run.sh and demo.sh: starting the router, waiting for it, ending it. POSIX sh; no tools beyond ours.
 # A caller sets BIN_DIR and exports the settings; router_pid is the router once it runs.
 

@@ -52,7 +52,7 @@ static void help_stream(struct chat *c, struct waiting *w)
     size_t before = c->stream.backlog.n;
     short events = c->over ? POLLOUT : POLLOUT | POLLRDHUP; /* a client that only stopped talking gets the rest */
     bool stop = false;
-    struct xchg_id id;
+    struct xchg_id id = {0, 0};
     uint32_t credit;
     int shown;
 

@@ -138,7 +138,7 @@ enum status chat_begin(struct chat *c, struct err *err)
                             .choices = c->ask.choices,
                             .deadline_ms = (uint64_t)c->gw->settings->call_timeout_ms,
                             .client_ip = c->r->client_ip};
-    struct xchg_id id;
+    struct xchg_id id = {0, 0};
 
     return call_open(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_req_desc, &req, &open, &id, err);
 }
@@ -235,7 +235,7 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
     struct chat *c = ctx;
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
     bool clear = true, stop;
-    struct xchg_id id;
+    struct xchg_id id = {0, 0};
     uint32_t credit;
 
     lock(c);
@@ -393,7 +393,7 @@ static void open_completion(struct chat *c)
     struct completion_req req;
     unsigned attempt;
     bool cancel = false;
-    struct xchg_id id;
+    struct xchg_id id = {0, 0};
     enum status st;
 
     lock(c);
@@ -435,7 +435,7 @@ static bool mark_gone(struct chat *c, struct xchg_id *ret_id)
 
 void chat_left(struct chat *c)
 {
-    struct xchg_id id;
+    struct xchg_id id = {0, 0};
 
     if (!mark_gone(c, &id))
         return;
@@ -450,7 +450,7 @@ void chat_cancel_all(struct gateway *gw)
 
     for (i = 0; i < n; i++) {
         struct conn *conn = gw->conns[i];
-        struct xchg_id id;
+        struct xchg_id id = {0, 0};
         bool cancel;
 
         pthread_mutex_lock(&conn->lock);

@@ -20,7 +20,8 @@ bool chat_answer_plain(struct chat *c)
     }
     r->status = (int)c->head.http_status;
     stream_init(&c->stream, c->conn->fd, false, out->n + c->answer.n);
-    clear = stream_put(&c->stream, (struct slice){out->p, out->n}, (struct slice){c->answer.p, c->answer.n}, true, false);
+    clear =
+        stream_put(&c->stream, (struct slice){out->p, out->n}, (struct slice){c->answer.p, c->answer.n}, true, false);
     c->gone |= c->stream.broken;
     return clear;
 }

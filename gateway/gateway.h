@@ -80,7 +80,8 @@ void conn_free(struct conn *c); /* NULL is fine */
 /* Has the client's next request already been read off the socket, so that poll will not show it? The thread's only. */
 bool conn_has_more(const struct conn *c);
 
-/* Sleeping and waking. The signal is blocked everywhere but in conn_sleep, so a wake-up that comes early is not lost. */
+/* Sleeping and waking. The signal is blocked everywhere but in conn_sleep, so a wake-up that comes early is not lost.
+ */
 bool conn_prepare_sleep(struct conn *c); /* by its thread, once */
 /* Sleeps until the socket shows one of the poll events (0 = do not look at the socket), conn_wake, or the time is over.
  * Returns what the socket shows, 0 when woken, -1 when the time is over. */

@@ -1,7 +1,7 @@
 /*
- * stream: the writing side of one answer of a call, plain or streamed. Whoever has bytes puts them straight into the socket without
- * waiting; what the socket does not take waits in a backlog that the connection's thread empties. One batch is one HTTP
- * chunk and one system call.
+ * stream: the writing side of one answer of a call, plain or streamed. Whoever has bytes puts them straight into the
+ * socket without waiting; what the socket does not take waits in a backlog that the connection's thread empties. One
+ * batch is one HTTP chunk and one system call.
  *
  * Not thread-safe: its owner's lock guards it. Bounded by the window that its owner grants: bytes are returned as
  * credit only when the socket has taken them.

@@ -68,7 +68,7 @@ enum status announce_start(struct announce *a, struct err *err)
         pthread_cond_destroy(&a->wake);
         return err_set(err, ST_NO_MEMORY, "no thread for announcements");
     }
-    a->running = true;
+    atomic_store(&a->running, true);
     return ST_OK;
 }
 
@@ -90,7 +90,7 @@ bool announce_heard(struct announce *a)
 {
     bool heard;
 
-    if (!a->running)
+    if (!atomic_load(&a->running))
         return false;
     pthread_mutex_lock(&a->lock);
     heard = a->heard;
@@ -100,7 +100,7 @@ bool announce_heard(struct announce *a)
 
 void announce_stop(struct announce *a)
 {
-    if (!a->running)
+    if (!atomic_load(&a->running))
         return;
     pthread_mutex_lock(&a->lock);
     a->closing = true;
@@ -109,5 +109,5 @@ void announce_stop(struct announce *a)
     pthread_join(a->thread, NULL);
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->wake);
-    a->running = false;
+    atomic_store(&a->running, false);
 }

@@ -7,6 +7,7 @@
 #define PROVIDERSVC_ANNOUNCE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "proto/messages.h"
 #include "services/bus/exchange.h"
@@ -24,7 +25,8 @@ struct announce {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool running, closing, heard;
+    atomic_bool running; /* without the lock, which exists only while it runs */
+    bool closing, heard;
 };
 
 enum status announce_start(struct announce *a, struct err *err);

@@ -13,7 +13,8 @@
 bool process_arguments(const char *program, unsigned services, int argc, char **argv, int *ret_code);
 
 /* Before the first thread: SIGTERM and SIGINT are blocked for process_wait, SIGPIPE is ignored, core dumps (they would
- * hold keys) are off, malloc keeps few arenas (there are thousands of small threads), libsodium generates random bytes in the process. */
+ * hold keys) are off, malloc keeps few arenas (there are thousands of small threads), libsodium generates random bytes
+ * in the process. */
 void process_prepare(void);
 
 /* Waits for SIGTERM or SIGINT. Afterwards a second one ends the process at once. */

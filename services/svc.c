@@ -60,7 +60,9 @@ uint64_t svc_instance_number(struct svc *svc)
 
 uint64_t svc_revision(struct svc *svc)
 {
-    return svc->follow ? feed_follow_revision(svc->follow) : 0;
+    struct feed_follow *follow = atomic_load(&svc->follow);
+
+    return follow ? feed_follow_revision(follow) : 0;
 }
 
 bool svc_draining(struct svc *svc)
@@ -157,14 +159,16 @@ static enum status listen_on_bus(struct svc *svc, struct err *err)
 static enum status bring_up(struct svc *svc, struct err *err)
 {
     enum status st = connect_peers(svc, err);
+    struct feed_follow *follow = NULL;
 
     if (st == ST_OK && svc->def->init)
         st = svc->def->init(svc, err);
     if (st == ST_OK)
         st = listen_on_bus(svc, err);
     if (st == ST_OK && svc->def->follow)
-        st = feed_follow_new(svc->settings->meterd_feed_url, svc->peers[SVC_METERD], svc->def->follow, svc,
-                             &svc->follow, err);
+        st = feed_follow_new(svc->settings->meterd_feed_url, svc->peers[SVC_METERD], svc->def->follow, svc, &follow,
+                             err);
+    atomic_store(&svc->follow, follow);
     if (st == ST_OK && svc->def->start)
         st = svc->def->start(svc, err);
     return st;
@@ -190,6 +194,7 @@ enum status svc_start(const struct svc_def *def, const struct settings *settings
 }
 
 #define DRAIN_POLL_US 5000
+#define LATE_POLL_US 500
 
 void svc_drain(struct svc *svc, uint64_t deadline_ms)
 {
@@ -205,6 +210,19 @@ void svc_drain(struct svc *svc, uint64_t deadline_ms)
         usleep(DRAIN_POLL_US);
 }
 
+/* The bus is through with a call as soon as it is answered; the thread that answered may still be putting it back. */
+static bool calls_are_back(struct svc *svc)
+{
+    uint64_t end = clock_ms() + SVC_LATE_MS;
+    unsigned n;
+
+    while ((n = svc_pool_in_use(svc)) > 0 && clock_ms() < end)
+        usleep(LATE_POLL_US);
+    if (n)
+        log_event(&svc->log, LOG_ERROR, LOG_NO_REQ, "calls_never_finished", LOG_N("calls", n));
+    return n == 0;
+}
+
 void svc_stop(struct svc *svc)
 {
     unsigned p;
@@ -212,16 +230,17 @@ void svc_stop(struct svc *svc)
     if (!svc)
         return;
     atomic_store(&svc->draining, true);
-    feed_follow_free(svc->follow);
-    svc->follow = NULL;
-    xchg_server_free(svc->server);
+    xchg_server_free(svc->server); /* first: its calls ask how far the state is */
     svc->server = NULL;
+    feed_follow_free(atomic_exchange(&svc->follow, NULL));
     if (svc->def->fini && svc->state)
         svc->def->fini(svc);
     for (p = 0; p < SVC_PEERS; p++)
         xchg_client_free(svc->peers[p]);
     if (atomic_load(&svc->started))
         log_event(&svc->log, LOG_INFO, LOG_NO_REQ, "stopped", LOG_N("uptime_ms", clock_ms() - svc->started_ms));
+    if (!calls_are_back(svc))
+        return; /* lost memory is better than a late svc_finish in memory of somebody else */
     svc_pool_free(svc);
     pthread_mutex_destroy(&svc->pool_lock);
     metrics_free(svc->metrics);

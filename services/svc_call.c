@@ -22,12 +22,17 @@ static struct svc_frame *frame_get(struct svc *svc)
         svc->pool = f->next;
         svc->pooled--;
     }
+    svc->in_use++;
     pthread_mutex_unlock(&svc->pool_lock);
     if (f)
         return f;
     f = calloc(1, sizeof(*f));
-    if (!f)
+    if (!f) {
+        pthread_mutex_lock(&svc->pool_lock);
+        svc->in_use--;
+        pthread_mutex_unlock(&svc->pool_lock);
         return NULL;
+    }
     arena_init(&f->arena, SVC_CALL_ARENA_MAX);
     buf_init(&f->reply, WIRE_MESSAGE_MAX);
     f->pub.svc = svc;
@@ -63,9 +68,20 @@ static void frame_put(struct svc *svc, struct svc_frame *f)
         svc->pooled++;
         kept = true;
     }
+    svc->in_use--; /* svc may be gone as soon as the lock is free */
     pthread_mutex_unlock(&svc->pool_lock);
     if (!kept)
         frame_free(f);
+}
+
+unsigned svc_pool_in_use(struct svc *svc)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&svc->pool_lock);
+    n = svc->in_use;
+    pthread_mutex_unlock(&svc->pool_lock);
+    return n;
 }
 
 void svc_pool_free(struct svc *svc)

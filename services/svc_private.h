@@ -11,6 +11,7 @@
 #define SVC_CALL_ARENA_MAX (96u * 1024u * 1024u) /* memory of one call: its message, decoded lists, its reply */
 #define SVC_REPLY_KEEP 16384u /* a pooled call's reply buffer stays when not larger */
 #define SVC_INSTANCE_TEXT 20
+#define SVC_LATE_MS 5000 /* svc_stop waits so long for calls that other threads are finishing */
 
 /* A call as svc holds it; services see `pub` only. */
 struct svc_frame {
@@ -34,16 +35,17 @@ struct svc {
     char instance_text[SVC_INSTANCE_TEXT];
     struct xchg_client *peers[SVC_PEERS];
     struct xchg_server *server;
-    struct feed_follow *follow;
+    struct feed_follow *_Atomic follow; /* health is asked while the service is still starting */
     atomic_bool started, draining;
     pthread_mutex_t pool_lock;
     struct svc_frame *pool;
-    unsigned pooled;
+    unsigned pooled, in_use; /* frames: kept, and with a handler or whoever finishes the call */
     struct metric *calls_ok, *calls_failed, *call_seconds, *bad_messages;
 };
 
 /* The bus calls this for every request. */
 void svc_dispatch(void *ctx, struct xchg_call *x, uint16_t method, struct slice payload);
+unsigned svc_pool_in_use(struct svc *svc); /* 0 = every call is finished, and whoever finished it done with svc */
 void svc_pool_free(struct svc *svc);
 extern const struct svc_route svc_common_routes[]; /* health and metrics, of every service; ends with a NULL req */
 const char *svc_url(const struct settings *settings, enum svc_peer peer);

@@ -16,6 +16,12 @@ export UBSAN_OPTIONS="$common:print_stacktrace=1"
 export TSAN_OPTIONS="$common:second_deadlock_stack=1:history_size=4"
 [ ! -e "$top/tests/$flavor.supp" ] || export TSAN_OPTIONS="$TSAN_OPTIONS:suppressions=$top/tests/$flavor.supp"
 
+# How much longer "soon" may take (tests/lib/slow.h, tests/lib/router.py).
+case $flavor in
+tsan) export TIME_SCALE=5 ;;
+*) export TIME_SCALE=3 ;;
+esac
+
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 "$top/tests/sum.sh" "$@" | tee "$out"

@@ -129,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     guard_init(&cut);
     for (at = 0; at < n && cut.verdict == GUARD_OK; at += step)
         guard_feed(&cut, copy + at, step < n - at ? step : n - at);
-    if (cut.verdict != whole.verdict || (whole.verdict == GUARD_OK && passed != n))
+    if (passed > n || cut.verdict != whole.verdict || (whole.verdict == GUARD_OK && passed != n))
         abort();
     check_borders(copy, passed);
     free(copy);

@@ -168,7 +168,7 @@ void bus_peer_free(struct bus_peer *p)
 
 struct xchg_call *bus_peer_take_held(struct bus_peer *p)
 {
-    uint64_t until = clock_ms() + 5000;
+    uint64_t until = clock_ms() + slow_ms(5000);
     struct xchg_call *call = NULL;
 
     pthread_mutex_lock(&p->lock);
@@ -285,7 +285,7 @@ enum status bus_wait(struct bus_wait *w)
 
 bool bus_wait_frames(struct bus_wait *w, unsigned frames, unsigned ms)
 {
-    uint64_t until = clock_ms() + ms;
+    uint64_t until = clock_ms() + slow_ms(ms);
     bool there;
 
     pthread_mutex_lock(&w->lock);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "services/bus/exchange.h"
+#include "tests/lib/slow.h"
 
 enum bus_peer_method {
     PEER_ECHO = 1, /* ends at once with the payload */
@@ -80,7 +81,7 @@ bool bus_ready(struct xchg_client *c, unsigned instances, unsigned ms); /* waits
 /* Waits until condition holds, at most ms. */
 #define BUS_UNTIL(condition, ms)                                                                                       \
     do {                                                                                                               \
-        uint64_t until_ = clock_ms() + (ms);                                                                           \
+        uint64_t until_ = clock_ms() + slow_ms(ms);                                                                    \
         while (!(condition) && clock_ms() < until_)                                                                    \
             usleep(500);                                                                                               \
     } while (0)

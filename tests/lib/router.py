@@ -18,8 +18,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("BIN_DIR", ROOT / "build" / "bin"))
 MODE = os.environ.get("ROUTER_MODE", "launcher")  # launcher | processes
-START_S = 30  # a sanitizer build on a busy machine is slow
-STOP_S = 30
+TIME_SCALE = float(os.environ.get("TIME_SCALE", "1"))  # a sanitizer build is slow: what must be soon may take longer
+START_S = 30
+STOP_S = 30 * TIME_SCALE
 SERVICES = ("meterd", "authsvc", "providersvc", "gateway")
 
 ADMIN_EMAIL = "admin@example.com"
@@ -34,6 +35,7 @@ def free_port():
 
 def wait_until(what, seconds, check, every=0.02):
     """Polls check() until it gives something true; raises with `what` when the time is over."""
+    seconds *= TIME_SCALE
     end = time.monotonic() + seconds
     while True:
         got = check()

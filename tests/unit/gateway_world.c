@@ -421,6 +421,14 @@ size_t header_end(const struct world *w)
     return end ? (size_t)(end - w->answer) + 4 : 0;
 }
 
+void must_have(const struct world *w, const char *text, const char *file, int line)
+{
+    if (strstr(w->answer, text))
+        return;
+    print_error("'%s' is not in: %.2000s\n", text, w->answer);
+    _fail(file, line);
+}
+
 bool ended(const struct world *w)
 {
     size_t head = header_end(w);

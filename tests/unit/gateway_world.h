@@ -79,11 +79,9 @@ const char *hear(struct world *w, int fd,
 bool reached(const unsigned *counter, unsigned value); /* of the script, within WAIT_MS */
 void finish(struct svc_call *call, enum status st); /* a completion that was left open */
 
-#define HAS(w, text)                                                                                                   \
-    do {                                                                                                               \
-        if (!strstr((w)->answer, text))                                                                                \
-            fail_msg("'%s' is not in: %.2000s", text, (w)->answer);                                                    \
-    } while (0)
+void must_have(const struct world *w, const char *text, const char *file, int line);
+
+#define HAS(w, text) must_have(w, text, __FILE__, __LINE__)
 #define HAS_NOT(w, text) assert_null(strstr((w)->answer, text))
 
 #endif

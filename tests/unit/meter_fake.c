@@ -9,6 +9,7 @@
 #include "services/call.h"
 #include "services/clock.h"
 #include "services/ids.h"
+#include "tests/lib/slow.h"
 
 #define SOURCES 32
 
@@ -241,7 +242,7 @@ unsigned meter_fake_repeats(struct meter_fake *m)
 
 bool meter_fake_find(struct meter_fake *m, const char *request_id, unsigned wait_ms, struct meter_fake_event *ret)
 {
-    uint64_t until = clock_ms() + wait_ms;
+    uint64_t until = clock_ms() + slow_ms(wait_ms);
 
     do {
         pthread_mutex_lock(&m->lock);

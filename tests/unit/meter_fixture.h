@@ -59,7 +59,7 @@ static inline void meter_open(struct meter *m)
 {
     enum status st = store_open(m->path, &m->store, &m->err);
 
-    if (st != ST_OK)
+    if (st != ST_OK || !m->store)
         fail_msg("store_open: %s", m->err.text);
 }
 
@@ -109,11 +109,13 @@ static inline enum status meter_run(struct meter *m, meterd_op *op, const void *
     return batch_single(&w, op, in, out);
 }
 
-#define METER_OK(m, op, in, out)                                                                                       \
-    do {                                                                                                               \
-        if (meter_run(m, op, in, out) != ST_OK)                                                                        \
-            fail_msg("%s: %s", #op, (m)->err.text);                                                                    \
-    } while (0)
+static inline void meter_must(struct meter *m, enum status st, const char *what)
+{
+    if (st != ST_OK)
+        fail_msg("%s: %s", what, m->err.text);
+}
+
+#define METER_OK(m, op, in, out) meter_must(m, meter_run(m, op, in, out), #op)
 
 static inline void meter_sql(struct meter *m, const char *sql)
 {
@@ -128,6 +130,10 @@ static inline int64_t meter_number(struct meter *m, const char *sql)
     sqlite3_stmt *q = NULL;
     int64_t n;
 
+    if (!m->store) {
+        fail();
+        return -1;
+    }
     assert_int_equal(sqlite3_prepare_v2(m->store->db, sql, -1, &q, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(q), SQLITE_ROW);
     n = sqlite3_column_int64(q, 0);

@@ -7,6 +7,7 @@
 
 #include "services/clock.h"
 #include "services/ids.h"
+#include "tests/lib/slow.h"
 
 #define CALL_MS 20000
 
@@ -187,7 +188,7 @@ static void wait_changed(struct answered *a)
 
 bool answered_wait(struct answered *a, unsigned ms)
 {
-    uint64_t until = clock_ms() + ms;
+    uint64_t until = clock_ms() + slow_ms(ms);
     bool ended;
 
     pthread_mutex_lock(&a->lock);
@@ -200,7 +201,7 @@ bool answered_wait(struct answered *a, unsigned ms)
 
 bool answered_wait_bytes(struct answered *a, size_t n, unsigned ms)
 {
-    uint64_t until = clock_ms() + ms;
+    uint64_t until = clock_ms() + slow_ms(ms);
     bool there;
 
     pthread_mutex_lock(&a->lock);

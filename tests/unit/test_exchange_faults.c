@@ -194,7 +194,7 @@ static void a_killed_clients_calls_are_cancelled_at_once(void **state)
  * BUS_LONG. */
 static void a_frozen_peer_is_lost_in_time(void **state)
 {
-    const uint64_t slack = 2500;
+    const uint64_t slack = slow_ms(2500);
     char server_url[URL_SIZE], client_url[URL_SIZE];
     struct xchg_client *c;
     struct bus_peer *p;

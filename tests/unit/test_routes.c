@@ -142,7 +142,8 @@ static void the_reference_lists_the_same_routes(void **state)
 
         if (line[2] == '/' && sscanf(line, " %255[^: \n]:", path) == 1)
             continue;
-        if (path[0] != '/' || strncmp(line, "    ", 4) || line[4] == ' ' || sscanf(line, "    %15[a-z]:", method) != 1)
+        if (path[0] != '/' || strncmp(line, "    ", 4) != 0 || line[4] == ' ' ||
+            sscanf(line, "    %15[a-z]:", method) != 1)
             continue;
         operations++;
         for (i = 0; i < n_routes; i++) {

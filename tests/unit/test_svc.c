@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 struct toy {
     int answered;
 };
+
+static atomic_int late_begun, late_ended;
 
 static enum status check(struct svc_call *call, const void *in, void *out)
 {
@@ -45,7 +48,9 @@ static void *answer_later(void *ctx)
     struct svc_call *call = ctx;
     struct key_list_rep *rep = svc_out(call);
 
+    atomic_fetch_add(&late_begun, 1);
     usleep(20000);
+    atomic_fetch_add(&late_ended, 1);
     rep->next = slice_of("late");
     svc_finish(call, ST_OK);
     return NULL;
@@ -235,6 +240,35 @@ static void a_draining_service_takes_no_new_calls(void **state)
     assert_int_equal(((struct toy *)svc_state(w->svc))->answered, 1);
 }
 
+static void late_end(void *ctx, enum status st, struct slice payload)
+{
+    (void)ctx;
+    (void)st;
+    (void)payload;
+}
+
+/* The thread that answers owns its call until svc_finish returns, whatever became of the bus. */
+static void a_stop_waits_for_calls_that_finish_late(void **state)
+{
+    static const struct xchg_events events = {.end = late_end};
+    struct world *w = *state;
+    struct key_list_req req = {.actor_id = slice_of("usr_1")};
+    struct xchg_open open = {.deadline_ms = CALL_MS, .events = &events};
+    struct xchg_id id;
+    unsigned round;
+
+    a_call_is_answered(state);
+    atomic_store(&late_begun, 0);
+    atomic_store(&late_ended, 0);
+    for (round = 0; round < 3; round++)
+        assert_int_equal(call_open(w->client, &key_list_req_desc, &req, &open, &id, NULL), ST_OK);
+    while (atomic_load(&late_begun) < 3)
+        usleep(500);
+    svc_stop(w->svc);
+    w->svc = NULL;
+    assert_int_equal(atomic_load(&late_ended), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(hostile_bytes_are_refused, start, stop),
         cmocka_unit_test_setup_teardown(health_and_metrics_are_every_services, start, stop),
         cmocka_unit_test_setup_teardown(a_draining_service_takes_no_new_calls, start, stop),
+        cmocka_unit_test_setup_teardown(a_stop_waits_for_calls_that_finish_late, start, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
