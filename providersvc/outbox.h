@@ -21,7 +21,7 @@
 #define OUTBOX_MAX_BYTES (UINT64_C(512) * 1024 * 1024) /* of one folder; then calls are refused */
 #define OUTBOX_SEGMENT_BYTES (UINT64_C(8) * 1024 * 1024)
 #define OUTBOX_SYNC_MS 50 /* at most this much is lost when the machine, not the process, dies */
-#define OUTBOX_ADOPT_MS 30000 /* other folders are looked at this often */
+#define OUTBOX_ADOPT_MS 5000 /* other folders are looked at this often */
 
 struct outbox;
 struct outbox_mark; /* a call that has started and not finished */

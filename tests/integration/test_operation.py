@@ -195,8 +195,8 @@ def test_two_providersvc_share_calls_and_one_may_die():
         wait_until("the loss is noticed", 3, lambda: r.chat(key, "[[tokens=1]]").status == 200)
         for _ in range(20):
             assert r.chat(key, "[[tokens=1]]").status == 200
-        # What the killed one had not handed over yet, the other finds in its outbox: it looks each 30 s (OUTBOX_ADOPT_MS).
-        rows = r.settled(token, 61, seconds=45)
+        # What the killed one had not handed over yet, the other finds in its outbox: it looks each 5 s (OUTBOX_ADOPT_MS).
+        rows = r.settled(token, 61, seconds=20)
         assert len({row["request_id"] for row in rows}) == len(rows) >= 61
 
 
