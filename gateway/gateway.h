@@ -71,7 +71,7 @@ struct gateway {
     struct ticker *ticker;
     struct voids *voids;
     struct gateway_metrics metrics;
-    char start_error[256]; /* what the HTTP library last complained of while it started */
+    char start_error[256]; /* what the HTTP library first complained of while it started */
 };
 
 struct conn *conn_new(struct gateway *gw, uint32_t index); /* NULL = no memory */

@@ -247,7 +247,7 @@ static int on_log(const struct mg_connection *http, const char *message)
 
     if (!gw)
         return 1;
-    if (!atomic_load(&gw->listening))
+    if (!atomic_load(&gw->listening) && !gw->start_error[0]) /* the first says why, the next ones that it failed */
         snprintf(gw->start_error, sizeof(gw->start_error), "%s", message);
     log_event(svc_log(gw->svc), LOG_DEBUG, LOG_NO_REQ, "civetweb", LOG_C("message", message));
     return 1;
