@@ -67,6 +67,7 @@ LAUNCHER_SRC := $(wildcard services/launcher.c)
 UPSTREAM_SRC := $(call sources,tests/upstream)
 LOADGEN_SRC := $(sort $(wildcard tests/bench/loadgen*.c))
 BUSBENCH_SRC := $(sort $(wildcard tests/bench/busbench*.c))
+METERBENCH_SRC := $(wildcard tests/bench/meterbench.c)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(call sources,tests/unit tests/lib))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -80,12 +81,12 @@ SERVICE_PROGRAMS := $(foreach s,$(SERVICES),$(if $(wildcard $(s)/main.c),$(s)))
 PROGRAMS := $(SERVICE_PROGRAMS) $(if $(filter $(words $(SERVICE_PROGRAMS)),$(words $(SERVICES))),openai-router) \
 	$(if $(wildcard cli/main.c),routerctl)
 TOOLS := $(if $(wildcard tests/upstream/main.c),fake-upstream) $(if $(wildcard tests/bench/loadgen.c),loadgen) \
-	$(if $(wildcard tests/bench/busbench.c),busbench)
+	$(if $(wildcard tests/bench/busbench.c),busbench) $(if $(METERBENCH_SRC),meterbench)
 BINS := $(addprefix $(O)/bin/,$(PROGRAMS) $(TOOLS))
 UNIT_BINS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(O)/%,$(FUZZ_SRC))
 ALL_OBJ := $(call objects,$(CHASSIS_SRC) $(foreach s,$(SERVICES) routerctl,$($(s)_SRC)) $(LAUNCHER_SRC) \
-	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
+	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(METERBENCH_SRC) $(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
 
 .PHONY: all programs objects
 all: $(BINS)
@@ -157,6 +158,7 @@ $(eval $(call PROGRAM,routerctl,$(CHASSIS_SRC) $(routerctl_SRC)))
 $(eval $(call PROGRAM,fake-upstream,$(UPSTREAM_SRC)))
 $(eval $(call PROGRAM,loadgen,$(LOADGEN_SRC)))
 $(eval $(call PROGRAM,busbench,$(CHASSIS_SRC) $(BUSBENCH_SRC)))
+$(eval $(call PROGRAM,meterbench,$(CHASSIS_SRC) $(call without_main,$(meterd_SRC)) $(METERBENCH_SRC)))
 
 UNIT_COMMON := $(call objects,$(CHASSIS_SRC) $(PARTS_SRC) $(UNIT_LIB_SRC))
 $(UNIT_BINS): $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(UNIT_COMMON) $(CARRIED)
