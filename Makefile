@@ -1,8 +1,8 @@
 # OpenAI Router. One non-recursive makefile; `make help` lists the targets. Everything it makes is under build/.
 #
 # A new .c file in a folder below is picked up by itself. main.c (and services/launcher.c) holds a main() and
-# goes into its own program only. Objects are linked directly, not from archives: gateway/ interposes accept()
-# and recv() for libcivetweb, and a definition in the executable itself is what wins.
+# goes into its own program only. Objects are linked directly, not from archives: gateway/ interposes recv()
+# for libcivetweb, and a definition in the executable itself is what wins.
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:

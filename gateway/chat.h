@@ -72,10 +72,10 @@ struct chat_note {
     struct gateway *gw;
     const struct route *route;
     char id[ID_TEXT_SIZE], model[LIMIT_MODEL + 1];
-    bool stream;
+    bool stream, answered; /* answered: a byte came from the provider, first_ms says when */
     int status;
     enum status outcome;
-    uint64_t began_ns, ms, first_ms, bytes; /* first_ms 0: no byte came */
+    uint64_t began_ns, ms, first_ms, bytes;
 };
 void chat_take_note(struct chat *c, struct chat_note *ret);
 void chat_log(const struct chat_note *n);

@@ -51,13 +51,14 @@ void chat_take_note(struct chat *c, struct chat_note *n)
     n->outcome = c->st;
     n->began_ns = r->began_ns;
     n->ms = now - c->began_ms;
-    n->first_ms = c->first_ms ? c->first_ms - c->began_ms : 0;
+    n->answered = c->first_ms != 0;
+    n->first_ms = n->answered ? c->first_ms - c->began_ms : 0;
     n->bytes = r->sent_bytes;
 }
 
 void chat_log(const struct chat_note *n)
 {
-    if (n->bytes)
+    if (n->answered)
         metric_observe_ns(n->gw->metrics.first_byte, n->first_ms * 1000000);
     metric_move(n->gw->metrics.streams, -(int64_t)n->stream);
     log_event(svc_log(n->gw->svc), LOG_INFO, slice_of(n->id), "call", LOG_N("status", n->status),

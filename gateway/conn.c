@@ -15,14 +15,13 @@
 #define LINGER_PIECE 4096u
 #define WAKE_SIGNAL (SIGRTMIN + 2) /* its handler does nothing: that it comes is all */
 
-struct conn *conn_new(struct gateway *gw, uint32_t index)
+struct conn *conn_new(struct gateway *gw)
 {
     struct conn *c = calloc(1, sizeof(*c));
 
     if (!c)
         return NULL;
     c->gw = gw;
-    c->index = index;
     c->fd = -1;
     c->tap.fd = -1;
     pthread_mutex_init(&c->lock, NULL);

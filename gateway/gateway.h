@@ -32,7 +32,6 @@ struct voids;
 
 struct conn {
     struct gateway *gw;
-    uint32_t index;
     struct tap tap; /* only the thread's */
     bool over_limit; /* only the thread's: came when MAX_CONNECTIONS were there */
     uint32_t served; /* only the thread's: requests of this connection that were begun */
@@ -74,7 +73,7 @@ struct gateway {
     char start_error[256]; /* what the HTTP library first complained of while it started */
 };
 
-struct conn *conn_new(struct gateway *gw, uint32_t index); /* NULL = no memory */
+struct conn *conn_new(struct gateway *gw); /* NULL = no memory */
 void conn_free(struct conn *c); /* NULL is fine */
 
 /* Has the client's next request already been read off the socket, so that poll will not show it? The thread's only. */

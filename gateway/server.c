@@ -262,7 +262,7 @@ enum status server_prepare(struct gateway *gw, struct err *err)
     gw->n_conns = (unsigned)gw->settings->max_connections + GATEWAY_SPARE_THREADS;
     gw->conns = calloc(gw->n_conns, sizeof(struct conn *));
     for (i = 0; gw->conns && i < gw->n_conns; i++) {
-        gw->conns[i] = conn_new(gw, i);
+        gw->conns[i] = conn_new(gw);
         if (!gw->conns[i])
             break;
     }

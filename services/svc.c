@@ -53,11 +53,6 @@ const char *svc_instance(struct svc *svc)
     return svc->instance_text;
 }
 
-uint64_t svc_instance_number(struct svc *svc)
-{
-    return svc->instance;
-}
-
 uint64_t svc_revision(struct svc *svc)
 {
     struct feed_follow *follow = atomic_load(&svc->follow);
