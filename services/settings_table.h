@@ -22,6 +22,7 @@
     S(LOG_LEVEL,        log_level,        CHOICE, "info|error|warn|debug", 0, 0,      SET_ALL, "least important level that is logged") \
     S(DB_PATH,          db_path,          STR,    "./database/app.db", 1, 4000,       SET_M | SET_L | SET_C, "SQLite file; its folder is made when missing") \
     S(SPOOL_DIR,        spool_dir,        STR,    "./database/spool",  1, 4000,       SET_P | SET_L, "folder of the usage outbox; instances may share it") \
+    S(SPOOL_KEEP_HOURS, spool_keep_hours, INT,    "48",                0, 8760,       SET_P | SET_L, "acknowledged usage records stay in the outbox for so long, for a database that is restored from a backup") \
     S(JWT_SECRET,       jwt_secret,       SECRET, NULL,                32, 1024,      SET_A | SET_L, "signs session tokens, 32 characters or more; the launcher makes and keeps one when unset") \
     S(ADMIN_EMAIL,      admin_email,      STR,    "admin@localhost",   3, 254,        SET_M | SET_L | SET_C, "administrator made at first start") \
     S(ADMIN_PASSWORD,   admin_password,   SECRET, NULL,                8, 1024,       SET_M | SET_L | SET_C, "its password; unset = a random one, shown once and kept in a 0600 file beside the database") \
@@ -29,6 +30,8 @@
     S(SIGNUP_CREDITS_USD, signup_credits, USD,    "auto",              0, 0,          SET_A | SET_L, "credit of a new account in USD; auto = 5 on a loopback HOST, else 0") \
     S(SIGNUP_PLAN,      signup_plan,      STR,    "free",              1, 64,         SET_A | SET_L, "plan of a new account") \
     S(UNPRICED,         unpriced,         CHOICE, "refuse|free",       0, 0,          SET_A | SET_L, "models without a price: refused, or allowed at no charge") \
+    S(HOLD_GRACE_MS,    hold_grace_ms,    INT,    "60000",             1000, 3600000, SET_A | SET_P | SET_L, "credit held for a call that nothing is heard of is free again so long after its deadline") \
+    S(IDEMPOTENCY_HOURS, idempotency_hours, INT,  "24",                1, 720,        SET_M | SET_L, "answers to calls with an Idempotency-Key are kept for so long") \
     S(METRICS_TOKEN,    metrics_token,    SECRET, NULL,                8, 1024,       SET_G | SET_L, "bearer token for /metrics; unset = loopback clients only") \
     S(MAX_CONNECTIONS,  max_connections,  INT,    "2048",              8, 20000,      SET_G | SET_L, "client connections at once; each has a small thread") \
     S(MAX_BODY_BYTES,   max_body_bytes,   INT,    "16777216",          1024, 16777216, SET_G | SET_L, "largest request body") \
@@ -37,11 +40,13 @@
     S(OPENAI_API_KEY,   openai_api_key,   SECRET, NULL,                1, 1024,       SET_P | SET_L, "key for OpenAI or what OPENAI_BASE_URL names; without it there is no openai provider") \
     S(OPENAI_BASE_URL,  openai_base_url,  STR,    "https://api.openai.com/v1", 8, 1024, SET_P | SET_L, "OpenAI-compatible upstream") \
     S(ECHO,             echo,             CHOICE, "on|off",            0, 0,          SET_P | SET_L, "the built-in echo provider, which needs no network") \
+    S(DISCONNECT,       disconnect,       CHOICE, "cancel|drain",      0, 0,          SET_P | SET_L, "when a client leaves: stop upstream at once and bill what was produced, or read on to the true usage") \
+    S(DISCONNECT_DRAIN_MS, disconnect_drain_ms, INT, "60000",        100, 3600000,  SET_P | SET_L, "drain: for so long at most") \
     S(UPSTREAM_LOOPS,   upstream_loops,   INT,    "1",                 1, 16,         SET_P | SET_L, "event loops (threads) that speak to upstreams") \
     S(UPSTREAM_CONNECT_MS, upstream_connect_ms, INT, "2000",           50, 60000,      SET_P | SET_L, "time to connect") \
     S(UPSTREAM_FIRST_BYTE_MS, upstream_first_byte_ms, INT, "60000",    100, 3600000,  SET_P | SET_L, "time to the first byte of an answer") \
     S(UPSTREAM_IDLE_MS, upstream_idle_ms, INT,    "30000",             100, 3600000,  SET_P | SET_L, "time between two bytes of an answer") \
-    S(AUTHSVC_URL,      authsvc_url,      STR,    "tcp://127.0.0.1:7301", 3, 1024,    SET_G | SET_A | SET_M, "bus address of authsvc: authsvc listens there, others call it") \
+    S(AUTHSVC_URL,      authsvc_url,      STR,    "tcp://127.0.0.1:7301", 3, 1024,    SET_G | SET_A | SET_P | SET_M, "bus address of authsvc: authsvc listens there, others call it") \
     S(PROVIDERSVC_URL,  providersvc_url,  STR,    "tcp://127.0.0.1:7302", 3, 1024,    SET_G | SET_P, "bus address of providersvc: one name for all replicas, or a comma-separated list") \
     S(METERD_URL,       meterd_url,       STR,    "tcp://127.0.0.1:7303", 3, 1024,    SET_G | SET_A | SET_P | SET_M, "bus address of meterd") \
     S(METERD_FEED_URL,  meterd_feed_url,  STR,    "tcp://127.0.0.1:7304", 3, 1024,    SET_G | SET_A | SET_P | SET_M, "where meterd publishes the state feed") \

@@ -423,7 +423,8 @@ static void objects_look_as_the_api_says(void **state)
     assert_string_equal(
         out.p, "{\"data\":[{\"id\":\"key_1\",\"user_id\":\"\",\"name\":\"\",\"prefix\":\"\",\"rpm\":0,\"tpm\":0,"
                "\"concurrency\":0,\"models\":[\"a\",\"b\\\"\"],\"expires_at\":0,\"status\":\"\","
-               "\"created\":18446744073709551615}],\"next\":\"\"}");
+               "\"created\":18446744073709551615,\"budget_usd\":\"0\",\"budget_period\":\"\",\"budget_spent_usd\":"
+               "\"0\"}],\"next\":\"\"}");
     out.n = 0;
     assert_int_equal(json_encode(&price_desc, &price, &out), ST_OK);
     assert_int_equal(buf_add(&out, "", 1), ST_OK);
@@ -432,7 +433,7 @@ static void objects_look_as_the_api_says(void **state)
     out.n = 0;
     assert_int_equal(json_encode(&key_state_desc, &hidden, &out), ST_OK);
     assert_int_equal(buf_add(&out, "", 1), ST_OK);
-    assert_string_equal(out.p, "{\"key\":null}");
+    assert_string_equal(out.p, "{\"key\":null,\"period_spent_usd\":\"0\",\"period_end\":0}");
     buf_fini(&out);
     buf_init(&out, 10);
     assert_int_equal(json_encode(&user_rep_desc, &rep, &out), ST_TOO_LARGE);

@@ -1,0 +1,176 @@
+/* Parts of other messages, and messages that any service answers. Rules and numbers: proto/messages.h. */
+#ifndef PROTO_FIELDS_PARTS_H
+#define PROTO_FIELDS_PARTS_H
+
+/* clang-format off */
+
+/* ---- parts of other messages ---------------------------------------------------------------------------------- */
+
+#define RATE_LIMITS(F, L, m)                                                                                           \
+    F(m, 1, U64, limit_requests,     REQ, LIMIT_COUNT, "requests per minute allowed; 0 = unlimited")                   \
+    F(m, 2, U64, remaining_requests, REQ, LIMIT_COUNT, "requests left now")                                            \
+    F(m, 3, U64, reset_requests_ms,  REQ, LIMIT_MS,    "until the whole request limit is free again")                  \
+    F(m, 4, U64, limit_tokens,       REQ, LIMIT_COUNT, "tokens per minute allowed; 0 = unlimited")                     \
+    F(m, 5, U64, remaining_tokens,   REQ, LIMIT_COUNT, "tokens left now")                                              \
+    F(m, 6, U64, reset_tokens_ms,    REQ, LIMIT_MS,    "until the whole token limit is free again")
+
+#define FAULT(F, L, m)                                                                                                 \
+    F(m, 1, STR, code,           OPT, ERR_CODE_MAX - 1,  "OpenAI error.code; empty = the status' default")             \
+    F(m, 2, STR, param,          OPT, ERR_PARAM_MAX - 1, "the field at fault")                                         \
+    F(m, 3, STR, text,           OPT, ERR_TEXT_MAX - 1,  "for a human")                                                \
+    F(m, 4, U64, retry_after_ms, OPT, LIMIT_MS,          "when to try again; 0 = not said")                            \
+    L(m, 5, rate_limits, limits, 1,                      "the caller's limits, when admission refused")
+
+#define PRICE(F, L, m)                                                                                                 \
+    F(m, 1, U64,  id,                    OPT, LIMIT_ID,        "version of this price; each change makes another")     \
+    F(m, 2, STR,  model,                 REQ, LIMIT_MODEL,     "model name as clients say it")                         \
+    F(m, 3, STR,  provider,              OPT, LIMIT_NAME,      "provider that serves it")                              \
+    F(m, 4, PICO, input_pico,            REQ, MONEY_PICO_MAX,  "per input token")                                      \
+    F(m, 5, PICO, cached_input_pico,     OPT, MONEY_PICO_MAX,  "per input token read from a cache; absent = as input") \
+    F(m, 6, PICO, cache_write_pico,      OPT, MONEY_PICO_MAX,  "per token written to a short-lived cache; absent = as input") \
+    F(m, 7, PICO, cache_write_long_pico, OPT, MONEY_PICO_MAX,  "per token written to a long-lived cache; absent = as input") \
+    F(m, 8, PICO, output_pico,           REQ, MONEY_PICO_MAX,  "per output token, reasoning included")                 \
+    F(m, 9, U64,  context_window,        OPT, LIMIT_TOKENS,    "tokens of prompt and answer together; 0 = not known")  \
+    F(m, 10, U64, max_output,            OPT, LIMIT_TOKENS,    "tokens of an answer at most; 0 = not known")           \
+    F(m, 11, U64, created,               OPT, LIMIT_TIME,      "Unix seconds from which this version holds")           \
+    F(m, 12, BOOL, builtin,              OPT, 1,               "from the built-in table, not set by an administrator") \
+    F(m, 13, U64,  tier_above_tokens,         OPT, LIMIT_TOKENS,   "with more input than this the tier's prices hold for the whole request") \
+    F(m, 14, PICO, tier_input_pico,           OPT, MONEY_PICO_MAX, "as input, in the tier")                           \
+    F(m, 15, PICO, tier_cached_input_pico,    OPT, MONEY_PICO_MAX, "as cached_input, in the tier")                    \
+    F(m, 16, PICO, tier_cache_write_pico,     OPT, MONEY_PICO_MAX, "as cache_write, in the tier")                     \
+    F(m, 17, PICO, tier_cache_write_long_pico, OPT, MONEY_PICO_MAX, "as cache_write_long, in the tier")               \
+    F(m, 18, PICO, tier_output_pico,          OPT, MONEY_PICO_MAX, "as output, in the tier")                          \
+    F(m, 19, STR,  mode,                      OPT, LIMIT_NAME,     "chat, embedding, image, audio …")                  \
+    F(m, 20, PICO, audio_input_pico,         OPT, MONEY_PICO_MAX, "per audio input token; absent = as input")          \
+    F(m, 21, PICO, audio_output_pico,        OPT, MONEY_PICO_MAX, "per audio output token; absent = as output")        \
+    F(m, 22, PICO, image_input_pico,         OPT, MONEY_PICO_MAX, "per image input token; absent = as input")          \
+    F(m, 23, PICO, image_output_pico,        OPT, MONEY_PICO_MAX, "per image output token; absent = as output")        \
+    F(m, 24, PICO, reasoning_pico,           OPT, MONEY_PICO_MAX, "per reasoning token; absent = as output")           \
+    F(m, 25, U64,  ended,                    OPT, LIMIT_TIME,     "Unix seconds from which a later version holds; 0 = none does")
+
+#define USER(F, L, m)                                                                                                  \
+    F(m, 1, STR,  id,           REQ, LIMIT_ID_TEXT, "usr_…")                                                           \
+    F(m, 2, STR,  email,        REQ, LIMIT_EMAIL,   "unique, lower case")                                              \
+    F(m, 3, STR,  name,         OPT, LIMIT_TITLE,   "for people")                                                      \
+    F(m, 4, STR,  role,         REQ, LIMIT_NAME,    "user or admin")                                                   \
+    F(m, 5, STR,  plan,         REQ, LIMIT_NAME,    "name of the plan")                                                \
+    F(m, 6, STR,  status,       REQ, LIMIT_NAME,    "active or disabled")                                              \
+    F(m, 7, NANO, balance_nano, REQ, MONEY_NANO_MAX, "settled credit; what is held is still in it")                    \
+    F(m, 8, U64,  created,      REQ, LIMIT_TIME,    "Unix seconds")
+
+#define API_KEY(F, L, m)                                                                                               \
+    F(m, 1, STR,  id,          REQ, LIMIT_ID_TEXT, "key_…")                                                            \
+    F(m, 2, STR,  user_id,     REQ, LIMIT_ID_TEXT, "who owns it")                                                      \
+    F(m, 3, STR,  name,        REQ, LIMIT_TITLE,   "for people")                                                       \
+    F(m, 4, STR,  prefix,      REQ, LIMIT_NAME,    "the beginning of the secret, to tell keys apart")                  \
+    F(m, 5, U64,  rpm,         OPT, LIMIT_COUNT,   "requests per minute; 0 = the plan's")                              \
+    F(m, 6, U64,  tpm,         OPT, LIMIT_COUNT,   "tokens per minute; 0 = the plan's")                                \
+    F(m, 7, U64,  concurrency, OPT, LIMIT_COUNT,   "requests at once; 0 = the plan's")                                 \
+    F(m, 8, STRS, models,      OPT, LIMIT_MODELS,  "models allowed, * at the end matches any rest; none = the plan's") \
+    F(m, 9, U64,  expires_at,  OPT, LIMIT_TIME,    "Unix seconds; 0 = never")                                          \
+    F(m, 10, STR, status,      REQ, LIMIT_NAME,    "active or revoked")                                                \
+    F(m, 11, U64, created,     REQ, LIMIT_TIME,    "Unix seconds")                                                     \
+    F(m, 12, NANO, budget_nano,       OPT, MONEY_NANO_MAX, "most that the key may spend in a period; 0 = no budget")   \
+    F(m, 13, STR, budget_period,      OPT, LIMIT_NAME, "day, week, month (UTC) or total")                              \
+    F(m, 14, NANO, budget_spent_nano, OPT, MONEY_NANO_MAX, "of the budget, spent in the period that runs")
+
+#define PLAN(F, L, m)                                                                                                  \
+    F(m, 1, STR,  name,        REQ, LIMIT_NAME,   "free, pro, unlimited or your own")                                  \
+    F(m, 2, U64,  rpm,         OPT, LIMIT_COUNT,  "requests per minute and key; 0 = unlimited")                        \
+    F(m, 3, U64,  tpm,         OPT, LIMIT_COUNT,  "tokens per minute and key; 0 = unlimited")                          \
+    F(m, 4, U64,  concurrency, OPT, LIMIT_COUNT,  "requests of a key at once; 0 = unlimited")                          \
+    F(m, 5, U64,  max_keys,    OPT, LIMIT_COUNT,  "active keys of a user; 0 = unlimited")                              \
+    F(m, 6, STRS, models,      OPT, LIMIT_MODELS, "models allowed, * at the end matches any rest; none = all")         \
+    F(m, 7, NANO, monthly_credit_nano, OPT, MONEY_NANO_MAX, "granted to each of its users once a calendar month (UTC); 0 = none")
+
+#define PROVIDER(F, L, m)                                                                                              \
+    F(m, 1, STR,  name, REQ, LIMIT_NAME, "as in provider/model")                                                       \
+    F(m, 2, STR,  kind, REQ, LIMIT_NAME, "openai, echo …: the adapter")
+
+#define USAGE_ATTEMPT(F, L, m)                                                                                         \
+    F(m, 1, U64,  number,             REQ, 100,            "1, 2 … in the order made")                                 \
+    F(m, 2, STR,  provider,           REQ, LIMIT_NAME,     "who was asked")                                            \
+    F(m, 3, STR,  upstream_model,     REQ, LIMIT_MODEL,    "for which model")                                          \
+    F(m, 4, STR,  outcome,            REQ, LIMIT_NAME,     "ok, error, connect, timeout, broken or cancelled")         \
+    F(m, 5, U64,  http_status,        OPT, 999,            "what upstream said; 0 = nothing")                          \
+    F(m, 6, BOOL, answered,           OPT, 1,              "its answer went to the client: the caller pays for this one, the operator for the others")\
+    F(m, 7, U64,  prompt_tokens,      OPT, LIMIT_TOKENS,   "all input")                                                \
+    F(m, 8, U64,  cached_tokens,      OPT, LIMIT_TOKENS,   "of it from a cache")                                       \
+    F(m, 9, U64,  cache_write_tokens, OPT, LIMIT_TOKENS,   "of it written to a short-lived cache")                     \
+    F(m, 10, U64, cache_write_long_tokens, OPT, LIMIT_TOKENS, "of it written to a long-lived cache")                   \
+    F(m, 11, U64, completion_tokens,  OPT, LIMIT_TOKENS,   "all output")                                               \
+    F(m, 12, U64, reasoning_tokens,   OPT, LIMIT_TOKENS,   "of it reasoning")                                          \
+    F(m, 13, BOOL, estimated,         OPT, 1,              "counted here, because upstream gave none")                 \
+    F(m, 14, U64, price_id,           OPT, LIMIT_ID,       "price that it is charged at; 0 = free of charge")          \
+    F(m, 15, NANO, cost_nano,         OPT, MONEY_NANO_MAX, "what it cost; set by meterd")                              \
+    F(m, 16, U64, latency_ms,         OPT, LIMIT_MS,       "from its start to its end")
+
+#define HOLD_STATE(F, L, m)                                                                                            \
+    F(m, 1, STR,  request_id,  REQ, LIMIT_ID_TEXT,  "req_…: of the call that it is for")                               \
+    F(m, 2, STR,  user_id,     REQ, LIMIT_ID_TEXT,  "whose credit")                                                    \
+    F(m, 3, STR,  key_id,      REQ, LIMIT_ID_TEXT,  "by which key")                                                    \
+    F(m, 4, BIN,  key_digest,  OPT, LIMIT_DIGEST,   "SHA-256 of the key")                                              \
+    F(m, 5, NANO, amount_nano, REQ, MONEY_NANO_MAX, "credit held")                                                     \
+    F(m, 6, U64,  lease_ms,    REQ, LIMIT_MS,       "it ends by itself when nobody asserts it for so long")            \
+    F(m, 7, BOOL, running,     OPT, 1,              "the call has not ended: it takes a place among the concurrent ones")
+
+#define LEDGER_ROW(F, L, m)                                                                                            \
+    F(m, 1, U64,  id,           REQ, LIMIT_ID,       "ledger entry")                                                   \
+    F(m, 2, U64,  created,      REQ, LIMIT_TIME,     "Unix seconds")                                                   \
+    F(m, 3, STR,  kind,         REQ, LIMIT_NAME,     "usage, hold, settle, start, signup, grant, topup, refund, adjustment, code, monthly …")\
+    F(m, 4, NANO, amount_nano,  REQ, MONEY_NANO_MAX, "below zero: taken")                                              \
+    F(m, 5, NANO, balance_nano, REQ, MONEY_NANO_MAX, "of the account, after it")                                       \
+    F(m, 6, STR,  request_id,   OPT, LIMIT_ID_TEXT,  "the call that it is for")                                        \
+    F(m, 7, STR,  note,         OPT, LIMIT_TITLE,    "why")                                                            \
+    F(m, 8, STR,  account,      OPT, LIMIT_NAME,     "available, held, revenue, overage or grants")
+
+#define CREDIT_CODE(F, L, m)                                                                                           \
+    F(m, 1, STR,  id,          REQ, LIMIT_ID_TEXT,  "cod_…")                                                           \
+    F(m, 2, STR,  code,        OPT, LIMIT_NAME,     "what is redeemed: shown once, when it is made")                   \
+    F(m, 3, STR,  prefix,      REQ, LIMIT_NAME,     "its beginning, to tell codes apart")                              \
+    F(m, 4, NANO, amount_nano, REQ, MONEY_NANO_MAX, "what it is worth")                                                \
+    F(m, 5, STR,  note,        OPT, LIMIT_TITLE,    "why")                                                             \
+    F(m, 6, U64,  expires_at,  OPT, LIMIT_TIME,     "Unix seconds; 0 = never")                                         \
+    F(m, 7, STR,  status,      REQ, LIMIT_NAME,     "open, redeemed or revoked")                                       \
+    F(m, 8, STR,  user_id,     OPT, LIMIT_ID_TEXT,  "who redeemed it")                                                 \
+    F(m, 9, U64,  created,     REQ, LIMIT_TIME,     "Unix seconds")                                                    \
+    F(m, 10, U64, redeemed_at, OPT, LIMIT_TIME,     "Unix seconds")
+
+#define MODEL_INFO(F, L, m)                                                                                            \
+    F(m, 1, STR, id,       REQ, LIMIT_MODEL, "model name")                                                             \
+    F(m, 2, STR, object,   REQ, LIMIT_NAME,  "always model")                                                           \
+    F(m, 3, U64, created,  REQ, LIMIT_TIME,  "Unix seconds")                                                           \
+    F(m, 4, STR, owned_by, REQ, LIMIT_NAME,  "provider")
+
+#define HEALTH_CHECK(F, L, m)                                                                                          \
+    F(m, 1, STR,  name,   REQ, LIMIT_NAME,  "what was checked: a dependency or a resource")                            \
+    F(m, 2, BOOL, ok,     REQ, 1,           "is it well?")                                                             \
+    F(m, 3, STR,  detail, OPT, LIMIT_TITLE, "what is wrong, or a figure")
+
+/* ---- any service ------------------------------------------------------------------------------------------------ */
+
+#define EMPTY(F, L, m)                                                                                                 \
+    F(m, 1, U64, revision, OPT, LIMIT_ID, "of the state after a change; 0 = nothing changed")
+
+#define HEALTH_REQ(F, L, m)                                                                                            \
+    F(m, 1, BOOL, ready_only, OPT, 1, "skip what is slow to look at")
+
+#define HEALTH_REP(F, L, m)                                                                                            \
+    F(m, 1, STR,  service,   REQ, LIMIT_NAME, "gateway, authsvc, providersvc or meterd")                               \
+    F(m, 2, STR,  instance,  REQ, LIMIT_NAME, "instance id")                                                           \
+    F(m, 3, STR,  version,   REQ, LIMIT_NAME, "of the program")                                                        \
+    F(m, 4, BOOL, ready,     REQ, 1,          "takes work")                                                            \
+    F(m, 5, BOOL, draining,  OPT, 1,          "is shutting down")                                                      \
+    F(m, 6, U64,  uptime_ms, REQ, LIMIT_ID,   "since start")                                                           \
+    F(m, 7, U64,  rss_bytes, REQ, LIMIT_ID,   "resident memory of the process")                                        \
+    L(m, 8, health_check, checks, 32,         "what the service looked at")
+
+#define METRICS_REQ(F, L, m)                                                                                           \
+    F(m, 1, BOOL, unused, OPT, 1, "no arguments")
+
+#define METRICS_REP(F, L, m)                                                                                           \
+    F(m, 1, BIN, text, REQ, LIMIT_METRICS, "Prometheus text format 0.0.4")
+
+/* clang-format on */
+
+#endif

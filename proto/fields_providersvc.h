@@ -1,0 +1,59 @@
+/* Messages that providersvc answers. Rules and numbers: proto/messages.h. */
+#ifndef PROTO_FIELDS_PROVIDERSVC_H
+#define PROTO_FIELDS_PROVIDERSVC_H
+
+/* clang-format off */
+
+/* ---- providersvc ------------------------------------------------------------------------------------------------ */
+
+/* Streamed answer: DATA of type response_head first, then DATA of type 0 (bytes of the body), then END with completion_rep. */
+#define COMPLETION_REQ(F, L, m)                                                                                        \
+    F(m, 1, STR,  request_id,     REQ, LIMIT_ID_TEXT,  "req_…")                                                        \
+    F(m, 2, STR,  user_id,        REQ, LIMIT_ID_TEXT,  "who pays")                                                     \
+    F(m, 3, STR,  key_id,         REQ, LIMIT_ID_TEXT,  "which key")                                                    \
+    F(m, 4, STR,  model,          REQ, LIMIT_MODEL,    "as the client said it")                                        \
+    F(m, 5, STR,  provider,       REQ, LIMIT_NAME,     "who serves it")                                                \
+    F(m, 6, STR,  upstream_model, REQ, LIMIT_MODEL,    "its name there")                                               \
+    F(m, 7, STR,  endpoint,       REQ, LIMIT_NAME,     "chat.completions …")                                           \
+    F(m, 8, BOOL, stream,         OPT, 1,              "the client asked for SSE")                                     \
+    F(m, 9, BOOL, usage_asked,    OPT, 1,              "the client asked for the usage chunk")                         \
+    F(m, 10, U64, price_id,       OPT, LIMIT_ID,       "price pinned at admission; 0 = free of charge")                \
+    F(m, 11, NANO, hold_nano,     OPT, MONEY_NANO_MAX, "credit held")                                                  \
+    F(m, 12, U64, output_limit,   OPT, LIMIT_TOKENS,   "put this output limit into the request; 0 = leave it untouched") \
+    F(m, 13, U64, prompt_tokens_estimate, OPT, LIMIT_TOKENS, "billed when upstream gives no usage")                    \
+    F(m, 14, BIN, body,           REQ, LIMIT_BODY,     "the client's bytes: valid JSON, an object, checked by the gateway")\
+    F(m, 15, BOOL, credit_limited, OPT, 1,             "output_limit is what the credit bears: the answer says so when it ends there")\
+    L(m, 16, price, price, 1,                          "price pinned at admission, to see what the call costs while it runs; none = free of charge")\
+    F(m, 17, BIN, key_digest,     OPT, LIMIT_DIGEST,   "SHA-256 of the key, to assert the hold")
+
+#define HTTP_HEADER(F, L, m)                                                                                           \
+    F(m, 1, STR, name,  REQ, LIMIT_NAME,   "lower case")                                                               \
+    F(m, 2, STR, value, REQ, LIMIT_HEADER, "no CR, LF or NUL")
+
+#define RESPONSE_HEAD(F, L, m)                                                                                         \
+    F(m, 1, U64, http_status,  REQ, 599,        "for the client")                                                      \
+    F(m, 2, STR, content_type, REQ, LIMIT_NAME, "application/json or text/event-stream")                               \
+    F(m, 3, STR, provider,     OPT, LIMIT_NAME, "who answered")                                                        \
+    F(m, 4, STR, instance,     OPT, LIMIT_NAME, "which providersvc")                                                   \
+    F(m, 5, U64, attempts,     OPT, 100,        "upstream calls made so far")                                          \
+    F(m, 6, U64, retry_after_ms, OPT, LIMIT_MS, "from upstream, on errors")                                            \
+    L(m, 7, http_header, headers, 32,           "upstream's, those on the allow-list")
+
+#define COMPLETION_REP(F, L, m)                                                                                        \
+    F(m, 1, U64,  prompt_tokens,      OPT, LIMIT_TOKENS, "all input")                                                  \
+    F(m, 2, U64,  cached_tokens,      OPT, LIMIT_TOKENS, "of them read from a cache")                                  \
+    F(m, 3, U64,  cache_write_tokens, OPT, LIMIT_TOKENS, "of them written to a short-lived cache")                     \
+    F(m, 4, U64,  cache_write_long_tokens, OPT, LIMIT_TOKENS, "of them written to a long-lived cache")                 \
+    F(m, 5, U64,  completion_tokens,  OPT, LIMIT_TOKENS, "all output")                                                 \
+    F(m, 6, U64,  reasoning_tokens,   OPT, LIMIT_TOKENS, "of them reasoning")                                          \
+    F(m, 7, BOOL, estimated,          OPT, 1,            "upstream gave no usage: counted here")                       \
+    F(m, 8, U64,  attempts,           OPT, 100,          "upstream calls made")                                        \
+    F(m, 9, STR,  outcome,            REQ, LIMIT_NAME,   "ok, error, cancelled, truncated")                            \
+    F(m, 10, U64, audio_input_tokens,  OPT, LIMIT_TOKENS, "of the input audio")                                        \
+    F(m, 11, U64, audio_output_tokens, OPT, LIMIT_TOKENS, "of the output audio")                                       \
+    F(m, 12, U64, image_input_tokens,  OPT, LIMIT_TOKENS, "of the input images")                                       \
+    F(m, 13, U64, image_output_tokens, OPT, LIMIT_TOKENS, "of the output images")
+
+/* clang-format on */
+
+#endif
