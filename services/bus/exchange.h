@@ -130,7 +130,8 @@ enum status xchg_send(struct xchg_call *call, uint16_t type, struct slice bytes,
 void xchg_end(struct xchg_call *call, enum status st, struct slice payload); /* exactly once; call is gone afterwards */
 
 /* What this thread sends and ends between these two waits for the second, and then travels together: for a thread that
- * has something for many calls at once. Not nested; not in a callback. */
+ * has something for many calls at once. Callbacks and handlers gather by themselves, for the length of the batch that
+ * they came with. A thread that gathers must not wait for what it sends. */
 void xchg_gather_begin(void);
 void xchg_gather_end(void);
 

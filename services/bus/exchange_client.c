@@ -206,8 +206,7 @@ void xchg_cancel(struct xchg_client *c, struct xchg_id id)
         return;
     if (owner) {
         link_end_call(owner, x, ST_CANCELLED);
-        if (!owner->running)
-            link_pump(owner);
+        link_pump_soon(owner);
         pthread_mutex_unlock(&owner->lock);
     } else {
         if (x->ending == ST_OK)
@@ -229,8 +228,7 @@ void xchg_window(struct xchg_client *c, struct xchg_id id, uint32_t bytes)
         if (x->taken >= x->window / 2) {
             link_send_control(owner, FRAME_WINDOW, id.call, x->taken);
             x->taken = 0;
-            if (!owner->running)
-                link_pump(owner);
+            link_pump_soon(owner);
         }
     }
     pthread_mutex_unlock(owner ? &owner->lock : &c->lock);

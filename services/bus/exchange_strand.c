@@ -162,6 +162,7 @@ static void take_answer(struct xlink *l, struct lctx *x)
     pthread_mutex_unlock(&l->lock);
     if (reached)
         introduce(l);
+    xchg_gather_begin(); /* what the callbacks send to other services */
     while (frame_next(&frames, &f)) {
         if (f.kind == FRAME_DATA)
             data_frame(l, &f);
@@ -169,6 +170,7 @@ static void take_answer(struct xlink *l, struct lctx *x)
             end_frame(l, &f);
     }
     nng_msg_free(msg);
+    xchg_gather_end();
     pthread_mutex_lock(&l->lock);
 }
 
