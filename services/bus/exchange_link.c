@@ -154,7 +154,8 @@ enum status link_tell(struct xlink *l, uint16_t method, struct slice payload)
     pthread_mutex_lock(&l->lock);
     if (l->state == LINK_UP) /* a draining server still hears what its open calls need */
         st = outq_add(&l->out, &f);
-    if (st == ST_OK)
+    /* While a call is open it travels with the next batch, at the latest when an answer comes. */
+    if (st == ST_OK && atomic_load(&l->outstanding) == 0)
         link_pump_soon(l);
     pthread_mutex_unlock(&l->lock);
     return st;
