@@ -41,6 +41,7 @@ enum status record_user_row(struct work *w, sqlite3_stmt *q, void *to)
 
     row->num = col_i64(q, 8);
     row->account = col_i64(q, 9);
+    row->available_nano = col_i64(q, 11);
     if (st == ST_OK)
         st = col_text(q, 10, w->a, &row->password_hash, w->err);
     return st;
@@ -156,6 +157,11 @@ enum status record_usage(struct work *w, sqlite3_stmt *q, void *to)
     u->ttft_ms = col_u64(q, 21);
     u->attempts = col_u64(q, 22);
     u->estimated = col_i64(q, 23) != 0;
+    u->audio_input_tokens = col_u64(q, 26);
+    u->audio_output_tokens = col_u64(q, 27);
+    u->image_input_tokens = col_u64(q, 28);
+    u->image_output_tokens = col_u64(q, 29);
+    u->hold_nano = col_i64(q, 30);
     return TEXTS(w, q, {0, &u->request_id}, {2, &u->user_id}, {3, &u->key_id}, {4, &u->model}, {5, &u->provider},
                  {6, &u->upstream_model}, {7, &u->endpoint}, {9, &u->status});
 }
@@ -163,12 +169,12 @@ enum status record_usage(struct work *w, sqlite3_stmt *q, void *to)
 enum status record_settled(struct work *w, sqlite3_stmt *q, void *to)
 {
     struct settled *s = to;
-    uint64_t tokens = col_u64(q, 11) + col_u64(q, 15);
+    uint64_t tokens = col_u64(q, 2);
 
     s->tokens = tokens > LIMIT_TOKENS ? LIMIT_TOKENS : tokens;
-    s->cost_nano = col_i64(q, 17);
-    s->balance_nano = col_i64(q, 24);
-    return TEXTS(w, q, {0, &s->request_id}, {2, &s->user_id});
+    s->cost_nano = col_i64(q, 3);
+    s->balance_nano = col_i64(q, 4);
+    return TEXTS(w, q, {0, &s->request_id}, {1, &s->user_id});
 }
 
 enum status record_get(struct work *w, enum sql sql, const struct bind *binds, record_fill *fill, void *to)
