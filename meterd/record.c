@@ -119,6 +119,12 @@ enum status record_price(struct work *w, sqlite3_stmt *q, void *to)
     p->max_output = col_u64(q, 16);
     p->created = col_u64(q, 17);
     p->builtin = col_i64(q, 18) != 0;
+    optional_price(q, 19, 20, p, &p->audio_input_pico);
+    optional_price(q, 20, 22, p, &p->image_input_pico);
+    optional_price(q, 21, 21, p, &p->audio_output_pico);
+    optional_price(q, 22, 23, p, &p->image_output_pico);
+    optional_price(q, 23, 24, p, &p->reasoning_pico);
+    p->ended = col_u64(q, 24);
     return TEXTS(w, q, {1, &p->model}, {2, &p->provider}, {3, &p->mode});
 }
 

@@ -18,10 +18,15 @@
     "SELECT k.id, u.id, k.name, k.prefix, k.rpm, k.tpm, k.concurrency, k.models, k.expires_at, k.status, k.created, "  \
     "k.digest, k.num FROM api_key k JOIN user u ON u.num = k.user_num "
 #define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models FROM plan "
+/* A version is in force, or waits (not in force and not ended), or has ended. The end of one that is in force or waits
+   is the begin of the next that waits. */
 #define SQL_PRICE                                                                                                      \
-    "SELECT id, model, provider, mode, input, cached, write_short, write_long, output, tier_above, tier_input, "       \
-    "tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, builtin "    \
-    "FROM price "
+    "SELECT p.id, p.model, p.provider, p.mode, p.input, p.cached, p.write_short, p.write_long, p.output, "             \
+    "p.tier_above, p.tier_input, p.tier_cached, p.tier_write_short, p.tier_write_long, p.tier_output, "                \
+    "p.context_window, p.max_output, p.valid_from, p.builtin, p.audio_in, p.image_in, p.audio_out, p.image_out, "      \
+    "p.reasoning, CASE WHEN p.ended > 0 THEN p.ended ELSE coalesce((SELECT min(n.valid_from) FROM price n "            \
+    "WHERE n.in_force = 0 AND n.ended = 0 AND n.model = p.model AND n.id <> p.id AND n.valid_from >= p.valid_from), 0) END "\
+    "FROM price p "
 #define SQL_USAGE                                                                                                      \
     "SELECT c.request_id, c.created_ms, coalesce(u.id, t.user_id), c.key_id, c.model, c.provider, c.upstream_model, "  \
     "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
@@ -105,15 +110,25 @@
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, "     \
       "max_keys = ?5, models = ?6, revision = ?7")                                                                     \
     /* prices.c, pricing.c */                                                                                          \
-    S(PRICE_BY_ID, SQL_PRICE "WHERE id = ?1")                                                                          \
-    S(PRICE_BY_REVISION, SQL_PRICE "WHERE revision = ?1 AND in_force = 1")                                             \
-    S(PRICE_OF_MODEL, SQL_PRICE "WHERE model = ?1 AND in_force = 1")                                                   \
-    S(PRICES, SQL_PRICE "WHERE in_force = 1 AND model > ?1 ORDER BY model LIMIT ?2")                                   \
-    S(PRICE_END, "UPDATE price SET in_force = 0 WHERE model = ?1 AND in_force = 1")                                    \
-    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, " \
-      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, " \
-      "builtin, in_force, revision) "                                                                                  \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 1, ?19)")              \
+    S(PRICE_BY_ID, SQL_PRICE "WHERE p.id = ?1")                                                                        \
+    S(PRICE_BY_REVISION, SQL_PRICE "WHERE p.revision = ?1 AND p.in_force = 1")                                         \
+    S(PRICE_OF_MODEL, SQL_PRICE "WHERE p.model = ?1 AND p.in_force = 1")                                               \
+    S(PRICES, SQL_PRICE "WHERE p.in_force = 1 AND p.model > ?1 ORDER BY p.model LIMIT ?2")                             \
+    S(PRICE_HISTORY, SQL_PRICE "WHERE p.model = ?1 AND (p.valid_from, p.id) < (?2, ?3) "                               \
+      "ORDER BY p.valid_from DESC, p.id DESC LIMIT ?4")                                                                \
+    S(PRICE_LAST_WAITING, SQL_PRICE "WHERE p.model = ?1 AND p.in_force = 0 AND p.ended = 0 AND p.valid_from <= ?2 "    \
+      "ORDER BY p.valid_from DESC, p.id DESC LIMIT 1")                                                                 \
+    S(PRICE_NEXT, "SELECT min(valid_from) FROM price WHERE in_force = 0 AND ended = 0")                                \
+    S(PRICE_DUE, "SELECT id, model, valid_from FROM price WHERE in_force = 0 AND ended = 0 AND valid_from <= ?1 "      \
+      "ORDER BY valid_from, id LIMIT 1")                                                                               \
+    S(PRICE_END, "UPDATE price SET in_force = 0, ended = ?2 WHERE model = ?1 AND in_force = 1")                        \
+    S(PRICE_REPLACE, "UPDATE price SET ended = valid_from WHERE model = ?1 AND valid_from = ?2 AND in_force = 0 AND ended = 0")\
+    S(PRICE_BEGIN, "UPDATE price SET in_force = 1, revision = ?2 WHERE id = ?1")                                       \
+    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, "\
+      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, "\
+      "builtin, in_force, revision, audio_in, image_in, audio_out, image_out, reasoning) "                             \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "\
+      "?24, ?25)")                                                                                                     \
     /* providers.c */                                                                                                  \
     S(PROVIDER_BY_NAME, "SELECT name, kind FROM provider WHERE name = ?1")                                             \
     S(PROVIDER_BY_REVISION, "SELECT name, kind FROM provider WHERE revision = ?1")                                     \

@@ -6,6 +6,7 @@
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
+#include "meterd/prices.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
 
@@ -26,6 +27,7 @@ struct writer {
     uint64_t published_ms; /* monotonic times */
     uint64_t worked_ms, kept_ms, expired_ms;
     bool restart; /* leases are due to be counted anew: at the start, and after a time without writing */
+    uint64_t prices_ms; /* monotonic: when waiting prices are looked at next; 0 = none waits */
     atomic_uint_fast64_t revision, wal_bytes, positions;
     atomic_bool full;
     struct mail_item items[MAILBOX_TAKE];
@@ -285,6 +287,61 @@ static void look_at_leases(struct writer *w, uint64_t now)
         expire(w, now);
 }
 
+/* Prices whose time has come take force, with the change published as any other. Done on its own, a fault included: the
+ * next try comes in a moment. */
+static enum status change_prices(struct writer *w, struct err *err)
+{
+    struct work work = {.s = w->o.store, .err = err};
+    struct arena arena;
+    enum status st;
+
+    arena_init(&arena, WRITER_PRICES_BYTES);
+    work.a = &arena;
+    st = batch_begin(w->o.store, err);
+    if (st == ST_OK)
+        st = prices_take_force(&work);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, err);
+    arena_fini(&arena);
+    if (st == ST_OK && w->o.store->revision != w->published)
+        publish(w);
+    if (st == ST_OK)
+        return st;
+    die_if_dead(w, err);
+    batch_abandon(w->o.store);
+    log_event(w->o.log, LOG_WARN, LOG_NO_REQ, "prices_wait", LOG_C("why", err->text));
+    return st;
+}
+
+static enum status next_price(struct writer *w, uint64_t *ret_s, struct err *err)
+{
+    struct work work = {.s = w->o.store, .err = err};
+    enum status st = prices_next(&work, ret_s);
+
+    if (st == ST_OK)
+        return st;
+    die_if_dead(w, err);
+    w->o.store->broken = STORE_WELL; /* only read: nothing is half done */
+    return st;
+}
+
+/* The wall clock says when a price takes force, and it may be set at any time: while one waits it is asked again every
+ * WRITER_PRICES_MS at the latest. */
+static void look_at_prices(struct writer *w, uint64_t now)
+{
+    uint64_t wall = clock_wall_ms(), next_s = 0, left;
+    struct err err = {0};
+    enum status st = next_price(w, &next_s, &err);
+
+    if (st == ST_OK && next_s != 0 && next_s * 1000 <= wall) {
+        st = change_prices(w, &err);
+        if (st == ST_OK)
+            st = next_price(w, &next_s, &err);
+    }
+    left = next_s * 1000 > wall ? next_s * 1000 - wall : WRITER_PRICES_MS;
+    w->prices_ms = next_s != 0 || st != ST_OK ? now + (left < WRITER_PRICES_MS ? left : WRITER_PRICES_MS) : 0;
+}
+
 static void between(struct writer *w, bool worked)
 {
     uint64_t now = clock_ms();
@@ -294,6 +351,8 @@ static void between(struct writer *w, bool worked)
     if (worked)
         w->worked_ms = now;
     idle = now - w->worked_ms >= WRITER_IDLE_MS;
+    if (worked || (w->prices_ms != 0 && now >= w->prices_ms))
+        look_at_prices(w, now);
     if (now - w->published_ms >= FEED_HEARTBEAT_MS) {
         store_forget_changes(w->o.store);
         publish(w);
@@ -319,6 +378,8 @@ static void *run(void *arg)
             .until_ms = w->published_ms + FEED_HEARTBEAT_MS, .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE};
         size_t done = 0;
 
+        if (w->prices_ms != 0 && w->prices_ms < wait.until_ms)
+            wait.until_ms = w->prices_ms;
         n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
         while (done < n)
             done += run_batch(w, w->items + done, n - done);
@@ -346,6 +407,7 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
     make_metrics(w);
     forget_sessions(w, w->published_ms);
     restart_leases(w);
+    look_at_prices(w, w->published_ms); /* before anybody asks for the state */
     note_state(w);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
         writer_free(w);
