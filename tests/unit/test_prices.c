@@ -393,7 +393,7 @@ static void bad_questions_are_named(void **state)
 
 static void versions_of_an_older_database_get_their_ends(void **state)
 {
-    static const struct migration only_first[] = {{1, schema_m0001}, {0, NULL}};
+    static const struct migration only_first[] = {{1, schema_m0001, NULL}, {0, NULL, NULL}};
     struct meter m;
     struct price_list_rep list;
 
