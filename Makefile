@@ -100,7 +100,7 @@ objects: $(ALL_OBJ)
 
 # flags.mk says how to compile and link against what was found. It is made again whenever a package was
 # installed or removed, which costs hundredths of a second when nothing is missing.
-NO_DEPS_GOALS := help clean deps format test-compose test-bare
+NO_DEPS_GOALS := help clean deps format model test-compose test-bare
 ifneq ($(filter-out $(NO_DEPS_GOALS),$(or $(MAKECMDGOALS),all)),)
 include build/deps/flags.mk
 endif
@@ -233,10 +233,14 @@ fuzz:
 	@$(MAKE) --no-print-directory FLAVOR=fuzz fuzz
 endif
 
-# KILLS, SEED, TRANSPORT: docs/testing.md.
-.PHONY: chaos
+# KILLS, SEED, TRANSPORT; FAULTS: docs/testing.md.
+.PHONY: chaos model
 chaos: all | deps-test
 	@BIN_DIR=$(CURDIR)/$(O)/bin tests/chaos/chaos.py
+
+model:
+	@sh deploy/deps.sh model
+	@tests/model/run.sh
 
 .PHONY: bench test-compose test-bare
 bench: all
@@ -301,6 +305,7 @@ help:
 	@echo 'make format        apply clang-format'
 	@echo 'make fuzz          every fuzz target for S seconds each (S=20); T=name for one'
 	@echo 'make chaos         kill -9 of random services under load, then every bill is compared (KILLS=300, SEED=n)'
+	@echo 'make model         the protocol of the bill, proved over every order of events, with mutants (FAULTS=2)'
 	@echo 'make bench         speed and cost, beside a plain reverse proxy'
 	@echo 'make test-compose  image and compose file on a Docker engine'
 	@echo 'make test-bare     clone, build and demo in a bare Debian (SUITE=bookworm or trixie)'

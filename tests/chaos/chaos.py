@@ -209,6 +209,10 @@ def verify_ledger(stack):
 
 def report_recovery(stack, checks):
     times, disturbed = st.recoveries(stack.lives)
+    with open(stack.folder / "lives.tsv", "w") as f:
+        for x in stack.lives:
+            took = f"{(x.answered - x.started) * 1000:.0f}\t{(x.ready - x.started) * 1000:.0f}" if x.ready else "-\t-"
+            print(f"{x.name}\t{x.pid}\t{x.wall_started:.0f}\t{took}\t{x.wall_killed:.0f}", file=f)
     for service in sorted(set(times) | set(disturbed)):
         t = times.get(service, [])
         text = (f"{len(t)} starts, p50 {st.percentile(t, 0.5) * 1000:.0f} ms, p99 {st.percentile(t, 0.99) * 1000:.0f} ms, "
