@@ -3,6 +3,7 @@
 Nothing here talks to anybody: it is given the three books and gives findings. So it can be shown to find what is wrong
 (falsifications()): each run ends with that.
 """
+import collections
 import copy
 import dataclasses
 import math
@@ -111,6 +112,7 @@ class Comparison:
         self.books = books
         self.calls = collect(books)
         self.findings = []
+        self.statuses = collections.Counter(r["status"] for r in books.rows)
         self.counts = dict.fromkeys(
             "calls whole upstream rows interrupted interrupted_unbilled interrupted_unbilled_first_second unasked".split(), 0
         )

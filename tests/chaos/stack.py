@@ -44,6 +44,7 @@ class Stack(Router):
         self.bus_ports = {name: free_port() for name in ("authsvc", "meterd", "feed", "events", "providersvc0", "providersvc1")}
         self.lives = []
         self.alive = {}  # name -> Life
+        self.away = []  # threads that will start again what they killed
         self.lock = threading.Lock()
         self.probe = None
         self.extra = {
@@ -129,19 +130,43 @@ class Stack(Router):
                 pass
             time.sleep(LOOK_S)
 
-    def kill_and_restart(self, name):
+    def kill(self, name):
+        """Its exit code when it had ended before, else None."""
         with self.lock:
-            life, process = self.alive[name], self.processes[name]
-            ended = process.popen.poll()  # not by us: the harness counts it
+            life, process = self.alive.pop(name), self.processes[name]
+            ended = process.popen.poll()
             life.killed, life.wall_killed = time.monotonic(), time.time() * 1000
         process.kill()
+        return ended
+
+    def kill_and_restart(self, name):
+        ended = self.kill(name)
         self.launch(name)
-        return life, ended
+        return ended
+
+    def kill_for(self, names, seconds):
+        """They stay away for a while: whoever needs them has to do without."""
+        ended = [(name, self.kill(name)) for name in names if name in self.alive]
+
+        def back():
+            time.sleep(seconds)
+            for name, _ in ended:
+                self.launch(name)
+
+        thread = threading.Thread(target=back, daemon=True)
+        thread.start()
+        self.away.append(thread)
+        return ended
+
+    def all_back(self):
+        for thread in self.away:
+            thread.join()
+        self.away = []
 
     def died(self):
         """Services that ended without being killed, with their exit code; each is started again."""
         out = []
-        for name in VICTIMS:
+        for name in list(self.alive):
             code = self.processes[name].popen.poll()
             if code is not None:
                 out.append((name, code))
@@ -150,7 +175,7 @@ class Stack(Router):
 
     def all_ready(self):
         with self.lock:
-            return all(life.ready for life in self.alive.values())
+            return len(self.alive) == len(VICTIMS) and all(life.ready for life in self.alive.values())
 
     def stop(self):
         if self.probe:
@@ -180,7 +205,7 @@ def recoveries(lives):
     authsvc and providersvc learn from meterd, so a meterd that is killed meanwhile is not their delay: those are left out.
     """
     meterd = sorted(life.killed for life in lives if life.name == "meterd" and life.killed)
-    meterd_up = [(life.started, life.ready or float("inf")) for life in lives if life.name == "meterd"]
+    meterd_up = [(life.started, life.ready or life.killed or float("inf")) for life in lives if life.name == "meterd"]
     times, disturbed = {}, {}
     for life in lives:
         service = life.name.rstrip("01")

@@ -199,10 +199,11 @@ inline apply_final(i, t)
     fi
 }
 
+/* "Never started" loses against everything that says otherwise. */
 inline apply_void(i)
 {
     if
-    :: row[i] == NONE ->
+    :: row[i] == NONE && heard[i] == 0 ->
         release_ledger_hold(i);
         row[i] = VOIDED;
         ends[i]++;
