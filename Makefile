@@ -69,6 +69,7 @@ LOADGEN_SRC := $(sort $(wildcard tests/bench/loadgen*.c))
 BUSBENCH_SRC := $(sort $(wildcard tests/bench/busbench*.c))
 METERBENCH_SRC := $(wildcard tests/bench/meterbench.c)
 MONEYPROBE_SRC := $(wildcard tests/property/moneyprobe.c)
+BUSPROBE_SRC := $(wildcard tests/chaos/busprobe.c)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(call sources,tests/unit tests/lib))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -83,12 +84,13 @@ PROGRAMS := $(SERVICE_PROGRAMS) $(if $(filter $(words $(SERVICE_PROGRAMS)),$(wor
 	$(if $(wildcard cli/main.c),routerctl)
 TOOLS := $(if $(wildcard tests/upstream/main.c),fake-upstream) $(if $(wildcard tests/bench/loadgen.c),loadgen) \
 	$(if $(wildcard tests/bench/busbench.c),busbench) $(if $(METERBENCH_SRC),meterbench) \
-	$(if $(MONEYPROBE_SRC),moneyprobe)
+	$(if $(MONEYPROBE_SRC),moneyprobe) $(if $(BUSPROBE_SRC),busprobe)
 BINS := $(addprefix $(O)/bin/,$(PROGRAMS) $(TOOLS))
 UNIT_BINS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(O)/%,$(FUZZ_SRC))
 ALL_OBJ := $(call objects,$(CHASSIS_SRC) $(foreach s,$(SERVICES) routerctl,$($(s)_SRC)) $(LAUNCHER_SRC) \
-	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(METERBENCH_SRC) $(MONEYPROBE_SRC) $(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
+	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(METERBENCH_SRC) $(MONEYPROBE_SRC) $(BUSPROBE_SRC) \
+	$(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
 
 .PHONY: all programs objects
 all: $(BINS)
@@ -99,7 +101,7 @@ objects: $(ALL_OBJ)
 
 # flags.mk says how to compile and link against what was found. It is made again whenever a package was
 # installed or removed, which costs hundredths of a second when nothing is missing.
-NO_DEPS_GOALS := help clean deps format test-compose test-bare
+NO_DEPS_GOALS := help clean deps format model test-compose test-bare
 ifneq ($(filter-out $(NO_DEPS_GOALS),$(or $(MAKECMDGOALS),all)),)
 include build/deps/flags.mk
 endif
@@ -162,6 +164,7 @@ $(eval $(call PROGRAM,loadgen,$(LOADGEN_SRC)))
 $(eval $(call PROGRAM,busbench,$(CHASSIS_SRC) $(BUSBENCH_SRC)))
 $(eval $(call PROGRAM,meterbench,$(CHASSIS_SRC) $(call without_main,$(meterd_SRC)) $(METERBENCH_SRC)))
 $(eval $(call PROGRAM,moneyprobe,$(CHASSIS_SRC) $(MONEYPROBE_SRC)))
+$(eval $(call PROGRAM,busprobe,$(CHASSIS_SRC) $(BUSPROBE_SRC)))
 
 UNIT_COMMON := $(call objects,$(CHASSIS_SRC) $(PARTS_SRC) $(UNIT_LIB_SRC))
 $(UNIT_BINS): $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(UNIT_COMMON) $(CARRIED)
@@ -237,6 +240,15 @@ fuzz:
 	@$(MAKE) --no-print-directory FLAVOR=fuzz fuzz
 endif
 
+# KILLS, SEED, TRANSPORT; FAULTS: docs/testing.md.
+.PHONY: chaos model
+chaos: all | deps-test
+	@BIN_DIR=$(CURDIR)/$(O)/bin tests/chaos/chaos.py
+
+model:
+	@sh deploy/deps.sh model
+	@tests/model/run.sh
+
 .PHONY: bench test-compose test-bare
 bench: all
 	@sh deploy/deps.sh bench
@@ -300,6 +312,8 @@ help:
 	@echo 'make lint          format, clang-tidy, cppcheck and the rules of this house'
 	@echo 'make format        apply clang-format'
 	@echo 'make fuzz          every fuzz target for S seconds each (S=20); T=name for one'
+	@echo 'make chaos         kill -9 of random services under load, then every bill is compared (KILLS=300, SEED=n)'
+	@echo 'make model         the protocol of the bill, proved over every order of events, with mutants (FAULTS=2)'
 	@echo 'make bench         speed and cost, beside a plain reverse proxy'
 	@echo 'make test-compose  image and compose file on a Docker engine'
 	@echo 'make test-bare     clone, build and demo in a bare Debian (SUITE=bookworm or trixie)'

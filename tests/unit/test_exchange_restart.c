@@ -124,6 +124,41 @@ static void orderly_restarts_lose_no_answer(void **state)
     restarts_under("inproc:/");
 }
 
+/* ---- coming back
+ * --------------------------------------------------------------------------------------------------------- */
+
+#define AWAY_US 900000 /* long enough for the pauses between attempts to have grown as long as they get */
+#define BACK_MS 450 /* of the second that a service has to recover */
+#define ABSENCES 5
+
+/* Whoever starts again is found at once, however long it was away. The pauses are random: several tries. */
+static void a_server_that_was_away_is_found_soon(void **state)
+{
+    struct xchg_client *c;
+    struct bus_peer *p;
+    char url[URL_SIZE];
+    unsigned i;
+
+    (void)state;
+    make_url(url, "ipc:///tmp");
+    p = bus_peer_new(url, 0);
+    c = bus_client(url);
+    assert_true(bus_ready(c, 1, 10000));
+    for (i = 0; i < ABSENCES; i++) {
+        uint64_t began;
+
+        bus_peer_free(p);
+        usleep(AWAY_US);
+        p = bus_peer_new(url, 0);
+        assert_non_null(p);
+        began = clock_ms();
+        assert_true(bus_ready(c, 1, 10000));
+        assert_in_range(clock_ms() - began, 0, BACK_MS);
+    }
+    xchg_client_free(c);
+    bus_peer_free(p);
+}
+
 /* ---- last words
  * --------------------------------------------------------------------------------------------------------- */
 
@@ -256,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orderly_restarts_lose_no_answer),
+        cmocka_unit_test(a_server_that_was_away_is_found_soon),
         cmocka_unit_test(what_was_told_before_the_end_arrives),
         cmocka_unit_test(a_server_that_comes_back_is_briefed_before_its_first_call),
         cmocka_unit_test(what_is_gathered_travels_together),
