@@ -43,7 +43,7 @@ static void free_place(struct admission *a, struct hold *hold)
         key->running--;
 }
 
-static void release(struct admission *a, struct hold *hold)
+void admission_release(struct admission *a, struct hold *hold)
 {
     struct proj_user *user = projection_any_user(&a->state, hold->user_id);
 
@@ -76,7 +76,7 @@ static void apply_settled(struct admission *a, const struct settled *s, uint64_t
 
         if (key && hold->tokens_reserved)
             bucket_correct(&key->tokens, hold->tokens_reserved, s->tokens);
-        release(a, hold);
+        admission_release(a, hold);
     }
     holds_remember(&a->holds, s->request_id, NULL, NULL);
     if (user)
@@ -90,7 +90,7 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
 
     pthread_mutex_lock(&a->lock);
     while ((hold = holds_expired(&a->holds, now_ms, &slots)) != NULL) {
-        release(a, hold);
+        admission_release(a, hold);
         n++;
     }
     pthread_mutex_unlock(&a->lock);
@@ -327,7 +327,7 @@ enum status admission_admit(struct admission *a, const struct admission_env *env
 
         st = answer(hold, env, rep);
         if (st != ST_OK)
-            release(a, hold);
+            admission_release(a, hold);
     }
     pthread_mutex_unlock(&a->lock);
     if (st != ST_OK && err)

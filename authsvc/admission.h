@@ -70,6 +70,8 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
  * not known yet. Known: it gets the longer of both leases and the larger of both amounts. A lease of a call that runs is
  * longer by the grace: its end is still to come. */
 enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told);
+/* The call was settled before the state that we have: an asserted hold for it ends. */
+void admission_settled_before(struct admission *a, struct slice request_id);
 /* Lets a hold grow as far as the user's credit bears. ST_NOT_FOUND: there is none. */
 enum status admission_extend(struct admission *a, const struct hold_extend_req *req, struct hold_extend_rep *rep,
                              struct err *err);

@@ -14,6 +14,7 @@ enum status admission_ready(const struct admission *a, struct err *err);
 enum status admission_caller(const struct admission *a, struct slice digest, uint64_t wall_s, struct caller *ret,
                              struct err *err);
 struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold); /* NULL = not known */
+void admission_release(struct admission *a, struct hold *hold); /* gives back what it takes, and frees it */
 enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
                              struct err *err);
 

@@ -77,6 +77,18 @@ enum status admission_assert(struct admission *a, uint64_t now_ms, const struct 
     return st;
 }
 
+void admission_settled_before(struct admission *a, struct slice request_id)
+{
+    struct hold *hold;
+
+    pthread_mutex_lock(&a->lock);
+    hold = holds_find(&a->holds, request_id);
+    if (hold && hold->asserted)
+        admission_release(a, hold);
+    holds_remember(&a->holds, request_id, NULL, NULL);
+    pthread_mutex_unlock(&a->lock);
+}
+
 /* ---- growth -------------------------------------------------------------------------------------------------------
  */
 

@@ -154,6 +154,8 @@ static void on_applied(void *ctx, uint64_t revision)
     struct authsvc *self = svc_state(ctx);
 
     admission_applied(&self->admission);
+    if (atomic_load(&self->window.open))
+        recent_begin(&self->recent, revision);
     sync_reached(&self->sync, revision);
 }
 
@@ -164,12 +166,14 @@ static const struct feed_follow_events follow = {on_reset, on_change, on_applied
 
 static void watch_window(struct authsvc *self, uint64_t now_ms)
 {
+    bool loaded = admission_loaded(&self->admission) && atomic_load(&self->recent.done);
     size_t parked;
 
-    if (!window_due(&self->window, now_ms, admission_loaded(&self->admission)))
+    if (!window_due(&self->window, now_ms, loaded))
         return;
     parked = window_close(&self->window, ST_OK);
-    log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked));
+    log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked), LOG_B("loaded", loaded),
+              LOG_N("recent", atomic_load(&self->recent.found)));
 }
 
 static void tick(struct authsvc *self, uint64_t now_ms)
@@ -315,6 +319,7 @@ static enum status init(struct svc *svc, struct err *err)
     if (sodium_init() < 0)
         return err_set(err, ST_INTERNAL, "libsodium cannot be used");
     init_parts(self, s);
+    recent_init(&self->recent, svc, &self->admission);
     self->svc = svc;
     read_settings(self, s);
     make_metrics(self, svc_metrics(svc));
@@ -352,6 +357,7 @@ static void fini(struct svc *svc)
     (void)window_close(&self->window, ST_DRAINING); /* its calls are whole even when the bus is gone */
     atomic_store(&self->stopped, true);
     stop_ticker(self);
+    recent_close(&self->recent);
     worker_free(self->worker);
     arena_fini(&self->scratch);
     sync_fini(&self->sync);

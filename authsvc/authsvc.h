@@ -13,6 +13,7 @@
 
 #include "authsvc/admission.h"
 #include "authsvc/ended.h"
+#include "authsvc/recent.h"
 #include "authsvc/sync.h"
 #include "authsvc/throttle.h"
 #include "authsvc/window.h"
@@ -28,6 +29,7 @@ struct authsvc {
     struct svc *svc;
     struct admission admission;
     struct window window;
+    struct recent recent;
     struct throttle throttle;
     struct ended ended;
     struct sync sync;

@@ -139,6 +139,25 @@ static void what_has_ended_stays_ended(void **state)
     assert_int_equal(figures(w).held_nano, 0);
 }
 
+/* Asserted by somebody who had not heard of it, before a snapshot that shows its cost already. */
+static void what_was_settled_before_the_load_ends(void **state)
+{
+    struct world *w = *state;
+
+    restart(w);
+    tell_with_key(w, a_hold("over", "usr_1", USD));
+    load(w);
+    assert_int_equal(ask_new(w, 0, 1), ST_NO_FUNDS);
+    admission_settled_before(&w->a, slice_of("over"));
+    admission_settled_before(&w->a, slice_of("also"));
+    tell(w, a_hold("also", "usr_1", USD));
+    tell(w, a_hold("over", "usr_1", USD));
+    assert_int_equal(figures(w).held_nano, 0);
+    assert_int_equal(ask_new(w, 0, 1), ST_OK);
+    admission_settled_before(&w->a, slice_of("req_2")); /* one of our own ends with its settlement only */
+    assert_int_equal(figures(w).holds, 1);
+}
+
 static void places_at_once_are_taken_by_who_knows_the_key(void **state)
 {
     struct world *w = *state;
@@ -347,6 +366,7 @@ int main(void)
         T(it_counts_for_users_who_are_not_loaded_yet),
         T(somebody_unknown_may_not_call),
         T(what_has_ended_stays_ended),
+        T(what_was_settled_before_the_load_ends),
         T(places_at_once_are_taken_by_who_knows_the_key),
         T(leases_are_renewed_and_never_shortened),
         T(an_id_that_was_asserted_is_not_admitted_again),
