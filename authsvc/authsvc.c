@@ -166,13 +166,14 @@ static const struct feed_follow_events follow = {on_reset, on_change, on_applied
 
 static void watch_window(struct authsvc *self, uint64_t now_ms)
 {
-    bool loaded = admission_loaded(&self->admission) && atomic_load(&self->recent.done);
+    bool loaded = admission_loaded(&self->admission);
     size_t parked;
 
-    if (!window_due(&self->window, now_ms, loaded))
+    window_late(&self->window, now_ms, loaded);
+    if (!window_due(&self->window, now_ms, loaded && atomic_load(&self->recent.done)))
         return;
     parked = window_close(&self->window, ST_OK);
-    log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked), LOG_B("loaded", loaded),
+    log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked),
               LOG_N("recent", atomic_load(&self->recent.found)));
 }
 

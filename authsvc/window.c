@@ -35,20 +35,20 @@ enum status window_park(struct window *w, struct svc_call *call, const void *in,
     struct window_parked *p;
     enum status st = ST_OK;
 
-    if (!atomic_load(&w->open))
+    if (!atomic_load(&w->open) || atomic_load(&w->late))
         return ST_OK;
     p = arena_alloc(call->arena, sizeof(*p));
     if (!p)
         return err_set(&call->err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
     *p = (struct window_parked){.call = call, .in = in, .handler = handler};
     pthread_mutex_lock(&w->lock);
-    if (atomic_load(&w->open) && w->n_parked < WINDOW_PARKED_MAX) {
-        *w->last = p;
-        w->last = &p->next;
-        w->n_parked++;
-        st = ST_PENDING;
-    } else if (atomic_load(&w->open)) {
-        st = ST_UNAVAILABLE;
+    if (atomic_load(&w->open) && !atomic_load(&w->late)) {
+        st = w->n_parked < WINDOW_PARKED_MAX ? ST_PENDING : ST_UNAVAILABLE;
+        if (st == ST_PENDING) {
+            *w->last = p;
+            w->last = &p->next;
+            w->n_parked++;
+        }
     }
     pthread_mutex_unlock(&w->lock);
     return st == ST_UNAVAILABLE ? err_set(&call->err, st, "Too many calls wait for the router to be ready.") : st;
@@ -73,15 +73,15 @@ void window_heard(struct window *w, struct slice instance, bool last)
     pthread_mutex_unlock(&w->lock);
 }
 
-bool window_due(struct window *w, uint64_t now_ms, bool loaded)
+bool window_due(struct window *w, uint64_t now_ms, bool ready)
 {
     bool due = false;
 
     if (!atomic_load(&w->open))
         return false;
     pthread_mutex_lock(&w->lock);
-    if (w->began_ms && now_ms >= w->began_ms + WINDOW_MS)
-        due = (loaded && w->provider_heard && w->n_peers == 0) || now_ms >= w->began_ms + WINDOW_MAX_MS;
+    if (ready && w->began_ms && now_ms >= w->began_ms + WINDOW_MS)
+        due = (w->provider_heard && w->n_peers == 0) || now_ms >= w->began_ms + WINDOW_MAX_MS;
     pthread_mutex_unlock(&w->lock);
     return due;
 }
@@ -96,15 +96,12 @@ static void decide(struct window_parked *p, enum status st)
         svc_finish(call, st);
 }
 
-size_t window_close(struct window *w, enum status st)
+/* Under the lock, which it lets go: whatever is parked from now on is another round's. */
+static size_t let_out(struct window *w, enum status st)
 {
-    struct window_parked *p, *next;
-    size_t n;
+    struct window_parked *p = w->first, *next;
+    size_t n = w->n_parked;
 
-    pthread_mutex_lock(&w->lock);
-    atomic_store(&w->open, false);
-    p = w->first;
-    n = w->n_parked;
     w->first = NULL;
     w->last = &w->first;
     w->n_parked = 0;
@@ -114,4 +111,26 @@ size_t window_close(struct window *w, enum status st)
         decide(p, st);
     }
     return n;
+}
+
+void window_late(struct window *w, uint64_t now_ms, bool loaded)
+{
+    bool late;
+
+    if (!atomic_load(&w->open))
+        return;
+    pthread_mutex_lock(&w->lock);
+    late = !loaded && w->began_ms && now_ms >= w->began_ms + WINDOW_MAX_MS;
+    atomic_store(&w->late, late);
+    if (late)
+        (void)let_out(w, ST_OK);
+    else
+        pthread_mutex_unlock(&w->lock);
+}
+
+size_t window_close(struct window *w, enum status st)
+{
+    pthread_mutex_lock(&w->lock);
+    atomic_store(&w->open, false);
+    return let_out(w, st);
 }

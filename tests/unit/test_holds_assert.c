@@ -327,7 +327,14 @@ static void the_window_closes_when_all_has_been_said(void **state)
     assert_true(window_due(&w, 1000 + WINDOW_MS, true));
     window_heard(&w, slice_of("providersvc:3"), false);
     assert_false(window_due(&w, 1000 + WINDOW_MAX_MS - 1, true));
-    assert_true(window_due(&w, 1000 + WINDOW_MAX_MS, false)); /* not for ever */
+    window_late(&w, 1000 + WINDOW_MAX_MS - 1, false);
+    assert_false(atomic_load(&w.late));
+    window_late(&w, 1000 + WINDOW_MAX_MS, false); /* no accounts: calls are let through, to be refused … */
+    assert_true(atomic_load(&w.late));
+    assert_false(window_due(&w, 1000 + WINDOW_MAX_MS, false));
+    window_late(&w, 1000 + WINDOW_MAX_MS, true); /* … until they are there */
+    assert_false(atomic_load(&w.late));
+    assert_true(window_due(&w, 1000 + WINDOW_MAX_MS, true)); /* not for ever */
     assert_int_equal(window_close(&w, ST_OK), 0);
     assert_false(window_due(&w, 1000 + WINDOW_MAX_MS, true));
     window_fini(&w);
