@@ -244,8 +244,9 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .output_limit = d->output_limit,
         .tokens_reserved = d->tpm ? d->tokens : 0,
         .began_ms = env->now_ms,
-        .expires_ms = env->now_ms + req->deadline_ms + HOLDS_GRACE_MS,
+        .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
         .running = true,
+        .has_digest = true,
     };
     enum status st;
 

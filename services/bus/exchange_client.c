@@ -245,6 +245,11 @@ static enum status start(struct xchg_client *c, struct err *err)
     if (st != ST_OK)
         return err_set(err, st, "no thread for the bus");
     c->has_worker = true;
+    return c->options.idle ? ST_OK : names_start(c, err);
+}
+
+enum status xchg_client_start(struct xchg_client *c, struct err *err)
+{
     return names_start(c, err);
 }
 

@@ -314,7 +314,7 @@ static void nothing_is_admitted_before_the_state_is_there(void **state)
     struct admission_env env = {w->now, WALL, &w->arena, NULL};
     struct admit_req req = {.request_id = slice_of("r"), .key_digest = slice_of("abc"), .model = slice_of("m")};
 
-    admission_init(&fresh, false);
+    admission_init(&fresh, false, GRACE);
     assert_int_equal(admission_admit(&fresh, &env, &req, &w->rep, &w->err), ST_UNAVAILABLE);
     assert_true(w->err.retry_after_ms > 0);
     admission_fini(&fresh);

@@ -225,9 +225,9 @@ static void holds_that_nobody_settles_expire(void **state)
     for (i = 0; i < 100; i++)
         assert_int_equal(ask_new(w, 1, 1), ST_OK);
     assert_int_equal(ask_new(w, 1, 1), ST_RATE_CONCURRENT);
-    w->now += DEADLINE + HOLDS_GRACE_MS - 1;
+    w->now += DEADLINE + GRACE - 1;
     assert_int_equal(admission_expire(&w->a, w->now, 100000), 0);
-    assert_int_equal(figures(w).oldest_ms, DEADLINE + HOLDS_GRACE_MS - 1);
+    assert_int_equal(figures(w).oldest_ms, DEADLINE + GRACE - 1);
     w->now += 1;
     for (i = 0; i < 1000 && figures(w).holds; i++) /* a few slots at a time */
         admission_expire(&w->a, w->now, 16);
