@@ -244,7 +244,8 @@ enum status ingest_apply(struct work *w, const struct ingest_batch *batch, uint6
     }
     skip = p->seq + 1 - batch->first_seq;
     for (i = (size_t)skip; i < batch->n && st == ST_OK; i++)
-        st = apply_one(w, &batch->events[i]);
+        if (!slice_is(batch->events[i].status, "running"))
+            st = apply_one(w, &batch->events[i]);
     /* Moved even by what was known already: its acknowledgement was lost, or else it would not have come again. */
     p->moved = true;
     if (skip < batch->n) {
