@@ -496,7 +496,6 @@ static void *run(void *ctx)
 
         l->now_ms = clock_ms();
         xchg_gather_begin();
-        read_mail(l, &stopping);
         for (int i = 0; i < n; i++) {
             uint64_t count;
 
@@ -505,6 +504,7 @@ static void *run(void *ctx)
             else
                 http_socket_event(l->http, events[i].data.fd, events[i].events);
         }
+        read_mail(l, &stopping); /* behind the sockets: what has come is counted before a cancel stops more */
         timers_run(&l->timers, l->now_ms);
         http_reap(l->http);
         settle(l);

@@ -3,7 +3,7 @@
  * bus hands it work through a mailbox that never allocates: a lock held for the time of a few stores, and a wake-up
  * only when the loop sleeps.
  *
- * One turn: mail, sockets, timers; then everything that the turn has produced leaves together: bytes to clients, one
+ * One turn: sockets, mail, timers; then everything that the turn has produced leaves together: bytes to clients, one
  * write to the outbox for all that begins and ends, then the beginnings and the ends themselves, then one batch for the
  * usage feed.
  */

@@ -16,14 +16,15 @@
 #include "tests/unit/tiny_upstream.h"
 
 /* Upstream says so many words, each a chunk and a token, so many ms apart: "say-20-5". */
-#define HEAD "data: {\"id\":\"up-1\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"gpt-4o-mini\","
+#define HEAD                                                                                                           \
+    "data: {\"id\":\"up-1\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"gpt-4o-mini\","
 #define WORD HEAD "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"abcd\"},\"finish_reason\":null}]}\n\n"
 #define END(reason) HEAD "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]}\n\n"
 #define USAGE_PROMPT 70
 #define OUTPUT_NANO INT64_C(10000) /* of a token */
 #define INPUT_NANO INT64_C(1000)
 #define ESTIMATE 11 /* tokens of the prompt, as the router counts them */
-#define HOLD(tokens) (ESTIMATE * INPUT_NANO + (tokens) * OUTPUT_NANO)
+#define HOLD(tokens) (ESTIMATE * INPUT_NANO + (tokens)*OUTPUT_NANO)
 
 static const struct price price = {.id = 7,
                                    .model = {"gpt-4o-mini", 11},
@@ -76,8 +77,9 @@ static enum tiny_next stream(int fd, const struct tiny_request *r)
 
 static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
 {
-    static const char plain[] = "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"abcd\"},\"finish_reason\":\"stop\"}],"
-                                "\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}";
+    static const char plain[] =
+        "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"abcd\"},\"finish_reason\":\"stop\"}],"
+        "\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}";
     unsigned ms = 0;
     const char *at = strstr(r->body, "wait-");
 
@@ -434,8 +436,9 @@ static void assert_ended_by_credit(const struct answered *a, unsigned tokens, bo
                  usage ? ",\"usage\":null" : "");
     if (usage)
         n += snprintf(text + n, sizeof(text) - (size_t)n,
-                      HEAD "\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%u,\"total_tokens\":%u}}"
-                           "\n\n",
+                      HEAD
+                      "\"choices\":[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%u,\"total_tokens\":%u}}"
+                      "\n\n",
                       ESTIMATE, tokens, ESTIMATE + tokens);
     snprintf(text + n, sizeof(text) - (size_t)n, "%sdata: [DONE]\n\n", comment);
     assert_true(a->bytes.n > strlen(text));
@@ -513,7 +516,8 @@ static void credit_that_comes_in_time_is_taken(void **state)
         unsigned before = provider_world_asked(&w->p);
 
         provider_world_credit(&w->p, 1);
-        ask(w, true, STREAM("say-14-150"), 1000 * INPUT_NANO + 10 * OUTPUT_NANO, &req); /* near from the first word on */
+        ask(w, true, STREAM("say-14-150"), 1000 * INPUT_NANO + 10 * OUTPUT_NANO,
+            &req); /* near from the first word on */
         req.prompt_tokens_estimate = 1000;
         provider_world_open(&w->p, &req, 30000, &a);
         assert_true(answered_wait_bytes(&a, 4 * strlen(WORD), 5000));
