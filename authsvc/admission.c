@@ -230,6 +230,7 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
         rep->upstream_model = arena_copy(env->arena, hold->upstream_model, st);
     rep->hold_nano = hold->amount_nano;
     rep->output_limit = hold->output_limit;
+    rep->credit_limited = hold->credit_limited;
 }
 
 static enum status answer_price(const struct hold *hold, struct arena *arena, struct admit_rep *rep)

@@ -16,7 +16,7 @@
 #include "services/arena.h"
 
 #define ADMISSION_OUTPUT_MIN 16u /* an answer shorter than this is of no use: refused instead of cut */
-#define ADMISSION_OUTPUT_UNKNOWN 32768u /* output limit for a model whose maximum nobody knows; sent upstream */
+#define ADMISSION_OUTPUT_UNKNOWN 32768u /* output that is held for where nobody knows a model's maximum */
 #define ADMISSION_TPM_OUTPUT 4096u /* reserved of TPM for an answer without a limit; corrected when settled */
 #define ADMISSION_CONCURRENT_RETRY_MS 500u
 #define ADMISSION_LOADING_RETRY_MS 1000u

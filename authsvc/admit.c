@@ -12,7 +12,7 @@ struct decision {
     struct model_route route;
     uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
     uint64_t choices, output; /* output of one choice at most */
-    uint64_t output_limit; /* to send upstream; 0 = none */
+    uint64_t output_limit; /* to send upstream; 0 = none: the credit bears the longest answer */
     uint64_t tokens; /* to reserve of TPM */
     int64_t amount_nano;
 };
@@ -123,7 +123,8 @@ static enum status check_rates(struct decision *d, const struct admission_env *e
 /* ---- sizes --------------------------------------------------------------------------------------------------------
  */
 
-/* How long one answer can get. A model whose maximum nobody knows is given one, or its hold would be a guess. */
+/* How long one answer can get. For a model whose maximum nobody knows so much is held as a long answer costs; the hold
+ * of a longer one grows while it runs. */
 static void bound_output(struct decision *d, const struct admit_req *req)
 {
     const struct proj_price *price = d->route.price;
@@ -135,10 +136,8 @@ static void bound_output(struct decision *d, const struct admit_req *req)
         max = price->price.context_window;
     if (max && (d->output == 0 || d->output > max))
         d->output = max;
-    if (d->output == 0 && price) {
+    if (d->output == 0 && price)
         d->output = ADMISSION_OUTPUT_UNKNOWN;
-        d->output_limit = d->output;
-    }
 }
 
 /* Without a limit in the request the model's maximum would fill a small plan's minute with one call, so a usual length
@@ -242,6 +241,7 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .price = d->route.price,
         .amount_nano = d->amount_nano,
         .output_limit = d->output_limit,
+        .credit_limited = d->output_limit > 0,
         .tokens_reserved = d->tpm ? d->tokens : 0,
         .began_ms = env->now_ms,
         .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,

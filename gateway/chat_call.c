@@ -405,8 +405,12 @@ static void fill_request(const struct chat *c, struct completion_req *req)
                                    .usage_asked = c->ask.usage_asked,
                                    .hold_nano = a->hold_nano,
                                    .output_limit = a->output_limit,
+                                   .credit_limited = a->credit_limited,
                                    .prompt_tokens_estimate = c->ask.tokens,
+                                   .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                                    .body = c->r->body};
+    req->price.items = a->price.items;
+    req->price.n = a->price.n;
     if (a->price.n)
         req->price_id = a->price.items[0].id;
 }

@@ -15,15 +15,18 @@ static void what_the_credit_does_not_bear_is_shortened(void **state)
     feed_user(w, "usr_1", 100 * 1000 + 400 * 10000 + 9999);
     assert_int_equal(ask_new(w, 100, 0), ST_OK); /* the model could answer with 1000 */
     assert_int_equal(w->rep.output_limit, 400);
+    assert_true(w->rep.credit_limited);
     assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 10000);
     assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
     feed_settled(w, "req_1", "usr_1", 15 * 10000 + 9999, 0);
     assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS); /* 15 tokens are of no use */
     assert_int_equal(ask_new(w, 0, 15), ST_OK); /* unless that was all that was asked */
     assert_int_equal(w->rep.output_limit, 0);
+    assert_false(w->rep.credit_limited);
     feed_settled(w, "req_4", "usr_1", 16 * 10000, 0);
     assert_int_equal(ask_new(w, 0, 500), ST_OK); /* a limit of the request's own is lowered, too */
     assert_int_equal(w->rep.output_limit, 16);
+    assert_true(w->rep.credit_limited);
     assert_int_equal(ask_new(w, 1, 0), ST_NO_FUNDS);
     assert_non_null(strstr(w->err.text, "You exceeded your current credits"));
 }
@@ -38,13 +41,15 @@ static void several_answers_share_what_there_is(void **state)
     assert_int_equal(w->rep.hold_nano, 99 * 10000);
 }
 
-static void a_model_without_a_known_maximum_gets_one(void **state)
+/* A request that the credit bears goes out as it came, whatever is known of its model. */
+static void a_model_without_a_known_maximum_is_held_for_only(void **state)
 {
     struct world *w = *state;
 
     feed_price(w, "endless", "openai", 0);
     assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.model = slice_of("endless")}), ST_OK);
-    assert_int_equal(w->rep.output_limit, ADMISSION_OUTPUT_UNKNOWN);
+    assert_int_equal(w->rep.output_limit, 0);
+    assert_false(w->rep.credit_limited);
     assert_int_equal(w->rep.hold_nano, (int64_t)ADMISSION_OUTPUT_UNKNOWN * 10000);
     assert_int_equal(ask(w, "r2", "secret", (struct admit_req){.model = slice_of("endless"), .max_output_tokens = 20}),
                      ST_OK);
@@ -365,7 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_the_credit_does_not_bear_is_shortened),
         T(several_answers_share_what_there_is),
-        T(a_model_without_a_known_maximum_gets_one),
+        T(a_model_without_a_known_maximum_is_held_for_only),
         T(costs_beyond_all_bounds_are_refused),
         T(free_models_need_no_credit),
         T(the_hold_bears_the_dearest_class_that_the_tokens_may_be),
