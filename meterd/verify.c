@@ -209,8 +209,8 @@ static enum status check_user_account(struct verify *v, const struct tally *t, s
     enum status st = ST_OK;
 
     if (balance < 0)
-        st = verify_problem(v, name, "account " SLICE_FMT " is below zero: %" PRId64, SLICE_ARG(text_of(q, 2)),
-                            balance);
+        st =
+            verify_problem(v, name, "account " SLICE_FMT " is below zero: %" PRId64, SLICE_ARG(text_of(q, 2)), balance);
     if (st == ST_OK && t->spent != col_i64(q, 4))
         st = verify_problem(v, name, "account " SLICE_FMT " says %" PRId64 " spent, the calls say %" PRId64,
                             SLICE_ARG(text_of(q, 2)), col_i64(q, 4), t->spent);

@@ -49,7 +49,8 @@ static void note_settled(struct world *w)
     for (i = 0; i < c->n; i++)
         if (c->items[i].kind == settled_desc.type)
             assert_int_equal(
-                wire_decode(&settled_desc, c->records.p + c->items[i].at, c->items[i].n, &w->settled, NULL, NULL), ST_OK);
+                wire_decode(&settled_desc, c->records.p + c->items[i].at, c->items[i].n, &w->settled, NULL, NULL),
+                ST_OK);
 }
 
 static void say(struct world *w, const char *id, const char *status, uint64_t out)
@@ -213,10 +214,10 @@ static void a_silent_call_expires_at_what_was_heard(void **state)
     assert_int_equal(w.settled.cost_nano, IN_COST + 10 * TOKEN);
     assert_int_equal(account(&w, "held"), 0);
     assert_int_equal(meter_credits(w.m, w.user).spent_nano, 2 * IN_COST + 22 * TOKEN);
-    assert_int_equal(
-        meter_number(w.m, "SELECT count(*) FROM usage WHERE request_id = 'req_2' AND status = 'expired' AND "
-                          "estimated = 1 AND completion_tokens = 10 AND provider = 'echo'"),
-        1);
+    assert_int_equal(meter_number(w.m,
+                                  "SELECT count(*) FROM usage WHERE request_id = 'req_2' AND status = 'expired' AND "
+                                  "estimated = 1 AND completion_tokens = 10 AND provider = 'echo'"),
+                     1);
     assert_int_equal(expire_at(&w, due + 1000000), 0);
 }
 
