@@ -3,6 +3,8 @@
  * which goes on living meanwhile. Entries, calls and their order are compared as two sorted streams: a call's revision
  * is the id of the transfer that ended it.
  */
+#include "meterd/verify.h"
+
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -11,7 +13,6 @@
 
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
-#include "meterd/verify.h"
 
 enum status __attribute__((format(printf, 3, 4)))
 verify_problem(struct verify *v, const char *account, const char *format, ...)
