@@ -1,7 +1,7 @@
 /*
- * ledgersim [--seeds N] [--from N] [--mutants N]: runs the simulator over N seeds; with --mutants it also proves that
- * it can fail: each error put in on purpose must be found within N seeds. Ends with a sum line.
- * ledgersim --seed N [--mutate NAME]: one run, told operation by operation.
+ * ledgersim [--seeds N] [--from N] [--for SECONDS] [--mutants N]: runs the simulator over N seeds, or as many as the
+ * time allows; with --mutants it also proves that it can fail: each error put in on purpose must be found within N
+ * seeds. Ends with a sum line. ledgersim --seed N [--mutate NAME]: one run, told operation by operation.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,6 +9,8 @@
 #include <time.h>
 
 #include "tests/sim/sim.h"
+
+#define FAILURES_MAX 10 /* that are told before it stops */
 
 struct mutant {
     const char *option, *text;
@@ -18,7 +20,7 @@ struct mutant {
 static const struct mutant mutants[] = {{"none", ""}, SIM_MUTATIONS(MUTANT)};
 
 struct options {
-    uint64_t seeds, from, mutants, seed;
+    uint64_t seeds, from, seconds, mutants, seed; /* seconds: 0 = as long as it takes */
     bool one;
     enum sim_mutation mutation;
 };
@@ -47,7 +49,9 @@ static bool all_seeds(struct sim *w, const struct options *o)
     uint64_t i, calls = 0, strict = 0, bad = 0;
     double began = now_s();
 
-    for (i = o->from; i < o->from + o->seeds && bad < 10; i++) {
+    for (i = o->from; i < o->from + o->seeds && bad < FAILURES_MAX; i++) {
+        if (o->seconds > 0 && now_s() - began > (double)o->seconds)
+            break;
         sim_run(w, i, o->mutation, NULL);
         calls += w->n_calls;
         strict += !w->excused;
@@ -104,6 +108,8 @@ static struct options read_options(int argc, char **argv)
             o.seeds = n;
         else if (strcmp(argv[i], "--from") == 0)
             o.from = n;
+        else if (strcmp(argv[i], "--for") == 0)
+            o.seconds = n;
         else if (strcmp(argv[i], "--mutants") == 0)
             o.mutants = n;
         else if (strcmp(argv[i], "--mutate") == 0)
@@ -116,7 +122,7 @@ static struct options read_options(int argc, char **argv)
     }
     if (argc > 1 && i >= argc)
         return o;
-    fputs("ledgersim [--seeds N] [--from N] [--mutants N] [--seed N] [--mutate NAME]\n", stderr);
+    fputs("ledgersim [--seeds N] [--from N] [--for SECONDS] [--mutants N] | --seed N [--mutate NAME]\n", stderr);
     exit(2);
 }
 
