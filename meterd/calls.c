@@ -284,10 +284,10 @@ static enum status write_hold(struct call *c)
 
     c->revision = store_next_revision(w->s);
     c->hold = (struct hold_row){.revision = c->revision,
-                            .user_num = c->payer.num,
-                            .amount_nano = c->effect.hold_nano,
-                            .cost_nano = c->effect.heard_nano,
-                            .tokens = c->effect.heard_tokens};
+                                .user_num = c->payer.num,
+                                .amount_nano = c->effect.hold_nano,
+                                .cost_nano = c->effect.heard_nano,
+                                .tokens = c->effect.heard_tokens};
     if (c->effect.hold_nano > 0)
         st = payer_need_held(w, &c->payer);
     if (st == ST_OK)
@@ -352,9 +352,8 @@ enum status calls_apply(struct work *w, const struct usage_event *e)
     struct call c = {.w = w, .e = e};
     enum status st;
 
-    c.command = (struct ledger_command){.verb = verb_of(e),
-                                        .amount_nano = e->hold_nano,
-                                        .tokens = e->prompt_tokens + e->completion_tokens};
+    c.command = (struct ledger_command){
+        .verb = verb_of(e), .amount_nano = e->hold_nano, .tokens = e->prompt_tokens + e->completion_tokens};
     st = look(&c);
     if (st != ST_OK)
         return st;

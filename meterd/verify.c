@@ -3,6 +3,8 @@
  * which goes on living meanwhile. Entries, calls and their order are compared as two sorted streams: a call's revision
  * is the id of the transfer that ended it.
  */
+#include "meterd/verify.h"
+
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -11,7 +13,6 @@
 
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
-#include "meterd/verify.h"
 
 enum status __attribute__((format(printf, 3, 4)))
 verify_problem(struct verify *v, const char *account, const char *format, ...)
@@ -209,8 +210,8 @@ static enum status check_user_account(struct verify *v, const struct tally *t, s
     enum status st = ST_OK;
 
     if (balance < 0)
-        st = verify_problem(v, name, "account " SLICE_FMT " is below zero: %" PRId64, SLICE_ARG(text_of(q, 2)),
-                            balance);
+        st =
+            verify_problem(v, name, "account " SLICE_FMT " is below zero: %" PRId64, SLICE_ARG(text_of(q, 2)), balance);
     if (st == ST_OK && t->spent != col_i64(q, 4))
         st = verify_problem(v, name, "account " SLICE_FMT " says %" PRId64 " spent, the calls say %" PRId64,
                             SLICE_ARG(text_of(q, 2)), col_i64(q, 4), t->spent);

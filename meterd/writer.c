@@ -56,8 +56,7 @@ static void make_metrics(struct writer *w)
         .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
         .holds = metric_counter(m, "router_meter_holds_total", "Calls that got a hold in the ledger.", NULL),
         .expired = metric_counter(m, "router_meter_expired_total", "Calls that ended because nothing was heard.", NULL),
-        .corrected =
-            metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
+        .corrected = metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
         .failed = metric_counter(m, "router_meter_failed_batches_total", "Transactions taken back.", NULL),
         .wal_bytes = metric_gauge(m, "router_meter_wal_bytes", "Log not yet copied into the database.", NULL),
         .revision = metric_gauge(m, "router_meter_revision", "Newest revision of the state.", NULL),
