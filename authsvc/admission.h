@@ -67,8 +67,8 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
 /* asserted.c */
 
 /* A peer says that this hold is open. Unknown: it is made, unless the id is remembered as ended; also for a user who is
- * not known yet. Known: it gets the longer of both leases and the larger of both amounts. A lease of a call that runs is
- * longer by the grace: its end is still to come. */
+ * not known yet. Known: it gets the longer of both leases and the larger of both amounts. A lease of a call that runs
+ * is longer by the grace: its end is still to come. */
 enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told);
 /* The call was settled before the state that we have: an asserted hold for it ends. */
 void admission_settled_before(struct admission *a, struct slice request_id);
