@@ -419,6 +419,10 @@ void completion_finish(struct completion *c)
     rep->cache_write_long_tokens = u.write_long;
     rep->completion_tokens = u.completion;
     rep->reasoning_tokens = u.reasoning;
+    rep->audio_input_tokens = u.audio_in;
+    rep->audio_output_tokens = u.audio_out;
+    rep->image_input_tokens = u.image_in;
+    rep->image_output_tokens = u.image_out;
     rep->estimated = estimated;
     rep->attempts = c->attempts;
     rep->outcome = slice_of(outcome_name(c->outcome));
