@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "providersvc/adapter.h"
-#include "providersvc/cost.h"
 #include "providersvc/providersvc.h"
 #include "services/clock.h"
 
@@ -414,7 +413,16 @@ void completion_finish(struct completion *c)
     bool estimated;
 
     bill_of(c, &u, &estimated);
-    usage_put(&u, rep);
+    rep->prompt_tokens = u.prompt;
+    rep->cached_tokens = u.cached;
+    rep->cache_write_tokens = u.write;
+    rep->cache_write_long_tokens = u.write_long;
+    rep->completion_tokens = u.completion;
+    rep->reasoning_tokens = u.reasoning;
+    rep->audio_input_tokens = u.audio_in;
+    rep->audio_output_tokens = u.audio_out;
+    rep->image_input_tokens = u.image_in;
+    rep->image_output_tokens = u.image_out;
     rep->estimated = estimated;
     rep->attempts = c->attempts;
     rep->outcome = slice_of(outcome_name(c->outcome));

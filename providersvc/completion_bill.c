@@ -22,7 +22,7 @@ static void describe(const struct completion *c, struct usage_event *ev)
                                .created_ms = c->created_ms};
 }
 
-static void put_usage(struct usage_event *ev, const struct usage *u, bool estimated)
+void bill_put_usage(struct usage_event *ev, const struct usage *u)
 {
     ev->prompt_tokens = u->prompt;
     ev->cached_tokens = u->cached;
@@ -34,7 +34,6 @@ static void put_usage(struct usage_event *ev, const struct usage *u, bool estima
     ev->audio_output_tokens = u->audio_out;
     ev->image_input_tokens = u->image_in;
     ev->image_output_tokens = u->image_out;
-    ev->estimated = estimated;
 }
 
 static uint64_t at_most_a_week(uint64_t ms)
@@ -101,7 +100,8 @@ static void describe_progress(const struct completion *c, struct usage_event *ev
 
     bill_so_far(c, &u, &estimated);
     describe(c, ev);
-    put_usage(ev, &u, estimated);
+    bill_put_usage(ev, &u);
+    ev->estimated = estimated;
     ev->status = slice_of("running");
     ev->http_status = c->head_sent ? c->http_status : 0;
     ev->latency_ms = at_most_a_week(now > c->begun_ms ? now - c->begun_ms : 0);
@@ -254,7 +254,8 @@ void bill_end(struct completion *c)
 
     bill_of(c, &u, &estimated);
     describe(c, &ev);
-    put_usage(&ev, &u, estimated);
+    bill_put_usage(&ev, &u);
+    ev.estimated = estimated;
     ev.status = slice_of(outcome_name(c->outcome));
     ev.http_status = status_seen(c);
     ev.latency_ms = at_most_a_week(clock_ms() - c->begun_ms);

@@ -6,9 +6,9 @@
  */
 #include <stdlib.h>
 
+#include "proto/tariff.h"
 #include "providersvc/adapter.h"
 #include "providersvc/completion_private.h"
-#include "providersvc/cost.h"
 #include "providersvc/providersvc.h"
 
 #define CAP_NEAR 8 /* with less than this part of the hold left more is asked for */
@@ -18,6 +18,19 @@
 static const struct price *price_of(const struct completion *c)
 {
     return c->req->price.n > 0 ? c->req->price.items : NULL;
+}
+
+/* At the pinned price; the bill itself is meterd's. What is beyond all bounds costs more than any hold bears. */
+static int64_t cost_nano(const struct price *price, const struct usage *u)
+{
+    struct token_prices prices = tariff_prices(price);
+    struct usage_event ev = {.has = 0};
+    struct token_counts tokens;
+    int64_t nano = 0;
+
+    bill_put_usage(&ev, u);
+    tokens = tariff_event(&ev);
+    return money_cost(&prices, &tokens, &nano, NULL) == ST_OK ? nano : MONEY_NANO_MAX;
 }
 
 static int64_t cost_with(const struct completion *c, const struct tally *more)

@@ -12,6 +12,7 @@ uint64_t bill_next_look(uint64_t now_ms); /* when to call it */
 void bill_end(struct completion *c); /* the record that ends it; the loop does the rest */
 void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated);
 void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated);
+void bill_put_usage(struct usage_event *ev, const struct usage *u);
 void bill_next_attempt(struct completion *c); /* remembers the one before */
 
 static inline bool completion_flowed(const struct completion *c)
