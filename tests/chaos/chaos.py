@@ -238,7 +238,7 @@ def report_recovery(stack, checks):
     for service in sorted(set(times) | set(disturbed)):
         t = times.get(service, [])
         text = (f"{len(t)} starts, p50 {st.percentile(t, 0.5) * 1000:.0f} ms, p99 {st.percentile(t, 0.99) * 1000:.0f} ms, "
-                f"max {max(t, default=0) * 1000:.0f} ms; {disturbed.get(service, 0)} were killed first or had no meterd")
+                f"max {max(t, default=0) * 1000:.0f} ms; {disturbed.get(service, 0)} were killed before or had no meterd")
         checks.check(t and max(t) <= RECOVERY_S, f"{service} recovers within {RECOVERY_S:.0f} s", text)
 
 

@@ -200,26 +200,23 @@ class Stack(Router):
 
 
 def recoveries(lives):
-    """{service: [seconds from exec to ready]} of every process that was left alone until it was ready, and how many were not.
+    """({service: [seconds from exec to ready]}, {service: how many are left out}) of every process that was restarted.
 
-    authsvc and providersvc learn from meterd, so a meterd that is killed meanwhile is not their delay: those are left out.
+    Left out: killed before it was ready; and authsvc and providersvc, which learn from meterd, when it was not there all the time.
     """
-    meterd = sorted(life.killed for life in lives if life.name == "meterd" and life.killed)
-    meterd_up = [(life.started, life.ready or life.killed or float("inf")) for life in lives if life.name == "meterd"]
-    times, disturbed = {}, {}
+    meterd_there = [(x.ready, x.killed or float("inf")) for x in lives if x.name == "meterd" and x.ready]
+    times, left_out, first = {}, {}, set()
     for life in lives:
         service = life.name.rstrip("01")
-        if not life.ready:
-            disturbed[service] = disturbed.get(service, 0) + 1
+        if life.name not in first:  # the very first start: there is no database yet, and all start at once
+            first.add(life.name)
             continue
-        hit = service in ("authsvc", "providersvc") and (
-            any(life.started <= k <= life.ready for k in meterd) or any(a <= life.started <= b for a, b in meterd_up)
-        )
-        if hit:
-            disturbed[service] = disturbed.get(service, 0) + 1
+        needs_meterd = service in ("authsvc", "providersvc")
+        if not life.ready or needs_meterd and not any(a <= life.started and life.ready <= b for a, b in meterd_there):
+            left_out[service] = left_out.get(service, 0) + 1
         else:
             times.setdefault(service, []).append(life.ready - life.started)
-    return times, disturbed
+    return times, left_out
 
 
 def percentile(values, p):
