@@ -32,8 +32,20 @@ class Life:
     wall_started: float
     answered: float = 0.0  # somebody got an answer from it
     ready: float = 0.0  # it takes work
+    starved: float = 0.0  # until then: seconds that its slowest thread could have run, and had no CPU
     killed: float = 0.0
     wall_killed: float = 0.0
+
+
+def waited_for_cpu(pid):
+    """What a machine that is busy with other things has cost a process so far, as the kernel counts it (schedstat)."""
+    waited = [0]
+    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            waited.append(int(path.read_text().split()[1]))
+        except (OSError, IndexError, ValueError):
+            pass  # it has ended meanwhile
+    return max(waited) / 1e9
 
 
 class Stack(Router):
@@ -117,6 +129,7 @@ class Stack(Router):
                 life = self.alive.get(name)
                 if life and not life.ready and int(answered) / 1000 >= life.started - 0.001:
                     life.answered, life.ready = int(answered) / 1000, int(ready) / 1000
+                    life.starved = waited_for_cpu(life.pid)
 
     def watch_gateway(self, life):
         port = self.gateway_ports[life.name]
@@ -125,6 +138,7 @@ class Stack(Router):
             try:
                 if call(port, "GET", "/health", timeout=2).status == 200:
                     life.answered = life.ready = time.monotonic()
+                    life.starved = waited_for_cpu(life.pid)
                     return
             except OSError:
                 pass
@@ -200,7 +214,8 @@ class Stack(Router):
 
 
 def recoveries(lives):
-    """({service: [seconds from exec to ready]}, {service: how many are left out}) of every process that was restarted.
+    """({service: [(seconds from exec to ready, of them starved)]}, {service: how many are left out}) of every process that was
+    restarted.
 
     Left out: killed before it was ready; and authsvc and providersvc, which learn from meterd, when it was not there all the time.
     """
@@ -215,7 +230,8 @@ def recoveries(lives):
         if not life.ready or needs_meterd and not any(a <= life.started and life.ready <= b for a, b in meterd_there):
             left_out[service] = left_out.get(service, 0) + 1
         else:
-            times.setdefault(service, []).append(life.ready - life.started)
+            took = life.ready - life.started
+            times.setdefault(service, []).append((took, min(took, life.starved)))
     return times, left_out
 
 
