@@ -90,6 +90,8 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
 
     pthread_mutex_lock(&a->lock);
     while ((hold = holds_expired(&a->holds, now_ms, &slots)) != NULL) {
+        if (a->lapsed)
+            a->lapsed(a->lapsed_ctx, hold, now_ms);
         admission_release(a, hold);
         n++;
     }

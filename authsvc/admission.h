@@ -27,6 +27,9 @@ struct admission {
     struct holds holds;
     bool unpriced_free;
     uint64_t grace_ms; /* after a call's deadline: for its settlement to arrive */
+    /* Optional, set before the first call; runs under the lock, so it only copies. */
+    void (*lapsed)(void *ctx, const struct hold *hold, uint64_t now_ms);
+    void *lapsed_ctx;
     bool loaded; /* a whole state has been there */
     bool broken; /* a record could not be kept: nothing is admitted until a snapshot repairs it */
 };
@@ -61,7 +64,8 @@ enum status admission_admit(struct admission *a, const struct admission_env *env
                             struct admit_rep *rep, struct err *err);
 bool admission_loaded(struct admission *a); /* a whole state has been there */
 void admission_done(struct admission *a, struct slice request_id);
-/* Ends holds that nobody settled in time; looks at `slots` places of the table a call. Returns how many. */
+/* Ends holds that nobody settled in time, and says so to `lapsed`; looks at `slots` places of the table a call. Returns
+ * how many. */
 size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
 
 /* asserted.c */

@@ -221,11 +221,20 @@ static void the_memory_of_ids_is_bounded(void **state)
     assert_int_equal(w->a.holds.ended.n, HOLDS_MEMORY);
 }
 
+static void count_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms)
+{
+    assert_true(hold->expires_ms <= now_ms);
+    assert_true(hold->amount_nano > 0 && hold->node.key.n > 0 && hold->user_id.n > 0);
+    ++*(unsigned *)ctx;
+}
+
 static void holds_that_nobody_settles_expire(void **state)
 {
     struct world *w = *state;
-    unsigned i;
+    unsigned i, lapsed = 0;
 
+    w->a.lapsed = count_lapsed;
+    w->a.lapsed_ctx = &lapsed;
     feed_plan(w, 0, 0, 100);
     for (i = 0; i < 100; i++)
         assert_int_equal(ask_new(w, 1, 1), ST_OK);
@@ -236,6 +245,7 @@ static void holds_that_nobody_settles_expire(void **state)
     w->now += 1;
     for (i = 0; i < 1000 && figures(w).holds; i++) /* a few slots at a time */
         admission_expire(&w->a, w->now, 16);
+    assert_int_equal(lapsed, 100);
     assert_int_equal(figures(w).holds, 0);
     assert_int_equal(figures(w).held_nano, 0);
     assert_int_equal(ask_new(w, 1, 1), ST_OK);
