@@ -154,9 +154,14 @@ static enum status add_value(struct buf *out, const struct wire_field *f, const 
     return ST_INTERNAL;
 }
 
-static bool shown(const struct wire_field *f)
+static bool absent_list(const struct wire_field *f, uint64_t has, const void *p)
 {
-    return json_field_public(f) && strcmp(f->name, "revision") != 0;
+    return f->kind == WIRE_LIST && !(has >> f->tag & 1u) && ((const struct wire_list *)p)->n == 0;
+}
+
+static bool shown(const struct wire_field *f, uint64_t has, const void *p)
+{
+    return json_field_public(f) && strcmp(f->name, "revision") != 0 && !absent_list(f, has, p);
 }
 
 /* A price that is not set is not a price of zero: another one stands in for it. */
@@ -174,9 +179,10 @@ static enum status add_object(struct buf *out, const struct wire_desc *desc, con
 
     for (i = 0; i < desc->n_fields && st == ST_OK; i++) {
         const struct wire_field *f = &desc->fields[i];
+        const void *p = (const char *)msg + f->offset;
         char name[JSON_NAME_MAX];
 
-        if (!shown(f))
+        if (!shown(f, has, p))
             continue;
         if (!first)
             st = buf_add(out, ",", 1);
@@ -185,10 +191,10 @@ static enum status add_object(struct buf *out, const struct wire_desc *desc, con
             st = json_add_string(out, json_field_name(f, name));
         if (st == ST_OK)
             st = buf_add(out, ":", 1);
-        if (st == ST_OK && unset_price(f, has, (const char *)msg + f->offset))
+        if (st == ST_OK && unset_price(f, has, p))
             st = buf_add(out, "null", 4);
         else if (st == ST_OK)
-            st = add_value(out, f, (const char *)msg + f->offset);
+            st = add_value(out, f, p);
     }
     return st == ST_OK ? buf_add(out, "}", 1) : st;
 }
