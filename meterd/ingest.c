@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "meterd/budgets.h"
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
 #include "meterd/state.h"
@@ -98,8 +99,9 @@ static enum status tell_settled(struct work *w, uint64_t revision, const struct 
         .balance_nano = b->balance_nano,
         .tokens = tokens > LIMIT_TOKENS ? LIMIT_TOKENS : tokens,
     };
+    enum status st = budgets_spend(w, e->key_id, b->take_nano, &settled);
 
-    return changes_add(&w->s->changes, &settled_desc, &settled, revision, w->err);
+    return st == ST_OK ? changes_add(&w->s->changes, &settled_desc, &settled, revision, w->err) : st;
 }
 
 static enum status make_bill(struct work *w, const struct usage_event *e, const struct payer *p, struct bill *ret)

@@ -12,8 +12,9 @@
     "FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' "
 #define SQL_KEY                                                                                                        \
     "SELECT k.id, u.id, k.name, k.prefix, k.rpm, k.tpm, k.concurrency, k.models, k.expires_at, k.status, k.created, "  \
-    "k.digest, k.num FROM api_key k JOIN user u ON u.num = k.user_num "
-#define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models FROM plan "
+    "k.digest, k.num, k.budget_nano, k.budget_period, k.budget_spent_nano, k.budget_until "                            \
+    "FROM api_key k JOIN user u ON u.num = k.user_num "
+#define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models, monthly_credit_nano FROM plan "
 #define SQL_PRICE                                                                                                      \
     "SELECT id, model, provider, mode, input, cached, write_short, write_long, output, tier_above, tier_input, "       \
     "tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, builtin "    \
@@ -22,8 +23,15 @@
     "SELECT c.request_id, c.created_ms, coalesce(u.id, t.user_id), c.key_id, c.model, c.provider, c.upstream_model, "  \
     "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
     "c.cache_write_long_tokens, c.completion_tokens, c.reasoning_tokens, c.cost_nano, c.overage_nano, c.price_id, "    \
-    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision "                                    \
+    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision, c.hold_nano "                       \
     "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "
+#define SQL_CODE                                                                                                       \
+    "SELECT c.id, c.prefix, c.amount_nano, c.note, c.expires_at, c.status, u.id, c.created, c.redeemed_at, c.num "     \
+    "FROM credit_code c LEFT JOIN user u ON u.num = c.user_num "
+#define SQL_ENTRY                                                                                                      \
+    "SELECT e.id, e.created_ms, e.kind, e.amount_nano, e.balance_nano, coalesce(c.request_id, g.request_id), g.note, a.kind " \
+    "FROM entry e JOIN account a ON a.id = e.account LEFT JOIN usage c ON c.revision = e.transfer "                    \
+    "LEFT JOIN credit_grant g ON g.transfer = e.transfer "
 /* ?1 user num or NULL, ?2 from ms, ?3 to ms */
 #define SQL_SUM                                                                                                        \
     "count(*), sum(status <> 'ok'), sum(prompt_tokens), sum(cached_tokens), "                                          \
@@ -86,17 +94,27 @@
     S(KEY_TAKEN, "SELECT 1 FROM api_key WHERE id = ?1 OR digest = ?2")                                                 \
     S(KEY_COUNT, "SELECT count(*) FROM api_key WHERE user_num = ?1 AND status = 'active' "                             \
       "AND (expires_at = 0 OR expires_at > ?2)")                                                                       \
+    S(KEY_OF_USER, SQL_KEY "WHERE k.user_num = ?1 AND k.id = ?2")                                                      \
     S(KEY_INSERT, "INSERT INTO api_key(id, user_num, digest, name, prefix, rpm, tpm, concurrency, models, expires_at, " \
-      "status, created, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12)")               \
+      "status, created, revision, budget_nano, budget_period, budget_until) "                                          \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12, ?13, ?14, ?15)")                           \
+    S(KEY_UPDATE, "UPDATE api_key SET name = ?2, rpm = ?3, tpm = ?4, concurrency = ?5, models = ?6, expires_at = ?7, " \
+      "budget_nano = ?8, budget_period = ?9, budget_spent_nano = ?10, revision = ?12, "                                \
+      "budget_until = CASE WHEN budget_period = ?9 THEN max(budget_until, ?11) ELSE ?11 END WHERE num = ?1")          \
+    /* budgets.c: a count whose period is over (?3 = end of the one that runs) begins anew */                          \
+    S(BUDGET_OF_KEY, "SELECT num, budget_period FROM api_key WHERE id = ?1 AND budget_nano > 0")                       \
+    S(BUDGET_SPEND, "UPDATE api_key SET "                                                                              \
+      "budget_spent_nano = min(?4, ?2 + CASE WHEN budget_until >= ?3 THEN budget_spent_nano ELSE 0 END), "             \
+      "budget_until = max(budget_until, ?3) WHERE num = ?1 RETURNING digest, budget_spent_nano, budget_until")         \
     S(KEY_REVOKE, "UPDATE api_key SET status = 'revoked', revision = ?2 WHERE num = ?1")                               \
     /* plans.c */                                                                                                      \
     S(PLAN_BY_NAME, SQL_PLAN "WHERE name = ?1")                                                                        \
     S(PLAN_BY_REVISION, SQL_PLAN "WHERE revision = ?1")                                                                \
     S(PLANS, SQL_PLAN "ORDER BY name LIMIT ?1")                                                                        \
     S(PLAN_COUNT, "SELECT count(*) FROM plan")                                                                         \
-    S(PLAN_PUT, "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision) "                           \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, "     \
-      "max_keys = ?5, models = ?6, revision = ?7")                                                                     \
+    S(PLAN_PUT, "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision, monthly_credit_nano) "      \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, " \
+      "max_keys = ?5, models = ?6, revision = ?7, monthly_credit_nano = ?8")                                           \
     /* prices.c, pricing.c */                                                                                          \
     S(PRICE_BY_ID, SQL_PRICE "WHERE id = ?1")                                                                          \
     S(PRICE_BY_REVISION, SQL_PRICE "WHERE revision = ?1 AND in_force = 1")                                             \
@@ -117,10 +135,41 @@
     S(ACCOUNT_SET, "UPDATE account SET balance_nano = ?2, spent_nano = ?3 WHERE id = ?1")                              \
     S(ENTRY_INSERT, "INSERT INTO entry(transfer, account, kind, amount_nano, balance_nano, created_ms) "               \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                                               \
-    S(GRANT_BY_KEY, "SELECT g.account, g.amount_nano, g.balance_nano, g.entry, g.transfer FROM credit_grant g "        \
-      "WHERE g.actor = ?1 AND g.idempotency_key = ?2")                                                                 \
+    S(GRANT_BY_KEY, "SELECT account, amount_nano, balance_nano, entry, transfer, kind, coalesce(request_id, '') "      \
+      "FROM credit_grant WHERE actor = ?1 AND idempotency_key = ?2")                                                   \
     S(GRANT_INSERT, "INSERT INTO credit_grant(transfer, account, kind, actor, idempotency_key, note, amount_nano, "    \
-      "balance_nano, entry, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")                             \
+      "balance_nano, entry, created_ms, request_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")            \
+    S(CALL_COST, "SELECT cost_nano FROM usage WHERE request_id = ?1 AND user_num = ?2")                                \
+    S(CALL_REFUNDED, "SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = ?1")                   \
+    /* codes.c */                                                                                                      \
+    S(CODES, SQL_CODE "WHERE c.num < ?1 ORDER BY c.num DESC LIMIT ?2")                                                 \
+    S(CODE_BY_ID, SQL_CODE "WHERE c.id = ?1")                                                                          \
+    S(CODE_BY_DIGEST, SQL_CODE "WHERE c.digest = ?1")                                                                  \
+    S(CODE_INSERT, "INSERT INTO credit_code(id, digest, prefix, amount_nano, note, actor, expires_at, status, created) " \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8)")                                                               \
+    S(CODE_REVOKE, "UPDATE credit_code SET status = 'revoked' WHERE num = ?1 AND status = 'open'")                     \
+    S(CODE_REDEEM, "UPDATE credit_code SET status = 'redeemed', user_num = ?2, redeemed_at = ?3, transfer = ?4 "       \
+      "WHERE num = ?1 AND status = 'open'")                                                                            \
+    S(CODE_FAILURES, "SELECT failures, began FROM code_failure WHERE user_num = ?1 AND began > ?2 AND began <= ?3")    \
+    S(CODE_FAILED, "INSERT INTO code_failure(user_num, began, failures) VALUES (?1, ?3, 1) ON CONFLICT(user_num) DO UPDATE " \
+      "SET failures = CASE WHEN began > ?2 AND began <= ?3 THEN failures + 1 ELSE 1 END, "                             \
+      "began = CASE WHEN began > ?2 AND began <= ?3 THEN began ELSE ?3 END")                                           \
+    /* monthly.c: ?1 user num, ?2 month, ?3 the month after it */                                                      \
+    S(MONTHLY_DUE, "SELECT u.num, a.id, p.monthly_credit_nano FROM user u JOIN plan p ON p.name = u.plan "             \
+      "JOIN account a ON a.user_num = u.num AND a.kind = 'available' "                                                 \
+      "WHERE u.num >= ?1 AND u.num <= ?4 AND u.status = 'active' AND p.monthly_credit_nano > 0 AND NOT EXISTS "        \
+      "(SELECT 1 FROM monthly_credit m WHERE m.user_num = u.num AND m.month IN (?2, ?3)) ORDER BY u.num LIMIT 1")      \
+    S(MONTHLY_INSERT, "INSERT INTO monthly_credit(user_num, month, transfer) VALUES (?1, ?2, ?3)")                     \
+    S(MONTHLY_PLANS, "SELECT 1 FROM plan WHERE monthly_credit_nano > 0")                                               \
+    S(USER_MAX, "SELECT coalesce(max(num), 0) FROM user")                                                              \
+    /* entries.c */                                                                                                    \
+    S(ACCOUNT_OF_USER, "SELECT id FROM account WHERE user_num = ?1 AND kind = ?2")                                     \
+    S(ENTRIES, SQL_ENTRY "WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2")                                                \
+    S(ENTRIES_OF_USER, SQL_ENTRY "WHERE e.account = ?3 AND e.account > 3 AND e.id < ?1 UNION ALL "                     \
+      SQL_ENTRY "WHERE e.account = ?4 AND e.account > 3 AND e.id < ?1 ORDER BY 1 DESC LIMIT ?2")                       \
+    S(ENTRY_TRANSFER, "SELECT transfer FROM entry WHERE id >= ?1 ORDER BY id LIMIT 1")                                                    \
+    S(ENTRY_MAX, "SELECT coalesce(max(id), 0) FROM entry")                                                             \
+    S(ENTRIES_FROM, SQL_ENTRY "WHERE e.id >= ?1 AND e.id < ?1 + 16 AND e.transfer = ?2 ORDER BY e.id")                 \
     /* ingest.c */                                                                                                     \
     S(POSITION, "SELECT seq FROM position WHERE source = ?1")                                                          \
     S(POSITION_PUT, "INSERT INTO position(source, seq, revision, updated_ms) VALUES (?1, ?2, ?3, ?4) "                 \
@@ -136,7 +185,10 @@
     S(STRAY_INSERT, "INSERT INTO usage_stray(revision, user_id) VALUES (?1, ?2)")                                      \
     /* usage.c */                                                                                                      \
     S(USAGE_BY_REQUEST, SQL_USAGE "WHERE c.request_id = ?1")                                                           \
-    S(USAGE_BY_REVISION, SQL_USAGE "WHERE c.revision = ?1")                                                            \
+    S(SETTLED_BY_REVISION, "SELECT c.request_id, coalesce(u.id, t.user_id), c.cost_nano, c.balance_nano, "             \
+      "c.prompt_tokens + c.completion_tokens, k.digest, k.budget_spent_nano, k.budget_until FROM usage c "             \
+      "LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "                     \
+      "LEFT JOIN api_key k ON k.id = c.key_id AND k.budget_nano > 0 WHERE c.revision = ?1")                            \
     S(USAGE_ALL, SQL_USAGE "WHERE ?8 = 0 AND " SQL_USAGE_FILTER)                                                       \
     S(USAGE_OF_USER, SQL_USAGE "WHERE c.user_num = ?8 AND " SQL_USAGE_FILTER)                                          \
     S(SUM_ALL, "SELECT NULL, NULL, NULL, " SQL_SUM SQL_SUM_SINCE)                                                      \
@@ -164,8 +216,22 @@
       "FROM account a LEFT JOIN user u ON u.num = a.user_num ORDER BY a.id")                                           \
     S(VERIFY_USAGE, "SELECT c.revision, c.request_id, a.id, c.cost_nano, c.overage_nano, c.balance_nano FROM usage c " \
       "LEFT JOIN account a ON a.user_num = c.user_num AND a.kind = 'available' ORDER BY c.revision")                   \
-    S(VERIFY_GRANT, "SELECT account, amount_nano, balance_nano, entry FROM credit_grant WHERE transfer = ?1")          \
+    S(VERIFY_GRANT, "SELECT account, amount_nano, balance_nano, entry, kind FROM credit_grant WHERE transfer = ?1")    \
     S(VERIFY_GRANT_COUNT, "SELECT count(*) FROM credit_grant")                                                         \
+    S(VERIFY_REFUNDS, "SELECT g.request_id, 'refunds of ' || sum(g.amount_nano) || ' nano-USD, but the user paid ' || " \
+      "coalesce(c.cost_nano, 0) FROM credit_grant g JOIN account a ON a.id = g.account "                               \
+      "LEFT JOIN usage c ON c.request_id = g.request_id AND c.user_num = a.user_num WHERE g.request_id IS NOT NULL "   \
+      "GROUP BY g.request_id, g.account HAVING sum(g.amount_nano) > coalesce(c.cost_nano, 0)")                         \
+    S(VERIFY_CODES, "SELECT c.id, 'the code was redeemed, but its grant of credit says otherwise' FROM credit_code c " \
+      "LEFT JOIN credit_grant g ON g.transfer = c.transfer AND g.kind = 'code' AND g.amount_nano = c.amount_nano "     \
+      "LEFT JOIN account a ON a.id = g.account WHERE c.status = 'redeemed' AND a.user_num IS NOT c.user_num "          \
+      "UNION ALL SELECT 'grant ' || g.transfer, 'credit of a code that was never redeemed' FROM credit_grant g "       \
+      "WHERE g.kind = 'code' AND NOT EXISTS (SELECT 1 FROM credit_code c WHERE c.transfer = g.transfer)")              \
+    S(VERIFY_MONTHS, "SELECT 'month ' || m.month, 'the monthly credit of user ' || m.user_num || ' has no grant of credit' " \
+      "FROM monthly_credit m LEFT JOIN credit_grant g ON g.transfer = m.transfer AND g.kind = 'monthly' "              \
+      "LEFT JOIN account a ON a.id = g.account WHERE a.user_num IS NOT m.user_num "                                    \
+      "UNION ALL SELECT 'grant ' || g.transfer, 'monthly credit of no month' FROM credit_grant g "                     \
+      "WHERE g.kind = 'monthly' AND NOT EXISTS (SELECT 1 FROM monthly_credit m WHERE m.transfer = g.transfer)")        \
     S(VERIFY_ACCOUNT_MAX, "SELECT max(id) FROM account")
 
 /* clang-format on */

@@ -207,6 +207,11 @@ void store_forget_accounts(struct store *s)
     s->n_accounts = 0;
 }
 
+void store_forget_keys(struct store *s)
+{
+    memset(s->keys, 0, sizeof(s->keys));
+}
+
 static void forget_work(struct store *s)
 {
     changes_undo(&s->changes, (struct change_mark){0, 0});
@@ -241,6 +246,7 @@ void store_rollback(struct store *s)
         store_run(s, SQL_ROLLBACK, NO_BINDS, NULL);
     forget_work(s);
     memset(s->payers, 0, sizeof(s->payers));
+    store_forget_keys(s);
     pricing_forget(&s->prices);
     s->revision = s->begin_revision;
 }
@@ -278,6 +284,7 @@ void store_undo(struct store *s, const struct store_mark *mark)
     /* All that was in memory had been written before the savepoint. */
     store_forget_accounts(s);
     memset(s->payers, 0, sizeof(s->payers));
+    store_forget_keys(s);
     pricing_forget(&s->prices);
     s->revision = mark->revision;
     s->counts = mark->counts;

@@ -10,6 +10,8 @@
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
 
+#define TAG_PROBLEMS 6 /* of ledger_verify_rep */
+#define KIND_MAX 32
 #define PROBLEMS_MAX 100 /* of ledger_verify_rep */
 #define TRANSFER_LINES_MAX 8 /* a transfer has two or three; more are told and not compared */
 
@@ -20,6 +22,7 @@ struct tally { /* of one account */
 struct transfer {
     uint64_t id;
     bool usage;
+    char kind[KIND_MAX];
     size_t n;
     struct {
         int64_t account, amount, balance;
@@ -163,7 +166,9 @@ static enum status compare_grant(struct verify *v, const struct transfer *t)
     if (st == ST_OK && q)
         same = t->n == 2 && t->lines[0].account == col_i64(q, 0) && t->lines[0].amount == col_i64(q, 1) &&
                t->lines[0].balance == col_i64(q, 2) && t->lines[0].entry == col_u64(q, 3) &&
-               t->lines[1].account == LEDGER_GRANTS;
+               t->lines[1].account == LEDGER_GRANTS &&
+               slice_is((struct slice){(const char *)sqlite3_column_text(q, 4), (size_t)sqlite3_column_bytes(q, 4)},
+                        t->kind);
     store_reset(&q);
     v->grants++;
     if (st == ST_OK && !same)
@@ -219,6 +224,7 @@ static void begin_transfer(struct transfer *t, sqlite3_stmt *q)
     memset(t, 0, sizeof(*t));
     t->id = col_u64(q, 0);
     t->usage = slice_is(kind, LEDGER_USAGE);
+    slice_copy(kind, t->kind, sizeof(t->kind));
 }
 
 static enum status check_entries(struct verify *v, struct call_row *c)
@@ -293,6 +299,39 @@ static enum status check_accounts(struct verify *v)
     return st;
 }
 
+/* ---- credit --------------------------------------------------------------------------------------------------------
+ */
+
+/* Each row of these statements is a difference: of what (text), and which (text). */
+static const enum sql credit_checks[] = {SQL_VERIFY_REFUNDS, SQL_VERIFY_CODES, SQL_VERIFY_MONTHS};
+
+static enum status check_credit(struct verify *v, enum sql sql)
+{
+    struct store *s = v->w->s;
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, sql, NO_BINDS, &q, v->w->err);
+
+    while (st == ST_OK && q) {
+        const char *what = (const char *)sqlite3_column_text(q, 0), *why = (const char *)sqlite3_column_text(q, 1);
+
+        st = problem(v, what ? what : "credit", "%s", why ? why : "does not agree");
+        if (st == ST_OK)
+            st = store_next(s, &q, v->w->err);
+    }
+    store_reset(&q);
+    return st;
+}
+
+static enum status check_credits(struct verify *v)
+{
+    enum status st = ST_OK;
+    size_t i;
+
+    for (i = 0; i < sizeof(credit_checks) / sizeof(credit_checks[0]) && st == ST_OK; i++)
+        st = check_credit(v, credit_checks[i]);
+    return st;
+}
+
 static enum status check_all(struct verify *v)
 {
     struct call_row c = {0};
@@ -303,7 +342,9 @@ static enum status check_all(struct verify *v)
     if (st == ST_OK)
         st = check_entries(v, &c);
     store_reset(&v->calls);
-    return st == ST_OK ? check_accounts(v) : st;
+    if (st == ST_OK)
+        st = check_accounts(v);
+    return st == ST_OK ? check_credits(v) : st;
 }
 
 enum status op_ledger_verify(struct work *w, const void *in, void *out)
@@ -321,6 +362,7 @@ enum status op_ledger_verify(struct work *w, const void *in, void *out)
     if (!v.tallies || !v.problems)
         return err_set(w->err, ST_NO_MEMORY, "no memory to verify %lld accounts", (long long)newest);
     v.rep->ok = true;
+    v.rep->has |= UINT64_C(1) << TAG_PROBLEMS; /* there, also when there are none */
     v.rep->problems.items = v.problems;
     return check_all(&v);
 }
