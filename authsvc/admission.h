@@ -66,8 +66,12 @@ enum status admission_models(struct admission *a, const struct admission_env *en
                              struct models_rep *rep, struct err *err);
 /* The user as of now: ST_UNAUTHENTICATED when there is none or he is disabled. */
 enum status admission_user(struct admission *a, struct slice user_id, bool *ret_admin, struct err *err);
-/* Are these limits for a new key within the user's plan? (How many keys it allows is counted by meterd.) */
-enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err);
+struct key_limits { /* that a key is to have; 0 = the plan's */
+    uint64_t rpm, tpm, concurrency;
+};
+/* Are these limits within the user's plan? (How many keys it allows is counted by meterd.) */
+enum status admission_key_limits(struct admission *a, struct slice user_id, const struct key_limits *limits,
+                                 struct err *err);
 int64_t admission_held(struct admission *a, struct slice user_id); /* nano-USD in the user's open holds */
 void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret);
 
