@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/money.h"
+
 void projection_init(struct projection *p)
 {
     memset(p, 0, sizeof(*p));
@@ -177,13 +179,13 @@ void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_en
 int64_t proj_key_left(const struct proj_key *key, uint64_t wall_s)
 {
     bool over = key->period_end > 0 && wall_s >= key->period_end;
-    int64_t left = 0;
+    int64_t used = 0;
 
     if (key->budget_nano == 0)
         return INT64_MAX;
-    /* All three are within MONEY_NANO_MAX, an eighth of what the type holds. */
-    left = key->budget_nano - key->held_nano - (over ? 0 : key->spent_nano);
-    return left > 0 ? left : 0;
+    if (!money_add(key->held_nano, over ? 0 : key->spent_nano, &used) || used >= key->budget_nano)
+        return 0;
+    return key->budget_nano - used;
 }
 
 enum status projection_plan(struct projection *p, const struct plan *from)
@@ -281,7 +283,8 @@ static void sweep_users(struct projection *p)
     sweep(&p->users, p->epoch, free_plain);
 }
 
-/* So does a key: what its calls hold of its budget must be there to be released. Nobody can use it any more. */
+/* So does a key: what its calls hold of its budget must be there to be released. Nobody can use it any more. A stand-in
+ * that no snapshot named was never a key. */
 static void sweep_keys(struct projection *p)
 {
     struct table_node *node;
@@ -290,7 +293,7 @@ static void sweep_keys(struct projection *p)
     while ((node = table_next(&p->keys, &cursor)) != NULL) {
         struct proj_key *key = (struct proj_key *)(void *)node;
 
-        if (key->at.epoch == p->epoch || key->held_nano == 0)
+        if (key->at.epoch == p->epoch || key->held_nano == 0 || key->id.n == 0)
             continue;
         key->active = false;
         key->at.epoch = p->epoch;
@@ -323,6 +326,39 @@ struct proj_user *projection_find_user(const struct projection *p, struct slice 
     struct proj_user *user = projection_any_user(p, id);
 
     return user && !user->gone ? user : NULL;
+}
+
+struct proj_user *projection_held_user(struct projection *p, struct slice id)
+{
+    struct proj_user *user = projection_any_user(p, id);
+    char *at;
+
+    if (user)
+        return user;
+    user = calloc(1, sizeof(*user) + id.n);
+    if (!user)
+        return NULL;
+    at = (char *)(user + 1);
+    user->at.node.key = put(&at, id);
+    user->at.epoch = p->epoch;
+    user->gone = true;
+    return settle_in(&p->users, &user->at, free_plain) == ST_OK ? user : NULL;
+}
+
+struct proj_key *projection_running_key(struct projection *p, struct slice digest)
+{
+    struct proj_key *key = projection_find_key(p, digest);
+    char *at;
+
+    if (key || (p->epoch > 0 && !p->loading))
+        return key;
+    key = calloc(1, sizeof(*key) + digest.n);
+    if (!key)
+        return NULL;
+    at = (char *)(key + 1);
+    key->at.node.key = put(&at, digest);
+    key->at.epoch = p->epoch - 1; /* the snapshot has not mentioned it */
+    return settle_in(&p->keys, &key->at, free_plain) == ST_OK ? key : NULL;
 }
 
 struct proj_key *projection_find_key(const struct projection *p, struct slice digest)

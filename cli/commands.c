@@ -8,7 +8,7 @@
 #define CODE_COLUMNS "id,prefix,status,amount_usd,expires_at,user_id,note"
 #define NEW_CODE_COLUMNS "id,code,amount_usd,expires_at,note"
 #define PLAN_COLUMNS "name,rpm,tpm,concurrency,max_keys,monthly_credit_usd"
-#define PRICE_COLUMNS "model,provider,input,cached_input,output,context_window,max_output"
+#define PRICE_COLUMNS "model,provider,input,cached_input,output,context_window,max_output,created,ended"
 #define CALL_COLUMNS                                                                                                   \
     "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms"
 #define GROUP_COLUMNS "model,key_id,time,requests,errors,prompt_tokens,completion_tokens,cost_usd"
@@ -84,13 +84,23 @@ const struct command commands[] = {
      NULL, CALL_COLUMNS, "your calls, newest first", NULL},
     {"receipt", "", "GET", "/api/usage/requests/%s", {{"REQUEST_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "one call of yours: tokens, price, attempts, ledger entries", NULL},
-    {"price", "list", "GET", "/api/admin/prices", {{NULL, WORD_NONE, NULL}}, {PAGE, {"model", WORD_QUERY, NULL}},
-     NULL, PRICE_COLUMNS, "prices in force, USD per 1,000,000 tokens", NULL},
+    {"price", "list", "GET", "/api/admin/prices", {{NULL, WORD_NONE, NULL}},
+     {PAGE, {"model", WORD_QUERY, NULL}, {"history", WORD_QUERY_FLAG, NULL}},
+     NULL, PRICE_COLUMNS, "prices in force, USD per 1,000,000 tokens; --model M --history: every version of one model", NULL},
     {"price", "set", "POST", "/api/admin/prices",
      {{"MODEL", WORD_STRING, "model"}, {"INPUT", WORD_STRING, "input"}, {"OUTPUT", WORD_STRING, "output"}},
      {{"cached-input", WORD_STRING, NULL}, {"cache-write", WORD_STRING, NULL}, {"cache-write-long", WORD_STRING, NULL},
-      {"provider", WORD_STRING, NULL}, {"context-window", WORD_NUMBER, NULL}, {"max-output", WORD_NUMBER, NULL}},
-     NULL, NULL, "set a model's price from now on, in USD per 1,000,000 tokens", NULL},
+      {"audio-input", WORD_STRING, NULL}, {"audio-output", WORD_STRING, NULL}, {"image-input", WORD_STRING, NULL},
+      {"image-output", WORD_STRING, NULL}, {"reasoning", WORD_STRING, NULL}, {"tier-above-tokens", WORD_NUMBER, NULL},
+      {"tier-input", WORD_STRING, NULL}, {"tier-cached-input", WORD_STRING, NULL}, {"tier-cache-write", WORD_STRING, NULL},
+      {"tier-cache-write-long", WORD_STRING, NULL}, {"tier-output", WORD_STRING, NULL}, {"provider", WORD_STRING, NULL},
+      {"mode", WORD_STRING, NULL}, {"context-window", WORD_NUMBER, NULL}, {"max-output", WORD_NUMBER, NULL},
+      {"valid-from", WORD_NUMBER, NULL}},
+     NULL, NULL, "set a model's price, in USD per 1,000,000 tokens, from now on or from --valid-from (Unix seconds)", NULL},
+    {"price", "import", "POST", "/api/admin/prices", {{"FILE", WORD_OWN, NULL}},
+     {{"dry-run", WORD_OWN_FLAG, NULL}, {"only", WORD_OWN, NULL}}, NULL, NULL,
+     "set the prices of a file in the format of LiteLLM's model_prices_and_context_window.json; --only PREFIX of a name",
+     special_price_import},
     {"plan", "list", "GET", "/api/admin/plans", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, PLAN_COLUMNS, "all plans; 0 = unlimited", NULL},
     {"plan", "set", "PATCH", "/api/admin/plans", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"max-keys", WORD_NUMBER, NULL}, {"monthly-credit", WORD_STRING, "monthly_credit_usd"}},

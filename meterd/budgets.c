@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "meterd/state.h"
 #include "proto/money.h"
 
 #define DAY_S UINT64_C(86400)
@@ -115,4 +116,12 @@ enum status budgets_spend(struct work *w, struct slice key_id, int64_t amount_na
     }
     store_reset(&q);
     return st;
+}
+
+enum status budgets_tell(struct work *w, struct slice key_id)
+{
+    uint64_t revision = store_next_revision(w->s);
+    enum status st = store_run(w->s, SQL_KEY_TOUCH, BINDS(B_S(key_id), B_I(revision)), w->err);
+
+    return st == ST_OK ? state_changed(w, &key_state_desc, revision) : st;
 }

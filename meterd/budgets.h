@@ -18,5 +18,7 @@ bool budgets_over(uint64_t until, uint64_t now_ms); /* a count that was valid un
 /* Takes the amount (below zero: gives back) from the key's budget, when it has one, and says in *settled how it stands.
  */
 enum status budgets_spend(struct work *w, struct slice key_id, int64_t amount_nano, struct settled *settled);
+/* Makes the key's count known as its state: a follower takes a bill's count only when it is higher. */
+enum status budgets_tell(struct work *w, struct slice key_id);
 
 #endif

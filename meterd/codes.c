@@ -217,7 +217,7 @@ static enum status redeem(struct work *w, const struct code_row *row, const stru
                                  .actor = user->user.id,
                                  .note = row->code.note.n > 0 ? row->code.note : row->code.prefix,
                                  .amount_nano = row->code.amount_nano};
-    enum status st = credits_check_amount(w, grant.amount_nano, user->user.balance_nano);
+    enum status st = credits_check_amount(w, grant.amount_nano, user);
 
     if (st == ST_OK)
         st = ledger_give(w, &grant);

@@ -126,19 +126,20 @@ static enum status repeat(struct work *w, const struct earlier *e, const struct 
     return ST_OK;
 }
 
-enum status credits_check_amount(struct work *w, int64_t amount, int64_t balance)
+enum status credits_check_amount(struct work *w, int64_t amount, const struct user_row *user)
 {
     char text[MONEY_TEXT_MAX];
     int64_t after;
 
     if (amount == 0)
         return err_set_field(w->err, ST_BAD_REQUEST, NULL, "amount_usd", "The amount must not be zero.");
-    if (!money_add(balance, amount, &after) || after > MONEY_NANO_MAX)
+    if (!money_add(user->user.balance_nano, amount, &after) || after > MONEY_NANO_MAX)
         return err_set_field(w->err, ST_BAD_REQUEST, NULL, "amount_usd",
                              "The balance would be larger than an amount can be.");
-    if (after >= 0)
+    /* What is held for running calls cannot be taken back. */
+    if (amount > 0 || amount >= -user->available_nano)
         return ST_OK;
-    money_format_usd(balance, text);
+    money_format_usd(user->available_nano, text);
     return err_set_field(w->err, ST_CONFLICT, "insufficient_credit", "amount_usd",
                          "The user has %s USD of credit; more than that cannot be taken back.", text);
 }
@@ -168,7 +169,7 @@ enum status op_credit_grant(struct work *w, const void *in, void *out)
     grant.account = user.account;
     if (earlier.found)
         return repeat(w, &earlier, &grant, rep);
-    st = credits_check_amount(w, req->amount_nano, user.user.balance_nano);
+    st = credits_check_amount(w, req->amount_nano, &user);
     if (st == ST_OK)
         st = check_kind(w, req, grant.kind, user.num);
     if (st == ST_OK)

@@ -2,9 +2,9 @@
 #ifndef METERD_CREDITS_H
 #define METERD_CREDITS_H
 
-#include "meterd/store.h"
+#include "meterd/record.h"
 
-/* May so much be added to (or, below zero, taken from) this balance? The error names amount_usd. */
-enum status credits_check_amount(struct work *w, int64_t amount, int64_t balance);
+/* May so much be added to (or, below zero, taken from) the user's credit? The error names amount_usd. */
+enum status credits_check_amount(struct work *w, int64_t amount, const struct user_row *user);
 
 #endif

@@ -1,9 +1,12 @@
 #include "meterd/entries.h"
 
+#include <string.h>
+
 #include "meterd/ops.h"
 #include "meterd/users.h"
 
 #define ENTRIES_PAGE 100
+#define TRANSFERS_OF_CALL 4 /* hold, end, correction */
 #define TRANSFER_MAX 16 /* entries of a transfer; SQL_ENTRIES_FROM looks at so many */
 
 /* ---- lists ---------------------------------------------------------------------------------------------------------
@@ -44,7 +47,7 @@ enum status op_ledger_list(struct work *w, const void *in, void *out)
     return page_of(w, &page, out);
 }
 
-/* ---- one transfer --------------------------------------------------------------------------------------------------
+/* ---- one call ------------------------------------------------------------------------------------------------------
  */
 
 /* Transfers have rising numbers and so have their entries: a search by halves needs no index, which every bill would
@@ -67,7 +70,7 @@ static enum status first_entry(struct work *w, uint64_t transfer, int64_t *ret)
     return st;
 }
 
-enum status entries_of_transfer(struct work *w, uint64_t transfer, struct ledger_row **ret, size_t *ret_n)
+static enum status add_transfer(struct work *w, uint64_t transfer, struct ledger_row *list, size_t *n)
 {
     struct record_page page = {
         .sql = SQL_ENTRIES_FROM, .fill = record_entry, .size = sizeof(struct ledger_row), .limit = TRANSFER_MAX};
@@ -78,7 +81,32 @@ enum status entries_of_transfer(struct work *w, uint64_t transfer, struct ledger
         return st;
     page.binds = BINDS(B_I(first), B_I(transfer));
     st = record_list(w, &page);
-    *ret = page.items;
-    *ret_n = page.n;
+    if (page.n > ENTRIES_OF_CALL - *n)
+        page.n = ENTRIES_OF_CALL - *n;
+    if (page.n > 0)
+        memcpy(list + *n, page.items, page.n * page.size);
+    *n += page.n;
+    return st;
+}
+
+enum status entries_of_call(struct work *w, struct slice request_id, uint64_t revision, struct ledger_row **ret,
+                            size_t *ret_n)
+{
+    uint64_t transfers[TRANSFERS_OF_CALL];
+    size_t n = 0, i;
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(w->s, SQL_TRANSFERS_OF_CALL, BINDS(B_S(request_id), B_I(revision)), &q, w->err);
+
+    while (st == ST_OK && q && n < TRANSFERS_OF_CALL) {
+        transfers[n++] = col_u64(q, 0);
+        st = store_next(w->s, &q, w->err);
+    }
+    store_reset(&q);
+    *ret = arena_alloc(w->a, ENTRIES_OF_CALL * sizeof(**ret));
+    *ret_n = 0;
+    if (st == ST_OK && !*ret)
+        st = err_set(w->err, ST_NO_MEMORY, "no memory for entries");
+    for (i = 0; i < n && st == ST_OK; i++)
+        st = add_transfer(w, transfers[i], *ret, ret_n);
     return st;
 }

@@ -4,7 +4,11 @@
 
 #include "meterd/record.h"
 
-/* The entries of one transfer (a revision, see meterd/ledger.h): struct ledger_row, in order, in the arena. */
-enum status entries_of_transfer(struct work *w, uint64_t transfer, struct ledger_row **ret, size_t *ret_n);
+#define ENTRIES_OF_CALL 64 /* of usage_row */
+
+/* All entries of a call in their order: of its hold, of its end, of its correction. In the arena. `revision` is that of
+ * the call's row. */
+enum status entries_of_call(struct work *w, struct slice request_id, uint64_t revision, struct ledger_row **ret,
+                            size_t *ret_n);
 
 #endif

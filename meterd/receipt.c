@@ -2,6 +2,10 @@
 
 #include "meterd/entries.h"
 
+#define ATTEMPTS_MAX 16 /* of usage_row */
+#define TAG_ATTEMPTS 31 /* of usage_row */
+#define TAG_ENTRIES 32
+
 static enum status no_memory(struct work *w)
 {
     return err_set(w->err, ST_NO_MEMORY, "no memory for a receipt");
@@ -30,17 +34,13 @@ static struct slice outcome_of(const struct usage_row *row)
     return slice_is(row->status, "truncated") ? slice_of("broken") : row->status;
 }
 
-/* The calls upstream. Of a call that made one attempt (and of those that were billed before attempts were kept) the row
- * itself says everything about it; a call that was never sent made none. */
-static enum status add_attempts(struct work *w, struct usage_row *row)
+/* Of a call that was billed without a log of its attempts the row itself says everything about the only one; a call
+ * that was never sent made none. */
+static void only_attempt(const struct usage_row *row, struct usage_attempt *to, size_t *ret_n)
 {
-    struct usage_attempt *attempt = arena_alloc(w->a, sizeof(*attempt));
-
-    if (!attempt)
-        return no_memory(w);
     if (row->attempts == 0)
-        return ST_OK;
-    *attempt = (struct usage_attempt){
+        return;
+    *to = (struct usage_attempt){
         .number = row->attempts,
         .provider = row->provider,
         .upstream_model = row->upstream_model,
@@ -58,24 +58,58 @@ static enum status add_attempts(struct work *w, struct usage_row *row)
         .cost_nano = row->cost_nano + row->overage_nano,
         .latency_ms = row->latency_ms,
     };
-    row->attempt_log.items = attempt;
-    row->attempt_log.n = 1;
-    return ST_OK;
+    *ret_n = 1;
+}
+
+static enum status fill_attempt(struct work *w, sqlite3_stmt *q, void *to)
+{
+    struct usage_attempt *a = to;
+    enum status st = col_text(q, 1, w->a, &a->provider, w->err);
+
+    a->number = col_u64(q, 0);
+    a->http_status = col_u64(q, 4);
+    a->answered = col_i64(q, 5) != 0;
+    a->prompt_tokens = col_u64(q, 6);
+    a->cached_tokens = col_u64(q, 7);
+    a->cache_write_tokens = col_u64(q, 8);
+    a->cache_write_long_tokens = col_u64(q, 9);
+    a->completion_tokens = col_u64(q, 10);
+    a->reasoning_tokens = col_u64(q, 11);
+    a->estimated = col_i64(q, 12) != 0;
+    a->price_id = col_u64(q, 13);
+    a->cost_nano = col_i64(q, 14);
+    a->latency_ms = col_u64(q, 15);
+    if (st == ST_OK)
+        st = col_text(q, 2, w->a, &a->upstream_model, w->err);
+    return st == ST_OK ? col_text(q, 3, w->a, &a->outcome, w->err) : st;
+}
+
+static enum status add_attempts(struct work *w, struct usage_row *row)
+{
+    struct record_page page = {.sql = SQL_ATTEMPTS,
+                               .binds = BINDS(B_S(row->request_id), B_I(ATTEMPTS_MAX)),
+                               .fill = fill_attempt,
+                               .size = sizeof(struct usage_attempt),
+                               .limit = ATTEMPTS_MAX};
+    enum status st = record_list(w, &page);
+
+    if (st == ST_OK && page.n == 0)
+        only_attempt(row, page.items, &page.n);
+    row->attempt_log.items = page.items;
+    row->attempt_log.n = page.n;
+    return st;
 }
 
 static enum status add_entries(struct work *w, struct receipt_call *call)
 {
     struct ledger_row *list = NULL;
     size_t n = 0;
-    enum status st = entries_of_transfer(w, call->revision, &list, &n);
+    enum status st = entries_of_call(w, call->row.request_id, call->revision, &list, &n);
 
     call->row.entries.items = list;
     call->row.entries.n = n;
     return st;
 }
-
-#define TAG_ATTEMPTS 31
-#define TAG_ENTRIES 32
 
 enum status receipt_fill(struct work *w, struct receipt_call *call)
 {

@@ -11,7 +11,7 @@ typedef enum status record_fill(struct work *w, sqlite3_stmt *q, void *to);
 
 struct user_row { /* a user with what only meterd knows of it */
     struct user user;
-    int64_t num, account;
+    int64_t num, account, available_nano; /* user.balance_nano without what the ledger holds */
     struct slice password_hash;
 };
 

@@ -84,6 +84,11 @@ enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct
                         struct usage_event **ret_events, size_t *ret_n);
 void outbox_ack(struct outbox *o, uint64_t seq); /* everything up to seq may be forgotten */
 
+/* Calls each for every call that has begun and not ended, with what its record says, in scratch's memory: each may
+ * reset it. Reads the disk: not for an event loop. */
+enum status outbox_each_open(struct outbox *o, struct arena *scratch,
+                             void (*each)(void *ctx, const struct usage_event *event), void *ctx);
+
 /* Gets what was taken over from a folder of somebody who died, while running; already written. */
 void outbox_on_adopted(struct outbox *o,
                        void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),

@@ -312,13 +312,13 @@ static void a_keys_budget_holds_from_its_making_to_the_bill(void **state)
     assert_int_equal(admit(w, "req_b1", made.key, &rep), ST_NO_FUNDS);
     assert_non_null(strstr(w->err.text, "budget of this API key"));
     assert_int_equal(
-        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .budget_nano = 1000000000}, &key), ST_OK);
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .budget_nano = 1000000000}, &key),
+        ST_OK);
     assert_int_equal(key.key.items[0].budget_nano, 1000000000);
     assert_int_equal(admit(w, "req_b2", made.key, &rep), ST_OK);
-    assert_int_equal(update_key(w,
-                                (struct key_update_req){.actor_id = user, .id = made.id, .budget_nano = rep.hold_nano},
-                                &key),
-                     ST_OK);
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .budget_nano = rep.hold_nano}, &key),
+        ST_OK);
     assert_int_equal(admit(w, "req_b3", made.key, &rep), ST_NO_FUNDS); /* all of it is held */
     assert_int_equal(admit(w, "req_b2", made.key, &rep), ST_OK);
     settle(w, "req_b2", &rep);
@@ -329,9 +329,8 @@ static void a_keys_budget_holds_from_its_making_to_the_bill(void **state)
     assert_int_equal(
         update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .rpm = 1000000000 + 1}, &key),
         ST_BAD_MESSAGE);
-    assert_int_equal(update_key(w,
-                                (struct key_update_req){.actor_id = user, .id = made.id, .has = UINT64_C(1) << 9}, &key),
-                     ST_OK);
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .has = UINT64_C(1) << 9}, &key), ST_OK);
     assert_int_equal(admit(w, "req_b5", made.key, &rep), ST_OK); /* no budget any more */
     settle(w, "req_b5", &rep);
     while (holds(w) && clock_ms() < end)

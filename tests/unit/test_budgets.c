@@ -2,6 +2,7 @@
 #include "tests/unit/meter_fixture.h"
 
 #include "meterd/budgets.h"
+#include "meterd/calls.h"
 
 #define DAY_S UINT64_C(86400)
 #define COST INT64_C(1200000) /* of meter_event at the test price */
@@ -39,8 +40,7 @@ static void periods_end_when_the_calendar_says(void **state)
     (void)state;
     for (i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (budgets_end(slice_of(table[i].period), table[i].now) != table[i].end)
-            fail_msg("row %zu: %llu", i,
-                     (unsigned long long)budgets_end(slice_of(table[i].period), table[i].now));
+            fail_msg("row %zu: %llu", i, (unsigned long long)budgets_end(slice_of(table[i].period), table[i].now));
     assert_false(budgets_over(0, UINT64_MAX));
     assert_false(budgets_over(10, 9999));
     assert_true(budgets_over(10, 10000));
@@ -117,6 +117,28 @@ static int64_t spent(struct meter *m)
 static int64_t until(struct meter *m)
 {
     return meter_number(m, "SELECT budget_until FROM api_key WHERE id = 'key_1'");
+}
+
+static const struct state_change *change_of(const struct state_read_rep *rep, const struct wire_desc *desc)
+{
+    const struct state_change *found = NULL;
+    size_t i;
+
+    for (i = 0; i < rep->changes.n; i++)
+        if (rep->changes.items[i].kind == desc->type)
+            found = &rep->changes.items[i];
+    if (!found)
+        fail_msg("no %s", desc->name);
+    return found;
+}
+
+static void decode(struct meter *m, const struct state_read_rep *rep, const struct wire_desc *desc, void *to)
+{
+    const struct state_change *c = change_of(rep, desc);
+    struct wire_alloc mem = arena_wire(&m->arena);
+
+    if (c)
+        meter_must(m, wire_decode(desc, c->record.p, c->record.n, to, &mem, &m->err), desc->name);
 }
 
 static void only_sensible_budgets_are_taken(void **state)
@@ -234,30 +256,62 @@ static void what_is_taken_back_is_not_counted(void **state)
     assert_int_equal(spent(m), COST);
 }
 
+/* A call whose hold ran out and whose truth costs less: the user gets it back, and so does the budget. */
+static void what_is_given_back_is_not_spent(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", METER_USD);
+    uint64_t price = price_of(m), before;
+    struct usage_event e[3] = {meter_event(user, "req_1", price), meter_event(user, "req_2", price),
+                               meter_event(user, "req_1", price)};
+    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+    struct state_read_req req;
+    struct state_read_rep rep = {0};
+    struct key_state key;
+    size_t n = 0;
+    int i;
+
+    assert_int_equal(put_key(m, user, "key_1", METER_USD, "day"), ST_OK);
+    for (i = 0; i < 3; i++)
+        e[i].key_id = slice_of("key_1");
+    e[0].status = slice_of("running");
+    e[0].hold_nano = 2 * COST;
+    e[0].lease_ms = 1000;
+    e[2].completion_tokens = 0; /* costs 200000 less than what was heard */
+    assert_int_equal(meter_deliver(m, "out1", 1, e, 2), 2);
+    assert_int_equal(spent(m), COST); /* what is held is not spent */
+    assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
+    assert_int_equal(calls_expire(&w, UINT64_C(1) << 60, &n), ST_OK);
+    assert_int_equal(batch_commit(m->store, &m->err), ST_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(spent(m), 2 * COST);
+    before = m->store->revision;
+    assert_int_equal(meter_deliver(m, "out1", 3, &e[2], 1), 3);
+    assert_int_equal(spent(m), 2 * COST - 200000);
+    req = (struct state_read_req){.after_revision = before};
+    METER_OK(m, op_state_read, &req, &rep);
+    decode(m, &rep, &key_state_desc, &key); /* a bill's count is not believed when it falls: the key's own is */
+    assert_int_equal(key.period_spent_nano, 2 * COST - 200000);
+    meter_assert_clean(m);
+}
+
+static void a_correction_of_an_earlier_period_does_not_go_below_zero(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", METER_USD);
+    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+    struct settled settled = {.has = 0};
+
+    assert_int_equal(put_key(m, user, "key_1", METER_USD, "day"), ST_OK);
+    assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
+    assert_int_equal(budgets_spend(&w, slice_of("key_1"), -5, &settled), ST_OK);
+    assert_int_equal(batch_commit(m->store, &m->err), ST_OK);
+    assert_int_equal(settled.key_spent_nano, 0);
+    assert_int_equal(spent(m), 0);
+}
+
 /* ---- what others are told -------------------------------------------------------------------------------------------
  */
-
-static const struct state_change *change_of(const struct state_read_rep *rep, const struct wire_desc *desc)
-{
-    const struct state_change *found = NULL;
-    size_t i;
-
-    for (i = 0; i < rep->changes.n; i++)
-        if (rep->changes.items[i].kind == desc->type)
-            found = &rep->changes.items[i];
-    if (!found)
-        fail_msg("no %s", desc->name);
-    return found;
-}
-
-static void decode(struct meter *m, const struct state_read_rep *rep, const struct wire_desc *desc, void *to)
-{
-    const struct state_change *c = change_of(rep, desc);
-    struct wire_alloc mem = arena_wire(&m->arena);
-
-    if (c)
-        meter_must(m, wire_decode(desc, c->record.p, c->record.n, to, &mem, &m->err), desc->name);
-}
 
 static void followers_learn_what_is_spent(void **state)
 {
@@ -316,7 +370,8 @@ static void hear(void *ctx, struct slice bytes)
         if (c->kind != settled_desc.type)
             continue;
         h->n++;
-        meter_must(h->m, wire_decode(&settled_desc, c->record.p, c->record.n, &h->settled, &mem, &h->m->err), "settled");
+        meter_must(h->m, wire_decode(&settled_desc, c->record.p, c->record.n, &h->settled, &mem, &h->m->err),
+                   "settled");
     }
 }
 
@@ -353,6 +408,8 @@ int main(void)
         T(a_new_period_begins_at_zero),
         T(a_key_is_changed_in_parts),
         T(what_is_taken_back_is_not_counted),
+        T(what_is_given_back_is_not_spent),
+        T(a_correction_of_an_earlier_period_does_not_go_below_zero),
         T(followers_learn_what_is_spent),
         T(the_feed_says_what_is_spent),
     };

@@ -24,7 +24,8 @@ static void entries_carry_the_kind(void **state)
     struct credit_grant_rep rep;
 
     assert_int_equal(give(m, user, (struct credit_grant_req){.amount_nano = 10}, &rep), ST_OK);
-    assert_int_equal(give(m, user, (struct credit_grant_req){.amount_nano = 20, .kind = slice_of("topup")}, &rep), ST_OK);
+    assert_int_equal(give(m, user, (struct credit_grant_req){.amount_nano = 20, .kind = slice_of("topup")}, &rep),
+                     ST_OK);
     assert_int_equal(give(m, user, (struct credit_grant_req){.amount_nano = -5}, &rep), ST_OK);
     assert_int_equal(give(m, user, (struct credit_grant_req){.amount_nano = -5, .kind = slice_of("adjustment")}, &rep),
                      ST_OK);
@@ -374,8 +375,11 @@ static void a_round_that_was_cut_goes_on(void **state)
     assert_true(monthly_due(m->store, NOV_MS));
     round_at(m, NOV_MS);
     assert_int_equal(meter_credits(m, a).balance_nano, 100);
-    assert_int_not_equal(sqlite3_exec(m->store->db, "INSERT INTO monthly_credit SELECT user_num, month, transfer + 1 "
-                                                    "FROM monthly_credit", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_not_equal(sqlite3_exec(m->store->db,
+                                      "INSERT INTO monthly_credit SELECT user_num, month, transfer + 1 "
+                                      "FROM monthly_credit",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
 }
 
 /* ---- the verifier ---------------------------------------------------------------------------------------------------

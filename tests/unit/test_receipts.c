@@ -154,6 +154,52 @@ static void a_receipt_shows_what_the_operator_bore(void **state)
     assert_true(row.attempt_log.n == 0 && row.entries.n == 0);
 }
 
+/* A long call: its hold, its end and what was tried stand in one receipt. */
+static void a_receipt_has_holds_and_attempts(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", METER_USD);
+    uint64_t price = meter_price(m, "test-model", 1000000, 2000000);
+    struct usage_attempt tried[2] = {{.number = 1,
+                                      .provider = slice_of("spare"),
+                                      .upstream_model = slice_of("x"),
+                                      .outcome = slice_of("timeout"),
+                                      .latency_ms = 9},
+                                     {.number = 2,
+                                      .provider = slice_of("echo"),
+                                      .upstream_model = slice_of("test-model"),
+                                      .outcome = slice_of("ok"),
+                                      .http_status = 200,
+                                      .answered = true,
+                                      .prompt_tokens = 1000,
+                                      .completion_tokens = 100,
+                                      .price_id = price}};
+    struct usage_event e[3] = {meter_event(user, "req_1", price), meter_event(user, "req_2", price),
+                               meter_event(user, "req_1", price)};
+    struct ledger_list_rep list_rep;
+    struct usage_row row;
+
+    e[0].status = slice_of("running");
+    e[0].hold_nano = 2 * COST;
+    e[0].lease_ms = 60000;
+    e[2].attempts = 2;
+    e[2].attempt_log.items = tried;
+    e[2].attempt_log.n = 2;
+    assert_int_equal(meter_deliver(m, "out1", 1, e, 3), 3);
+    row = receipt(m, user, "req_1");
+    assert_int_equal(row.attempt_log.n, 2);
+    assert_true(slice_is(row.attempt_log.items[0].outcome, "timeout") && !row.attempt_log.items[0].answered);
+    assert_int_equal(row.attempt_log.items[1].cost_nano, COST);
+    assert_int_equal(row.attempt_log.items[1].http_status, 200);
+    assert_int_equal(row.entries.n, 5); /* two of the hold, three of its end */
+    assert_true(slice_is(row.entries.items[0].kind, "hold") && slice_is(row.entries.items[4].kind, "settle"));
+    list_rep = list(m, (struct ledger_list_req){.actor_id = user});
+    assert_int_equal(list_rep.data.n, 1 + 1 + 2 + 2); /* sign-up, a short call, and available and held twice */
+    assert_true(slice_is(list_rep.data.items[0].account, "held") || slice_is(list_rep.data.items[1].account, "held"));
+    assert_true(slice_is(list_rep.data.items[0].request_id, "req_1"));
+    assert_true(slice_is(list_rep.data.items[4].request_id, "req_1") && slice_is(list_rep.data.items[4].kind, "hold"));
+}
+
 /* The lists of calls show no part of a receipt. */
 static void lists_have_no_receipts(void **state)
 {
@@ -201,9 +247,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
     const struct CMUnitTest tests[] = {
-        T(a_users_ledger_has_a_running_balance), T(the_administrator_sees_both_sides),
-        T(a_receipt_says_what_and_why),          T(a_receipt_shows_what_the_operator_bore),
-        T(lists_have_no_receipts),               T(a_users_ledger_is_found_by_index),
+        T(a_users_ledger_has_a_running_balance),   T(the_administrator_sees_both_sides), T(a_receipt_says_what_and_why),
+        T(a_receipt_shows_what_the_operator_bore), T(a_receipt_has_holds_and_attempts),  T(lists_have_no_receipts),
+        T(a_users_ledger_is_found_by_index),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
