@@ -175,7 +175,7 @@ static void watch_window(struct authsvc *self, uint64_t now_ms)
         return;
     parked = window_close(&self->window, ST_OK);
     log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked),
-              LOG_N("recent", atomic_load(&self->recent.found)));
+              LOG_N("after_ms", now_ms - self->window.began_ms), LOG_N("recent", atomic_load(&self->recent.found)));
 }
 
 static void tick(struct authsvc *self, uint64_t now_ms)
