@@ -259,7 +259,7 @@ def report(stack, checks, comparison):
         if len(findings) > SHOWN:
             print(f"  and {len(findings) - SHOWN} more of {kind}")
     known = ("unbilled", "doubled", "run-twice", "billed-for-nothing", "money", "open", "tokens", "whole-not-ok", "too-much",
-             "lost-without-a-kill", "interrupted-unbilled", "overage", "sums", "key-billed-twice")
+             "lost-without-a-kill", "interrupted-unbilled", "overage", "sums", "key-billed-twice", "replay")
     for kind in known:
         found = len(kinds.get(kind, []))
         checks.check(found == 0, f"{kind}: {found}")
