@@ -208,7 +208,7 @@ def credits_of(stack, login):
 
 def holds_open(stack, users):
     """Credit held in authsvc, holds of long calls in the ledger."""
-    if any(c["held"] for c in balances(stack, users).values()):
+    if any(c["held"] for c in balances(stack, users).values()) or ask(stack, "/api/admin/system/holds")["open"] > 0:
         return True
     return ask(stack, "/api/admin/system/ledger").get("holds_open", 0) > 0
 
