@@ -2,8 +2,8 @@
 
 #include "gateway/answer.h"
 #include "gateway/chat.h"
-#include "gateway/voids.h"
 #include "services/clock.h"
+#include "services/voids.h"
 
 static const char done_event[] = "data: [DONE]\n\n";
 #define DONE_N (sizeof(done_event) - 1)

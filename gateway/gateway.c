@@ -12,8 +12,8 @@
 #include "gateway/routes.h"
 #include "gateway/server.h"
 #include "gateway/ticker.h"
-#include "gateway/voids.h"
 #include "services/clock.h"
+#include "services/voids.h"
 
 #define FILES_SPARE 512 /* descriptors beside the clients': bus, logs */
 #define DRAIN_POLL_US 5000

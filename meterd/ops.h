@@ -22,9 +22,15 @@
     O(WRITE,  session_end,       session_end_req,       empty)              \
     O(WRITE,  key_put,           key_put_req,           empty)              \
     O(WRITE,  key_revoke,        key_revoke_req,        empty)              \
+    O(WRITE,  key_update,        key_update_req,        key_rep)            \
     O(QUICK,  key_list,          key_list_req,          key_list_rep)       \
     O(QUICK,  credits,           credits_req,           credits_rep)        \
     O(WRITE,  credit_grant,      credit_grant_req,      credit_grant_rep)   \
+    O(SLOW,   ledger_list,       ledger_list_req,       ledger_list_rep)    \
+    O(WRITE,  code_create,       code_create_req,       code_list_rep)      \
+    O(QUICK,  code_list,         code_list_req,         code_list_rep)      \
+    O(WRITE,  code_revoke,       code_revoke_req,       empty)              \
+    O(WRITE,  code_redeem,       code_redeem_req,       credit_grant_rep)   \
     O(QUICK,  plan_list,         plan_list_req,         plan_list_rep)      \
     O(WRITE,  plan_update,       plan_update_req,       plan_rep)           \
     O(QUICK,  price_list,        price_list_req,        price_list_rep)     \

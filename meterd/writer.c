@@ -6,6 +6,7 @@
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
+#include "meterd/monthly.h"
 #include "meterd/prices.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
@@ -28,6 +29,7 @@ struct writer {
     uint64_t worked_ms, kept_ms, expired_ms;
     bool restart; /* leases are due to be counted anew: at the start, and after a time without writing */
     uint64_t prices_ms; /* monotonic: when waiting prices are looked at next; 0 = none waits */
+    uint64_t monthly_ms; /* after a failure: not before this */
     atomic_uint_fast64_t revision, wal_bytes, positions;
     atomic_bool full;
     struct mail_item items[MAILBOX_TAKE];
@@ -56,8 +58,7 @@ static void make_metrics(struct writer *w)
         .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
         .holds = metric_counter(m, "router_meter_holds_total", "Calls that got a hold in the ledger.", NULL),
         .expired = metric_counter(m, "router_meter_expired_total", "Calls that ended because nothing was heard.", NULL),
-        .corrected =
-            metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
+        .corrected = metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
         .failed = metric_counter(m, "router_meter_failed_batches_total", "Transactions taken back.", NULL),
         .wal_bytes = metric_gauge(m, "router_meter_wal_bytes", "Log not yet copied into the database.", NULL),
         .revision = metric_gauge(m, "router_meter_revision", "Newest revision of the state.", NULL),
@@ -342,6 +343,39 @@ static void look_at_prices(struct writer *w, uint64_t now)
     w->prices_ms = next_s != 0 || st != ST_OK ? now + (left < WRITER_PRICES_MS ? left : WRITER_PRICES_MS) : 0;
 }
 
+/* One step of the round that gives plans' monthly credit; calls that wait come between two steps. */
+static void monthly(struct writer *w)
+{
+    struct store *s = w->o.store;
+    struct err err = {0};
+    struct arena arena;
+    struct work work = {.s = s, .a = &arena, .err = &err};
+    struct store_months now = {0};
+    enum status st = batch_begin(s, &err);
+
+    arena_init(&arena, WRITER_MONTHLY_BYTES);
+    if (st == ST_OK)
+        st = monthly_step(&work, &now);
+    if (st == ST_OK)
+        st = batch_commit(s, &err);
+    arena_fini(&arena);
+    if (st == ST_OK) {
+        monthly_stepped(s, &now);
+        if (s->revision != w->published)
+            publish(w);
+        return;
+    }
+    w->monthly_ms = clock_ms() + WRITER_MONTHLY_RETRY_MS;
+    log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "monthly_credit_failed", LOG_C("why", err.text));
+    die_if_dead(w, &err);
+    batch_abandon(s);
+}
+
+static bool monthly_waits(const struct writer *w)
+{
+    return monthly_due(w->o.store, clock_wall_ms()) && clock_ms() >= w->monthly_ms;
+}
+
 static void between(struct writer *w, bool worked)
 {
     uint64_t now = clock_ms();
@@ -359,6 +393,8 @@ static void between(struct writer *w, bool worked)
     }
     if (now - w->kept_ms >= WRITER_HOUSEKEEPING_MS)
         forget_sessions(w, now);
+    if (monthly_waits(w))
+        monthly(w);
     look_at_leases(w, now);
     if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
         die_if_dead(w, &err);
@@ -374,8 +410,9 @@ static void *run(void *arg)
     size_t n = 1;
 
     while (!closed || n > 0) {
-        struct mailbox_wait wait = {
-            .until_ms = w->published_ms + FEED_HEARTBEAT_MS, .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE};
+        struct mailbox_wait wait = {.until_ms = monthly_waits(w) ? 0 : w->published_ms + FEED_HEARTBEAT_MS,
+                                    .gather_ms = WRITER_GATHER_MS,
+                                    .enough = MAILBOX_TAKE};
         size_t done = 0;
 
         if (w->prices_ms != 0 && w->prices_ms < wait.until_ms)

@@ -92,8 +92,8 @@ enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct
                         struct usage_event **ret_events, size_t *ret_n);
 void outbox_ack(struct outbox *o, uint64_t seq); /* everything up to seq may be forgotten */
 
-/* Calls each for every call that has begun and not ended, with what its record says, in scratch's memory: each may reset
- * it. Reads the disk: not for an event loop. */
+/* Calls each for every call that has begun and not ended, with what its record says, in scratch's memory: each may
+ * reset it. Reads the disk: not for an event loop. */
 enum status outbox_each_open(struct outbox *o, struct arena *scratch,
                              void (*each)(void *ctx, const struct usage_event *event), void *ctx);
 

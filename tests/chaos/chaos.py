@@ -208,7 +208,7 @@ def credits_of(stack, login):
 
 def holds_open(stack, users):
     """Credit held in authsvc, holds of long calls in the ledger."""
-    if any(c["held"] for c in balances(stack, users).values()):
+    if any(c["held"] for c in balances(stack, users).values()) or ask(stack, "/api/admin/system/holds")["open"] > 0:
         return True
     return ask(stack, "/api/admin/system/ledger").get("holds_open", 0) > 0
 
@@ -233,13 +233,15 @@ def report_recovery(stack, checks):
     times, disturbed = st.recoveries(stack.lives)
     with open(stack.folder / "lives.tsv", "w") as f:
         for x in stack.lives:
-            took = f"{(x.answered - x.started) * 1000:.0f}\t{(x.ready - x.started) * 1000:.0f}" if x.ready else "-\t-"
+            took = f"{(x.answered - x.started) * 1000:.0f}\t{(x.ready - x.started) * 1000:.0f}\t{x.starved * 1000:.0f}" if x.ready else "-\t-\t-"
             print(f"{x.name}\t{x.pid}\t{x.wall_started:.0f}\t{took}\t{x.wall_killed:.0f}", file=f)
     for service in sorted(set(times) | set(disturbed)):
-        t = times.get(service, [])
-        text = (f"{len(t)} starts, p50 {st.percentile(t, 0.5) * 1000:.0f} ms, p99 {st.percentile(t, 0.99) * 1000:.0f} ms, "
-                f"max {max(t, default=0) * 1000:.0f} ms; {disturbed.get(service, 0)} were killed first or had no meterd")
-        checks.check(t and max(t) <= RECOVERY_S, f"{service} recovers within {RECOVERY_S:.0f} s", text)
+        took = [t for t, _ in times.get(service, [])]
+        worst, starved = max(times.get(service, [(0, 0)]), key=lambda x: x[0] - x[1])
+        text = (f"{len(took)} starts, p50 {st.percentile(took, 0.5) * 1000:.0f} ms, p99 {st.percentile(took, 0.99) * 1000:.0f} ms, "
+                f"max {max(took, default=0) * 1000:.0f} ms; the slowest took {worst * 1000:.0f} ms, {starved * 1000:.0f} of them without a CPU; "
+                f"{disturbed.get(service, 0)} were killed before or had no meterd")
+        checks.check(took and worst - starved <= RECOVERY_S, f"{service} recovers within {RECOVERY_S:.0f} s", text)
 
 
 def report(stack, checks, comparison):
@@ -257,7 +259,7 @@ def report(stack, checks, comparison):
         if len(findings) > SHOWN:
             print(f"  and {len(findings) - SHOWN} more of {kind}")
     known = ("unbilled", "doubled", "run-twice", "billed-for-nothing", "money", "open", "tokens", "whole-not-ok", "too-much",
-             "lost-without-a-kill", "interrupted-unbilled", "overage", "sums", "key-billed-twice")
+             "lost-without-a-kill", "interrupted-unbilled", "overage", "sums", "key-billed-twice", "replay")
     for kind in known:
         found = len(kinds.get(kind, []))
         checks.check(found == 0, f"{kind}: {found}")

@@ -334,10 +334,8 @@ static enum status revoke_key(struct svc_call *call, const void *in, void *out)
 }
 
 static const struct svc_route auth_routes[] = {
-    {&admit_req_desc, &admit_rep_desc, admit},
-    {&admit_done_req_desc, &empty_desc, admit_done},
-    {&holds_assert_req_desc, &empty_desc, asserted},
-    {&session_check_req_desc, &session_check_rep_desc, session},
+    {&admit_req_desc, &admit_rep_desc, admit},       {&admit_done_req_desc, &empty_desc, admit_done},
+    {&holds_assert_req_desc, &empty_desc, asserted}, {&session_check_req_desc, &session_check_rep_desc, session},
     {&state_sync_req_desc, &empty_desc, sync_state},
 };
 static const struct svc_route provider_routes[] = {{&completion_req_desc, &completion_rep_desc, complete}};
