@@ -339,20 +339,40 @@ static enum status os_fail(const char *what, const char *path, struct err *err)
     return err_set(err, ST_INTERNAL, "DB_PATH: cannot %s %s: %s", what, path, strerror_r(errno, text, sizeof(text)));
 }
 
+/* A new name is on the disk when its folder is. */
+static enum status sync_folder_of(const char *path, struct err *err)
+{
+    char folder[STORE_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    int fd, bad;
+
+    snprintf(folder, sizeof(folder), "%.*s", (int)n, path);
+    fd = open(!slash ? "." : n ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return os_fail("open the folder of", path, err);
+    bad = fsync(fd);
+    close(fd);
+    return bad ? os_fail("sync the folder of", path, err) : ST_OK;
+}
+
 static enum status make_folder(const char *path, struct err *err)
 {
     char folder[STORE_PATH_MAX];
+    enum status st = ST_OK;
     char *slash;
 
     if (!slice_copy(slice_of(path), folder, sizeof(folder)))
         return err_set(err, ST_BAD_REQUEST, "DB_PATH is longer than %d bytes", STORE_PATH_MAX - 1);
-    for (slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (slash = strchr(folder + 1, '/'); slash && st == ST_OK; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-            return os_fail("make the folder", folder, err);
+        if (mkdir(folder, 0700) == 0)
+            st = sync_folder_of(folder, err);
+        else if (errno != EEXIST)
+            st = os_fail("make the folder", folder, err);
         *slash = '/';
     }
-    return ST_OK;
+    return st;
 }
 
 static enum status take_lock(struct store *s, const char *path, struct err *err)
@@ -371,12 +391,14 @@ static enum status take_lock(struct store *s, const char *path, struct err *err)
 /* Made by us with its mode, because SQLite would make it readable for everybody; its other files copy the mode. */
 static enum status make_file(const char *path, struct err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
+    if (fd < 0 && errno == EEXIST)
+        return ST_OK;
     if (fd < 0)
         return os_fail("open", path, err);
     close(fd);
-    return ST_OK;
+    return sync_folder_of(path, err);
 }
 
 static enum status pragma(struct store *s, const char *sql, struct err *err)
@@ -386,10 +408,10 @@ static enum status pragma(struct store *s, const char *sql, struct err *err)
     return rc == SQLITE_OK ? ST_OK : store_fail(s, rc, err);
 }
 
-static enum status connect(struct store *s, const char *path, struct err *err)
+static enum status connect(struct store *s, const char *path, const char *vfs, struct err *err)
 {
     int flags = SQLITE_OPEN_NOMUTEX | (s->writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-    int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
+    int rc = sqlite3_open_v2(path, &s->db, flags, vfs);
     char cache[64];
 
     if (rc != SQLITE_OK)
@@ -415,22 +437,27 @@ static enum status make_store(bool writer, struct store **ret, struct err *err)
     return ST_OK;
 }
 
-static enum status open_writer(struct store *s, const char *path, const struct migration *migrations, struct err *err)
+struct opening {
+    const char *path, *vfs; /* vfs NULL = the default */
+    const struct migration *migrations;
+};
+
+static enum status open_writer(struct store *s, const struct opening *o, struct err *err)
 {
     char limit[64];
-    enum status st = make_folder(path, err);
+    enum status st = make_folder(o->path, err);
 
     if (st == ST_OK)
-        st = take_lock(s, path, err);
+        st = take_lock(s, o->path, err);
     if (st == ST_OK)
-        st = make_file(path, err);
+        st = make_file(o->path, err);
     if (st == ST_OK)
-        st = connect(s, path, err);
+        st = connect(s, o->path, o->vfs, err);
     if (st != ST_OK)
         return st;
     snprintf(limit, sizeof(limit), "PRAGMA journal_size_limit=%d", STORE_WAL_KEEP_BYTES);
     /* Looked at before anything is written: another program's file keeps its journal mode. */
-    st = schema_check(s->db, migrations, err);
+    st = schema_check(s->db, o->migrations, err);
     if (st == ST_OK)
         st = pragma(s,
                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
@@ -439,21 +466,21 @@ static enum status open_writer(struct store *s, const char *path, const struct m
     if (st == ST_OK)
         st = pragma(s, limit, err);
     if (st == ST_OK)
-        st = schema_migrate(s->db, migrations, err);
+        st = schema_migrate(s->db, o->migrations, err);
     if (st == ST_OK)
         sqlite3_wal_hook(s->db, on_commit_log, s);
     s->wal_pages = 1; /* what an earlier process left in the log is not known yet */
     return st;
 }
 
-enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err)
+static enum status open_with(const struct opening *o, struct store **ret, struct err *err)
 {
     struct store *s = NULL;
     enum status st = make_store(true, &s, err);
 
     if (st != ST_OK || !s)
         return st;
-    st = open_writer(s, path, migrations, err);
+    st = open_writer(s, o, err);
     if (st != ST_OK) {
         store_close(s);
         return st;
@@ -462,10 +489,18 @@ enum status store_open_with(const char *path, const struct migration *migrations
     return ST_OK;
 }
 
-enum status store_open(const char *path, struct store **ret, struct err *err)
+enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err)
 {
+    struct opening o = {.path = path, .migrations = migrations};
+
+    return open_with(&o, ret, err);
+}
+
+enum status store_open_on(const char *path, const char *vfs, struct store **ret, struct err *err)
+{
+    struct opening o = {.path = path, .vfs = vfs, .migrations = schema_migrations};
     struct store *s = NULL;
-    enum status st = store_open_with(path, schema_migrations, &s, err);
+    enum status st = open_with(&o, &s, err);
 
     if (st != ST_OK || !s)
         return st;
@@ -478,6 +513,11 @@ enum status store_open(const char *path, struct store **ret, struct err *err)
     return ST_OK;
 }
 
+enum status store_open(const char *path, struct store **ret, struct err *err)
+{
+    return store_open_on(path, NULL, ret, err);
+}
+
 enum status store_open_reader(const char *path, struct store **ret, struct err *err)
 {
     struct store *s = NULL;
@@ -485,7 +525,7 @@ enum status store_open_reader(const char *path, struct store **ret, struct err *
 
     if (st != ST_OK || !s)
         return st;
-    st = connect(s, path, err);
+    st = connect(s, path, NULL, err);
     if (st == ST_OK)
         st = pragma(s, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY;", err);
     if (st != ST_OK) {

@@ -88,6 +88,8 @@ struct store {
 enum status store_open(const char *path, struct store **ret, struct err *err);
 /* The same with other migrations: for the tests of migrating. */
 enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err);
+/* The same on another VFS of SQLite's, which must be registered: for the tests of faults. */
+enum status store_open_on(const char *path, const char *vfs, struct store **ret, struct err *err);
 /* A connection that only reads. The file must exist. */
 enum status store_open_reader(const char *path, struct store **ret, struct err *err);
 void store_close(struct store *s); /* NULL is fine; unfinished work is rolled back */
