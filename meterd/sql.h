@@ -54,6 +54,8 @@
       "coalesce((SELECT max(revision) FROM plan), 0), coalesce((SELECT max(revision) FROM price), 0), "                \
       "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
       "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0))")        \
+    /* restore.c */                                                                                                    \
+    S(REVISION_LIFT, "UPDATE plan SET revision = ?1 WHERE name = (SELECT min(name) FROM plan)")                        \
     /* users.c */                                                                                                      \
     S(USER_BY_ID, SQL_USER "WHERE u.id = ?1")                                                                          \
     S(USER_BY_EMAIL, SQL_USER "WHERE u.email = ?1")                                                                    \

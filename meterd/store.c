@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "meterd/files.h"
 #include "meterd/schema/schema.h"
 #include "services/clock.h"
 
@@ -215,6 +214,19 @@ static void forget_work(struct store *s)
     store_forget_accounts(s);
 }
 
+enum status store_revision_in(sqlite3 *db, uint64_t *ret, struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = ST_OK;
+
+    if (sqlite3_prepare_v2(db, sql_texts[SQL_REVISION], -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        *ret = col_u64(q, 0);
+    else
+        st = err_set(err, ST_INTERNAL, "database: %s", sqlite3_errmsg(db));
+    sqlite3_finalize(q);
+    return st;
+}
+
 /* The counter as the database knows it: after a roll-back, and at the start. */
 static enum status load_revision(struct store *s, struct err *err)
 {
@@ -332,62 +344,6 @@ static int on_progress(void *ctx)
     return s->interrupt_at_ms != 0 && clock_ms() >= s->interrupt_at_ms;
 }
 
-static enum status os_fail(const char *what, const char *path, struct err *err)
-{
-    char text[128];
-
-    return err_set(err, ST_INTERNAL, "DB_PATH: cannot %s %s: %s", what, path, strerror_r(errno, text, sizeof(text)));
-}
-
-/* A new name is on the disk when its folder is. */
-static enum status sync_folder_of(const char *path, struct err *err)
-{
-    char folder[STORE_PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) : 0;
-    int fd, bad;
-
-    snprintf(folder, sizeof(folder), "%.*s", (int)n, path);
-    fd = open(!slash ? "." : n ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return os_fail("open the folder of", path, err);
-    bad = fsync(fd);
-    close(fd);
-    return bad ? os_fail("sync the folder of", path, err) : ST_OK;
-}
-
-static enum status make_folder(const char *path, struct err *err)
-{
-    char folder[STORE_PATH_MAX];
-    enum status st = ST_OK;
-    char *slash;
-
-    if (!slice_copy(slice_of(path), folder, sizeof(folder)))
-        return err_set(err, ST_BAD_REQUEST, "DB_PATH is longer than %d bytes", STORE_PATH_MAX - 1);
-    for (slash = strchr(folder + 1, '/'); slash && st == ST_OK; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(folder, 0700) == 0)
-            st = sync_folder_of(folder, err);
-        else if (errno != EEXIST)
-            st = os_fail("make the folder", folder, err);
-        *slash = '/';
-    }
-    return st;
-}
-
-static enum status take_lock(struct store *s, const char *path, struct err *err)
-{
-    char lock[STORE_PATH_MAX + 8];
-
-    snprintf(lock, sizeof(lock), "%s.lock", path);
-    s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0)
-        return os_fail("open", lock, err);
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return err_set(err, ST_CONFLICT, "DB_PATH: another meterd has %s open", path);
-    return ST_OK;
-}
-
 /* Made by us with its mode, because SQLite would make it readable for everybody; its other files copy the mode. */
 static enum status make_file(const char *path, struct err *err)
 {
@@ -396,9 +352,9 @@ static enum status make_file(const char *path, struct err *err)
     if (fd < 0 && errno == EEXIST)
         return ST_OK;
     if (fd < 0)
-        return os_fail("open", path, err);
+        return files_fail("open", path, err);
     close(fd);
-    return sync_folder_of(path, err);
+    return files_sync_folder_of(path, err);
 }
 
 static enum status pragma(struct store *s, const char *sql, struct err *err)
@@ -445,10 +401,10 @@ struct opening {
 static enum status open_writer(struct store *s, const struct opening *o, struct err *err)
 {
     char limit[64];
-    enum status st = make_folder(o->path, err);
+    enum status st = files_make_folders(o->path, err);
 
     if (st == ST_OK)
-        st = take_lock(s, o->path, err);
+        st = files_lock(o->path, &s->lock_fd, err);
     if (st == ST_OK)
         st = make_file(o->path, err);
     if (st == ST_OK)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "meterd/change.h"
+#include "meterd/files.h"
 #include "meterd/pricing.h"
 #include "meterd/sql.h"
 #include "proto/messages.h"
@@ -21,7 +22,7 @@
 
 struct migration;
 
-#define STORE_PATH_MAX 4096
+#define STORE_PATH_MAX FILES_PATH_MAX
 #define STORE_CHECKPOINT_PAGES 4000 /* of log, before it is copied: hot pages are copied less often */
 #define STORE_WAL_KEEP_BYTES (64 * 1024 * 1024) /* a log that grew is cut to this when it is reset */
 #define STORE_CACHE_KIB 32768 /* page cache of the writer */
@@ -92,6 +93,8 @@ enum status store_open_with(const char *path, const struct migration *migrations
 enum status store_open_on(const char *path, const char *vfs, struct store **ret, struct err *err);
 /* A connection that only reads. The file must exist. */
 enum status store_open_reader(const char *path, struct store **ret, struct err *err);
+/* The newest revision in a database that was opened otherwise. */
+enum status store_revision_in(sqlite3 *db, uint64_t *ret, struct err *err);
 void store_close(struct store *s); /* NULL is fine; unfinished work is rolled back */
 
 /* One piece of work on a store: what every operation gets. */
