@@ -37,6 +37,7 @@ enum store_broken { STORE_WELL, STORE_RETRY, STORE_DEAD };
 /* What a transaction did, for the metrics; forgotten with it when it is rolled back. */
 struct store_counts {
     uint64_t settled, duplicates, strays, unpriced, gaps;
+    uint64_t lost; /* records that will never come */
     int64_t cost_nano, overage_nano;
 };
 

@@ -11,7 +11,7 @@
 
 struct writer_metrics {
     struct metric *commit_seconds, *batch_size, *settled, *duplicates, *overage, *cost, *strays, *unpriced, *gaps,
-        *failed, *wal_bytes, *revision, *depth;
+        *lost, *failed, *wal_bytes, *revision, *depth;
 };
 
 struct writer {
@@ -49,6 +49,9 @@ static void make_metrics(struct writer *w)
         .unpriced =
             metric_counter(m, "router_meter_unpriced_total", "Events whose pinned price could not be used.", NULL),
         .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
+        .lost = metric_counter(
+            m, "router_meter_lost_records_total",
+            "Records that neither this database nor their outbox has: a restored backup was too old.", NULL),
         .failed = metric_counter(m, "router_meter_failed_batches_total", "Transactions taken back.", NULL),
         .wal_bytes = metric_gauge(m, "router_meter_wal_bytes", "Log not yet copied into the database.", NULL),
         .revision = metric_gauge(m, "router_meter_revision", "Newest revision of the state.", NULL),
@@ -65,6 +68,9 @@ static void note_counts(struct writer *w, const struct store_counts *c)
     metric_add(w->m.strays, c->strays);
     metric_add(w->m.unpriced, c->unpriced);
     metric_add(w->m.gaps, c->gaps);
+    metric_add(w->m.lost, c->lost);
+    if (c->lost > 0)
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_lost", LOG_N("records", c->lost));
     if (c->strays > 0 || c->unpriced > 0)
         log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_not_billable", LOG_N("unknown_users", c->strays),
                   LOG_N("unusable_prices", c->unpriced));
@@ -103,7 +109,7 @@ static void run_item(struct writer *w, struct mail_item *item, struct err *err)
 
     if (item->events) {
         const struct usage_batch *b = &item->events->batch;
-        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n};
+        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n, 0};
         uint64_t seq = 0;
 
         work.a = &item->events->arena;

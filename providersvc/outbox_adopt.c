@@ -499,6 +499,7 @@ static enum status go_on_with(struct outbox *o, struct folder *folder, struct fo
     own(o, folder);
     o->acked = o->saved_acked = f->acked;
     o->last = f->first_seq > 0 ? f->first_seq - 1 : f->last_seq;
+    outbox_keep_load(o, o->last + 1);
     for (size_t i = 0; i < f->n_segments && st == ST_OK; i++)
         st = take_segment(o, &f->segments[i]);
     if (f->last_seq > o->last)

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #define OUTBOX_SOURCE_MAX 64
+#define OUTBOX_KEPT_NAME 40
 #define OUTBOX_GROWTH 256u /* a finished record is at most so much longer than its started one: the numbers */
 
 struct outbox_segment;
@@ -18,6 +19,12 @@ struct outbox_mark {
     struct outbox_mark *prev, *next; /* open marks of the segment */
     struct outbox_segment *segment; /* NULL = not written yet */
     uint64_t at, bytes; /* its started record there */
+};
+
+struct outbox_kept { /* acknowledged; meterd may want it again */
+    struct outbox_kept *next; /* newer */
+    uint64_t first_seq, last_seq, bytes;
+    uint64_t written_ms; /* wall clock */
 };
 
 struct outbox_segment {
@@ -43,10 +50,12 @@ struct outbox {
     bool syncing, closing;
     struct outbox_segment *oldest, *newest;
     uint64_t bytes, reserved, open_calls, next_id;
+    struct outbox_kept *kept_oldest, *kept_newest; /* without a gap between them, or to the first segment */
+    uint64_t kept_bytes;
     uint64_t acked, saved_acked, last;
     bool failed, full;
-    /* the reader's place: the record behind the last one read */
-    uint64_t read_segment, read_at, read_seq;
+    /* the reader's place: the file, where in it, and the record there: the one behind the last one read */
+    uint64_t read_place, read_at, read_seq;
 
     pthread_mutex_t turn_lock;
     pthread_cond_t turn;
@@ -63,6 +72,18 @@ enum status outbox_put(struct outbox *o, const struct iovec *parts, int n);
 enum status outbox_sync_start(struct outbox *o, struct err *err);
 void outbox_sync_stop(struct outbox *o);
 void outbox_sync_last(struct outbox *o); /* after it */
+
+/* outbox_keep.c; under the lock. A segment that was acknowledged: false = it is not kept, and its file is to go. */
+bool outbox_keep(struct outbox *o, const struct outbox_segment *s);
+bool outbox_keep_drop(struct outbox *o); /* the oldest one goes; false = there is none that may */
+void outbox_keep_trim(struct outbox *o); /* what is too old, or too much */
+void outbox_keep_load(struct outbox *o, uint64_t next_seq); /* at start; next_seq: of the first segment */
+void outbox_keep_free(struct outbox *o);
+const struct outbox_kept *outbox_kept_with(const struct outbox *o, uint64_t seq);
+int outbox_kept_open(const struct outbox *o, const struct outbox_kept *k);
+/* Of any folder, without a lock. The list is the caller's, in order. */
+enum status outbox_kept_list(int dir, struct outbox_kept **ret, size_t *ret_n);
+bool outbox_kept_range(const char *name, uint64_t *ret_first, uint64_t *ret_last);
 
 /* outbox_adopt.c */
 enum status outbox_take_folder(struct outbox *o, struct err *err); /* at start: an old one or a new one */

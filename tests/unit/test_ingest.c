@@ -211,7 +211,7 @@ static void acknowledgements_of_a_transaction_are_one_a_source(void **state)
 
     assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
     for (i = 0; i < 4; i++) {
-        struct ingest_batch b = {slice_of(i % 2 ? "out1" : "out2"), i / 2 + 1, &e[i], 1};
+        struct ingest_batch b = {slice_of(i % 2 ? "out1" : "out2"), i / 2 + 1, &e[i], 1, 0};
 
         assert_int_equal(ingest_apply(&w, &b, &seq), ST_OK);
     }
