@@ -454,6 +454,142 @@ static void a_spool_that_cannot_be_written_stops_the_start(void **state)
     assert_non_null(strstr(err.text, "SPOOL_DIR"));
 }
 
+/* ---- what is kept for a meterd that is restored ------------------------------------------------------------------- */
+
+static unsigned count_kept(struct place *p, struct outbox *o)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/%s", p->spool, outbox_source(o));
+    return count_entries(path, ".kept");
+}
+
+static void keep(struct place *p)
+{
+    p->options.keep_ms = 3600000;
+    p->options.keep_bytes = 1u << 20;
+}
+
+static void acknowledged_records_can_be_delivered_again(void **state)
+{
+    struct place *p = *state;
+    struct outbox_state s;
+    struct outbox *o;
+
+    keep(p);
+    o = open_it(p);
+    write_calls(o, 1, 1000);
+    outbox_ack(o, 1000);
+    wait_acked(p, outbox_source(o), 1);
+    assert_true(count_kept(p, o) >= 2);
+    outbox_state(o, &s);
+    assert_int_equal(s.unacked, 0);
+    assert_true(s.kept_bytes > 100000);
+    assert_int_equal(outbox_oldest(o), 1);
+    assert_int_equal(read_all(o, 1, 1, 33), 1000); /* from kept files into the segment that is written */
+    outbox_set_back(o, 300);
+    assert_int_equal(outbox_acked(o), 300);
+    outbox_set_back(o, 900); /* not back */
+    assert_int_equal(outbox_acked(o), 300);
+    assert_int_equal(read_all(o, 301, 301, 500), 700);
+    write_calls(o, 1001, 1010);
+    outbox_close(o);
+    o = open_it(p); /* and after a restart */
+    assert_int_equal(outbox_oldest(o), 1);
+    assert_int_equal(outbox_last(o), 1010);
+    assert_int_equal(read_all(o, 1, 1, 100), 1010);
+    outbox_close(o);
+}
+
+static void kept_records_go_with_time(void **state)
+{
+    struct place *p = *state;
+    struct outbox *o;
+    int i;
+
+    keep(p);
+    p->options.keep_ms = 300;
+    o = open_it(p);
+    write_calls(o, 1, 1000);
+    outbox_ack(o, 1000);
+    wait_acked(p, outbox_source(o), 1);
+    assert_true(count_kept(p, o) >= 2);
+    usleep(320000);
+    for (i = 1; i <= 200 && count_kept(p, o) > 0; i++) {
+        write_calls(o, 1000 + i, 1000 + i);
+        outbox_ack(o, (uint64_t)(1000 + i));
+        usleep(10000);
+    }
+    assert_int_equal(count_kept(p, o), 0);
+    assert_true(outbox_oldest(o) > 700);
+    outbox_close(o);
+}
+
+/* Ten times the outbox' size goes through it, all of it kept as long as there is room: no call is refused for that. */
+static void kept_records_take_no_room_from_calls(void **state)
+{
+    struct place *p = *state;
+    struct outbox_state s;
+    struct outbox *o;
+    int round;
+
+    keep(p);
+    p->options.max_bytes = 400000;
+    p->options.keep_bytes = UINT64_MAX;
+    o = open_it(p);
+    for (round = 0; round < 40; round++) {
+        write_calls(o, 1 + round * 300, (round + 1) * 300); /* it checks that every call is taken */
+        outbox_ack(o, outbox_last(o));
+        wait_acked(p, outbox_source(o), 1);
+        outbox_state(o, &s);
+        assert_true(s.bytes + s.kept_bytes <= p->options.max_bytes);
+    }
+    assert_true(s.kept_bytes > 100000);
+    assert_true(outbox_oldest(o) > 1);
+    assert_int_equal(read_all(o, outbox_oldest(o), outbox_oldest(o), 500), outbox_last(o) - outbox_oldest(o) + 1);
+    outbox_close(o);
+}
+
+/* meterd was set back: what it has to hear again is owed, and an outbox that is full of it refuses. */
+static void what_is_owed_again_stays(void **state)
+{
+    struct place *p = *state;
+    struct outbox_batch b;
+    struct outbox *o;
+    int n = 0;
+
+    keep(p);
+    p->options.max_bytes = 400000;
+    p->options.keep_bytes = UINT64_MAX;
+    o = open_it(p);
+    write_calls(o, 1, 300);
+    outbox_ack(o, 300);
+    wait_acked(p, outbox_source(o), 1);
+    outbox_set_back(o, 0);
+    outbox_batch_init(&b);
+    for (n = 0; n < 10000; n++) {
+        struct outbox_mark *m = start_one(o, &b, 301 + n);
+
+        if (m == NULL)
+            break;
+        finish_one(o, &b, m, 301 + n);
+    }
+    assert_true(n < 10000);
+    assert_int_equal(outbox_oldest(o), 1);
+    assert_int_equal(read_all(o, 1, 1, 500), outbox_last(o));
+    outbox_ack(o, outbox_last(o));
+    for (n = 0; n < 300 && outbox_oldest(o) == 1; n++) {
+        struct outbox_mark *m = start_one(o, &b, 0);
+
+        if (m != NULL)
+            finish_one(o, &b, m, 0);
+        usleep(10000);
+    }
+    assert_true(outbox_oldest(o) > 1);
+    outbox_batch_fini(&b);
+    outbox_close(o);
+}
+
 /* A process that writes calls as fast as it can is killed at any moment; nothing that it was told was written is
  * missing. */
 static void a_kill_loses_nothing(void **state)
@@ -518,6 +654,10 @@ int main(void)
         TEST(a_full_outbox_refuses_beginnings_only),
         TEST(a_batch_is_all_or_nothing),
         TEST(a_spool_that_cannot_be_written_stops_the_start),
+        TEST(acknowledged_records_can_be_delivered_again),
+        TEST(kept_records_go_with_time),
+        TEST(kept_records_take_no_room_from_calls),
+        TEST(what_is_owed_again_stays),
         TEST(a_kill_loses_nothing),
     };
 
