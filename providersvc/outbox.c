@@ -35,6 +35,8 @@ static void free_segments(struct outbox *o)
     }
     o->newest = NULL;
     outbox_keep_free(o);
+    free(o->positions);
+    o->positions = NULL;
 }
 
 static void destroy(struct outbox *o)

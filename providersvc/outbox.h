@@ -98,6 +98,12 @@ void outbox_on_adopted(struct outbox *o,
                        void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),
                        void *ctx);
 
+/* A snapshot of meterd's state: the positions of all sources that it knows, then its end. Sources that are no more and
+ * whose records were kept are compared with it: what meterd was set back behind is written anew, as ours. */
+void outbox_snapshot(struct outbox *o);
+void outbox_snapshot_position(struct outbox *o, struct slice source, uint64_t seq);
+void outbox_snapshot_end(struct outbox *o);
+
 struct outbox_state {
     uint64_t bytes, kept_bytes, unacked, open_calls,
         oldest_unacked_ms; /* age of the oldest record not acknowledged, 0 = none */

@@ -19,7 +19,7 @@
 #define KEPT_ENDING ".kept"
 #define KEPT_NAME_BYTES 38u /* two numbers of 16 digits, a dash, the ending */
 
-static void kept_name(uint64_t first_seq, uint64_t last_seq, char to[OUTBOX_KEPT_NAME])
+void outbox_kept_name(uint64_t first_seq, uint64_t last_seq, char to[OUTBOX_KEPT_NAME])
 {
     snprintf(to, OUTBOX_KEPT_NAME, "%016" PRIx64 "-%016" PRIx64 KEPT_ENDING, first_seq, last_seq);
 }
@@ -58,7 +58,7 @@ bool outbox_keep(struct outbox *o, const struct outbox_segment *s)
     if (o->options.keep_ms > 0)
         k = calloc(1, sizeof(*k));
     outbox_segment_name(s->id, from);
-    kept_name(s->first_seq, s->last_seq, to);
+    outbox_kept_name(s->first_seq, s->last_seq, to);
     if (k == NULL || renameat(o->dir, from, o->dir, to) != 0) {
         free(k);
         while (outbox_keep_drop(o)) { /* what is older is of no use without it */
@@ -78,7 +78,7 @@ bool outbox_keep_drop(struct outbox *o)
 
     if (k == NULL || k->last_seq > o->acked)
         return false; /* none, or meterd wants it again */
-    kept_name(k->first_seq, k->last_seq, name);
+    outbox_kept_name(k->first_seq, k->last_seq, name);
     (void)unlinkat(o->dir, name, 0);
     o->kept_oldest = k->next;
     if (o->kept_oldest == NULL)
@@ -102,15 +102,14 @@ static bool disk_is_short(const struct outbox *o)
     return (uint64_t)fs.f_bavail * fs.f_frsize < room;
 }
 
-static bool is_too_old(const struct outbox *o, uint64_t written_ms)
+bool outbox_kept_due(const struct outbox *o, const struct outbox_kept *k)
 {
-    return written_ms + o->options.keep_ms <= clock_wall_ms();
+    return k->written_ms + o->options.keep_ms <= clock_wall_ms() || disk_is_short(o);
 }
 
 void outbox_keep_trim(struct outbox *o)
 {
-    while (o->kept_oldest != NULL &&
-           (o->kept_bytes > o->options.keep_bytes || is_too_old(o, o->kept_oldest->written_ms) || disk_is_short(o)))
+    while (o->kept_oldest != NULL && (o->kept_bytes > o->options.keep_bytes || outbox_kept_due(o, o->kept_oldest)))
         if (!outbox_keep_drop(o))
             break;
 }
@@ -143,7 +142,7 @@ int outbox_kept_open(const struct outbox *o, const struct outbox_kept *k)
 {
     char name[OUTBOX_KEPT_NAME];
 
-    kept_name(k->first_seq, k->last_seq, name);
+    outbox_kept_name(k->first_seq, k->last_seq, name);
     return openat(o->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
@@ -209,7 +208,7 @@ void outbox_keep_load(struct outbox *o, uint64_t next_seq)
         struct outbox_kept *k = i >= from ? calloc(1, sizeof(*k)) : NULL;
         char name[OUTBOX_KEPT_NAME];
 
-        kept_name(list[i].first_seq, list[i].last_seq, name);
+        outbox_kept_name(list[i].first_seq, list[i].last_seq, name);
         if (k == NULL) {
             (void)unlinkat(o->dir, name, 0);
             continue;

@@ -27,6 +27,11 @@ struct outbox_kept { /* acknowledged; meterd may want it again */
     uint64_t written_ms; /* wall clock */
 };
 
+struct outbox_position { /* of another source, as a snapshot of meterd's state has it */
+    char source[OUTBOX_SOURCE_MAX];
+    uint64_t seq;
+};
+
 struct outbox_segment {
     struct outbox_segment *next; /* newer */
     struct outbox_mark *open; /* started here, not finished */
@@ -52,6 +57,9 @@ struct outbox {
     uint64_t bytes, reserved, open_calls, next_id;
     struct outbox_kept *kept_oldest, *kept_newest; /* without a gap between them, or to the first segment */
     uint64_t kept_bytes;
+    struct outbox_position *positions; /* of the last snapshot, until folders that nobody holds were compared with it */
+    size_t n_positions, cap_positions;
+    bool compare;
     uint64_t acked, saved_acked, last;
     bool failed, full;
     /* the reader's place: the file, where in it, and the record there: the one behind the last one read */
@@ -84,10 +92,20 @@ int outbox_kept_open(const struct outbox *o, const struct outbox_kept *k);
 /* Of any folder, without a lock. The list is the caller's, in order. */
 enum status outbox_kept_list(int dir, struct outbox_kept **ret, size_t *ret_n);
 bool outbox_kept_range(const char *name, uint64_t *ret_first, uint64_t *ret_last);
+void outbox_kept_name(uint64_t first_seq, uint64_t last_seq, char to[OUTBOX_KEPT_NAME]);
+bool outbox_kept_due(const struct outbox *o, const struct outbox_kept *k); /* it is time that it goes */
+
+/* outbox_retire.c: folders of sources that are no more, whose kept records may be wanted. Not under the lock. */
+/* The segment's records have been carried over; its file is kept under a kept one's name, or goes. */
+void outbox_retire_segment(const struct outbox *o, int dir, uint64_t id, uint64_t first_seq, uint64_t last_seq);
+/* Writes anew what meterd was set back behind, and drops what is too old. true: nothing is left in the folder. */
+bool outbox_look_at_retired(struct outbox *o, int dir, const char *source, bool compare);
 
 /* outbox_adopt.c */
 enum status outbox_take_folder(struct outbox *o, struct err *err); /* at start: an old one or a new one */
 void outbox_adopt_others(struct outbox *o); /* not under the lock */
+/* Not under the lock. The finished records after `after` of a kept file become new ones of ours. */
+enum status outbox_import_kept(struct outbox *o, int dir, const char *name, uint64_t after, size_t *ret_n);
 void outbox_save_position(struct outbox *o, uint64_t acked); /* not under the lock */
 
 #endif

@@ -134,7 +134,7 @@ static void *syncer(void *ctx)
 
     pthread_mutex_lock(&o->lock);
     while (!o->closing) {
-        if (!something_to_do(o))
+        if (!something_to_do(o) && !o->compare)
             wait_until(o, adopt_ms);
         if (something_to_do(o)) {
             uint64_t due_ms = clock_ms() + OUTBOX_SYNC_MS;
@@ -145,7 +145,7 @@ static void *syncer(void *ctx)
             save_position(o);
             trim(o);
         }
-        if (!o->closing && clock_ms() >= adopt_ms) {
+        if (!o->closing && (o->compare || clock_ms() >= adopt_ms)) {
             pthread_mutex_unlock(&o->lock);
             outbox_adopt_others(o);
             pthread_mutex_lock(&o->lock);

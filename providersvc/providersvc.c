@@ -47,14 +47,15 @@ static enum status completion(struct svc_call *call, const void *in, void *out)
 /* ---- what meterd says
  * ------------------------------------------------------------------------------------------------- */
 
-/* Of the state only our own position is looked at. A snapshot is the whole truth: a position that it does not have is
- * zero. */
+/* Of the state only positions of outboxes are looked at. A snapshot is the whole truth: a position that it does not
+ * have is zero. */
 static void state_reset(void *ctx)
 {
     struct providersvc *self = svc_state((struct svc *)ctx);
 
     self->snapshot = true;
     self->position = 0;
+    outbox_snapshot(self->outbox);
 }
 
 static void state_change(void *ctx, const struct state_change *change)
@@ -66,12 +67,14 @@ static void state_change(void *ctx, const struct state_change *change)
         return;
     if (wire_decode(&ack_desc, change->record.p, change->record.n, &ack, NULL, NULL) != ST_OK)
         return;
-    if (!slice_is(ack.source, outbox_source(self->outbox)))
-        return;
-    if (self->snapshot)
+    if (!slice_is(ack.source, outbox_source(self->outbox))) {
+        if (self->snapshot)
+            outbox_snapshot_position(self->outbox, ack.source, ack.acked_seq);
+    } else if (self->snapshot) {
         self->position = ack.acked_seq;
-    else
+    } else {
         feed_source_ack(self->feed, &ack);
+    }
 }
 
 static void state_applied(void *ctx, uint64_t revision)
@@ -79,8 +82,10 @@ static void state_applied(void *ctx, uint64_t revision)
     struct providersvc *self = svc_state((struct svc *)ctx);
 
     (void)revision;
-    if (self->snapshot && self->feed != NULL)
+    if (self->snapshot && self->feed != NULL) {
         feed_source_position(self->feed, self->position);
+        outbox_snapshot_end(self->outbox);
+    }
     self->snapshot = false;
 }
 

@@ -454,7 +454,8 @@ static void a_spool_that_cannot_be_written_stops_the_start(void **state)
     assert_non_null(strstr(err.text, "SPOOL_DIR"));
 }
 
-/* ---- what is kept for a meterd that is restored ------------------------------------------------------------------- */
+/* ---- what is kept for a meterd that is restored -------------------------------------------------------------------
+ */
 
 static unsigned count_kept(struct place *p, struct outbox *o)
 {
@@ -590,6 +591,95 @@ static void what_is_owed_again_stays(void **state)
     outbox_close(o);
 }
 
+static void another_boot(struct place *p, const char *source)
+{
+    char path[256];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s/lock", p->spool, source);
+    fd = open(path, O_WRONLY | O_TRUNC);
+    assert_int_equal(write(fd, "another boot", 12), 12);
+    close(fd);
+}
+
+static void say_position(struct outbox *o, const char *source, uint64_t seq)
+{
+    outbox_snapshot(o);
+    outbox_snapshot_position(o, slice_of("src_somebody"), 7);
+    if (seq > 0)
+        outbox_snapshot_position(o, slice_of(source), seq);
+    outbox_snapshot_end(o);
+}
+
+static void wait_last(struct outbox *o, uint64_t last)
+{
+    for (int i = 0; i < 300 && outbox_last(o) < last; i++)
+        usleep(10000);
+    assert_int_equal(outbox_last(o), last);
+}
+
+/* The machine died with the database; the backup is older than what the dead source had delivered. */
+static void a_source_that_is_no_more_is_heard_again(void **state)
+{
+    struct place *p = *state;
+    char source[64];
+    struct outbox *o;
+
+    keep(p);
+    o = open_it(p);
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    write_calls(o, 1, 1000);
+    outbox_ack(o, 980);
+    outbox_close(o);
+    another_boot(p, source);
+    o = open_it(p);
+    assert_string_not_equal(outbox_source(o), source);
+    assert_int_equal(outbox_last(o), 20); /* what was owed */
+    assert_int_equal(read_all(o, 1, 981, 100), 20);
+    assert_int_equal(count_entries(p->spool, ""), 2);
+    say_position(o, source, 1000);
+    usleep(200000);
+    assert_int_equal(outbox_last(o), 20); /* meterd knows it all */
+    say_position(o, source, 800);
+    wait_last(o, 220);
+    assert_int_equal(read_all(o, 21, 801, 100), 200);
+    say_position(o, source, 800); /* once: now they are ours */
+    usleep(200000);
+    assert_int_equal(outbox_last(o), 220);
+    say_position(o, source, 0);
+    for (int i = 0; i < 300 && count_entries(p->spool, "") > 1; i++)
+        usleep(10000);
+    assert_int_equal(count_entries(p->spool, ""), 1);
+    assert_true(outbox_last(o) >= 500); /* files that had nothing after 800 */
+    outbox_close(o);
+}
+
+/* Without keeping, as without a backup: nothing of a dead source stays. */
+static void kept_records_of_others_go_with_time(void **state)
+{
+    struct place *p = *state;
+    char source[64];
+    struct outbox *o;
+
+    keep(p);
+    p->options.keep_ms = 1500;
+    o = open_it(p);
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    write_calls(o, 1, 300);
+    outbox_ack(o, 300);
+    outbox_close(o);
+    another_boot(p, source);
+    o = open_it(p);
+    assert_int_equal(outbox_last(o), 0);
+    assert_int_equal(count_entries(p->spool, ""), 2);
+    sleep(2);
+    say_position(o, source, 300); /* folders are looked at now */
+    for (int i = 0; i < 300 && count_entries(p->spool, "") > 1; i++)
+        usleep(10000);
+    assert_int_equal(count_entries(p->spool, ""), 1);
+    outbox_close(o);
+}
+
 /* A process that writes calls as fast as it can is killed at any moment; nothing that it was told was written is
  * missing. */
 static void a_kill_loses_nothing(void **state)
@@ -658,6 +748,8 @@ int main(void)
         TEST(kept_records_go_with_time),
         TEST(kept_records_take_no_room_from_calls),
         TEST(what_is_owed_again_stays),
+        TEST(a_source_that_is_no_more_is_heard_again),
+        TEST(kept_records_of_others_go_with_time),
         TEST(a_kill_loses_nothing),
     };
 
