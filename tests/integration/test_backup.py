@@ -5,7 +5,7 @@ import threading
 from decimal import Decimal
 
 import pytest
-from router import ADMIN_EMAIL, ADMIN_PASSWORD, BIN, Router, wait_until
+from router import ADMIN_EMAIL, ADMIN_PASSWORD, BIN, MODE, Router, wait_until
 
 
 def routerctl(router, *argv):
@@ -94,4 +94,55 @@ def test_calls_after_the_backup_come_back_from_the_outbox(damage):
         assert clean(r)["requests"] == report["requests"]
         assert r.chat(key, "[[tokens=1]]").status == 200
         r.settled(token, 26)
+        clean(r)
+
+
+def test_a_backup_older_than_what_is_kept_loses_only_that():
+    """Nothing is kept: the calls after the backup are gone, which is said, and everything goes on."""
+    with Router(env={"SPOOL_KEEP_HOURS": "0"}) as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+        r.settled(token, 1)
+        done(routerctl(r, "backup", "b.db"))
+        for _ in range(5):
+            assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+        r.settled(token, 6)
+        r.stop()
+        r.start()  # a segment of its own for what comes now: the others' records are all acknowledged
+        wait_until("acknowledged segments are gone", 10, lambda: len(list((r.folder / "spool").glob("src_*/*.log"))) == 1)
+        r.stop()
+        done(routerctl(r, "restore", str(r.folder / "db" / "backups" / "b.db")))
+        r.start()
+        for _ in range(3):
+            assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+        assert len(r.settled(token, 4, seconds=20)) == 4
+        assert "usage_lost" in r.logs()
+        assert clean(r)["requests"] == 4
+
+
+@pytest.mark.skipif(MODE != "processes", reason="needs services of their own")
+def test_the_others_run_on_while_meterd_is_restored():
+    with Router() as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        for _ in range(5):
+            assert r.chat(key, "[[tokens=10 prompt=100]]").status == 200
+        r.settled(token, 5)
+        done(routerctl(r, "backup", "b.db"))
+        _, late_token = r.user(credit="3")  # the backup does not know it
+        for _ in range(10):
+            assert r.chat(key, "[[tokens=20 prompt=100]]").status == 200
+        rows = r.settled(token, 15)
+        balance = r.credits(token)["balance_usd"]
+        assert r.processes.pop("meterd").stop() == 0
+        done(routerctl(r, "restore", str(r.folder / "db" / "backups" / "b.db")))
+        assert r.chat(key, "[[tokens=20 prompt=100]]").status == 200  # meanwhile
+        r.start_service("meterd")
+        again = r.settled(token, 16, seconds=30)
+        costs = {x["request_id"]: x["cost_usd"] for x in again}
+        assert len(costs) == 16 and all(costs[x["request_id"]] == x["cost_usd"] for x in rows)
+        last = sum(Decimal(c) for i, c in costs.items() if i not in {x["request_id"] for x in rows})
+        wait_until("credit follows", 10, lambda: Decimal(r.credits(token)["balance_usd"]) == Decimal(balance) - last)
+        assert r.call("GET", "/api/credits", token=late_token).status in (401, 404)
         clean(r)
