@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "gateway/asserted.h"
 #include "gateway/chat.h"
 #include "gateway/routes.h"
 #include "gateway/server.h"
@@ -164,4 +165,5 @@ const struct svc_def gateway_def = {
     .drain = drain,
     .fini = fini,
     .health = health,
+    .joined = gateway_joined,
 };

@@ -169,6 +169,10 @@ static void record_end(struct completion *c)
     ev.cache_write_long_tokens = u.write_long;
     ev.completion_tokens = u.completion;
     ev.reasoning_tokens = u.reasoning;
+    ev.audio_input_tokens = u.audio_in;
+    ev.audio_output_tokens = u.audio_out;
+    ev.image_input_tokens = u.image_in;
+    ev.image_output_tokens = u.image_out;
     ev.estimated = estimated;
     ev.latency_ms = latency < LIMIT_MS ? latency : LIMIT_MS;
     ev.ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
@@ -465,6 +469,10 @@ void completion_finish(struct completion *c)
     rep->cache_write_long_tokens = u.write_long;
     rep->completion_tokens = u.completion;
     rep->reasoning_tokens = u.reasoning;
+    rep->audio_input_tokens = u.audio_in;
+    rep->audio_output_tokens = u.audio_out;
+    rep->image_input_tokens = u.image_in;
+    rep->image_output_tokens = u.image_out;
     rep->estimated = estimated;
     rep->attempts = c->attempts;
     rep->outcome = slice_of(outcome_name(c->outcome));

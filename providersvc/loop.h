@@ -22,6 +22,9 @@ struct http;
 #define LOOP_EVENTS 256 /* of one epoll_wait */
 #define LOOP_HOLD_MS 2000 /* an end waits so long for a disk that cannot take its record */
 #define LOOP_HOLD_TRY_MS 50
+#define LOOP_PACE_CALLS 16u /* with so many calls open … */
+#define LOOP_PACE_NS_CALL 8000u /* … a turn begins no sooner than so long for each of them after the last one … */
+#define LOOP_PACE_NS_MAX 1500000u /* … and this at most */
 #define LOOP_STACK (512u * 1024u)
 #define LOOP_TEXT_MAX (64u * 1024u * 1024u)
 
@@ -60,7 +63,8 @@ struct loop {
 
     /* the thread's own from here on */
     uint32_t free_slot; /* index + 1 */
-    uint64_t now_ms;
+    uint64_t now_ms, began_ns; /* of the turn */
+    unsigned seated; /* calls that have a slot */
     unsigned left; /* calls ended in this turn; they count as open until what they said has gone out */
     struct timers timers;
     struct http *http;

@@ -169,6 +169,24 @@ static enum status make_upstreams(struct providersvc *self, struct err *err)
     return upstream_set_url(u, s->openai_base_url, err);
 }
 
+/* ---- what authsvc must know
+ * --------------------------------------------------------------------------------------------- */
+
+static enum status start_asserter(struct providersvc *self, struct err *err)
+{
+    self->asserter.outbox = self->outbox;
+    self->asserter.authsvc = svc_peer(self->svc, SVC_AUTHSVC);
+    self->asserter.log = svc_log(self->svc);
+    return asserter_start(&self->asserter, svc_instance(self->svc), err);
+}
+
+static bool providersvc_joined(struct svc *svc, enum svc_peer peer, struct xchg_join *to)
+{
+    struct providersvc *self = svc_state(svc);
+
+    return peer != SVC_AUTHSVC || asserter_joined(&self->asserter, to);
+}
+
 static enum status open_outbox(struct providersvc *self, struct err *err)
 {
     struct outbox_options options = {.spool_dir = svc_settings(self->svc)->spool_dir,
@@ -209,6 +227,8 @@ static enum status providersvc_init(struct svc *svc, struct err *err)
     st = make_upstreams(self, err);
     if (st == ST_OK)
         st = open_outbox(self, err);
+    if (st == ST_OK)
+        st = start_asserter(self, err);
     if (st == ST_OK)
         st = open_feed(self, err);
     for (unsigned i = 0; st == ST_OK && i < (unsigned)s->upstream_loops && i < PROVIDERSVC_LOOPS_MAX; i++) {
@@ -262,6 +282,7 @@ static void providersvc_fini(struct svc *svc)
     struct providersvc *self = svc_state(svc);
 
     announce_stop(&self->announce);
+    asserter_stop(&self->asserter);
     for (unsigned i = 0; i < self->n_loops; i++)
         loop_free(self->loops[i]);
     if (self->outbox != NULL)
@@ -304,7 +325,7 @@ const struct svc_def providersvc_def = {
     .settings = SET_P,
     .state_size = sizeof(struct providersvc),
     .self = SVC_PROVIDERSVC,
-    .peers = 1u << SVC_METERD,
+    .peers = 1u << SVC_METERD | 1u << SVC_AUTHSVC,
     .routes = routes,
     .n_routes = sizeof(routes) / sizeof(routes[0]),
     .init = providersvc_init,
@@ -313,4 +334,5 @@ const struct svc_def providersvc_def = {
     .fini = providersvc_fini,
     .follow = &follow,
     .health = providersvc_health,
+    .joined = providersvc_joined,
 };

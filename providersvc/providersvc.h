@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "providersvc/announce.h"
+#include "providersvc/asserter.h"
 #include "providersvc/loop.h"
 #include "providersvc/outbox.h"
 #include "providersvc/upstream.h"
@@ -29,6 +30,7 @@ struct providersvc {
     atomic_uint turn; /* which loop takes the next call */
     uint64_t first_byte_ms, idle_ms, connect_ms;
     struct announce announce;
+    struct asserter asserter;
     struct metric *streams, *refused, *outbox_bytes, *outbox_unacked;
 };
 

@@ -45,6 +45,9 @@ struct svc_def {
     enum status (*start)(struct svc *svc, struct err *err);
     void (*drain)(struct svc *svc, uint64_t deadline_ms);
     void (*fini)(struct svc *svc); /* also after a failed init or start: accepts half-built state */
+    /* An instance of a peer was reached, after init and before fini; optional. See xchg_client_options.joined. One at a
+     * time. */
+    bool (*joined)(struct svc *svc, enum svc_peer peer, struct xchg_join *to);
     /* NULL, or what to do with the state feed (ctx is the svc). */
     const struct feed_follow_events *follow;
     /* Adds lines to its health report; optional. add copies. */

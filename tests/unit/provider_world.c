@@ -53,6 +53,7 @@ void provider_world_start(struct provider_world *w, const struct svc_def *def, c
     snprintf(w->spool, sizeof(w->spool), "/tmp/router-spool-XXXXXX");
     must(mkdtemp(w->spool) != NULL, "no folder");
     must(settings_set(&w->settings.meterd_url, w->url[0]) == ST_OK, "memory");
+    must(settings_set(&w->settings.authsvc_url, "inproc://provider-world-auth") == ST_OK, "memory");
     must(settings_set(&w->settings.meterd_feed_url, w->url[1]) == ST_OK, "memory");
     must(settings_set(&w->settings.meterd_events_url, w->url[2]) == ST_OK, "memory");
     must(settings_set(&w->settings.providersvc_url, w->url[3]) == ST_OK, "memory");

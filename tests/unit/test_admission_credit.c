@@ -87,6 +87,65 @@ static void free_models_need_no_credit(void **state)
     assert_int_equal(w->rep.price.n, 1);
 }
 
+/* 1 USD a million tokens of input, 10 of output, and classes that are dearer. */
+static void feed_dear(struct world *w, struct price p)
+{
+    p.id = w->revision + 1;
+    p.model = slice_of("dear");
+    p.provider = slice_of("openai");
+    p.input_pico = 1000000;
+    p.output_pico = 10000000;
+    p.max_output = 1000;
+    feed(w, &price_desc, &p);
+}
+
+static int64_t hold_of(struct world *w, const char *id, uint64_t prompt, uint64_t output)
+{
+    assert_int_equal(ask(w, id, "secret",
+                         (struct admit_req){
+                             .model = slice_of("dear"), .prompt_tokens_estimate = prompt, .max_output_tokens = output}),
+                     ST_OK);
+    return w->rep.hold_nano;
+}
+
+static void the_hold_bears_the_dearest_class_that_the_tokens_may_be(void **state)
+{
+    struct world *w = *state;
+
+    feed_dear(w, (struct price){.cached_input_pico = 100000});
+    assert_int_equal(hold_of(w, "plain", 10, 10), 10 * 1000 + 10 * 10000);
+    feed_dear(w, (struct price){.cache_write_pico = 1250000});
+    assert_int_equal(hold_of(w, "write", 10, 10), 10 * 1250 + 10 * 10000);
+    feed_dear(w, (struct price){.cache_write_pico = 1250000, .cache_write_long_pico = 2000000});
+    assert_int_equal(hold_of(w, "write-long", 10, 10), 10 * 2000 + 10 * 10000);
+    feed_dear(w, (struct price){.audio_input_pico = 40000000, .audio_output_pico = 80000000});
+    assert_int_equal(hold_of(w, "audio", 10, 10), 10 * 40000 + 10 * 80000);
+    feed_dear(w, (struct price){.image_input_pico = 5000000, .image_output_pico = 30000000});
+    assert_int_equal(hold_of(w, "image", 10, 10), 10 * 5000 + 10 * 30000);
+    feed_dear(w, (struct price){.reasoning_pico = 20000000});
+    assert_int_equal(hold_of(w, "reasoning", 10, 10), 10 * 1000 + 10 * 20000);
+    feed_dear(w, (struct price){.reasoning_pico = 1, .audio_output_pico = 1}); /* cheaper ones lower nothing */
+    assert_int_equal(hold_of(w, "cheap", 10, 10), 10 * 1000 + 10 * 10000);
+    feed_dear(w, (struct price){.tier_above_tokens = 9,
+                                .tier_input_pico = 2000000,
+                                .tier_output_pico = 15000000,
+                                .tier_cache_write_pico = 2500000});
+    assert_int_equal(hold_of(w, "below", 9, 10), 9 * 1000 + 10 * 10000);
+    assert_int_equal(hold_of(w, "tier", 10, 10), 10 * 2500 + 10 * 15000);
+}
+
+static void the_answer_is_shortened_by_the_dearest_class(void **state)
+{
+    struct world *w = *state;
+
+    feed_dear(w, (struct price){.reasoning_pico = 20000000});
+    feed_user(w, "usr_1", 100 * 1000 + 400 * 20000 + 19999);
+    assert_int_equal(
+        ask(w, "r", "secret", (struct admit_req){.model = slice_of("dear"), .prompt_tokens_estimate = 100}), ST_OK);
+    assert_int_equal(w->rep.output_limit, 400);
+    assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 20000);
+}
+
 /* ---- holds --------------------------------------------------------------------------------------------------------
  */
 
@@ -166,9 +225,9 @@ static void holds_that_nobody_settles_expire(void **state)
     for (i = 0; i < 100; i++)
         assert_int_equal(ask_new(w, 1, 1), ST_OK);
     assert_int_equal(ask_new(w, 1, 1), ST_RATE_CONCURRENT);
-    w->now += DEADLINE + HOLDS_GRACE_MS - 1;
+    w->now += DEADLINE + GRACE - 1;
     assert_int_equal(admission_expire(&w->a, w->now, 100000), 0);
-    assert_int_equal(figures(w).oldest_ms, DEADLINE + HOLDS_GRACE_MS - 1);
+    assert_int_equal(figures(w).oldest_ms, DEADLINE + GRACE - 1);
     w->now += 1;
     for (i = 0; i < 1000 && figures(w).holds; i++) /* a few slots at a time */
         admission_expire(&w->a, w->now, 16);
@@ -309,6 +368,8 @@ int main(void)
         T(a_model_without_a_known_maximum_gets_one),
         T(costs_beyond_all_bounds_are_refused),
         T(free_models_need_no_credit),
+        T(the_hold_bears_the_dearest_class_that_the_tokens_may_be),
+        T(the_answer_is_shortened_by_the_dearest_class),
         T(a_hold_goes_in_the_step_in_which_the_balance_comes),
         T(an_older_balance_does_not_undo_a_newer_one),
         T(a_request_id_that_comes_again_gets_the_same_answer),
