@@ -26,6 +26,8 @@ static enum status submit(struct svc_call *call, enum lane lane, meterd_op *op, 
         box = reader_mailbox(self->quick);
     else if (lane == LANE_SLOW)
         box = reader_mailbox(self->slow);
+    else if (lane == LANE_COPY)
+        box = reader_mailbox(self->copy);
     else
         box = writer_mailbox(self->writer);
     if (mailbox_put(box, &item))
@@ -115,6 +117,8 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK)
         st = reader_new(settings->db_path, svc_log(svc), &self->slow, err);
     if (st == ST_OK)
+        st = reader_new(settings->db_path, svc_log(svc), &self->copy, err);
+    if (st == ST_OK)
         st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
     if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
@@ -142,7 +146,7 @@ static enum status meterd_init(struct svc *svc, struct err *err)
 static size_t depth(struct meterd *self)
 {
     return mailbox_depth(writer_mailbox(self->writer)) + mailbox_depth(reader_mailbox(self->quick)) +
-           mailbox_depth(reader_mailbox(self->slow));
+           mailbox_depth(reader_mailbox(self->slow)) + mailbox_depth(reader_mailbox(self->copy));
 }
 
 static void meterd_drain(struct svc *svc, uint64_t deadline_ms)
@@ -162,6 +166,7 @@ static void meterd_fini(struct svc *svc)
     feed_sub_free(self->sub);
     reader_free(self->quick);
     reader_free(self->slow);
+    reader_free(self->copy);
     writer_free(self->writer);
     feed_pub_free(self->pub);
     store_close(self->store);

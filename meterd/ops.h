@@ -40,6 +40,7 @@
     O(SLOW,   usage_summary,     usage_summary_req,     usage_summary_rep)  \
     O(SLOW,   usage_list,        usage_list_req,        usage_list_rep)     \
     O(SLOW,   ledger_verify,     ledger_verify_req,     ledger_verify_rep)  \
+    O(COPY,   backup,            backup_req,            backup_rep)         \
     O(INGEST, usage_deliver,     usage_deliver_req,     usage_deliver_rep)  \
     O(WRITE,  usage_void,        usage_void_req,        empty)
 /* clang-format on */

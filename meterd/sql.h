@@ -76,6 +76,8 @@
       "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), " \
       "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0))")           \
     S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
+    /* restore.c */                                                                                                    \
+    S(REVISION_LIFT, "UPDATE plan SET revision = ?1 WHERE name = (SELECT min(name) FROM plan)")                        \
     /* users.c */                                                                                                      \
     S(USER_BY_ID, SQL_USER "WHERE u.id = ?1")                                                                          \
     S(USER_BY_EMAIL, SQL_USER "WHERE u.email = ?1")                                                                    \

@@ -15,7 +15,7 @@
 
 struct writer_metrics {
     struct metric *commit_seconds, *batch_size, *settled, *duplicates, *overage, *cost, *strays, *unpriced, *gaps,
-        *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
+        *lost, *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
 };
 
 struct writer {
@@ -56,6 +56,9 @@ static void make_metrics(struct writer *w)
         .unpriced =
             metric_counter(m, "router_meter_unpriced_total", "Events whose pinned price could not be used.", NULL),
         .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
+        .lost = metric_counter(
+            m, "router_meter_lost_records_total",
+            "Records that neither this database nor their outbox has: a restored backup was too old.", NULL),
         .holds = metric_counter(m, "router_meter_holds_total", "Calls that got a hold in the ledger.", NULL),
         .expired = metric_counter(m, "router_meter_expired_total", "Calls that ended because nothing was heard.", NULL),
         .corrected = metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
@@ -75,6 +78,9 @@ static void note_counts(struct writer *w, const struct store_counts *c)
     metric_add(w->m.strays, c->strays);
     metric_add(w->m.unpriced, c->unpriced);
     metric_add(w->m.gaps, c->gaps);
+    metric_add(w->m.lost, c->lost);
+    if (c->lost > 0)
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_lost", LOG_N("records", c->lost));
     metric_add(w->m.holds, c->holds);
     metric_add(w->m.expired, c->expired);
     metric_add(w->m.corrected, c->corrected);
@@ -116,7 +122,7 @@ static void run_item(struct writer *w, struct mail_item *item, struct err *err)
 
     if (item->events) {
         const struct usage_batch *b = &item->events->batch;
-        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n};
+        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n, 0};
         uint64_t seq = 0;
 
         work.a = &item->events->arena;
