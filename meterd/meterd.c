@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "meterd/answers.h"
+#include "meterd/ops.h"
 #include "meterd/seed.h"
 #include "services/clock.h"
 
@@ -22,6 +24,8 @@ static enum status submit(struct svc_call *call, enum lane lane, meterd_op *op, 
     struct mail_item item = {.call = call, .lane = lane, .op = op, .in = in, .out = out, .at_ms = clock_ms()};
     struct mailbox *box;
 
+    if (op == op_answer_put)
+        item.bytes = ((const struct answer_put_req *)in)->body.n;
     if (lane == LANE_QUICK)
         box = reader_mailbox(self->quick);
     else if (lane == LANE_SLOW)
@@ -86,6 +90,18 @@ static void tell_first_start(struct svc *svc, const struct settings *settings, c
                 settings->admin_email, r->password, r->file);
 }
 
+/* A full disk is no reason not to start: old leases only last longer then. */
+static void start_answers(struct svc *svc, struct meterd *self)
+{
+    uint64_t hours = (uint64_t)svc_settings(svc)->idempotency_hours;
+    struct err err = {0};
+
+    if (answers_start(self->store, hours * 3600 * 1000, &err) != ST_OK) {
+        log_event(svc_log(svc), LOG_WARN, LOG_NO_REQ, "answers_not_looked_at", LOG_C("why", err.text));
+        self->store->broken = self->store->broken == STORE_RETRY ? STORE_WELL : self->store->broken;
+    }
+}
+
 static enum status open_store(struct svc *svc, struct meterd *self, struct err *err)
 {
     const struct settings *settings = svc_settings(svc);
@@ -97,6 +113,8 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
         st = seed_run(self->store, &options, &report, err);
     if (st == ST_OK)
         tell_first_start(svc, settings, &report);
+    if (st == ST_OK)
+        start_answers(svc, self);
     sodium_memzero(report.password, sizeof(report.password));
     return st;
 }
@@ -118,8 +136,10 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
         st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
     if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         st = feed_sub_new(settings->meterd_events_url, true, on_events, self, &self->sub, err);
+    }
     return st;
 }
 

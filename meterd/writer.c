@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "meterd/answers.h"
 #include "meterd/ingest.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
@@ -22,7 +23,7 @@ struct writer {
     struct writer_metrics m;
     uint64_t published; /* revision that the feed has come to */
     uint64_t published_ms; /* monotonic times */
-    uint64_t worked_ms, kept_ms;
+    uint64_t worked_ms, kept_ms, forget_at_ms;
     atomic_uint_fast64_t revision, wal_bytes, positions;
     atomic_bool full;
     struct mail_item items[MAILBOX_TAKE];
@@ -94,7 +95,7 @@ static void die_if_dead(struct writer *w, const struct err *why)
 
 static size_t units_of(const struct mail_item *item)
 {
-    return item->events ? item->events->batch.events.n : 1;
+    return item->events ? item->events->batch.events.n : 1 + item->bytes / WRITER_UNIT_BYTES;
 }
 
 static void run_item(struct writer *w, struct mail_item *item, struct err *err)
@@ -219,6 +220,24 @@ static void forget_sessions(struct writer *w, uint64_t now)
     batch_abandon(w->o.store);
 }
 
+static void forget_answers(struct writer *w, uint64_t now)
+{
+    struct err err = {0};
+    struct work work = {.s = w->o.store, .err = &err};
+    bool more = false;
+    enum status st = batch_begin(w->o.store, &err);
+
+    if (st == ST_OK)
+        st = answers_forget(&work, &more);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    w->forget_at_ms = now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
+    if (st == ST_OK)
+        return;
+    die_if_dead(w, &err);
+    batch_abandon(w->o.store);
+}
+
 static void between(struct writer *w, bool worked)
 {
     uint64_t now = clock_ms();
@@ -234,6 +253,8 @@ static void between(struct writer *w, bool worked)
     }
     if (now - w->kept_ms >= WRITER_HOUSEKEEPING_MS)
         forget_sessions(w, now);
+    if (now >= w->forget_at_ms)
+        forget_answers(w, now);
     if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
         die_if_dead(w, &err);
         w->o.store->broken = STORE_WELL; /* no space for the copy: the log is still whole */

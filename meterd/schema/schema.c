@@ -4,6 +4,7 @@
 
 const struct migration schema_migrations[] = {
     {1, schema_m0001},
+    {2, schema_m0005},
     {0, NULL},
 };
 

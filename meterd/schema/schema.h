@@ -19,7 +19,7 @@ struct migration {
 
 extern const struct migration schema_migrations[]; /* in rising order, ended by number 0 */
 
-extern const char *const schema_m0001[];
+extern const char *const schema_m0001[], *const schema_m0005[];
 
 /* ST_CONFLICT for a database of another program or of a newer version; an empty one is welcome. Writes nothing. */
 enum status schema_check(sqlite3 *db, const struct migration *migrations, struct err *err);
