@@ -68,8 +68,8 @@ static void help_stream(struct chat *c, struct waiting *w)
     if (c->stream.broken || c->gone || (shown > 0 && shown & (LEFT & events)) ||
         (w->stalled_since && clock_ms() - w->stalled_since > CHAT_STALL_MS)) {
         c->stream.broken = true;
-        c->stream.backlog.n = 0;
-        stop = !c->gone && !c->over;
+        stream_flush(&c->stream); /* nothing waits any more; what the provider is owed for it comes back */
+        stop = !c->gone && !c->over && !c->runs_on;
         c->gone = true;
     }
     credit = stream_credit(&c->stream);
@@ -123,7 +123,12 @@ static void wait_until_over(struct chat *c)
         w = (struct waiting){.events = POLLRDHUP, .seen = true};
     pthread_mutex_lock(&c->conn->lock);
     for (;;) {
-        if (c->stream.backlog.n)
+        if (c->runs_on && c->over && c->openers == 0) {
+            c->runs_on = false;
+            pthread_mutex_unlock(&c->conn->lock);
+            chat_keep(c);
+            pthread_mutex_lock(&c->conn->lock);
+        } else if (c->stream.backlog.n)
             help_stream(c, &w);
         else if (c->over && c->openers == 0 && (!c->settled || w.seen))
             break;
@@ -185,6 +190,7 @@ static void run(struct chat *c)
         chat_take_note(c, &note);
         chat_log(&note);
     }
+    chat_release(c);
     stream_fini(&c->stream);
     buf_fini(&c->answer);
 }
@@ -200,7 +206,9 @@ void chat_handle(struct request *r)
         answer_no_key(r);
         return;
     }
-    st = c ? request_read_body(r, (size_t)r->gw->settings->max_body_bytes, &err) : ST_NO_MEMORY;
+    st = c ? idempotency_check(r, &err) : ST_NO_MEMORY;
+    if (st == ST_OK)
+        st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, &err);
     if (st == ST_OK)
         st = chat_request_read(r->body, r->arena, &c->ask, &err);
     if (st != ST_OK) {
@@ -215,5 +223,8 @@ void chat_handle(struct request *r)
     c->began_ms = clock_ms();
     buf_init(&c->answer, CHAT_ANSWER_MAX);
     crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
+    if (!idempotency_begin(&c->keep, r, c->digest))
+        return;
+    c->runs_on = c->keep.key.n > 0;
     run(c);
 }
