@@ -28,7 +28,7 @@ void chat_keep(struct chat *c)
 
 void chat_release(struct chat *c)
 {
-    if (!c->keep.told && for_nothing(c))
+    if (c->keep.key.n && !c->keep.told && for_nothing(c))
         idempotency_forget(&c->keep);
     idempotency_fini(&c->keep);
 }

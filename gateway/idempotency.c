@@ -101,8 +101,6 @@ static void put(struct idempotency *i, unsigned http, struct slice type, struct 
     struct err err = {.status = ST_OK};
     enum status st;
 
-    if (!i->key.n || i->told)
-        return;
     i->told = true;
     st = tell(i, &req, &err);
     if (st == ST_OK)
@@ -268,13 +266,15 @@ void idempotency_record(struct idempotency *i, struct slice bytes)
 
 void idempotency_store(struct idempotency *i, unsigned http, struct slice type, struct slice body)
 {
-    put(i, http, type, body);
+    if (i->key.n && !i->told)
+        put(i, http, type, body);
     drop_record(i);
 }
 
 void idempotency_forget(struct idempotency *i)
 {
-    put(i, 0, (struct slice){NULL, 0}, (struct slice){NULL, 0});
+    if (i->key.n && !i->told)
+        put(i, 0, (struct slice){NULL, 0}, (struct slice){NULL, 0});
 }
 
 void idempotency_fini(struct idempotency *i)
