@@ -128,6 +128,8 @@ static void wait_until_over(struct chat *c)
             pthread_mutex_unlock(&c->conn->lock);
             chat_keep(c);
             pthread_mutex_lock(&c->conn->lock);
+            if (chat_keeps_back(c) && !c->gone)
+                chat_answer_plain(c);
         } else if (c->stream.backlog.n)
             help_stream(c, &w);
         else if (c->over && c->openers == 0 && (!c->settled || w.seen))
@@ -180,17 +182,19 @@ static void run(struct chat *c)
     attach(c);
     metric_move(c->gw->metrics.streams, c->ask.stream);
     st = chat_begin(c, &c->err);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         wait_until_over(c);
-    else
+    } else {
         c->st = c->err.status = st;
+        chat_keep(c);
+    }
     detach(c);
     if (!c->settled) {
         finish(c);
         chat_take_note(c, &note);
         chat_log(&note);
     }
-    chat_release(c);
+    idempotency_fini(&c->keep);
     stream_fini(&c->stream);
     buf_fini(&c->answer);
 }

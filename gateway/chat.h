@@ -71,9 +71,12 @@ void chat_cancel_all(struct gateway *gw); /* the drain is over */
 bool chat_answer_plain(struct chat *c); /* under the lock; as stream_put */
 bool chat_can_settle(const struct chat *c); /* under the lock: may the callback settle it, the thread sleeping on? */
 
-/* chat_kept.c: what becomes of a call with an Idempotency-Key. By the thread, outside the lock. */
-void chat_keep(struct chat *c); /* when the last callback is through: a whole answer is kept */
-void chat_release(struct chat *c); /* when the client has its answer: what cost nothing may be made again */
+/* chat_kept.c: what becomes of a call with an Idempotency-Key. */
+void chat_keep(
+    struct chat *c); /* by the thread, when the last callback is through: kept, forgotten, or left to its bill */
+/* Is its answer the thread's to write? An error is forgotten before its client can know of it and try something else.
+ */
+bool chat_keeps_back(const struct chat *c);
 
 /* What is said of a call when it is over; it outlives the call. */
 struct chat_note {

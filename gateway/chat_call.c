@@ -339,7 +339,7 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
     atomic_store_explicit(&c->conn->quiet_since_ms, 0, memory_order_relaxed);
     if (c->streaming)
         clear = end_stream(c);
-    else if (c->st == ST_OK && !c->gone)
+    else if (c->st == ST_OK && !c->gone && !chat_keeps_back(c))
         clear = chat_answer_plain(c);
     settled = clear && chat_can_settle(c);
     if (settled) {

@@ -17,6 +17,11 @@ static bool for_nothing(const struct chat *c)
     return !c->has_head && (c->st == ST_UPSTREAM || c->st == ST_UPSTREAM_CONNECT);
 }
 
+bool chat_keeps_back(const struct chat *c)
+{
+    return c->keep.key.n && c->st == ST_OK && !c->streaming && c->head.http_status >= 400;
+}
+
 void chat_keep(struct chat *c)
 {
     const struct buf *bytes = c->streaming ? &c->keep.record : &c->answer;
@@ -24,11 +29,6 @@ void chat_keep(struct chat *c)
     if (whole(c))
         idempotency_store(&c->keep, (unsigned)c->head.http_status, c->head.content_type,
                           (struct slice){bytes->p, bytes->n});
-}
-
-void chat_release(struct chat *c)
-{
-    if (c->keep.key.n && !c->keep.told && for_nothing(c))
+    else if (for_nothing(c))
         idempotency_forget(&c->keep);
-    idempotency_fini(&c->keep);
 }

@@ -88,7 +88,8 @@ def test_callers_are_users_not_keys(router, admin, account, mark):
 def test_what_is_no_key_is_refused(router, account, bad):
     a = post(router, account[2], bad, "hello")
     assert a.status == 400
-    assert a.error["param"] == "Idempotency-Key"
+    if "\t" not in bad:  # that one is refused before anybody looks at names
+        assert a.error["param"] == "Idempotency-Key"
 
 
 def test_a_key_with_nul_is_refused(router, account):
@@ -166,7 +167,7 @@ def test_a_client_that_left_gets_the_whole_answer(router, account, mark):
     assert len([p for p in pieces if p["choices"] and p["choices"][0]["delta"].get("content")]) == 40
     row = one_bill(router, token, mark)
     assert row["status"] == "ok" and row["completion_tokens"] == 40
-    assert router.upstream.rows()[-1]["outcome"] != "cancelled"
+    assert upstream_calls(router, mark)[0]["outcome"] == "ok"
 
 
 def test_a_stream_that_broke_off_is_not_sold_twice(router, account, mark):

@@ -65,20 +65,6 @@ static bool becomes(const char *key, unsigned http)
     return answer_fake_holds(key, http);
 }
 
-static bool forgotten(unsigned times)
-{
-    uint64_t end = clock_ms() + WAIT_MS;
-    unsigned now;
-
-    do {
-        pthread_mutex_lock(&kept.lock);
-        now = kept.forgotten;
-        pthread_mutex_unlock(&kept.lock);
-        usleep(now < times ? 2000 : 0);
-    } while (now < times && clock_ms() < end);
-    return now == times;
-}
-
 static void count(unsigned stored, unsigned forgotten_times, unsigned begun)
 {
     unsigned was_stored, was_forgotten;
@@ -225,7 +211,7 @@ static void what_is_interrupted_is_said(void **state)
 
 static void what_is_no_key_is_refused(void **state)
 {
-    static const char *const bad[] = {"tab\tin", "caf\xc3\xa9", "", "  ", "\x7f"};
+    static const char *const bad[] = {"caf\xc3\xa9", "tab\tin", "", "  ", "\x7f"};
     struct world *w = *state;
     char line[400], long_key[257];
     size_t i;
@@ -234,7 +220,7 @@ static void what_is_no_key_is_refused(void **state)
         snprintf(line, sizeof(line), "Idempotency-Key: %s\r\n", bad[i]);
         call(w, BODY, line);
         HAS(w, "HTTP/1.1 400 Bad Request\r\n");
-        if (i < 2) /* the others do not come so far */
+        if (i == 0) /* the others do not come so far */
             HAS(w, "Idempotency-Key");
     }
     memset(long_key, 'k', 256);
@@ -298,8 +284,8 @@ static void what_cost_nothing_runs_again(void **state)
         SET(admit_with, rows[i].admit_with);
         call(w, BODY, WITH_KEY);
         HAS(w, rows[i].line);
-        assert_true(forgotten(i + 1));
-        assert_false(answer_fake_holds("k 1", 0));
+        assert_false(answer_fake_holds("k 1", 0)); /* by now, so that another body is welcome at once */
+        count(0, i + 1, look()->begun);
     }
     begun = look()->begun;
     SET(act, PLAIN);
