@@ -1,5 +1,7 @@
 #include "meterd/answers.h"
 
+#include <string.h>
+
 #include "meterd/ops.h"
 #include "services/clock.h"
 
@@ -11,7 +13,7 @@ struct caller {
 /* A row without its body. */
 struct kept {
     bool found, same_body, stored;
-    int64_t id;
+    int64_t id, bytes;
     uint64_t lease_end_ms, expires_ms, http_status;
     struct slice request_id, content_type;
 };
@@ -50,6 +52,7 @@ static enum status find_kept(struct work *w, int64_t user_num, struct slice key,
         st = col_text(q, 6, w->a, &ret->request_id, w->err);
         if (st == ST_OK)
             st = col_text(q, 7, w->a, &ret->content_type, w->err);
+        ret->bytes = col_i64(q, 8);
     }
     store_reset(&q);
     return st;
@@ -86,18 +89,47 @@ static enum status begin(struct work *w, const struct answer_begin_req *req, int
     return st;
 }
 
-static enum status replay(struct work *w, const struct kept *k, struct answer_begin_rep *rep)
+/* Appends the rows' first columns. */
+static enum status gather(struct work *w, enum sql sql, int64_t id, char *to, size_t size, size_t *used)
 {
     sqlite3_stmt *q = NULL;
-    enum status st = store_row(w->s, SQL_ANSWER_BODY, BINDS(B_I(k->id)), &q, w->err);
+    enum status st = store_row(w->s, sql, BINDS(B_I(id)), &q, w->err);
 
-    if (q)
-        st = col_text(q, 0, w->a, &rep->body, w->err);
+    while (st == ST_OK && q) {
+        const void *p = sqlite3_column_blob(q, 0);
+        size_t n = (size_t)sqlite3_column_bytes(q, 0);
+
+        if (n > size - *used)
+            st = err_set(w->err, ST_INTERNAL, "a kept answer is longer than its row says");
+        else if (p)
+            memcpy(to + *used, p, n);
+        if (st == ST_OK) {
+            *used += n;
+            st = store_next(w->s, &q, w->err);
+        }
+    }
     store_reset(&q);
+    return st;
+}
+
+static enum status replay(struct work *w, const struct kept *k, struct answer_begin_rep *rep)
+{
+    size_t size = k->bytes > ANSWERS_ROW_BYTES ? (size_t)k->bytes - ANSWERS_ROW_BYTES : 0, used = 0;
+    char *body = arena_alloc(w->a, size + 1);
+    enum status st;
+
+    if (!body)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a kept answer");
+    st = gather(w, SQL_ANSWER_PIECES, k->id, body, size, &used);
+    if (st == ST_OK)
+        st = gather(w, SQL_ANSWER_BODY, k->id, body, size, &used);
+    if (st == ST_OK && used != size)
+        st = err_set(w->err, ST_INTERNAL, "a kept answer is shorter than its row says");
     rep->state = slice_of("stored");
     rep->request_id = k->request_id;
     rep->http_status = k->http_status;
     rep->content_type = k->content_type;
+    rep->body = (struct slice){body, used};
     return st;
 }
 
@@ -140,8 +172,8 @@ enum status op_answer_begin(struct work *w, const void *in, void *out)
 {
     const struct answer_begin_req *req = in;
     struct answer_begin_rep *rep = out;
-    struct caller caller;
-    struct kept kept;
+    struct caller caller = {.known = false};
+    struct kept kept = {.found = false};
     enum status st = check_begin(w, req);
 
     if (st == ST_OK)
@@ -191,15 +223,26 @@ static enum status make_room(struct work *w, int64_t user_num, int64_t bytes)
     return st == ST_OK ? store_run(w->s, SQL_ANSWER_EVICT, BINDS(B_I(user_num), B_I(last)), w->err) : st;
 }
 
+/* A large body comes in pieces, so that no transaction grows by it: what the ledger has to write goes in between. */
 static enum status store_answer(struct work *w, int64_t user_num, int64_t id, const struct answer_put_req *req)
 {
-    int64_t bytes = (int64_t)req->body.n + ANSWERS_ROW_BYTES;
+    int64_t bytes = (int64_t)req->body.n + ANSWERS_ROW_BYTES, pieces = 0;
+    struct slice rest = req->body;
     enum status st = make_room(w, user_num, bytes);
 
+    if (st == ST_OK)
+        st = store_number(w->s, SQL_ANSWER_PIECE_COUNT, BINDS(B_I(id)), 0, &pieces, w->err);
     if (st != ST_OK)
         return st;
-    return store_run(w->s, SQL_ANSWER_STORE,
-                     BINDS(B_I(id), B_I(req->http_status), B_S(req->content_type), B_I(bytes), B_B(req->body)), w->err);
+    rest.p += (size_t)pieces * ANSWERS_PIECE_BYTES;
+    rest.n -= (size_t)pieces * ANSWERS_PIECE_BYTES;
+    if (rest.n <= ANSWERS_PIECE_BYTES)
+        return store_run(w->s, SQL_ANSWER_STORE,
+                         BINDS(B_I(id), B_I(req->http_status), B_S(req->content_type), B_I(bytes), B_B(rest)), w->err);
+    rest.n = ANSWERS_PIECE_BYTES;
+    st = store_run(w->s, SQL_ANSWER_PIECE_ADD, BINDS(B_I(id), B_I(pieces), B_B(rest)), w->err);
+    w->keep = st == ST_OK;
+    return st == ST_OK ? ST_PENDING : st;
 }
 
 /* Only a call that cost nothing is forgotten, whatever its gateway thought. */
@@ -219,8 +262,8 @@ enum status op_answer_put(struct work *w, const void *in, void *out)
 {
     const struct answer_put_req *req = in;
     struct slice none = {NULL, 0};
-    struct caller caller;
-    struct kept kept;
+    struct caller caller = {.known = false};
+    struct kept kept = {.found = false};
     enum status st = find_caller(w, req->key_digest, &caller);
 
     (void)out; /* answers are nobody's projection: the revision stays */
@@ -253,7 +296,7 @@ enum status answers_start(struct store *s, uint64_t kept_ms, struct err *err)
 
 enum status answers_forget(struct work *w, bool *ret_more)
 {
-    int64_t ids[ANSWERS_FORGET_ROWS], bytes = 0;
+    int64_t ids[ANSWERS_FORGET_ROWS] = {0}, bytes = 0;
     size_t n = 0, i;
     sqlite3_stmt *q = NULL;
     enum status st = store_row(w->s, SQL_ANSWERS_OLD,

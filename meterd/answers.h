@@ -5,7 +5,8 @@
  * be made again. Leases are monotonic and counted anew from meterd's start.
  *
  * op_answer_begin looks on a reader's connection first and asks for the writer (ST_PENDING) only when it must write:
- * repeats, however large and however many, never stand in the ledger's way.
+ * repeats, however large and however many, never stand in the ledger's way. op_answer_put writes one piece of a large
+ * body and returns ST_PENDING: it is to be run again, in a later transaction, until it returns something else.
  */
 #ifndef METERD_ANSWERS_H
 #define METERD_ANSWERS_H
@@ -16,6 +17,7 @@
 #define ANSWERS_SETTLE_MS 2000 /* a call whose bill is there gets so long to bring its answer */
 #define ANSWERS_USER_BYTES (64 * 1024 * 1024) /* kept for one user; beyond it the oldest bodies go */
 #define ANSWERS_ROW_BYTES 512 /* what an answer counts beside its body */
+#define ANSWERS_PIECE_BYTES (512u * 1024u) /* of a body that one transaction writes */
 #define ANSWERS_EVICT_MAX 2000 /* bodies that go for one that comes */
 #define ANSWERS_FORGET_ROWS 500 /* forgotten in one transaction, at most … */
 #define ANSWERS_FORGET_BYTES (16 * 1024 * 1024) /* … and with bodies of so many bytes, and one more */

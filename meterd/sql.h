@@ -162,8 +162,11 @@
     S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
       "AND u.status = 'active' FROM api_key k JOIN user u ON u.num = k.user_num WHERE k.digest = ?1")                  \
     S(ANSWER_FIND, "SELECT id, body_digest = ?3, state = 'stored', lease_end_ms, expires_ms, http_status, request_id, " \
-      "content_type FROM answer WHERE user_num = ?1 AND idempotency_key = ?2")                                         \
+      "content_type, bytes FROM answer WHERE user_num = ?1 AND idempotency_key = ?2")                                         \
     S(ANSWER_BODY, "SELECT body FROM answer WHERE id = ?1")                                                            \
+    S(ANSWER_PIECES, "SELECT body FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024 ORDER BY id")      \
+    S(ANSWER_PIECE_COUNT, "SELECT count(*) FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024")         \
+    S(ANSWER_PIECE_ADD, "INSERT INTO answer_piece(id, body) VALUES (?1 * 1024 + ?2, ?3)")                              \
     S(ANSWER_COST, "SELECT cost_nano + overage_nano FROM usage WHERE request_id = ?1")                                 \
     S(ANSWER_INSERT, "INSERT INTO answer(user_num, idempotency_key, body_digest, request_id, state, created_ms, "      \
       "expires_ms, lease_ms, lease_end_ms) VALUES (?1, ?2, ?3, ?4, 'begun', ?5, ?6, ?7, ?8)")                          \

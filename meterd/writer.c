@@ -95,7 +95,9 @@ static void die_if_dead(struct writer *w, const struct err *why)
 
 static size_t units_of(const struct mail_item *item)
 {
-    return item->events ? item->events->batch.events.n : 1 + item->bytes / WRITER_UNIT_BYTES;
+    if (item->events)
+        return item->events->batch.events.n;
+    return 1 + (item->bytes < ANSWERS_PIECE_BYTES ? item->bytes : ANSWERS_PIECE_BYTES) / WRITER_UNIT_BYTES;
 }
 
 static void run_item(struct writer *w, struct mail_item *item, struct err *err)
@@ -132,7 +134,7 @@ static void publish(struct writer *w)
     w->published_ms = clock_ms();
 }
 
-static void answer(struct mail_item *item, enum status batch, const struct err *why)
+static void answer(struct writer *w, struct mail_item *item, enum status batch, const struct err *why)
 {
     enum status st = item->st;
 
@@ -140,7 +142,11 @@ static void answer(struct mail_item *item, enum status batch, const struct err *
         mail_events_free(item->events);
         return;
     }
-    if (st == ST_OK && batch != ST_OK) {
+    if (st == ST_PENDING && batch == ST_OK) { /* there is more to do, behind what waits */
+        if (mailbox_put(&w->box, item))
+            return;
+        st = err_set(&item->call->err, ST_UNAVAILABLE, "meterd has too much to do");
+    } else if ((st == ST_OK || st == ST_PENDING) && batch != ST_OK) {
         st = batch;
         item->call->err = *why;
     }
@@ -192,7 +198,7 @@ static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
         note_counts(w, &s->counts);
     }
     for (i = 0; i < done; i++)
-        answer(&items[i], st, &err);
+        answer(w, &items[i], st, &err);
     return done;
 }
 

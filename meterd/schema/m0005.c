@@ -1,7 +1,7 @@
 /*
  * Migration 5: answers kept for an Idempotency-Key. None of the ledger's tables has a part of it, so that large answers
  * never lie between the rows that every call touches; the body is the last column, so that looking at a row reads none
- * of its pages.
+ * of its pages. Of a large body the row has only the end: the rest came in pieces, each in a transaction of its own.
  *
  * begun: somebody makes the call, or nobody will ever know its answer; stored: its answer is there.
  */
@@ -35,6 +35,14 @@ const char *const schema_m0005[] = {
 "  user_num INTEGER PRIMARY KEY REFERENCES user(num),"
 "  bytes INTEGER NOT NULL"
 ") STRICT",
+"CREATE TABLE answer_piece("
+"  id INTEGER PRIMARY KEY,"                                    /* the answer's times 1024, and the piece's number */
+"  body BLOB NOT NULL"
+") STRICT",
+"CREATE TRIGGER answer_piece_drop AFTER DELETE ON answer BEGIN "
+"  DELETE FROM answer_piece WHERE id >= old.id * 1024 AND id < old.id * 1024 + 1024; END",
+"CREATE TRIGGER answer_piece_evict AFTER UPDATE OF bytes ON answer WHEN new.bytes = 0 BEGIN "
+"  DELETE FROM answer_piece WHERE id >= old.id * 1024 AND id < old.id * 1024 + 1024; END",
 "CREATE TRIGGER answer_space_change AFTER UPDATE OF bytes ON answer BEGIN "
 "  INSERT INTO answer_space(user_num, bytes) VALUES (new.user_num, new.bytes - old.bytes)"
 "  ON CONFLICT(user_num) DO UPDATE SET bytes = bytes + excluded.bytes; END",

@@ -54,8 +54,12 @@ static enum status put(struct meter *m, char key, const char *idem, const char *
                                  .content_type = slice_of("application/json"),
                                  .body = body};
     struct empty rep = {0};
+    enum status st;
 
-    return meter_run(m, op_answer_put, &req, &rep);
+    do { /* a large one comes in pieces */
+        st = meter_run(m, op_answer_put, &req, &rep);
+    } while (st == ST_PENDING);
+    return st;
 }
 
 /* What the next request with this key is told. */
@@ -394,6 +398,57 @@ static void large_bodies_go_few_at_a_time(void **state)
     free(big);
 }
 
+static void a_large_body_comes_in_pieces(void **state)
+{
+    static const size_t sizes[] = {ANSWERS_PIECE_BYTES, ANSWERS_PIECE_BYTES + 1, 2 * ANSWERS_PIECE_BYTES, LIMIT_BODY};
+    struct meter *m = *state;
+    char *big = malloc(LIMIT_BODY), key[16];
+    struct answer_begin_rep rep;
+    size_t i;
+
+    people(m);
+    for (i = 0; i < LIMIT_BODY; i++)
+        big[i] = (char)(i * 7 + i / 4099);
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct slice body = {big, sizes[i]};
+
+        snprintf(key, sizeof(key), "k%zu", i);
+        must_say(m, 'a', key, "req_1", "begun");
+        assert_int_equal(put(m, 'a', key, "req_1", 200, body), ST_OK);
+        assert_int_equal(begin(m, 'a', key, 'B', "req_2", &rep), ST_OK);
+        assert_true(slice_eq(rep.body, body));
+    }
+    assert_in_range(meter_number(m, "SELECT max(length(body)) FROM answer_piece"), 1, ANSWERS_PIECE_BYTES);
+    meter_sql(m, "DELETE FROM answer");
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM answer_piece"), 0);
+    free(big);
+}
+
+static void half_a_body_is_no_answer(void **state)
+{
+    struct meter *m = *state;
+    struct people p = people(m);
+    char *big = calloc(1, 3 * ANSWERS_PIECE_BYTES);
+    struct answer_put_req req = {.key_digest = digest(m, 'a'),
+                                 .idempotency_key = slice_of("k"),
+                                 .request_id = slice_of("req_1"),
+                                 .http_status = 200,
+                                 .body = {big, 3 * ANSWERS_PIECE_BYTES}};
+    struct empty rep = {0};
+
+    must_say(m, 'a', "k", "req_1", "begun");
+    assert_int_equal(meter_run(m, op_answer_put, &req, &rep), ST_PENDING);
+    bill(m, p.ann, "req_1", 1, 1000000);
+    meter_close(m);
+    meter_open(m); /* meterd died in between */
+    leases_end(m);
+    must_say(m, 'a', "k", "req_2", "interrupted");
+    assert_int_equal(put(m, 'a', "k", "req_1", 200, req.body), ST_OK); /* and its gateway offers it again */
+    must_say(m, 'a', "k", "req_2", "stored");
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM answer_piece"), 2);
+    free(big);
+}
+
 static void the_oldest_bodies_make_room_and_nobody_pays_twice(void **state)
 {
     struct meter *m = *state;
@@ -411,6 +466,7 @@ static void the_oldest_bodies_make_room_and_nobody_pays_twice(void **state)
     must_say(m, 'a', "k1", "req_3", "begun"); /* that one had cost nothing */
     must_say(m, 'a', "k4", "req_3", "stored");
     assert_in_range(meter_number(m, "SELECT sum(bytes) FROM answer"), 1, ANSWERS_USER_BYTES);
+    assert_in_range(meter_number(m, "SELECT sum(length(body)) FROM answer_piece"), 1, ANSWERS_USER_BYTES);
     assert_int_equal(meter_number(m, "SELECT sum(bytes) FROM answer"),
                      meter_number(m, "SELECT sum(bytes) FROM answer_space"));
     free(big);
@@ -474,6 +530,8 @@ int main(void)
         T(a_call_that_runs_is_not_too_old),
         T(what_is_too_old_goes_in_bounded_batches),
         T(large_bodies_go_few_at_a_time),
+        T(a_large_body_comes_in_pieces),
+        T(half_a_body_is_no_answer),
         T(the_oldest_bodies_make_room_and_nobody_pays_twice),
         T(a_reader_answers_what_needs_no_writing),
     };
