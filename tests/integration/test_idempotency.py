@@ -29,9 +29,11 @@ def mark():
 
 
 def one_bill(router, token, mark, calls=1):
-    rows = router.settled(token, 1)
-    billed = [r for r in rows if Decimal(r["cost_usd"]) > 0]
-    assert len(billed) == 1, rows
+    def billed_rows():
+        return [r for r in router.settled(token, 1) if Decimal(r["cost_usd"]) > 0]
+
+    billed = wait_until("a bill", 10, billed_rows)
+    assert len(billed) == 1, billed
     assert len(upstream_calls(router, mark)) == calls
     return billed[0]
 
