@@ -68,6 +68,9 @@ UPSTREAM_SRC := $(call sources,tests/upstream)
 LOADGEN_SRC := $(sort $(wildcard tests/bench/loadgen*.c))
 BUSBENCH_SRC := $(sort $(wildcard tests/bench/busbench*.c))
 METERBENCH_SRC := $(wildcard tests/bench/meterbench.c)
+MONEYPROBE_SRC := $(wildcard tests/property/moneyprobe.c)
+BUSPROBE_SRC := $(wildcard tests/chaos/busprobe.c)
+LEDGERSIM_SRC := $(call sources,tests/sim)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(call sources,tests/unit tests/lib))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -81,12 +84,15 @@ SERVICE_PROGRAMS := $(foreach s,$(SERVICES),$(if $(wildcard $(s)/main.c),$(s)))
 PROGRAMS := $(SERVICE_PROGRAMS) $(if $(filter $(words $(SERVICE_PROGRAMS)),$(words $(SERVICES))),openai-router) \
 	$(if $(wildcard cli/main.c),routerctl)
 TOOLS := $(if $(wildcard tests/upstream/main.c),fake-upstream) $(if $(wildcard tests/bench/loadgen.c),loadgen) \
-	$(if $(wildcard tests/bench/busbench.c),busbench) $(if $(METERBENCH_SRC),meterbench)
+	$(if $(wildcard tests/bench/busbench.c),busbench) $(if $(METERBENCH_SRC),meterbench) \
+	$(if $(MONEYPROBE_SRC),moneyprobe) $(if $(BUSPROBE_SRC),busprobe) \
+	$(if $(LEDGERSIM_SRC),ledgersim)
 BINS := $(addprefix $(O)/bin/,$(PROGRAMS) $(TOOLS))
 UNIT_BINS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(O)/%,$(FUZZ_SRC))
 ALL_OBJ := $(call objects,$(CHASSIS_SRC) $(foreach s,$(SERVICES) routerctl,$($(s)_SRC)) $(LAUNCHER_SRC) \
-	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(METERBENCH_SRC) $(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
+	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(METERBENCH_SRC) $(MONEYPROBE_SRC) $(BUSPROBE_SRC) \
+	$(LEDGERSIM_SRC) $(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
 
 .PHONY: all programs objects
 all: $(BINS)
@@ -97,7 +103,7 @@ objects: $(ALL_OBJ)
 
 # flags.mk says how to compile and link against what was found. It is made again whenever a package was
 # installed or removed, which costs hundredths of a second when nothing is missing.
-NO_DEPS_GOALS := help clean deps format test-compose test-bare
+NO_DEPS_GOALS := help clean deps format model test-compose test-bare
 ifneq ($(filter-out $(NO_DEPS_GOALS),$(or $(MAKECMDGOALS),all)),)
 include build/deps/flags.mk
 endif
@@ -159,6 +165,9 @@ $(eval $(call PROGRAM,fake-upstream,$(UPSTREAM_SRC)))
 $(eval $(call PROGRAM,loadgen,$(LOADGEN_SRC)))
 $(eval $(call PROGRAM,busbench,$(CHASSIS_SRC) $(BUSBENCH_SRC)))
 $(eval $(call PROGRAM,meterbench,$(CHASSIS_SRC) $(call without_main,$(meterd_SRC)) $(METERBENCH_SRC)))
+$(eval $(call PROGRAM,moneyprobe,$(CHASSIS_SRC) $(MONEYPROBE_SRC)))
+$(eval $(call PROGRAM,busprobe,$(CHASSIS_SRC) $(BUSPROBE_SRC)))
+$(eval $(call PROGRAM,ledgersim,meterd/ledger_step.c $(LEDGERSIM_SRC)))
 
 UNIT_COMMON := $(call objects,$(CHASSIS_SRC) $(PARTS_SRC) $(UNIT_LIB_SRC))
 $(UNIT_BINS): $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(UNIT_COMMON) $(CARRIED)
@@ -184,6 +193,8 @@ demo: $(O)/bin/openai-router $(O)/bin/routerctl
 
 T ?=
 S ?= 20
+SEEDS ?= 2000
+SIM = $(O)/bin/ledgersim --seeds $(SEEDS) --mutants 2000
 UNIT_WANTED = $(if $(T),$(filter $(addprefix %/test_,$(T)),$(UNIT_BINS)),$(UNIT_BINS))
 FUZZ_WANTED = $(if $(T),$(filter %/fuzz_$(T),$(FUZZ_BINS)),$(FUZZ_BINS))
 
@@ -192,18 +203,27 @@ deps-test: | build/deps/flags.mk
 	@sh deploy/deps.sh test
 $(call objects,$(UNIT_SRC) $(UNIT_LIB_SRC)): | deps-test
 
-.PHONY: check-unit check-integration unit-bins test check
+.PHONY: check-unit check-property check-integration unit-bins sim test check
 unit-bins: $(UNIT_WANTED)
 
 check-unit: $(UNIT_WANTED)
 	@tests/run-unit.sh $^
+
+# Arithmetic against exact fractions in another language. PROPERTY_CASES=10000000 for ten times as many.
+check-property: $(O)/bin/moneyprobe
+	@python3 tests/property/money.py $<
+
+# The ledger against chance: SEEDS runs and every error put in on purpose, or with SEED=n that run, told step by step.
+sim: $(O)/bin/ledgersim
+	@$(if $(SEED),$(O)/bin/ledgersim --seed $(SEED),$(SIM))
 
 check-integration: all | deps-test
 	@BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh
 
 # The sum line is the last thing that test prints.
 test: all $(UNIT_BINS) | deps-test
-	@tests/sum.sh 'tests/run-unit.sh $(UNIT_BINS)' 'tests/upstream/selftest.sh $(O)/bin' \
+	@tests/sum.sh 'tests/run-unit.sh $(UNIT_BINS)' '$(SIM)' 'tests/upstream/selftest.sh $(O)/bin' \
+		'python3 tests/property/money.py $(O)/bin/moneyprobe' \
 		'BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh'
 check: test
 
@@ -228,6 +248,15 @@ fuzz:
 	@sh deploy/deps.sh fuzz
 	@$(MAKE) --no-print-directory FLAVOR=fuzz fuzz
 endif
+
+# KILLS, SEED, TRANSPORT; FAULTS: docs/testing.md.
+.PHONY: chaos model
+chaos: all | deps-test
+	@BIN_DIR=$(CURDIR)/$(O)/bin tests/chaos/chaos.py
+
+model:
+	@sh deploy/deps.sh model
+	@tests/model/run.sh
 
 .PHONY: bench test-compose test-bare
 bench: all
@@ -285,12 +314,16 @@ help:
 	@echo 'make demo          a first call with its bill, without any key'
 	@echo 'make test          unit and integration tests'
 	@echo 'make check-unit    unit tests only; T=name for one file, PARTS="authsvc" to link only those services'
+	@echo 'make check-property   money against exact fractions; PROPERTY_CASES=10000000 for more'
+	@echo 'make sim           the ledger simulator over SEEDS seeds (SEEDS=2000); SEED=n replays one, step by step'
 	@echo 'make check-integration   integration tests only'
 	@echo 'make check-asan    unit and integration tests under address and undefined behaviour sanitizers'
 	@echo 'make check-tsan    the same under the thread sanitizer'
 	@echo 'make lint          format, clang-tidy, cppcheck and the rules of this house'
 	@echo 'make format        apply clang-format'
 	@echo 'make fuzz          every fuzz target for S seconds each (S=20); T=name for one'
+	@echo 'make chaos         kill -9 of random services under load, then every bill is compared (KILLS=300, SEED=n)'
+	@echo 'make model         the protocol of the bill, proved over every order of events, with mutants (FAULTS=2)'
 	@echo 'make bench         speed and cost, beside a plain reverse proxy'
 	@echo 'make test-compose  image and compose file on a Docker engine'
 	@echo 'make test-bare     clone, build and demo in a bare Debian (SUITE=bookworm or trixie)'

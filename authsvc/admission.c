@@ -4,13 +4,14 @@
 
 #include "authsvc/admission_private.h"
 
-void admission_init(struct admission *a, bool unpriced_free)
+void admission_init(struct admission *a, bool unpriced_free, uint64_t grace_ms)
 {
     memset(a, 0, sizeof(*a));
     pthread_mutex_init(&a->lock, NULL);
     projection_init(&a->state);
     holds_init(&a->holds);
     a->unpriced_free = unpriced_free;
+    a->grace_ms = grace_ms;
 }
 
 void admission_fini(struct admission *a)
@@ -23,6 +24,13 @@ void admission_fini(struct admission *a)
 /* ---- the end of a call --------------------------------------------------------------------------------------------
  */
 
+struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold)
+{
+    if (!hold->has_digest)
+        return NULL;
+    return projection_find_key(&a->state, (struct slice){(const char *)hold->key_digest, LIMIT_DIGEST});
+}
+
 static void free_place(struct admission *a, struct hold *hold)
 {
     struct proj_key *key;
@@ -30,12 +38,12 @@ static void free_place(struct admission *a, struct hold *hold)
     if (!hold->running)
         return;
     hold->running = false;
-    key = projection_find_key(&a->state, (struct slice){(const char *)hold->key_digest, LIMIT_DIGEST});
+    key = admission_key_of(a, hold);
     if (key && key->running > 0)
         key->running--;
 }
 
-static void release(struct admission *a, struct hold *hold)
+void admission_release(struct admission *a, struct hold *hold)
 {
     struct proj_user *user = projection_any_user(&a->state, hold->user_id);
 
@@ -56,21 +64,21 @@ void admission_done(struct admission *a, struct slice request_id)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* The hold goes and the balance comes in one step: nobody can see credit that is neither held nor taken. */
+/* The hold goes and the balance comes in one step: nobody can see credit that is neither held nor taken. The id is
+ * remembered also when we knew no hold: who asserts it after a restart of ours may not know yet that it is settled. */
 static void apply_settled(struct admission *a, const struct settled *s, uint64_t revision)
 {
     struct proj_user *user = projection_any_user(&a->state, s->user_id);
     struct hold *hold = holds_find(&a->holds, s->request_id);
 
     if (hold) {
-        struct slice digest = {(const char *)hold->key_digest, LIMIT_DIGEST};
-        struct proj_key *key = projection_find_key(&a->state, digest);
+        struct proj_key *key = admission_key_of(a, hold);
 
         if (key && hold->tokens_reserved)
             bucket_correct(&key->tokens, hold->tokens_reserved, s->tokens);
-        release(a, hold);
-        holds_remember(&a->holds, s->request_id, NULL, NULL);
+        admission_release(a, hold);
     }
+    holds_remember(&a->holds, s->request_id, NULL, NULL);
     if (user)
         proj_user_balance(user, s->balance_nano, revision);
 }
@@ -82,7 +90,9 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
 
     pthread_mutex_lock(&a->lock);
     while ((hold = holds_expired(&a->holds, now_ms, &slots)) != NULL) {
-        release(a, hold);
+        if (a->lapsed)
+            a->lapsed(a->lapsed_ctx, hold, now_ms);
+        admission_release(a, hold);
         n++;
     }
     pthread_mutex_unlock(&a->lock);
@@ -222,6 +232,7 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
         rep->upstream_model = arena_copy(env->arena, hold->upstream_model, st);
     rep->hold_nano = hold->amount_nano;
     rep->output_limit = hold->output_limit;
+    rep->credit_limited = hold->credit_limited;
 }
 
 static enum status answer_price(const struct hold *hold, struct arena *arena, struct admit_rep *rep)
@@ -275,21 +286,24 @@ static bool seen_before(struct admission *a, const struct admission_env *env, co
     if (hold) {
         struct slice digest = {(const char *)hold->key_digest, LIMIT_DIGEST};
 
-        *ret = slice_eq(digest, req->key_digest) ? ST_OK
-                                                 : err_set(err, ST_CONFLICT, "The request id belongs to another key.");
+        *ret = ST_OK;
+        if (hold->asserted)
+            *ret = err_set(err, ST_CONFLICT, "The request id was used before.");
+        else if (!slice_eq(digest, req->key_digest))
+            *ret = err_set(err, ST_CONFLICT, "The request id belongs to another key.");
         return true;
     }
     if (!ended)
         return false;
-    if (ended->settled) {
+    if (!ended->refusal) {
         *ret = err_set(err, ST_CONFLICT, "The request id was used before.");
         return true;
     }
     if (err)
-        *err = ended->err;
+        *err = ended->refusal->err;
     if (env->limits)
-        *env->limits = ended->limits;
-    *ret = ended->err.status;
+        *env->limits = ended->refusal->limits;
+    *ret = ended->refusal->err.status;
     return true;
 }
 
@@ -316,12 +330,22 @@ enum status admission_admit(struct admission *a, const struct admission_env *env
 
         st = answer(hold, env, rep);
         if (st != ST_OK)
-            release(a, hold);
+            admission_release(a, hold);
     }
     pthread_mutex_unlock(&a->lock);
     if (st != ST_OK && err)
         *err = local;
     return st;
+}
+
+bool admission_loaded(struct admission *a)
+{
+    bool loaded;
+
+    pthread_mutex_lock(&a->lock);
+    loaded = a->loaded;
+    pthread_mutex_unlock(&a->lock);
+    return loaded;
 }
 
 enum status admission_models(struct admission *a, const struct admission_env *env, const struct models_req *req,

@@ -1,4 +1,5 @@
-/* What admission.c and admit.c share. Nobody else includes this. Everything here runs under the admission's lock. */
+/* What admission.c, admit.c and asserted.c share. Nobody else includes this. Everything here runs under the admission's
+ * lock. */
 #ifndef AUTHSVC_ADMISSION_PRIVATE_H
 #define AUTHSVC_ADMISSION_PRIVATE_H
 
@@ -13,6 +14,8 @@ struct caller {
 enum status admission_ready(const struct admission *a, struct err *err);
 enum status admission_caller(const struct admission *a, struct slice digest, uint64_t wall_s, struct caller *ret,
                              struct err *err);
+struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold); /* NULL = not known */
+void admission_release(struct admission *a, struct hold *hold); /* gives back what it takes, and frees it */
 enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
                              struct err *err);
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "authsvc/admission_private.h"
-#include "proto/money.h"
+#include "proto/tariff.h"
 
 #define LIMITS_ALL_PRESENT UINT64_C(0x7e) /* bits of tags 1..6 */
 #define TEXT_MODEL_MAX 200
@@ -12,7 +12,7 @@ struct decision {
     struct model_route route;
     uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
     uint64_t choices, output; /* output of one choice at most */
-    uint64_t output_limit; /* to send upstream; 0 = none */
+    uint64_t output_limit; /* to send upstream; 0 = none: the credit bears the longest answer */
     uint64_t tokens; /* to reserve of TPM */
     int64_t amount_nano;
 };
@@ -123,7 +123,8 @@ static enum status check_rates(struct decision *d, const struct admission_env *e
 /* ---- sizes --------------------------------------------------------------------------------------------------------
  */
 
-/* How long one answer can get. A model whose maximum nobody knows is given one, or its hold would be a guess. */
+/* How long one answer can get. For a model whose maximum nobody knows so much is held as a long answer costs; the hold
+ * of a longer one grows while it runs. */
 static void bound_output(struct decision *d, const struct admit_req *req)
 {
     const struct proj_price *price = d->route.price;
@@ -135,10 +136,8 @@ static void bound_output(struct decision *d, const struct admit_req *req)
         max = price->price.context_window;
     if (max && (d->output == 0 || d->output > max))
         d->output = max;
-    if (d->output == 0 && price) {
+    if (d->output == 0 && price)
         d->output = ADMISSION_OUTPUT_UNKNOWN;
-        d->output_limit = d->output;
-    }
 }
 
 /* Without a limit in the request the model's maximum would fill a small plan's minute with one call, so a usual length
@@ -159,37 +158,12 @@ static void bound_tokens(struct decision *d, const struct admit_req *req)
 /* ---- credit -------------------------------------------------------------------------------------------------------
  */
 
-#define PRICE_TAG_CACHED 5 /* and on: optional prices, absent = as input */
-
-static int64_t optional(const struct price *p, unsigned tag, int64_t value)
-{
-    return WIRE_HAS(p, tag) || value > 0 ? value : -1;
-}
-
-static struct token_prices prices_of(const struct price *p)
-{
-    return (struct token_prices){
-        .input = p->input_pico,
-        .cached = optional(p, PRICE_TAG_CACHED, p->cached_input_pico),
-        .write_short = optional(p, 6, p->cache_write_pico),
-        .write_long = optional(p, 7, p->cache_write_long_pico),
-        .output = p->output_pico,
-        .tier_above_tokens = p->tier_above_tokens,
-        .tier_input = p->tier_input_pico,
-        .tier_cached = optional(p, 15, p->tier_cached_input_pico),
-        .tier_write_short = optional(p, 16, p->tier_cache_write_pico),
-        .tier_write_long = optional(p, 17, p->tier_cache_write_long_pico),
-        .tier_output = p->tier_output_pico,
-    };
-}
-
-/* What the call costs at most with `output` tokens in each answer. */
+/* What the call costs at most with `out` tokens in all answers: nobody knows yet what the prompt is made of and what
+ * the answer will be, so all of it counts as the dearest that the model has a price for. */
 static enum status worst_case(const struct token_prices *prices, const struct admit_req *req, uint64_t out,
                               int64_t *ret_nano, struct err *err)
 {
-    struct token_counts tokens = {.in_uncached = req->prompt_tokens_estimate, .out = out};
-
-    return money_cost(prices, &tokens, ret_nano, err);
+    return money_cost_most(prices, req->prompt_tokens_estimate, out, ret_nano, err);
 }
 
 static enum status no_funds(int64_t available, int64_t cost, struct err *err)
@@ -235,7 +209,7 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
     if (d->output * d->choices > MONEY_TOKENS_MAX)
         return err_set_field(err, ST_BAD_REQUEST, "integer_above_max_value", "n",
                              "The output limit times the number of choices is too large.");
-    prices = prices_of(&d->route.price->price);
+    prices = tariff_prices(&d->route.price->price);
     st = worst_case(&prices, req, d->output * d->choices, &d->amount_nano, err);
     if (st != ST_OK)
         return st;
@@ -267,10 +241,12 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .price = d->route.price,
         .amount_nano = d->amount_nano,
         .output_limit = d->output_limit,
+        .credit_limited = d->output_limit > 0,
         .tokens_reserved = d->tpm ? d->tokens : 0,
         .began_ms = env->now_ms,
-        .expires_ms = env->now_ms + req->deadline_ms + HOLDS_GRACE_MS,
+        .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
         .running = true,
+        .has_digest = true,
     };
     enum status st;
 

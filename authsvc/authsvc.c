@@ -7,8 +7,10 @@
 
 #include "authsvc/tokens.h"
 #include "services/clock.h"
+#include "services/voids.h"
 
 #define TICK_MS 100
+#define TICK_WINDOW_MS 10 /* while calls may be parked */
 #define TICK_SLOTS 8192u /* places of the table of holds looked at in each tick */
 #define SCRATCH_MAX (4u * LIMIT_RECORD)
 #define SIGNUP_CREDIT_LOOPBACK (5 * MONEY_NANO_PER_USD)
@@ -84,7 +86,7 @@ static void count_admission(struct authsvc *self, enum status st, uint64_t began
     metric_observe_ns(self->admit_seconds, clock_ns() - began_ns);
 }
 
-static enum status admit(struct svc_call *call, const void *in, void *out)
+static enum status decide(struct svc_call *call, const void *in, void *out)
 {
     struct authsvc *self = authsvc_of(call);
     uint64_t began_ns = clock_ns();
@@ -94,6 +96,13 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
 
     count_admission(self, st, began_ns);
     return st;
+}
+
+static enum status admit(struct svc_call *call, const void *in, void *out)
+{
+    enum status st = window_park(&authsvc_of(call)->window, call, in, decide);
+
+    return st == ST_OK ? decide(call, in, out) : st;
 }
 
 static enum status admit_done(struct svc_call *call, const void *in, void *out)
@@ -146,6 +155,8 @@ static void on_applied(void *ctx, uint64_t revision)
     struct authsvc *self = svc_state(ctx);
 
     admission_applied(&self->admission);
+    if (atomic_load(&self->window.open))
+        recent_begin(&self->recent, revision);
     sync_reached(&self->sync, revision);
 }
 
@@ -154,16 +165,27 @@ static const struct feed_follow_events follow = {on_reset, on_change, on_applied
 /* ---- the ticker ---------------------------------------------------------------------------------------------------
  */
 
-static void tick(struct authsvc *self)
+static void watch_window(struct authsvc *self, uint64_t now_ms)
 {
-    uint64_t now_ms = clock_ms();
+    bool loaded = admission_loaded(&self->admission);
+    size_t parked;
+
+    window_late(&self->window, now_ms, loaded);
+    if (!window_due(&self->window, now_ms, loaded && atomic_load(&self->recent.done)))
+        return;
+    parked = window_close(&self->window, ST_OK);
+    log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked),
+              LOG_N("recent", atomic_load(&self->recent.found)));
+}
+
+static void tick(struct authsvc *self, uint64_t now_ms)
+{
     struct admission_figures f;
     size_t expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
 
-    if (expired) {
-        metric_add(self->holds_expired, expired);
+    if (expired)
         log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("holds", expired));
-    }
+    voids_tick(self->lapsed);
     sync_expire(&self->sync, now_ms);
     ended_expire(&self->ended, now_ms);
     admission_figures(&self->admission, now_ms, &f);
@@ -175,12 +197,13 @@ static void tick(struct authsvc *self)
 static void *tick_thread(void *ctx)
 {
     struct authsvc *self = ctx;
+    uint64_t now_ms, ticked_ms = 0;
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     pthread_mutex_lock(&self->tick_lock);
     while (!self->tick_stop) {
-        until.tv_nsec += TICK_MS * 1000000L;
+        until.tv_nsec += (atomic_load(&self->window.open) ? TICK_WINDOW_MS : TICK_MS) * 1000000L;
         if (until.tv_nsec >= 1000000000L) {
             until.tv_nsec -= 1000000000L;
             until.tv_sec++;
@@ -189,7 +212,12 @@ static void *tick_thread(void *ctx)
         if (self->tick_stop)
             break;
         pthread_mutex_unlock(&self->tick_lock);
-        tick(self);
+        now_ms = clock_ms();
+        watch_window(self, now_ms);
+        if (now_ms >= ticked_ms + TICK_MS / 2) { /* half: no tick is left out for a millisecond */
+            tick(self, now_ms);
+            ticked_ms = now_ms;
+        }
         pthread_mutex_lock(&self->tick_lock);
     }
     pthread_mutex_unlock(&self->tick_lock);
@@ -252,14 +280,25 @@ static void make_metrics(struct authsvc *self, struct metrics *m)
     self->holds_open = metric_gauge(m, "router_holds_open", "Calls admitted and not settled.", NULL);
     self->held_nano = metric_gauge(m, "router_held_nano_usd", "Credit held for them, in nano-USD.", NULL);
     self->hold_oldest = metric_gauge(m, "router_hold_oldest_age_seconds", "Age of the oldest hold.", NULL);
+    self->holds_asserted =
+        metric_counter(m, "router_holds_asserted_total", "Holds that gateways and providersvcs told us of.", NULL);
     self->holds_expired = metric_counter(m, "router_holds_expired_total", "Holds that nobody settled in time.", NULL);
+    self->lapsed_waiting =
+        metric_gauge(m, "router_holds_expired_waiting", "Of them not yet acknowledged by meterd.", NULL);
+}
+
+/* Peers in our own process began with it: they have nothing to assert. */
+static bool of_this_process(const char *url)
+{
+    return !strncmp(url, "inproc:", 7);
 }
 
 static void init_parts(struct authsvc *self, const struct settings *s)
 {
     pthread_condattr_t attr;
 
-    admission_init(&self->admission, !strcmp(s->unpriced, "free"));
+    admission_init(&self->admission, !strcmp(s->unpriced, "free"), (uint64_t)s->hold_grace_ms);
+    window_init(&self->window, !of_this_process(s->authsvc_url));
     throttle_init(&self->throttle);
     ended_init(&self->ended);
     sync_init(&self->sync);
@@ -283,12 +322,26 @@ static enum status init(struct svc *svc, struct err *err)
     if (sodium_init() < 0)
         return err_set(err, ST_INTERNAL, "libsodium cannot be used");
     init_parts(self, s);
+    recent_init(&self->recent, svc, &self->admission);
     self->svc = svc;
     read_settings(self, s);
     make_metrics(self, svc_metrics(svc));
     st = worker_new(metric_gauge(svc_metrics(svc), "router_hash_queue_depth", "Password hashes waiting.", NULL),
                     &self->worker, err);
+    if (st == ST_OK)
+        st = voids_new(svc, self->holds_expired, self->lapsed_waiting, &self->lapsed, err);
+    self->admission.lapsed = authsvc_hold_lapsed;
+    self->admission.lapsed_ctx = self;
     return st == ST_OK ? start_ticker(self, err) : st;
+}
+
+static enum status start(struct svc *svc, struct err *err)
+{
+    struct authsvc *self = svc_state(svc);
+
+    (void)err;
+    window_begin(&self->window, clock_ms());
+    return ST_OK;
 }
 
 /* Whoever waits is sent to another instance; the hash at work is finished. */
@@ -297,6 +350,7 @@ static void drain(struct svc *svc, uint64_t deadline_ms)
     struct authsvc *self = svc_state(svc);
 
     (void)deadline_ms;
+    (void)window_close(&self->window, ST_DRAINING);
     sync_close(&self->sync);
     worker_close(self->worker);
 }
@@ -307,13 +361,17 @@ static void fini(struct svc *svc)
 
     if (!self->svc)
         return; /* init refused before it made anything */
+    (void)window_close(&self->window, ST_DRAINING); /* its calls are whole even when the bus is gone */
     atomic_store(&self->stopped, true);
     stop_ticker(self);
+    voids_free(self->lapsed);
+    recent_close(&self->recent);
     worker_free(self->worker);
     arena_fini(&self->scratch);
     sync_fini(&self->sync);
     ended_fini(&self->ended);
     throttle_fini(&self->throttle);
+    window_fini(&self->window);
     admission_fini(&self->admission);
     pthread_cond_destroy(&self->tick);
     pthread_mutex_destroy(&self->tick_lock);
@@ -336,6 +394,9 @@ static void health(struct svc *svc, void (*add)(void *ctx, const char *name, boo
 static const struct svc_route routes[] = {
     {&admit_req_desc, &admit_rep_desc, admit},
     {&admit_done_req_desc, &empty_desc, admit_done},
+    {&holds_assert_req_desc, &empty_desc, authsvc_holds_assert},
+    {&hold_extend_req_desc, &hold_extend_rep_desc, authsvc_hold_extend},
+    {&holds_list_req_desc, &holds_list_rep_desc, authsvc_holds_list},
     {&models_req_desc, &models_rep_desc, models},
     {&session_check_req_desc, &session_check_rep_desc, authsvc_session_check},
     {&register_req_desc, &session_rep_desc, authsvc_register},
@@ -357,6 +418,7 @@ const struct svc_def authsvc_def = {
     .routes = routes,
     .n_routes = sizeof(routes) / sizeof(routes[0]),
     .init = init,
+    .start = start,
     .drain = drain,
     .fini = fini,
     .follow = &follow,

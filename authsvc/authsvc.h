@@ -13,8 +13,10 @@
 
 #include "authsvc/admission.h"
 #include "authsvc/ended.h"
+#include "authsvc/recent.h"
 #include "authsvc/sync.h"
 #include "authsvc/throttle.h"
+#include "authsvc/window.h"
 #include "authsvc/worker.h"
 #include "services/svc.h"
 
@@ -26,10 +28,13 @@ enum login_outcome { LOGIN_OK, LOGIN_REFUSED, LOGIN_THROTTLED, LOGIN_OUTCOMES };
 struct authsvc {
     struct svc *svc;
     struct admission admission;
+    struct window window;
+    struct recent recent;
     struct throttle throttle;
     struct ended ended;
     struct sync sync;
     struct worker *worker;
+    struct voids *lapsed; /* holds that nobody settled: meterd makes their rows */
     struct arena scratch; /* of the feed's thread */
     bool signup_open;
     int64_t signup_credit_nano;
@@ -41,7 +46,7 @@ struct authsvc {
     bool tick_running, tick_stop;
 
     struct metric *admissions[AUTHSVC_OUTCOMES], *admit_seconds;
-    struct metric *holds_open, *hold_oldest, *holds_expired, *held_nano;
+    struct metric *holds_open, *hold_oldest, *holds_expired, *holds_asserted, *held_nano, *lapsed_waiting;
     struct metric *logins[LOGIN_OUTCOMES];
 };
 
@@ -59,11 +64,13 @@ struct authsvc_ask {
 };
 enum status authsvc_ask(struct svc_call *call, const struct authsvc_ask *ask); /* ST_PENDING or a failure */
 
-/* accounts.c, sessions.c, keys.c, credits.c: a handler for each request. */
+/* accounts.c, sessions.c, keys.c, credits.c, held.c: a handler for each request. */
 svc_handler authsvc_register, authsvc_login, authsvc_admin_user_create;
 svc_handler authsvc_refresh, authsvc_logout, authsvc_session_check;
 svc_handler authsvc_key_create;
 svc_handler authsvc_credits;
+svc_handler authsvc_holds_assert, authsvc_hold_extend, authsvc_holds_list;
+void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms); /* see admission.h */
 
 /* sessions.c: tokens for a user, into rep. */
 struct token_pair {

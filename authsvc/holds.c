@@ -96,6 +96,12 @@ void holds_remove(struct holds *h, struct hold *hold)
     free(hold);
 }
 
+void holds_grow(struct holds *h, struct hold *hold, int64_t by_nano)
+{
+    hold->amount_nano += by_nano;
+    h->total_nano += by_nano;
+}
+
 struct hold *holds_expired(struct holds *h, uint64_t now_ms, size_t *budget)
 {
     while (*budget > 0 && h->open.n) {
@@ -118,6 +124,7 @@ struct hold *holds_expired(struct holds *h, uint64_t now_ms, size_t *budget)
 
 void holds_remember(struct holds *h, struct slice request_id, const struct err *err, const struct rate_limits *limits)
 {
+    struct hold_refusal *refusal;
     struct hold_memory *m;
     char *at;
 
@@ -125,16 +132,19 @@ void holds_remember(struct holds *h, struct slice request_id, const struct err *
         return;
     if (h->ended.n >= HOLDS_MEMORY)
         forget_first(h);
-    m = calloc(1, sizeof(*m) + request_id.n);
+    m = calloc(1, sizeof(*m) + (err ? sizeof(*refusal) : 0) + request_id.n);
     if (!m)
         return;
     at = (char *)(m + 1);
+    if (err) {
+        refusal = (struct hold_refusal *)(void *)at;
+        refusal->err = *err;
+        if (limits)
+            refusal->limits = *limits;
+        m->refusal = refusal;
+        at += sizeof(*refusal);
+    }
     m->node.key = put(&at, request_id);
-    m->settled = !err;
-    if (err)
-        m->err = *err;
-    if (limits)
-        m->limits = *limits;
     if (table_add(&h->ended, &m->node) != ST_OK) {
         free(m);
         return;

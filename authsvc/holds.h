@@ -9,8 +9,7 @@
 #include "authsvc/projection.h"
 
 #define HOLDS_MAX 262144u /* calls admitted and not settled */
-#define HOLDS_MEMORY 2048u /* ids remembered after their end */
-#define HOLDS_GRACE_MS 60000u /* after a call's deadline: for its settlement to arrive */
+#define HOLDS_MEMORY 16384u /* ids remembered after their end */
 
 struct hold {
     struct table_node node; /* by request id */
@@ -20,18 +19,26 @@ struct hold {
     struct proj_price *price; /* a reference; NULL = free of charge */
     int64_t amount_nano;
     uint64_t output_limit; /* as answered */
+    bool credit_limited; /* what the credit bears, not what was asked for */
     uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */
     uint64_t began_ms, expires_ms;
     bool running; /* takes one of the key's concurrent places */
+    bool asserted; /* a peer told us of it after a restart: what was answered is not known, nor, without has_digest, the
+                      key */
+    bool has_digest;
+};
+
+/* What a call was told that got no hold. */
+struct hold_refusal {
+    struct err err;
+    struct rate_limits limits;
 };
 
 /* An id that has ended. */
 struct hold_memory {
     struct table_node node;
     struct hold_memory *next; /* younger */
-    bool settled; /* else refused, as err and limits say */
-    struct err err;
-    struct rate_limits limits;
+    const struct hold_refusal *refusal; /* NULL = settled */
 };
 
 struct holds {
@@ -49,6 +56,7 @@ void holds_fini(struct holds *h);
 enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from);
 struct hold *holds_find(const struct holds *h, struct slice request_id);
 void holds_remove(struct holds *h, struct hold *hold); /* frees it */
+void holds_grow(struct holds *h, struct hold *hold, int64_t by_nano);
 /* The next hold that has expired, looking at no more than *budget slots (which is counted down); NULL = none in them.
  */
 struct hold *holds_expired(struct holds *h, uint64_t now_ms, size_t *budget);

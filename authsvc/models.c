@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMMAND_NAME_MAX 80 /* of a model, in a command shown to the operator */
+
 /* Whose model an unpriced name is likely to be. The first announced provider of a matching row serves it. */
 static const struct {
     const char *pattern, *provider;
@@ -49,11 +51,17 @@ static bool family(const struct projection *p, struct slice name, struct slice *
 
 static enum status no_price(struct slice name, struct err *err)
 {
+    int n = (int)(name.n > 200 ? 200 : name.n);
+    const char *p = name.p ? name.p : "";
+    struct slice shown = name.n <= COMMAND_NAME_MAX ? name : slice_of("MODEL"); /* the text has room for one of them */
+
     return err_set_field(
         err, ST_NOT_FOUND, "model_not_found", NULL,
         "The model `%.*s` does not exist or you do not have access to it. (No price is set for it here: an "
-        "administrator sets one with POST /api/admin/prices or `routerctl price set`.)",
-        (int)(name.n > 200 ? 200 : name.n), name.p ? name.p : "");
+        "administrator sets one with `routerctl price set " SLICE_FMT
+        " INPUT OUTPUT` or POST /api/admin/prices, in USD per "
+        "1,000,000 tokens.)",
+        n, p, SLICE_ARG(shown));
 }
 
 static enum status no_provider(struct slice name, struct slice provider, struct err *err)

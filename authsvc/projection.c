@@ -284,6 +284,39 @@ struct proj_user *projection_find_user(const struct projection *p, struct slice 
     return user && !user->gone ? user : NULL;
 }
 
+struct proj_user *projection_held_user(struct projection *p, struct slice id)
+{
+    struct proj_user *user = projection_any_user(p, id);
+    char *at;
+
+    if (user)
+        return user;
+    user = calloc(1, sizeof(*user) + id.n);
+    if (!user)
+        return NULL;
+    at = (char *)(user + 1);
+    user->at.node.key = put(&at, id);
+    user->at.epoch = p->epoch;
+    user->gone = true;
+    return settle_in(&p->users, &user->at, free_plain) == ST_OK ? user : NULL;
+}
+
+struct proj_key *projection_running_key(struct projection *p, struct slice digest)
+{
+    struct proj_key *key = projection_find_key(p, digest);
+    char *at;
+
+    if (key || (p->epoch > 0 && !p->loading))
+        return key;
+    key = calloc(1, sizeof(*key) + digest.n);
+    if (!key)
+        return NULL;
+    at = (char *)(key + 1);
+    key->at.node.key = put(&at, digest);
+    key->at.epoch = p->epoch - 1; /* the snapshot has not mentioned it */
+    return settle_in(&p->keys, &key->at, free_plain) == ST_OK ? key : NULL;
+}
+
 struct proj_key *projection_find_key(const struct projection *p, struct slice digest)
 {
     return (struct proj_key *)(void *)table_find(&p->keys, digest);

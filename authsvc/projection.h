@@ -81,6 +81,11 @@ enum status projection_provider(struct projection *p, const struct provider *pro
 
 struct proj_user *projection_find_user(const struct projection *p, struct slice id); /* NULL also when gone */
 struct proj_user *projection_any_user(const struct projection *p, struct slice id); /* one that is gone, too */
+/* The user, or a stand-in that is gone: credit held for somebody we have yet to hear of counts from the first moment.
+ * NULL = no memory. */
+struct proj_user *projection_held_user(struct projection *p, struct slice id);
+/* The key, or, while a snapshot is loaded, a stand-in that may do nothing and does not outlive the load; else NULL. */
+struct proj_key *projection_running_key(struct projection *p, struct slice digest);
 struct proj_key *projection_find_key(const struct projection *p, struct slice digest);
 struct proj_plan *projection_find_plan(const struct projection *p, struct slice name);
 struct proj_price *projection_find_price(const struct projection *p, struct slice model);

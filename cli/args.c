@@ -29,16 +29,38 @@ static enum status unknown(int argc, char **argv, struct err *err)
                    argc ? argv[0] : "");
 }
 
+static bool is_flag(const struct word *w)
+{
+    return w->kind == WORD_QUERY_FLAG || w->kind == WORD_OWN_FLAG;
+}
+
+static const char *value_of(const struct word *w)
+{
+    return is_flag(w) ? "" : " X";
+}
+
+static bool take_flag(struct args *a, const char *name)
+{
+    bool taken = !strcmp(name, "json");
+    size_t i;
+
+    a->json |= taken;
+    for (i = 0; i < COMMAND_OPTIONS && a->command->options[i].name; i++)
+        if (is_flag(&a->command->options[i]) && !strcmp(a->command->options[i].name, name)) {
+            a->options[i] = "true";
+            taken = true;
+        }
+    return taken;
+}
+
 static enum status take_option(struct args *a, char **argv, int left, int *ret_used, struct err *err)
 {
     const char *name = argv[0] + 2;
     size_t i;
 
     *ret_used = 1;
-    if (!strcmp(name, "json")) {
-        a->json = true;
+    if (take_flag(a, name))
         return ST_OK;
-    }
     *ret_used = 2;
     if (left < 2)
         return err_set(err, ST_BAD_REQUEST, "--%s wants a value", name);
@@ -103,7 +125,7 @@ static void usage_of(FILE *out, const struct command *c)
     for (i = 0; i < COMMAND_ARGS && c->args[i].name; i++)
         fprintf(out, " %s", c->args[i].name);
     for (i = 0; i < COMMAND_OPTIONS && c->options[i].name; i++)
-        fprintf(out, " [--%s X]", c->options[i].name);
+        fprintf(out, " [--%s%s]", c->options[i].name, value_of(&c->options[i]));
     fprintf(out, "\n      %s\n", c->help);
 }
 

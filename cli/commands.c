@@ -5,7 +5,7 @@
 #define USER_COLUMNS "id,email,name,role,plan,status,balance_usd"
 #define KEY_COLUMNS "id,name,prefix,status,rpm,tpm,concurrency,expires_at"
 #define PLAN_COLUMNS "name,rpm,tpm,concurrency,max_keys"
-#define PRICE_COLUMNS "model,provider,input,cached_input,output,context_window,max_output"
+#define PRICE_COLUMNS "model,provider,input,cached_input,output,context_window,max_output,created,ended"
 #define CALL_COLUMNS                                                                                                   \
     "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms"
 #define GROUP_COLUMNS "model,key_id,time,requests,errors,prompt_tokens,completion_tokens,cost_usd"
@@ -55,13 +55,23 @@ const struct command commands[] = {
      {PAGE, {"from", WORD_QUERY, NULL}, {"to", WORD_QUERY, NULL}, {"model", WORD_QUERY, NULL}, {"key", WORD_QUERY, NULL},
       {"status", WORD_QUERY, NULL}},
      NULL, CALL_COLUMNS, "your calls, newest first", NULL},
-    {"price", "list", "GET", "/api/admin/prices", {{NULL, WORD_NONE, NULL}}, {PAGE, {"model", WORD_QUERY, NULL}},
-     NULL, PRICE_COLUMNS, "prices in force, USD per 1,000,000 tokens", NULL},
+    {"price", "list", "GET", "/api/admin/prices", {{NULL, WORD_NONE, NULL}},
+     {PAGE, {"model", WORD_QUERY, NULL}, {"history", WORD_QUERY_FLAG, NULL}},
+     NULL, PRICE_COLUMNS, "prices in force, USD per 1,000,000 tokens; --model M --history: every version of one model", NULL},
     {"price", "set", "POST", "/api/admin/prices",
      {{"MODEL", WORD_STRING, "model"}, {"INPUT", WORD_STRING, "input"}, {"OUTPUT", WORD_STRING, "output"}},
      {{"cached-input", WORD_STRING, NULL}, {"cache-write", WORD_STRING, NULL}, {"cache-write-long", WORD_STRING, NULL},
-      {"provider", WORD_STRING, NULL}, {"context-window", WORD_NUMBER, NULL}, {"max-output", WORD_NUMBER, NULL}},
-     NULL, NULL, "set a model's price from now on, in USD per 1,000,000 tokens", NULL},
+      {"audio-input", WORD_STRING, NULL}, {"audio-output", WORD_STRING, NULL}, {"image-input", WORD_STRING, NULL},
+      {"image-output", WORD_STRING, NULL}, {"reasoning", WORD_STRING, NULL}, {"tier-above-tokens", WORD_NUMBER, NULL},
+      {"tier-input", WORD_STRING, NULL}, {"tier-cached-input", WORD_STRING, NULL}, {"tier-cache-write", WORD_STRING, NULL},
+      {"tier-cache-write-long", WORD_STRING, NULL}, {"tier-output", WORD_STRING, NULL}, {"provider", WORD_STRING, NULL},
+      {"mode", WORD_STRING, NULL}, {"context-window", WORD_NUMBER, NULL}, {"max-output", WORD_NUMBER, NULL},
+      {"valid-from", WORD_NUMBER, NULL}},
+     NULL, NULL, "set a model's price, in USD per 1,000,000 tokens, from now on or from --valid-from (Unix seconds)", NULL},
+    {"price", "import", "POST", "/api/admin/prices", {{"FILE", WORD_OWN, NULL}},
+     {{"dry-run", WORD_OWN_FLAG, NULL}, {"only", WORD_OWN, NULL}}, NULL, NULL,
+     "set the prices of a file in the format of LiteLLM's model_prices_and_context_window.json; --only PREFIX of a name",
+     special_price_import},
     {"plan", "list", "GET", "/api/admin/plans", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, PLAN_COLUMNS, "all plans; 0 = unlimited", NULL},
     {"plan", "set", "PATCH", "/api/admin/plans", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"max-keys", WORD_NUMBER, NULL}},

@@ -8,7 +8,7 @@
 #include "cli/http.h"
 
 #define COMMAND_ARGS 3
-#define COMMAND_OPTIONS 12
+#define COMMAND_OPTIONS 24
 
 enum word_kind {
     WORD_NONE,
@@ -18,7 +18,9 @@ enum word_kind {
     WORD_NUMBER,
     WORD_LIST, /* comma-separated strings */
     WORD_QUERY, /* a parameter of the query */
+    WORD_QUERY_FLAG, /* the same, without a value of its own: given = true */
     WORD_OWN, /* for the command's own function */
+    WORD_OWN_FLAG,
 };
 
 /* A positional argument (shown as its name) or an option (--name VALUE). field NULL = the name, with _ for -. */

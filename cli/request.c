@@ -110,7 +110,7 @@ static enum status make_body(const struct args *a, char **ret, struct err *err)
 /* ---- the path -----------------------------------------------------------------------------------------------------
  */
 
-static enum status add_escaped(struct buf *b, const char *text)
+enum status request_add_escaped(struct buf *b, const char *text)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
     enum status st = ST_OK;
@@ -135,7 +135,7 @@ static enum status find_user(struct http *h, const char *who, char *id, size_t s
     buf_init(&path, PATH_SIZE);
     st = buf_addf(&path, "/api/admin/users?email=");
     if (st == ST_OK)
-        st = add_escaped(&path, who);
+        st = request_add_escaped(&path, who);
     if (st == ST_OK)
         st = buf_add(&path, "", 1);
     req.path = path.p;
@@ -166,9 +166,9 @@ static enum status add_path(struct http *h, const struct args *a, struct buf *b,
         if (c->args[i].kind == WORD_USER) {
             st = find_user(h, a->values[i], user, sizeof(user), err);
             if (st == ST_OK)
-                st = add_escaped(b, user);
+                st = request_add_escaped(b, user);
         } else if (c->args[i].kind == WORD_PATH) {
-            st = add_escaped(b, a->values[i]);
+            st = request_add_escaped(b, a->values[i]);
         }
     }
     if (hole && st == ST_OK)
@@ -186,11 +186,11 @@ static enum status make_path(struct http *h, const struct args *a, struct buf *b
     for (i = 0; st == ST_OK && i < COMMAND_OPTIONS && c->options[i].name; i++) {
         char buf[FIELD_SIZE];
 
-        if (c->options[i].kind != WORD_QUERY || !a->options[i])
+        if ((c->options[i].kind != WORD_QUERY && c->options[i].kind != WORD_QUERY_FLAG) || !a->options[i])
             continue;
         st = buf_addf(b, "%c%s=", mark, field_of(&c->options[i], buf));
         if (st == ST_OK)
-            st = add_escaped(b, a->options[i]);
+            st = request_add_escaped(b, a->options[i]);
         mark = '&';
     }
     if (st == ST_OK)

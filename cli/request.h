@@ -14,6 +14,7 @@ enum status request_send(struct http *h, const struct args *a, struct http_reply
 /* Sends, prints, returns the exit code. */
 int request_run(struct http *h, const struct args *a);
 int request_print(const struct args *a, const struct http_reply *reply);
+enum status request_add_escaped(struct buf *b, const char *text); /* for a path or a query */
 int cli_fail(const struct err *err);
 
 #endif

@@ -175,6 +175,12 @@ static int print_report(yyjson_val *root)
     print_value(stdout, yyjson_obj_get(root, "entries"), 0);
     fputs("\ncalls matched        ", stdout);
     print_value(stdout, yyjson_obj_get(root, "requests"), 0);
+    fputs("\nholds open           ", stdout);
+    print_value(stdout, yyjson_obj_get(root, "holds_open"), 0);
+    fputs("\nsources of usage     ", stdout);
+    print_value(stdout, yyjson_obj_get(root, "positions"), 0);
+    fputs("\nhash of the newest   ", stdout);
+    print_value(stdout, yyjson_obj_get(root, "chain_head"), 0);
     fputs("\nsum of all accounts  ", stdout);
     print_value(stdout, yyjson_obj_get(root, "sum_usd"), 0);
     fputs(" USD\n", stdout);
@@ -187,7 +193,9 @@ static int print_report(yyjson_val *root)
         fputc('\n', stdout);
     }
     if (yyjson_is_true(ok) && yyjson_arr_size(problems) == 0) {
-        fputs("the ledger is clean: every balance is the sum of its entries\n", stdout);
+        fputs("the ledger is clean: every balance is the sum of its entries, every hold has one end, no entry was "
+              "changed\n",
+              stdout);
         return CLI_OK;
     }
     fputs("the ledger does not agree\n", stderr);

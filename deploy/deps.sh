@@ -3,7 +3,7 @@
 #
 # Everything comes from Debian packages. Nothing that is there is touched: with all in place this
 # prints nothing and takes a few hundredths of a second, so the Makefile may call it freely.
-# Sets: build (default), test, lint, fuzz, bench, compose, all.
+# Sets: build (default), test, lint, fuzz, bench, model, compose, all.
 #
 # Debian 12 packages nng 1.5.2, which hangs a process whose peer is killed under load. There, and only
 # there, nng, its TLS library and yyjson come from Debian 13's packages: downloaded with apt in a private
@@ -49,6 +49,7 @@ needs() {
         esac
         ;;
     bench) echo nginx=nginx-light wrk=wrk python3=python3 ;;
+    model) echo spin=spin gcc=gcc libc6-dev ;;
     compose)
         echo dockerd=docker.io docker-compose=docker-compose debootstrap=debootstrap iptables=iptables curl=curl
         [ "$major" = 12 ] || echo docker=docker-cli
@@ -224,7 +225,7 @@ if [ "$1" = --mirror ]; then
     mirrors | head -n 1
     exit
 fi
-[ "$1" != all ] || set -- build test lint fuzz bench
+[ "$1" != all ] || set -- build test lint fuzz bench model
 mkdir -p "$out"
 exec 9>"$out/lock"
 flock -w $lock_wait_s 9 || die "another make is still installing"

@@ -144,7 +144,22 @@ static void add_items(const struct wire_field *f, const struct wire_list *list, 
     buf_addf(out, "]");
 }
 
-/* {"object":"list","data":[…],"total":{…},"has_more":…,"next":…} */
+/* What a list says beside its rows, its total and its place. */
+static void add_others(const struct wire_desc *desc, const void *rep, struct buf *out)
+{
+    uint32_t i;
+
+    for (i = 0; i < desc->n_fields; i++) {
+        const struct wire_field *f = &desc->fields[i];
+
+        if (f->kind == WIRE_LIST || f->kind == WIRE_BIN || !strcmp(f->name, "next") || !strcmp(f->name, "revision"))
+            continue;
+        buf_addf(out, ",");
+        json_encode_member(f, rep, out);
+    }
+}
+
+/* {"object":"list","data":[…],"total":{…},…,"has_more":…,"next":…} */
 static void add_list(const struct wire_desc *desc, const void *rep, struct buf *out)
 {
     const struct wire_field *data = list_of(desc), *next = wire_field_named(desc, slice_of("next"));
@@ -162,6 +177,7 @@ static void add_list(const struct wire_desc *desc, const void *rep, struct buf *
         else
             buf_addf(out, "null");
     }
+    add_others(desc, rep, out);
     if (next)
         memcpy(&cursor, member_at(rep, next), sizeof(cursor));
     buf_addf(out, ",\"has_more\":%s,\"next\":", cursor.n ? "true" : "false");

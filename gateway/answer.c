@@ -233,7 +233,7 @@ void answer_refusal(struct conn *c, int http, const char *message)
 
     p.code = http == 431 ? status_code(ST_HEADERS_TOO_LARGE) : NULL;
     p.type = http >= 500 ? "server_error" : p.type;
-    id_make(id, "req_", 16);
+    id_request(id);
     buf_init(&body, ANSWER_ERROR_MAX);
     buf_init(&out, ANSWER_ERROR_MAX);
     problem_body(&p, &body);

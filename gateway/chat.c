@@ -223,12 +223,12 @@ void chat_handle(struct request *r)
     c->gw = r->gw;
     c->conn = r->conn;
     c->r = r;
-    c->created_ms = clock_wall_ms();
-    c->began_ms = clock_ms();
     buf_init(&c->answer, CHAT_ANSWER_MAX);
     crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
     if (!idempotency_begin(&c->keep, r, c->digest))
         return;
+    c->created_ms = clock_wall_ms(); /* who waited for another's answer begins only now */
+    c->began_ms = clock_ms();
     c->runs_on = c->keep.key.n > 0;
     run(c);
 }

@@ -22,6 +22,7 @@
 #define CHAT_STALL_MS 30000u /* a client that takes nothing of a stream for so long is gone */
 #define CHAT_IDLE_MS 60000u /* a connection waits so long for its next request */
 #define CHAT_ATTEMPTS 2u /* a call that no instance took is offered once more */
+#define CHAT_ADMISSIONS 2u /* so is an admission whose authsvc was lost: its id makes it the same one */
 #define CHAT_ENDPOINT "chat.completions"
 
 struct chat {
@@ -33,6 +34,7 @@ struct chat {
     uint64_t created_ms, began_ms, first_ms; /* wall; monotonic; of the first byte for the client */
 
     /* from admission */
+    unsigned admissions; /* asked for, up to CHAT_ADMISSIONS */
     struct admit_rep admitted; /* its memory is the request's arena */
     struct rate_limits limits; /* also of a refusal; has = 0: none */
 
@@ -46,6 +48,7 @@ struct chat {
 
     /* lock below */
     bool has_head, has_result, streaming;
+    bool holding; /* admitted, and not known to have ended: credit is held for it */
     bool over; /* the last callback is through: the thread may go on */
     bool settled; /* answered, logged and counted by a callback: nothing is left for the thread */
     bool wake_me; /* the thread does not see the client's next request: wake it when all is over */
@@ -66,6 +69,7 @@ enum status chat_begin(struct chat *c, struct err *err);
 void chat_left(struct chat *c); /* the client left; under the lock, which it lets go for a moment */
 void chat_keep_alive(struct conn *conn, uint64_t now_ms); /* the ticker: say something on a silent stream */
 void chat_cancel_all(struct gateway *gw); /* the drain is over */
+uint64_t chat_remaining_ms(const struct chat *c); /* of CALL_TIMEOUT_MS, 1 at least */
 
 /* chat_end.c: the last steps, by the closing callback or by the thread. */
 bool chat_answer_plain(struct chat *c); /* under the lock; as stream_put */

@@ -2,8 +2,8 @@
 
 #include "gateway/answer.h"
 #include "gateway/chat.h"
-#include "gateway/voids.h"
 #include "services/clock.h"
+#include "services/voids.h"
 
 static const char done_event[] = "data: [DONE]\n\n";
 #define DONE_N (sizeof(done_event) - 1)
@@ -67,6 +67,20 @@ static bool abandoned(const struct chat *c)
     return c->gone && !c->runs_on;
 }
 
+uint64_t chat_remaining_ms(const struct chat *c)
+{
+    uint64_t used = clock_ms() - c->began_ms, all = (uint64_t)c->gw->settings->call_timeout_ms;
+
+    return all > used ? all - used : 1;
+}
+
+static void let_go(struct chat *c)
+{
+    lock(c);
+    c->holding = false;
+    pthread_mutex_unlock(&c->conn->lock);
+}
+
 /* Under the lock. */
 static void give_up(struct chat *c, enum status st, const struct err *err)
 {
@@ -79,6 +93,7 @@ static void give_up(struct chat *c, enum status st, const struct err *err)
 /* An admitted call that nobody will run. Ends the callback's part: the thread goes on. */
 static void give_up_admitted(struct chat *c, enum status st, const struct err *err)
 {
+    let_go(c);
     settle_void(c, st);
     free_place(c);
     lock(c);
@@ -110,14 +125,30 @@ static enum status take_admission(struct chat *c, enum status st, struct slice p
     return st;
 }
 
+static enum status ask_admission(struct chat *c, struct err *err);
+
+/* Did authsvc go away with the question? Nothing has gone upstream, and it knows the id again if it did decide. */
+static bool ask_again(const struct chat *c, enum status st)
+{
+    return (st == ST_PEER_LOST || st == ST_DRAINING) && c->admissions < CHAT_ADMISSIONS &&
+           clock_ms() - c->began_ms < CHAT_ADMIT_MS;
+}
+
 static void on_admitted(void *ctx, enum status st, struct slice payload)
 {
     struct chat *c = ctx;
     struct err err = {.status = ST_OK};
     bool gone;
 
+    if (ask_again(c, st)) {
+        st = ask_admission(c, &err);
+        if (st == ST_OK)
+            return; /* the call may be another one by now */
+        payload = (struct slice){NULL, 0};
+    }
     st = take_admission(c, st, payload, &err);
     lock(c);
+    c->holding = st == ST_OK;
     if (st != ST_OK) {
         give_up(c, st, &err);
         unlock(c, false);
@@ -133,9 +164,11 @@ static void on_admitted(void *ctx, enum status st, struct slice payload)
 
 static const struct xchg_events admission_events = {.end = on_admitted};
 
-enum status chat_begin(struct chat *c, struct err *err)
+static enum status ask_admission(struct chat *c, struct err *err)
 {
-    struct xchg_open open = {.deadline_ms = CHAT_ADMIT_MS, .events = &admission_events, .ctx = c};
+    uint64_t used = clock_ms() - c->began_ms;
+    struct xchg_open open = {
+        .deadline_ms = used < CHAT_ADMIT_MS ? CHAT_ADMIT_MS - used : 1, .events = &admission_events, .ctx = c};
     struct admit_req req = {.request_id = slice_of(c->r->id),
                             .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                             .model = c->ask.model,
@@ -147,7 +180,13 @@ enum status chat_begin(struct chat *c, struct err *err)
                             .client_ip = c->r->client_ip};
     struct xchg_id id = {0, 0};
 
+    c->admissions++;
     return call_open(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_req_desc, &req, &open, &id, err);
+}
+
+enum status chat_begin(struct chat *c, struct err *err)
+{
+    return ask_admission(c, err);
 }
 
 /* ---- the provider's answer --------------------------------------------------------------------------------------- */
@@ -325,6 +364,7 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
 
     lock(c);
     again = try_again(c, st);
+    c->holding &= again; /* else providersvc owes the bill, and asserts the hold until meterd has it */
     gone = c->gone;
     pthread_mutex_unlock(&c->conn->lock);
     if (again) {
@@ -373,8 +413,12 @@ static void fill_request(const struct chat *c, struct completion_req *req)
                                    .usage_asked = c->ask.usage_asked,
                                    .hold_nano = a->hold_nano,
                                    .output_limit = a->output_limit,
+                                   .credit_limited = a->credit_limited,
                                    .prompt_tokens_estimate = c->ask.tokens,
+                                   .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                                    .body = c->r->body};
+    req->price.items = a->price.items;
+    req->price.n = a->price.n;
     if (a->price.n)
         req->price_id = a->price.items[0].id;
 }
@@ -382,6 +426,7 @@ static void fill_request(const struct chat *c, struct completion_req *req)
 /* Our hold on `openers` keeps the thread until the call is settled. */
 static void give_up_opening(struct chat *c, enum status st, const struct err *err)
 {
+    let_go(c);
     settle_void(c, st);
     free_place(c);
     lock(c);
@@ -394,9 +439,8 @@ static void give_up_opening(struct chat *c, enum status st, const struct err *er
 static void open_completion(struct chat *c)
 {
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
-    uint64_t used = clock_ms() - c->began_ms, all = (uint64_t)c->gw->settings->call_timeout_ms;
     struct xchg_open open = {
-        .deadline_ms = all > used ? all - used : 1, .window = STREAM_WINDOW, .events = &completion_events, .ctx = c};
+        .deadline_ms = chat_remaining_ms(c), .window = STREAM_WINDOW, .events = &completion_events, .ctx = c};
     struct err err = {.status = ST_OK};
     struct completion_req req;
     unsigned attempt;

@@ -4,7 +4,7 @@
 
 #include "gateway/answer.h"
 #include "gateway/chat.h"
-#include "proto/money.h"
+#include "proto/tariff.h"
 
 #define MS_PER_S 1000u
 #define S_PER_M 60u
@@ -52,41 +52,19 @@ void chat_limit_lines(const struct rate_limits *l, struct buf *out)
     limit_lines(out, "tokens", l->limit_tokens, l->remaining_tokens, l->reset_tokens_ms);
 }
 
-#define PICO_OR_INPUT(p, tag, member) (WIRE_HAS(p, tag) || (p)->member ? (p)->member : -1)
-
-static struct token_prices prices_of(const struct price *p)
-{
-    return (struct token_prices){.input = p->input_pico,
-                                 .cached = PICO_OR_INPUT(p, 5, cached_input_pico),
-                                 .write_short = PICO_OR_INPUT(p, 6, cache_write_pico),
-                                 .write_long = PICO_OR_INPUT(p, 7, cache_write_long_pico),
-                                 .output = p->output_pico,
-                                 .tier_above_tokens = p->tier_above_tokens,
-                                 .tier_input = PICO_OR_INPUT(p, 14, tier_input_pico),
-                                 .tier_cached = PICO_OR_INPUT(p, 15, tier_cached_input_pico),
-                                 .tier_write_short = PICO_OR_INPUT(p, 16, tier_cache_write_pico),
-                                 .tier_write_long = PICO_OR_INPUT(p, 17, tier_cache_write_long_pico),
-                                 .tier_output = PICO_OR_INPUT(p, 18, tier_output_pico)};
-}
-
 bool chat_cost(const struct chat *c, int64_t *ret_nano)
 {
-    const struct completion_rep *u = &c->result;
-    struct token_counts t = {.in_cached = u->cached_tokens,
-                             .in_write_short = u->cache_write_tokens,
-                             .in_write_long = u->cache_write_long_tokens,
-                             .out = u->completion_tokens};
-    uint64_t special = t.in_cached + t.in_write_short + t.in_write_long;
     struct token_prices prices;
+    struct token_counts tokens;
 
     if (!c->has_result)
         return false;
     *ret_nano = 0;
     if (!c->admitted.price.n)
         return true;
-    prices = prices_of(c->admitted.price.items);
-    t.in_uncached = u->prompt_tokens > special ? u->prompt_tokens - special : 0;
-    return money_cost(&prices, &t, ret_nano, NULL) == ST_OK;
+    prices = tariff_prices(c->admitted.price.items);
+    tokens = tariff_answer(&c->result);
+    return money_cost(&prices, &tokens, ret_nano, NULL) == ST_OK;
 }
 
 /* What upstream sent and we say ourselves, or must not repeat. */
@@ -166,6 +144,8 @@ void chat_answer_lines(const struct chat *c, struct buf *out)
     add_line(out, "x-router-model", c->admitted.upstream_model);
     add_line(out, "x-router-instance", c->head.instance);
     buf_addf(out, "x-router-attempts: %llu\r\n", (unsigned long long)c->head.attempts);
+    if (c->head.http_status == 200 && c->admitted.credit_limited)
+        buf_addf(out, "x-router-output-limit: %llu; reason=credit\r\n", (unsigned long long)c->admitted.output_limit);
     if (c->head.http_status == 200 && chat_cost(c, &nano)) {
         money_format_usd(nano, cost);
         buf_addf(out, "x-router-cost-usd: %s\r\n", cost);

@@ -7,12 +7,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "gateway/asserted.h"
 #include "gateway/chat.h"
 #include "gateway/routes.h"
 #include "gateway/server.h"
 #include "gateway/ticker.h"
-#include "gateway/voids.h"
 #include "services/clock.h"
+#include "services/voids.h"
 
 #define FILES_SPARE 512 /* descriptors beside the clients': bus, logs */
 #define DRAIN_POLL_US 5000
@@ -167,4 +168,5 @@ const struct svc_def gateway_def = {
     .drain = drain,
     .fini = fini,
     .health = health,
+    .joined = gateway_joined,
 };

@@ -88,7 +88,7 @@ void request_init(struct request *r, struct conn *c, struct mg_connection *http)
     const struct mg_request_info *info = mg_get_request_info(http);
 
     *r = (struct request){.gw = c->gw, .conn = c, .http = http, .arena = &c->arena, .began_ns = clock_ns()};
-    id_make(r->id, "req_", 16);
+    id_request(r->id);
     r->method = slice_of(info->request_method);
     r->path = slice_of(info->local_uri_raw);
     r->query = slice_of(info->query_string);

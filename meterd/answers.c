@@ -58,7 +58,18 @@ static enum status find_kept(struct work *w, int64_t user_num, struct slice key,
     return st;
 }
 
-/* What the call cost; -1 = it has not been billed, not even at nothing. */
+/* Does the call still run, as far as its hold says? */
+static enum status find_hold(struct work *w, struct slice request_id, bool *ret)
+{
+    int64_t open = 0;
+    enum status st = store_number(w->s, SQL_ANSWER_HOLD, BINDS(B_S(request_id)), 0, &open, w->err);
+
+    *ret = open != 0;
+    return st;
+}
+
+/* What the call cost; -1 = it has not been billed, not even at nothing. One that expired may still be billed late: it
+ * counts as if it had cost something. */
 static enum status find_cost(struct work *w, struct slice request_id, int64_t *ret)
 {
     return store_number(w->s, SQL_ANSWER_COST, BINDS(B_S(request_id)), -1, ret, w->err);
@@ -138,12 +149,15 @@ static enum status judge(struct work *w, const struct answer_begin_req *req, int
                          struct answer_begin_rep *rep)
 {
     uint64_t now = clock_ms();
-    bool over = now >= k->lease_end_ms;
+    bool over = now >= k->lease_end_ms, held = false;
     int64_t cost = -1;
     enum status st = find_cost(w, k->request_id, &cost);
 
+    if (st == ST_OK && cost < 0)
+        st = find_hold(w, k->request_id, &held);
     if (st != ST_OK)
         return st;
+    over &= !held; /* its bill is still to come, whatever the lease says */
     if (over && cost <= 0)
         return begin(w, req, user_num, k, rep);
     rep->state = slice_of(over ? "interrupted" : "running");
@@ -281,17 +295,9 @@ enum status op_answer_put(struct work *w, const void *in, void *out)
 /* ---- time passes --------------------------------------------------------------------------------------------------
  */
 
-enum status answers_start(struct store *s, uint64_t kept_ms, struct err *err)
+enum status answers_restart(struct work *w)
 {
-    enum status st = store_begin(s, err);
-
-    s->answers_kept_ms = kept_ms;
-    if (st == ST_OK)
-        st = store_run(s, SQL_ANSWERS_RESTART, BINDS(B_I(clock_ms())), err);
-    if (st == ST_OK)
-        return store_commit(s, err);
-    store_rollback(s);
-    return st;
+    return store_run(w->s, SQL_ANSWERS_RESTART, BINDS(B_I(clock_ms())), w->err);
 }
 
 enum status answers_forget(struct work *w, bool *ret_more)

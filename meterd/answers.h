@@ -24,8 +24,8 @@
 #define ANSWERS_FORGET_MS 10000 /* the writer looks for what is too old this often … */
 #define ANSWERS_FORGET_MORE_MS 100 /* … and sooner when it did not come to the end */
 
-/* Before the first operation: leases are counted anew, kept_ms is how long answers are kept from now on. */
-enum status answers_start(struct store *s, uint64_t kept_ms, struct err *err);
+/* Leases are counted anew: at the start, and after a time in which nothing could be written. */
+enum status answers_restart(struct work *w);
 /* Forgets what is too old, within bounds; *ret_more: there is more. Inside a transaction of the writer. */
 enum status answers_forget(struct work *w, bool *ret_more);
 

@@ -50,19 +50,20 @@ static enum status repeat(struct work *w, const struct credit_grant_req *req, co
     return ST_OK;
 }
 
-static enum status check_amount(struct work *w, int64_t amount, int64_t balance)
+static enum status check_amount(struct work *w, int64_t amount, const struct user_row *user)
 {
     char text[MONEY_TEXT_MAX];
     int64_t after;
 
     if (amount == 0)
         return err_set_field(w->err, ST_BAD_REQUEST, NULL, "amount_usd", "The amount must not be zero.");
-    if (!money_add(balance, amount, &after) || after > MONEY_NANO_MAX)
+    if (!money_add(user->user.balance_nano, amount, &after) || after > MONEY_NANO_MAX)
         return err_set_field(w->err, ST_BAD_REQUEST, NULL, "amount_usd",
                              "The balance would be larger than an amount can be.");
-    if (after >= 0)
+    /* What is held for running calls cannot be taken back. */
+    if (amount > 0 || amount >= -user->available_nano)
         return ST_OK;
-    money_format_usd(balance, text);
+    money_format_usd(user->available_nano, text);
     return err_set_field(w->err, ST_CONFLICT, "insufficient_credit", "amount_usd",
                          "The user has %s USD of credit; more than that cannot be taken back.", text);
 }
@@ -88,7 +89,7 @@ enum status op_credit_grant(struct work *w, const void *in, void *out)
     rep->amount_nano = req->amount_nano;
     if (earlier.found)
         return repeat(w, req, &earlier, user.account, rep);
-    st = check_amount(w, req->amount_nano, user.user.balance_nano);
+    st = check_amount(w, req->amount_nano, &user);
     if (st != ST_OK)
         return st;
     grant.user_num = user.num;

@@ -1,156 +1,9 @@
 #include "meterd/ingest.h"
 
-#include <string.h>
-
+#include "meterd/calls.h"
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
 #include "meterd/state.h"
-
-struct payer {
-    bool known;
-    int64_t num, account, balance_nano;
-};
-
-struct bill {
-    int64_t cost_nano; /* what the call costs */
-    int64_t take_nano; /* of it, what the user's credit bears */
-    int64_t balance_nano; /* the user's, after it */
-};
-
-static size_t payer_slot(struct slice user_id)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a: ids are random and short */
-    size_t i;
-
-    for (i = 0; i < user_id.n; i++)
-        hash = (hash ^ (unsigned char)user_id.p[i]) * 16777619u;
-    return hash % STORE_ACCOUNTS;
-}
-
-/* Ids that were found once are remembered: a user's number and account never change. */
-static enum status look_up(struct work *w, struct slice user_id, struct store_payer *slot, bool *ret_known)
-{
-    sqlite3_stmt *q = NULL;
-    enum status st;
-
-    *ret_known = user_id.n > 0 && slice_is(user_id, slot->user_id);
-    if (*ret_known)
-        return ST_OK;
-    st = store_row(w->s, SQL_PAYER, BINDS(B_S(user_id)), &q, w->err);
-    *ret_known = q != NULL;
-    if (q) {
-        slot->num = col_i64(q, 0);
-        slot->account = col_i64(q, 1);
-        slice_copy(user_id, slot->user_id, sizeof(slot->user_id));
-    }
-    store_reset(&q);
-    return st;
-}
-
-static enum status find_payer(struct work *w, struct slice user_id, struct payer *ret)
-{
-    struct store_payer *slot = &w->s->payers[payer_slot(user_id)];
-    enum status st;
-
-    *ret = (struct payer){0};
-    st = look_up(w, user_id, slot, &ret->known);
-    if (st != ST_OK || !ret->known)
-        return st;
-    ret->num = slot->num;
-    ret->account = slot->account;
-    return ledger_balance(w, slot->account, &ret->balance_nano);
-}
-
-static enum status insert_row(struct work *w, uint64_t revision, const struct usage_event *e, const struct payer *p,
-                              const struct bill *b)
-{
-    struct bind user = p->known ? B_I(p->num) : B_NULL;
-
-    return store_run(w->s, SQL_USAGE_INSERT,
-                     BINDS(B_I(revision), B_S(e->request_id), user, B_S(e->key_id), B_S(e->model), B_S(e->provider),
-                           B_S(e->upstream_model), B_S(e->endpoint), B_I(e->stream), B_S(e->status),
-                           B_I(e->http_status), B_I(e->prompt_tokens), B_I(e->cached_tokens),
-                           B_I(e->cache_write_tokens), B_I(e->cache_write_long_tokens), B_I(e->completion_tokens),
-                           B_I(e->reasoning_tokens), B_I(e->estimated), B_I(e->price_id), B_I(b->take_nano),
-                           B_I(b->cost_nano - b->take_nano), B_I(b->balance_nano), B_I(e->hold_nano),
-                           B_I(e->created_ms), B_I(e->latency_ms), B_I(e->ttft_ms), B_I(e->attempts)),
-                     w->err);
-}
-
-static enum status post_bill(struct work *w, uint64_t revision, const struct payer *p, const struct bill *b)
-{
-    struct ledger_line lines[] = {
-        {.account = p->account, .amount_nano = -b->take_nano, .spent_nano = b->take_nano},
-        {.account = LEDGER_OVERAGE, .amount_nano = b->take_nano - b->cost_nano},
-        {.account = LEDGER_REVENUE, .amount_nano = b->cost_nano},
-    };
-
-    return ledger_post(w, revision, LEDGER_USAGE, lines, sizeof(lines) / sizeof(lines[0]));
-}
-
-static enum status tell_settled(struct work *w, uint64_t revision, const struct usage_event *e, const struct bill *b)
-{
-    uint64_t tokens = e->prompt_tokens + e->completion_tokens;
-    struct settled settled = {
-        .request_id = e->request_id,
-        .user_id = e->user_id,
-        .cost_nano = b->take_nano,
-        .balance_nano = b->balance_nano,
-        .tokens = tokens > LIMIT_TOKENS ? LIMIT_TOKENS : tokens,
-    };
-
-    return changes_add(&w->s->changes, &settled_desc, &settled, revision, w->err);
-}
-
-static enum status make_bill(struct work *w, const struct usage_event *e, const struct payer *p, struct bill *ret)
-{
-    bool known = true, voided = slice_is(e->status, "void");
-    enum status st = ST_OK;
-
-    *ret = (struct bill){0};
-    if (!voided)
-        st = pricing_cost(w->s, e, &ret->cost_nano, &known, w->err);
-    ret->take_nano = ret->cost_nano < p->balance_nano ? ret->cost_nano : p->balance_nano;
-    ret->balance_nano = p->balance_nano - ret->take_nano;
-    w->s->counts.unpriced += !known;
-    return st;
-}
-
-static void count(struct store *s, const struct payer *p, const struct bill *b)
-{
-    s->counts.settled++;
-    s->counts.strays += !p->known;
-    s->counts.cost_nano += b->take_nano;
-    s->counts.overage_nano += b->cost_nano - b->take_nano;
-}
-
-static enum status apply_one(struct work *w, const struct usage_event *e)
-{
-    uint64_t revision = w->s->revision + 1;
-    struct payer payer;
-    struct bill bill;
-    enum status st = find_payer(w, e->user_id, &payer);
-
-    if (st == ST_OK)
-        st = make_bill(w, e, &payer, &bill);
-    if (st == ST_OK)
-        st = insert_row(w, revision, e, &payer, &bill);
-    if (st != ST_OK)
-        return st;
-    if (store_changed(w->s) == 0) { /* settled before, by whoever came first */
-        w->s->counts.duplicates++;
-        return ST_OK;
-    }
-    store_next_revision(w->s);
-    if (!payer.known)
-        st = store_run(w->s, SQL_STRAY_INSERT, BINDS(B_I(revision), B_S(e->user_id)), w->err);
-    if (st == ST_OK && bill.cost_nano > 0)
-        st = post_bill(w, revision, &payer, &bill);
-    if (st == ST_OK)
-        st = tell_settled(w, revision, e, &bill);
-    count(w->s, &payer, &bill);
-    return st;
-}
 
 /* ---- positions -----------------------------------------------------------------------------------------------------
  */
@@ -244,7 +97,7 @@ enum status ingest_apply(struct work *w, const struct ingest_batch *batch, uint6
     }
     skip = p->seq + 1 - batch->first_seq;
     for (i = (size_t)skip; i < batch->n && st == ST_OK; i++)
-        st = apply_one(w, &batch->events[i]);
+        st = calls_apply(w, &batch->events[i]);
     /* Moved even by what was known already: its acknowledgement was lost, or else it would not have come again. */
     p->moved = true;
     if (skip < batch->n) {
@@ -279,7 +132,7 @@ enum status op_usage_void(struct work *w, const void *in, void *out)
         return err_set(w->err, ST_BAD_MESSAGE, "usage_void_req.event: one event is due");
     event = req->event.items[0];
     event.status = slice_of("void");
-    st = apply_one(w, &event);
+    st = calls_apply(w, &event);
     if (st == ST_OK && w->s->revision != before)
         rep->revision = w->s->revision;
     return st;

@@ -103,17 +103,28 @@ static enum status move_balance(struct work *w, struct ledger_line *line)
 /* ---- transfers -----------------------------------------------------------------------------------------------------
  */
 
-static enum status post_line(struct work *w, uint64_t transfer, const char *kind, struct ledger_line *line)
+static enum status post_line(struct work *w, uint64_t transfer, struct slice kind, struct ledger_line *line)
 {
-    enum status st = move_balance(w, line);
+    struct chain next = w->s->chain;
+    struct chain_entry e = {.id = next.id + 1,
+                            .transfer = transfer,
+                            .account = line->account,
+                            .kind = kind,
+                            .amount_nano = line->amount_nano,
+                            .balance_nano = line->balance_nano,
+                            .created_ms = w->s->now_ms};
+    enum status st;
 
-    if (st == ST_OK)
-        st = store_run(w->s, SQL_ENTRY_INSERT,
-                       BINDS(B_I(transfer), B_I(line->account), B_C(kind), B_I(line->amount_nano),
-                             B_I(line->balance_nano), B_I(w->s->now_ms)),
-                       w->err);
-    if (st == ST_OK)
-        line->entry = (uint64_t)sqlite3_last_insert_rowid(w->s->db);
+    chain_add(&next, &e);
+    st = store_run(w->s, SQL_ENTRY_INSERT,
+                   BINDS(B_I(e.id), B_I(transfer), B_I(line->account), B_S(kind), B_I(line->amount_nano),
+                         B_I(line->balance_nano), B_I(w->s->now_ms),
+                         B_B(((struct slice){(const char *)next.hash, CHAIN_BYTES}))),
+                   w->err);
+    if (st == ST_OK) {
+        w->s->chain = next;
+        line->entry = next.id;
+    }
     return st;
 }
 
@@ -122,9 +133,13 @@ enum status ledger_post(struct work *w, uint64_t transfer, const char *kind, str
     enum status st = check_sum(w, lines, n);
     size_t i;
 
-    for (i = 0; i < n && st == ST_OK; i++)
-        if (lines[i].amount_nano != 0)
-            st = post_line(w, transfer, kind, &lines[i]);
+    for (i = 0; i < n && st == ST_OK; i++) {
+        /* What a hold bore moves nothing on the account that has spent it. */
+        if (lines[i].amount_nano != 0 || lines[i].spent_nano != 0)
+            st = move_balance(w, &lines[i]);
+        if (st == ST_OK && lines[i].amount_nano != 0)
+            st = post_line(w, transfer, slice_of(kind), &lines[i]);
+    }
     return st;
 }
 

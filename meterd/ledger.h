@@ -1,8 +1,9 @@
 /*
- * ledger: double entry. A transfer is two or three entries that sum to zero, under one id that is the revision of what
- * caused it (a usage row, a credit grant). Entries are never changed. Each account keeps its balance, which the entries
- * prove. A user's account never goes below zero: a transfer that would make it so is refused as a whole. It knows
- * accounts and amounts, not calls or prices. Runs inside the caller's transaction.
+ * ledger: double entry. A transfer is two to four entries that sum to zero, under one id that is the revision of what
+ * caused it (a hold, a usage row, a correction, a credit grant). Each entry is hashed with the one before it. Entries
+ * are never changed. Each account keeps its balance, which the entries prove. A user's account never goes below zero: a
+ * transfer that would make it so is refused as a whole. It knows accounts and amounts, not calls or prices. Runs inside
+ * the caller's transaction.
  */
 #ifndef METERD_LEDGER_H
 #define METERD_LEDGER_H
@@ -14,7 +15,18 @@
 #define LEDGER_OVERAGE 2 /* what of it nobody's credit could bear: zero or below */
 #define LEDGER_GRANTS 3 /* credit given away: zero or below */
 
-#define LEDGER_USAGE "usage" /* kind of the entries of a call */
+/* Kinds of a user's accounts. held: credit that running calls hold, made with the first hold. */
+#define LEDGER_AVAILABLE "available"
+#define LEDGER_HELD "held"
+
+/* Kinds of entries of a call; every other kind is a grant of credit. transfer = revision of the hold, of the call's
+ * row, of the correction. */
+#define LEDGER_USAGE "usage" /* a call without hold was settled */
+#define LEDGER_HOLD "hold" /* a hold was opened */
+#define LEDGER_HOLD_SETTLED "settle" /* a hold's ends */
+#define LEDGER_HOLD_VOIDED "void"
+#define LEDGER_HOLD_EXPIRED "expire"
+#define LEDGER_LATE "late" /* the difference, once a call had been voided or expired and its truth came */
 
 struct ledger_line {
     int64_t account, amount_nano;

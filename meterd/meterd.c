@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "meterd/answers.h"
 #include "meterd/ops.h"
 #include "meterd/seed.h"
 #include "services/clock.h"
@@ -90,18 +89,6 @@ static void tell_first_start(struct svc *svc, const struct settings *settings, c
                 settings->admin_email, r->password, r->file);
 }
 
-/* A full disk is no reason not to start: old leases only last longer then. */
-static void start_answers(struct svc *svc, struct meterd *self)
-{
-    uint64_t hours = (uint64_t)svc_settings(svc)->idempotency_hours;
-    struct err err = {0};
-
-    if (answers_start(self->store, hours * 3600 * 1000, &err) != ST_OK) {
-        log_event(svc_log(svc), LOG_WARN, LOG_NO_REQ, "answers_not_looked_at", LOG_C("why", err.text));
-        self->store->broken = self->store->broken == STORE_RETRY ? STORE_WELL : self->store->broken;
-    }
-}
-
 static enum status open_store(struct svc *svc, struct meterd *self, struct err *err)
 {
     const struct settings *settings = svc_settings(svc);
@@ -114,7 +101,7 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
     if (st == ST_OK)
         tell_first_start(svc, settings, &report);
     if (st == ST_OK)
-        start_answers(svc, self);
+        self->store->answers_kept_ms = (uint64_t)settings->idempotency_hours * 3600 * 1000;
     sodium_memzero(report.password, sizeof(report.password));
     return st;
 }

@@ -2,7 +2,8 @@
 
 /*
  * USD per 1,000,000 tokens times 1,000,000 = pico-USD per token. "-1" where the vendor has no price of its own for the
- * class: billed as input. cache_write is the short-lived cache (minutes), cache_write_long the long-lived one (hours).
+ * class: billed as input. No row has prices for audio, images or reasoning: such tokens are billed as input or output.
+ * cache_write is the short-lived cache (minutes), cache_write_long the long-lived one (hours).
  * Output includes reasoning. Multipliers for batch, priority, region or peak hours are not in it.
  *
  * Collected 2026-11-23. Rates that vendors call promotional, and that may rise: gpt-5.6-sol (at least until
@@ -12,11 +13,12 @@
 
 /* model, provider, mode, input, cached, cache_write, cache_write_long, output, context window, longest answer */
 #define FLAT(model, provider, mode, in, cached, ws, wl, out, context, longest)                                         \
-    {model, provider, mode, {in, cached, ws, wl, out, 0, -1, -1, -1, -1, -1}, context, longest},
+    {model, provider, mode, {in, cached, ws, wl, out, 0, -1, -1, -1, -1, -1, MONEY_NO_SPECIAL}, context, longest},
 /* the same with a tier: above so many tokens of input these prices hold for the whole request */
 #define TIER(model, provider, mode, in, cached, ws, wl, out, context, longest, above, t_in, t_cached, t_ws, t_wl,      \
              t_out)                                                                                                    \
-    {model, provider, mode, {in, cached, ws, wl, out, above, t_in, t_cached, t_ws, t_wl, t_out}, context, longest},
+    {model,   provider, mode, {in, cached, ws, wl, out, above, t_in, t_cached, t_ws, t_wl, t_out, MONEY_NO_SPECIAL},   \
+     context, longest},
 
 /* clang-format off */
 const struct price_table_row price_table[] = {
@@ -121,6 +123,6 @@ const struct price_table_row price_table[] = {
     FLAT("kimi-k2.6", "moonshot", "chat", 950000, 160000, -1, -1, 4000000, 262144, 0)
     FLAT("kimi-k2.5", "moonshot", "chat", 600000, 100000, -1, -1, 3000000, 262144, 0)
     FLAT("meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", "chat", 880000, -1, -1, -1, 880000, 131072, 0)
-    {NULL, NULL, NULL, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, 0},
+    {NULL, NULL, NULL, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, MONEY_NO_SPECIAL}, 0, 0},
 };
 /* clang-format on */

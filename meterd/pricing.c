@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "meterd/store.h"
+#include "proto/tariff.h"
 
 void pricing_forget(struct pricing_cache *c)
 {
@@ -29,6 +30,11 @@ static struct token_prices read_prices(sqlite3_stmt *q)
         .tier_write_short = column(q, 12),
         .tier_write_long = column(q, 13),
         .tier_output = column(q, 14),
+        .audio_in = column(q, 19),
+        .image_in = column(q, 20),
+        .audio_out = column(q, 21),
+        .image_out = column(q, 22),
+        .reasoning = column(q, 23),
     };
 }
 
@@ -49,26 +55,11 @@ static enum status find(struct store *s, const struct usage_event *e, struct tok
     return st;
 }
 
-static struct token_counts count_tokens(const struct usage_event *e)
-{
-    struct token_counts t = {
-        .in_cached = e->cached_tokens,
-        .in_write_short = e->cache_write_tokens,
-        .in_write_long = e->cache_write_long_tokens,
-        .out = e->completion_tokens,
-    };
-    uint64_t special = t.in_cached + t.in_write_short + t.in_write_long;
-
-    /* An upstream that reports more cached than prompt tokens has counted the cached ones beside the prompt. */
-    t.in_uncached = e->prompt_tokens > special ? e->prompt_tokens - special : 0;
-    return t;
-}
-
 enum status pricing_cost(struct store *s, const struct usage_event *e, int64_t *ret_nano, bool *ret_known,
                          struct err *err)
 {
     struct pricing_slot *slot = &s->prices.slots[e->price_id % PRICING_CACHE];
-    struct token_counts tokens = count_tokens(e);
+    struct token_counts tokens = tariff_event(e);
     bool exact = true, found = true;
     enum status st = ST_OK;
 

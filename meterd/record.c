@@ -41,6 +41,7 @@ enum status record_user_row(struct work *w, sqlite3_stmt *q, void *to)
 
     row->num = col_i64(q, 8);
     row->account = col_i64(q, 9);
+    row->available_nano = col_i64(q, 11);
     if (st == ST_OK)
         st = col_text(q, 10, w->a, &row->password_hash, w->err);
     return st;
@@ -118,6 +119,12 @@ enum status record_price(struct work *w, sqlite3_stmt *q, void *to)
     p->max_output = col_u64(q, 16);
     p->created = col_u64(q, 17);
     p->builtin = col_i64(q, 18) != 0;
+    optional_price(q, 19, 20, p, &p->audio_input_pico);
+    optional_price(q, 20, 22, p, &p->image_input_pico);
+    optional_price(q, 21, 21, p, &p->audio_output_pico);
+    optional_price(q, 22, 23, p, &p->image_output_pico);
+    optional_price(q, 23, 24, p, &p->reasoning_pico);
+    p->ended = col_u64(q, 24);
     return TEXTS(w, q, {1, &p->model}, {2, &p->provider}, {3, &p->mode});
 }
 
@@ -156,6 +163,11 @@ enum status record_usage(struct work *w, sqlite3_stmt *q, void *to)
     u->ttft_ms = col_u64(q, 21);
     u->attempts = col_u64(q, 22);
     u->estimated = col_i64(q, 23) != 0;
+    u->audio_input_tokens = col_u64(q, 26);
+    u->audio_output_tokens = col_u64(q, 27);
+    u->image_input_tokens = col_u64(q, 28);
+    u->image_output_tokens = col_u64(q, 29);
+    u->hold_nano = col_i64(q, 30);
     return TEXTS(w, q, {0, &u->request_id}, {2, &u->user_id}, {3, &u->key_id}, {4, &u->model}, {5, &u->provider},
                  {6, &u->upstream_model}, {7, &u->endpoint}, {9, &u->status});
 }
@@ -163,12 +175,12 @@ enum status record_usage(struct work *w, sqlite3_stmt *q, void *to)
 enum status record_settled(struct work *w, sqlite3_stmt *q, void *to)
 {
     struct settled *s = to;
-    uint64_t tokens = col_u64(q, 11) + col_u64(q, 15);
+    uint64_t tokens = col_u64(q, 2);
 
     s->tokens = tokens > LIMIT_TOKENS ? LIMIT_TOKENS : tokens;
-    s->cost_nano = col_i64(q, 17);
-    s->balance_nano = col_i64(q, 24);
-    return TEXTS(w, q, {0, &s->request_id}, {2, &s->user_id});
+    s->cost_nano = col_i64(q, 3);
+    s->balance_nano = col_i64(q, 4);
+    return TEXTS(w, q, {0, &s->request_id}, {1, &s->user_id});
 }
 
 enum status record_get(struct work *w, enum sql sql, const struct bind *binds, record_fill *fill, void *to)

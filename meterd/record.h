@@ -11,7 +11,7 @@ typedef enum status record_fill(struct work *w, sqlite3_stmt *q, void *to);
 
 struct user_row { /* a user with what only meterd knows of it */
     struct user user;
-    int64_t num, account;
+    int64_t num, account, available_nano; /* user.balance_nano without what the ledger holds */
     struct slice password_hash;
 };
 
@@ -24,7 +24,7 @@ record_fill record_price; /* struct price, from SQL_PRICE */
 record_fill record_provider; /* struct provider: name, kind */
 record_fill record_ack; /* struct ack: source, seq */
 record_fill record_usage; /* struct usage_row, from SQL_USAGE */
-record_fill record_settled; /* struct settled, from SQL_USAGE */
+record_fill record_settled; /* struct settled, from SQL_SETTLED_BY_REVISION */
 
 /* The one row of a query; ST_NOT_FOUND (err is left to the caller) when there is none. */
 enum status record_get(struct work *w, enum sql sql, const struct bind *binds, record_fill *fill, void *to);

@@ -8,21 +8,31 @@
 /* clang-format off */
 
 #define SQL_USER                                                                                                       \
-    "SELECT u.id, u.email, u.name, u.role, u.plan, u.status, a.balance_nano, u.created, u.num, a.id, u.password_hash " \
-    "FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' "
+    "SELECT u.id, u.email, u.name, u.role, u.plan, u.status, a.balance_nano + coalesce(h.balance_nano, 0), u.created, u.num, a.id, u.password_hash, a.balance_nano " \
+    "FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' "                                       \
+    "LEFT JOIN account h ON h.user_num = u.num AND h.kind = 'held' "
+#define SQL_PAYER_ROW                                                                                                  \
+    "SELECT u.num, a.id, coalesce(h.id, 0), u.id FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' " \
+    "LEFT JOIN account h ON h.user_num = u.num AND h.kind = 'held' "
 #define SQL_KEY                                                                                                        \
     "SELECT k.id, u.id, k.name, k.prefix, k.rpm, k.tpm, k.concurrency, k.models, k.expires_at, k.status, k.created, "  \
     "k.digest, k.num FROM api_key k JOIN user u ON u.num = k.user_num "
 #define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models FROM plan "
+/* A version is in force, or waits (not in force and not ended), or has ended. The end of one that is in force or waits
+   is the begin of the next that waits. */
 #define SQL_PRICE                                                                                                      \
-    "SELECT id, model, provider, mode, input, cached, write_short, write_long, output, tier_above, tier_input, "       \
-    "tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, builtin "    \
-    "FROM price "
+    "SELECT p.id, p.model, p.provider, p.mode, p.input, p.cached, p.write_short, p.write_long, p.output, "             \
+    "p.tier_above, p.tier_input, p.tier_cached, p.tier_write_short, p.tier_write_long, p.tier_output, "                \
+    "p.context_window, p.max_output, p.valid_from, p.builtin, p.audio_in, p.image_in, p.audio_out, p.image_out, "      \
+    "p.reasoning, CASE WHEN p.ended > 0 THEN p.ended ELSE coalesce((SELECT min(n.valid_from) FROM price n "            \
+    "WHERE n.in_force = 0 AND n.ended = 0 AND n.model = p.model AND n.id <> p.id AND n.valid_from >= p.valid_from), 0) END "\
+    "FROM price p "
 #define SQL_USAGE                                                                                                      \
     "SELECT c.request_id, c.created_ms, coalesce(u.id, t.user_id), c.key_id, c.model, c.provider, c.upstream_model, "  \
     "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
     "c.cache_write_long_tokens, c.completion_tokens, c.reasoning_tokens, c.cost_nano, c.overage_nano, c.price_id, "    \
-    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision "                                    \
+    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision, c.audio_input_tokens, "                 \
+    "c.audio_output_tokens, c.image_input_tokens, c.image_output_tokens, c.hold_nano "                                 \
     "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "
 /* ?1 user num or NULL, ?2 from ms, ?3 to ms */
 #define SQL_SUM                                                                                                        \
@@ -53,7 +63,9 @@
     S(REVISION, "SELECT max(coalesce((SELECT max(revision) FROM user), 0), coalesce((SELECT max(revision) FROM api_key), 0), " \
       "coalesce((SELECT max(revision) FROM plan), 0), coalesce((SELECT max(revision) FROM price), 0), "                \
       "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
-      "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0))")        \
+      "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), "                \
+      "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0))")           \
+    S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
     /* users.c */                                                                                                      \
     S(USER_BY_ID, SQL_USER "WHERE u.id = ?1")                                                                          \
     S(USER_BY_EMAIL, SQL_USER "WHERE u.email = ?1")                                                                    \
@@ -66,7 +78,7 @@
     S(USER_UPDATE, "UPDATE user SET name = ?2, role = ?3, plan = ?4, status = ?5, revision = ?6 WHERE num = ?1")       \
     S(USER_TOUCH, "UPDATE user SET revision = ?2 WHERE num = ?1")                                                      \
     S(USER_OTHER_ADMINS, "SELECT count(*) FROM user WHERE role = 'admin' AND status = 'active' AND num <> ?1")         \
-    S(ACCOUNT_INSERT, "INSERT INTO account(user_num, kind) VALUES (?1, 'available')")                                  \
+    S(ACCOUNT_INSERT, "INSERT INTO account(user_num, kind) VALUES (?1, ?2)")                                           \
     S(SPENT, "SELECT spent_nano FROM account WHERE id = ?1")                                                           \
     /* sessions.c */                                                                                                   \
     S(SESSION_INSERT, "INSERT INTO session(id, user_num, status, expires_at, created) VALUES (?1, ?2, 'active', ?3, ?4)") \
@@ -98,15 +110,25 @@
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, "     \
       "max_keys = ?5, models = ?6, revision = ?7")                                                                     \
     /* prices.c, pricing.c */                                                                                          \
-    S(PRICE_BY_ID, SQL_PRICE "WHERE id = ?1")                                                                          \
-    S(PRICE_BY_REVISION, SQL_PRICE "WHERE revision = ?1 AND in_force = 1")                                             \
-    S(PRICE_OF_MODEL, SQL_PRICE "WHERE model = ?1 AND in_force = 1")                                                   \
-    S(PRICES, SQL_PRICE "WHERE in_force = 1 AND model > ?1 ORDER BY model LIMIT ?2")                                   \
-    S(PRICE_END, "UPDATE price SET in_force = 0 WHERE model = ?1 AND in_force = 1")                                    \
-    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, " \
-      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, " \
-      "builtin, in_force, revision) "                                                                                  \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 1, ?19)")              \
+    S(PRICE_BY_ID, SQL_PRICE "WHERE p.id = ?1")                                                                        \
+    S(PRICE_BY_REVISION, SQL_PRICE "WHERE p.revision = ?1 AND p.in_force = 1")                                         \
+    S(PRICE_OF_MODEL, SQL_PRICE "WHERE p.model = ?1 AND p.in_force = 1")                                               \
+    S(PRICES, SQL_PRICE "WHERE p.in_force = 1 AND p.model > ?1 ORDER BY p.model LIMIT ?2")                             \
+    S(PRICE_HISTORY, SQL_PRICE "WHERE p.model = ?1 AND (p.valid_from, p.id) < (?2, ?3) "                               \
+      "ORDER BY p.valid_from DESC, p.id DESC LIMIT ?4")                                                                \
+    S(PRICE_LAST_WAITING, SQL_PRICE "WHERE p.model = ?1 AND p.in_force = 0 AND p.ended = 0 AND p.valid_from <= ?2 "    \
+      "ORDER BY p.valid_from DESC, p.id DESC LIMIT 1")                                                                 \
+    S(PRICE_NEXT, "SELECT min(valid_from) FROM price WHERE in_force = 0 AND ended = 0")                                \
+    S(PRICE_DUE, "SELECT id, model, valid_from FROM price WHERE in_force = 0 AND ended = 0 AND valid_from <= ?1 "      \
+      "ORDER BY valid_from, id LIMIT 1")                                                                               \
+    S(PRICE_END, "UPDATE price SET in_force = 0, ended = ?2 WHERE model = ?1 AND in_force = 1")                        \
+    S(PRICE_REPLACE, "UPDATE price SET ended = valid_from WHERE model = ?1 AND valid_from = ?2 AND in_force = 0 AND ended = 0")\
+    S(PRICE_BEGIN, "UPDATE price SET in_force = 1, revision = ?2 WHERE id = ?1")                                       \
+    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, "\
+      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, "\
+      "builtin, in_force, revision, audio_in, image_in, audio_out, image_out, reasoning) "                             \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "\
+      "?24, ?25)")                                                                                                     \
     /* providers.c */                                                                                                  \
     S(PROVIDER_BY_NAME, "SELECT name, kind FROM provider WHERE name = ?1")                                             \
     S(PROVIDER_BY_REVISION, "SELECT name, kind FROM provider WHERE revision = ?1")                                     \
@@ -115,8 +137,8 @@
     /* ledger.c, credits.c */                                                                                          \
     S(ACCOUNT, "SELECT balance_nano, spent_nano, user_num IS NOT NULL FROM account WHERE id = ?1")                     \
     S(ACCOUNT_SET, "UPDATE account SET balance_nano = ?2, spent_nano = ?3 WHERE id = ?1")                              \
-    S(ENTRY_INSERT, "INSERT INTO entry(transfer, account, kind, amount_nano, balance_nano, created_ms) "               \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                                               \
+    S(ENTRY_INSERT, "INSERT INTO entry(id, transfer, account, kind, amount_nano, balance_nano, created_ms, hash) "     \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                                                                       \
     S(GRANT_BY_KEY, "SELECT g.account, g.amount_nano, g.balance_nano, g.entry, g.transfer FROM credit_grant g "        \
       "WHERE g.actor = ?1 AND g.idempotency_key = ?2")                                                                 \
     S(GRANT_INSERT, "INSERT INTO credit_grant(transfer, account, kind, actor, idempotency_key, note, amount_nano, "    \
@@ -126,17 +148,45 @@
     S(POSITION_PUT, "INSERT INTO position(source, seq, revision, updated_ms) VALUES (?1, ?2, ?3, ?4) "                 \
       "ON CONFLICT(source) DO UPDATE SET seq = ?2, revision = ?3, updated_ms = ?4")                                    \
     S(POSITION_COUNT, "SELECT count(*) FROM position")                                                                 \
-    S(PAYER, "SELECT u.num, a.id FROM user u JOIN account a ON a.user_num = u.num AND a.kind = 'available' "           \
-      "WHERE u.id = ?1")                                                                                               \
+    /* calls.c, payers.c */                                                                                            \
+    S(PAYER, SQL_PAYER_ROW "WHERE u.id = ?1")                                                                          \
+    S(PAYER_BY_NUM, SQL_PAYER_ROW "WHERE u.num = ?1")                                                                  \
     S(USAGE_INSERT, "INSERT INTO usage(revision, request_id, user_num, key_id, model, provider, upstream_model, endpoint, " \
       "stream, status, http_status, prompt_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, "       \
       "completion_tokens, reasoning_tokens, estimated, price_id, cost_nano, overage_nano, balance_nano, hold_nano, "   \
-      "created_ms, latency_ms, ttft_ms, attempts) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, " \
-      "?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27) ON CONFLICT(request_id) DO NOTHING")           \
+      "created_ms, latency_ms, ttft_ms, attempts, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens) " \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, " \
+      "?25, ?26, ?27, ?28, ?29, ?30, ?31) ON CONFLICT(request_id) DO NOTHING")                                         \
     S(STRAY_INSERT, "INSERT INTO usage_stray(revision, user_id) VALUES (?1, ?2)")                                      \
+    /* ?1 request id; a row that was corrected has its true status */                                                  \
+    S(CALL_STATE, "SELECT c.revision, c.status, c.user_num, c.cost_nano, c.overage_nano, x.revision IS NOT NULL "      \
+      "FROM usage c LEFT JOIN correction x ON x.usage = c.revision WHERE c.request_id = ?1")                           \
+    S(USAGE_CORRECT, "UPDATE usage SET provider = ?2, upstream_model = ?3, status = ?4, http_status = ?5, prompt_tokens = ?6, " \
+      "cached_tokens = ?7, cache_write_tokens = ?8, cache_write_long_tokens = ?9, completion_tokens = ?10, reasoning_tokens = ?11, " \
+      "estimated = ?12, price_id = ?13, cost_nano = ?14, overage_nano = ?15, latency_ms = ?16, ttft_ms = ?17, attempts = ?18, " \
+      "audio_input_tokens = ?19, audio_output_tokens = ?20, image_input_tokens = ?21, image_output_tokens = ?22 WHERE revision = ?1") \
+    S(CORRECTION_INSERT, "INSERT INTO correction(revision, usage, status, cost_nano, overage_nano, balance_nano, created_ms) " \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                           \
+    S(ATTEMPT_PUT, "INSERT OR REPLACE INTO attempt(request_id, number, provider, upstream_model, outcome, http_status, answered, " \
+      "prompt_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, " \
+      "price_id, cost_nano, latency_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)") \
+    /* hold_rows.c */                                                                                                  \
+    S(HOLD, "SELECT revision, user_num, amount_nano, state, cost_nano, tokens, due_ms FROM hold WHERE request_id = ?1") \
+    S(HOLD_INSERT, "INSERT INTO hold(revision, request_id, user_num, amount_nano, state, cost_nano, tokens, lease_ms, due_ms, " \
+      "opened_ms, event) VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6, ?7, ?8, ?9, ?10)")                                    \
+    S(HOLD_RENEW, "UPDATE hold SET cost_nano = ?2, tokens = ?3, lease_ms = ?4, due_ms = ?5, event = ?6 WHERE revision = ?1") \
+    S(HOLD_LEASE, "UPDATE hold SET due_ms = ?2 WHERE revision = ?1")                                                   \
+    S(HOLD_END, "UPDATE hold SET state = ?2, ended = ?3, ended_ms = ?4, event = NULL WHERE revision = ?1 AND state = 'open'") \
+    S(HOLDS_OPEN, "SELECT request_id FROM hold WHERE state = 'open'")                                                  \
+    S(HOLDS_DUE, "SELECT event FROM hold WHERE state = 'open' AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2")              \
+    S(HOLDS_RESTART, "UPDATE hold SET due_ms = ?1 + lease_ms WHERE state = 'open'")                                    \
     /* usage.c */                                                                                                      \
     S(USAGE_BY_REQUEST, SQL_USAGE "WHERE c.request_id = ?1")                                                           \
-    S(USAGE_BY_REVISION, SQL_USAGE "WHERE c.revision = ?1")                                                            \
+    /* A call stands in the log of changes where it ended, and again where it was corrected. */                        \
+    S(SETTLED_BY_REVISION, "SELECT c.request_id, coalesce(u.id, t.user_id), c.prompt_tokens + c.completion_tokens, c.cost_nano, " \
+      "coalesce((SELECT balance_nano FROM correction WHERE revision = ?1), c.balance_nano) "                           \
+      "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "        \
+      "WHERE c.revision = coalesce((SELECT usage FROM correction WHERE revision = ?1), ?1)")                           \
     S(USAGE_ALL, SQL_USAGE "WHERE ?8 = 0 AND " SQL_USAGE_FILTER)                                                       \
     S(USAGE_OF_USER, SQL_USAGE "WHERE c.user_num = ?8 AND " SQL_USAGE_FILTER)                                          \
     S(SUM_ALL, "SELECT NULL, NULL, NULL, " SQL_SUM SQL_SUM_SINCE)                                                      \
@@ -156,7 +206,8 @@
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
       "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 "                                             \
-      "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                            \
+      "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
+      "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
     /* answers.c */                                                                                                    \
     S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
@@ -167,7 +218,8 @@
     S(ANSWER_PIECES, "SELECT body FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024 ORDER BY id")      \
     S(ANSWER_PIECE_COUNT, "SELECT count(*) FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024")         \
     S(ANSWER_PIECE_ADD, "INSERT INTO answer_piece(id, body) VALUES (?1 * 1024 + ?2, ?3)")                              \
-    S(ANSWER_COST, "SELECT cost_nano + overage_nano FROM usage WHERE request_id = ?1")                                 \
+    S(ANSWER_COST, "SELECT cost_nano + overage_nano + (status = 'expired') FROM usage WHERE request_id = ?1")          \
+    S(ANSWER_HOLD, "SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open'")                                      \
     S(ANSWER_INSERT, "INSERT INTO answer(user_num, idempotency_key, body_digest, request_id, state, created_ms, "      \
       "expires_ms, lease_ms, lease_end_ms) VALUES (?1, ?2, ?3, ?4, 'begun', ?5, ?6, ?7, ?8)")                          \
     S(ANSWER_LEASE, "UPDATE answer SET lease_end_ms = ?2 WHERE id = ?1")                                               \
@@ -182,11 +234,28 @@
     S(ANSWERS_OLD, "SELECT id, bytes FROM answer WHERE expires_ms <= ?1 AND (state = 'stored' OR lease_end_ms <= ?2) " \
       "ORDER BY expires_ms LIMIT ?3")                                                                                  \
     /* verify.c */                                                                                                     \
-    S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id FROM entry ORDER BY id")          \
+    S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id, created_ms, hash FROM entry ORDER BY id") \
     S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \
       "FROM account a LEFT JOIN user u ON u.num = a.user_num ORDER BY a.id")                                           \
-    S(VERIFY_USAGE, "SELECT c.revision, c.request_id, a.id, c.cost_nano, c.overage_nano, c.balance_nano FROM usage c " \
-      "LEFT JOIN account a ON a.user_num = c.user_num AND a.kind = 'available' ORDER BY c.revision")                   \
+    S(VERIFY_HELD, "SELECT a.id, h.id FROM account h JOIN account a ON a.user_num = h.user_num AND a.kind = 'available' " \
+      "WHERE h.kind = 'held'")                                                                                         \
+    S(VERIFY_USAGE, "SELECT c.revision, c.request_id, a.id, c.cost_nano, coalesce(x.cost_nano, 0), "                   \
+      "c.overage_nano - coalesce(x.overage_nano, 0), c.balance_nano FROM usage c "                                     \
+      "LEFT JOIN account a ON a.user_num = c.user_num AND a.kind = 'available' "                                       \
+      "LEFT JOIN correction x ON x.usage = c.revision ORDER BY c.revision")                                            \
+    S(VERIFY_CORRECTION, "SELECT a.id, x.cost_nano, x.overage_nano, x.balance_nano FROM correction x "                 \
+      "JOIN usage c ON c.revision = x.usage LEFT JOIN account a ON a.user_num = c.user_num AND a.kind = 'available' "  \
+      "WHERE x.revision = ?1")                                                                                         \
+    S(VERIFY_CORRECTION_COUNT, "SELECT count(*) FROM correction WHERE cost_nano <> 0 OR overage_nano <> 0")            \
+    S(VERIFY_HOLD, "SELECT a.id, h.amount_nano FROM hold h "                                                           \
+      "LEFT JOIN account a ON a.user_num = h.user_num AND a.kind = 'available' WHERE h.revision = ?1")                 \
+    S(VERIFY_HOLD_END, "SELECT amount_nano, ended FROM hold WHERE request_id = ?1")                                    \
+    S(VERIFY_HOLD_COUNT, "SELECT count(*) FROM hold WHERE amount_nano > 0")                                            \
+    S(VERIFY_HOLDS, "SELECT h.request_id, a.id, h.amount_nano, h.state, h.ended, h.due_ms, c.revision, "               \
+      "coalesce(x.status, c.status) FROM hold h LEFT JOIN usage c ON c.request_id = h.request_id "                     \
+      "LEFT JOIN correction x ON x.usage = c.revision "                                                                \
+      "LEFT JOIN account a ON a.user_num = h.user_num AND a.kind = 'held' ORDER BY h.revision")                        \
+    S(VERIFY_POSITIONS, "SELECT source, seq FROM position")                                                            \
     S(VERIFY_GRANT, "SELECT account, amount_nano, balance_nano, entry FROM credit_grant WHERE transfer = ?1")          \
     S(VERIFY_GRANT_COUNT, "SELECT count(*) FROM credit_grant")                                                         \
     S(VERIFY_ACCOUNT_MAX, "SELECT max(id) FROM account")

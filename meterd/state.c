@@ -28,7 +28,7 @@ static const struct state_kind kinds[] = {
     {&price_desc, SQL_PRICE_BY_REVISION, record_price},
     {&provider_desc, SQL_PROVIDER_BY_REVISION, record_provider},
     {&ack_desc, SQL_ACK_BY_REVISION, record_ack},
-    {&settled_desc, SQL_USAGE_BY_REVISION, record_settled},
+    {&settled_desc, SQL_SETTLED_BY_REVISION, record_settled},
 };
 
 static const struct state_kind *kind_of(uint64_t type)

@@ -215,22 +215,47 @@ static void forget_work(struct store *s)
     store_forget_accounts(s);
 }
 
-/* The counter as the database knows it: after a roll-back, and at the start. */
-static enum status load_revision(struct store *s, struct err *err)
+static enum status load_chain(struct store *s, struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, SQL_CHAIN_HEAD, NO_BINDS, &q, err);
+
+    if (st == ST_OK && q) {
+        s->chain.id = col_u64(q, 0);
+        if (sqlite3_column_bytes(q, 1) == CHAIN_BYTES)
+            memcpy(s->chain.hash, sqlite3_column_blob(q, 1), CHAIN_BYTES);
+    }
+    store_reset(&q);
+    return st;
+}
+
+/* The counters as the database knows them at the start. */
+static enum status load_counters(struct store *s, struct err *err)
 {
     int64_t revision = 0;
     enum status st = store_number(s, SQL_REVISION, NO_BINDS, 0, &revision, err);
 
-    if (st == ST_OK)
-        s->revision = (uint64_t)revision;
-    return st;
+    if (st != ST_OK)
+        return st;
+    s->revision = (uint64_t)revision;
+    return load_chain(s, err);
+}
+
+/* What was remembered may have been made by what is taken back now. */
+static void forget_known(struct store *s)
+{
+    memset(s->payers, 0, sizeof(s->payers));
+    s->holds.known = false;
+    pricing_forget(&s->prices);
 }
 
 enum status store_begin(struct store *s, struct err *err)
 {
     s->now_ms = clock_wall_ms();
+    s->clock_ms = clock_ms();
     forget_work(s);
     s->begin_revision = s->revision;
+    s->begin_chain = s->chain;
     return store_run(s, s->writer ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, NO_BINDS, err);
 }
 
@@ -240,9 +265,9 @@ void store_rollback(struct store *s)
     if (!sqlite3_get_autocommit(s->db))
         store_run(s, SQL_ROLLBACK, NO_BINDS, NULL);
     forget_work(s);
-    memset(s->payers, 0, sizeof(s->payers));
-    pricing_forget(&s->prices);
+    forget_known(s);
     s->revision = s->begin_revision;
+    s->chain = s->begin_chain;
 }
 
 enum status store_commit(struct store *s, struct err *err)
@@ -260,7 +285,7 @@ enum status store_commit(struct store *s, struct err *err)
 
 enum status store_savepoint(struct store *s, struct store_mark *ret_mark, struct err *err)
 {
-    *ret_mark = (struct store_mark){s->revision, changes_mark(&s->changes), s->counts};
+    *ret_mark = (struct store_mark){s->revision, s->chain, changes_mark(&s->changes), s->counts};
     return store_run(s, SQL_SAVEPOINT, NO_BINDS, err);
 }
 
@@ -277,9 +302,9 @@ void store_undo(struct store *s, const struct store_mark *mark)
     }
     /* All that was in memory had been written before the savepoint. */
     store_forget_accounts(s);
-    memset(s->payers, 0, sizeof(s->payers));
-    pricing_forget(&s->prices);
+    forget_known(s);
     s->revision = mark->revision;
+    s->chain = mark->chain;
     s->counts = mark->counts;
     changes_undo(&s->changes, mark->changes);
 }
@@ -469,7 +494,7 @@ enum status store_open(const char *path, struct store **ret, struct err *err)
 
     if (st != ST_OK || !s)
         return st;
-    st = load_revision(s, err);
+    st = load_counters(s, err);
     if (st != ST_OK) {
         store_close(s);
         return st;

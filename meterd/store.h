@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "meterd/chain.h"
 #include "meterd/change.h"
 #include "meterd/pricing.h"
 #include "meterd/sql.h"
@@ -30,12 +31,13 @@ struct migration;
 #define STORE_GAPS 16
 #define STORE_ACCOUNTS 256 /* slots for balances that a transaction keeps in memory before it writes them */
 #define STORE_SOURCES 32 /* positions that a transaction keeps in memory before it writes them */
+#define STORE_HOLD_SLOTS 65536 /* of the filter over calls that have a hold */
 
 enum store_broken { STORE_WELL, STORE_RETRY, STORE_DEAD };
 
 /* What a transaction did, for the metrics; forgotten with it when it is rolled back. */
 struct store_counts {
-    uint64_t settled, duplicates, strays, unpriced, gaps;
+    uint64_t settled, duplicates, strays, unpriced, gaps, holds, expired, corrected;
     int64_t cost_nano, overage_nano;
 };
 
@@ -52,7 +54,13 @@ struct store_account { /* of the ledger, as this transaction has it (meterd/ledg
 
 struct store_payer { /* who a user's id is; never changes once committed */
     char user_id[LIMIT_ID_TEXT + 1];
-    int64_t num, account;
+    int64_t num, account, held; /* accounts; held = 0: there is none yet */
+};
+
+/* Which calls may have an open hold: an ordinary call need not ask the database (meterd/hold_rows.c). */
+struct store_holds {
+    bool known; /* else to be read from the database first */
+    uint32_t open[STORE_HOLD_SLOTS]; /* how many whose id falls into the slot */
 };
 
 struct store_position { /* of a source, as far as this transaction has come */
@@ -67,9 +75,12 @@ struct store {
     int lock_fd;
     bool writer;
     enum store_broken broken;
-    uint64_t now_ms; /* wall clock of the piece of work at hand */
+    uint64_t now_ms; /* wall clock of the piece of work at hand: for people, it decides nothing */
+    uint64_t clock_ms; /* monotonic, the same moment: leases run on it */
     uint64_t revision; /* newest; of a reader: unused */
+    struct chain chain; /* newest ledger entry */
     uint64_t begin_revision; /* when the transaction began */
+    struct chain begin_chain;
     struct changes changes;
     struct store_counts counts;
     struct pricing_cache prices;
@@ -78,6 +89,7 @@ struct store {
     struct store_account accounts[STORE_ACCOUNTS];
     unsigned n_accounts; /* how many slots are not empty */
     struct store_payer payers[STORE_ACCOUNTS];
+    struct store_holds holds;
     struct store_gap gaps[STORE_GAPS];
     unsigned next_gap;
     int wal_pages; /* as of the last commit */
@@ -109,6 +121,7 @@ void store_rollback(struct store *s); /* revision, changes and counts return to 
 
 struct store_mark { /* what to return to when one command of a transaction fails */
     uint64_t revision;
+    struct chain chain;
     struct change_mark changes;
     struct store_counts counts;
 };

@@ -84,7 +84,8 @@ enum status users_make(struct work *w, const struct user_new *user, struct user_
                          B_S(user->password_hash), B_I(w->s->now_ms / 1000), B_I(revision)),
                    w->err);
     if (st == ST_OK)
-        st = store_run(w->s, SQL_ACCOUNT_INSERT, BINDS(B_I(sqlite3_last_insert_rowid(w->s->db))), w->err);
+        st = store_run(w->s, SQL_ACCOUNT_INSERT, BINDS(B_I(sqlite3_last_insert_rowid(w->s->db)), B_C(LEDGER_AVAILABLE)),
+                       w->err);
     if (st == ST_OK)
         st = state_changed(w, &user_desc, revision);
     return st == ST_OK ? users_find(w, slice_of(id), ret) : st;

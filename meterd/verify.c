@@ -1,8 +1,12 @@
 /*
- * ledger_verify: proves every balance from the entries, in one pass over each table and one snapshot of the database.
- * Entries, calls and their order are compared as two sorted streams: a call's revision is the id of its transfer.
+ * ledger_verify: proves every balance from the entries, in one pass over each table and one snapshot of the database,
+ * which goes on living meanwhile. Entries, calls and their order are compared as two sorted streams: a call's revision
+ * is the id of the transfer that ended it.
  */
+#include "meterd/verify.h"
+
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,41 +14,8 @@
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
 
-#define PROBLEMS_MAX 100 /* of ledger_verify_rep */
-#define TRANSFER_LINES_MAX 8 /* a transfer has two or three; more are told and not compared */
-
-struct tally { /* of one account */
-    int64_t sum, spent;
-};
-
-struct transfer {
-    uint64_t id;
-    bool usage;
-    size_t n;
-    struct {
-        int64_t account, amount, balance;
-        uint64_t entry;
-    } lines[TRANSFER_LINES_MAX];
-};
-
-struct call_row {
-    uint64_t revision;
-    int64_t account; /* 0 = nobody's */
-    int64_t cost, overage, balance;
-    char request_id[LIMIT_ID_TEXT + 1];
-};
-
-struct verify {
-    struct work *w;
-    struct ledger_verify_rep *rep;
-    struct ledger_problem *problems;
-    struct tally *tallies; /* by account id */
-    uint64_t n_tallies, grants;
-    sqlite3_stmt *calls; /* the stream of calls; NULL at its end */
-};
-
-static enum status __attribute__((format(printf, 3, 4)))
-problem(struct verify *v, const char *account, const char *format, ...)
+enum status __attribute__((format(printf, 3, 4)))
+verify_problem(struct verify *v, const char *account, const char *format, ...)
 {
     char text[LIMIT_TITLE];
     enum status st = ST_OK;
@@ -53,7 +24,7 @@ problem(struct verify *v, const char *account, const char *format, ...)
     int n;
 
     v->rep->ok = false;
-    if (v->rep->problems.n == PROBLEMS_MAX)
+    if (v->rep->problems.n == VERIFY_PROBLEMS_MAX)
         return ST_OK;
     va_start(args, format);
     n = vsnprintf(text, sizeof(text), format, args);
@@ -69,24 +40,40 @@ problem(struct verify *v, const char *account, const char *format, ...)
 /* ---- calls ---------------------------------------------------------------------------------------------------------
  */
 
-static void read_call(sqlite3_stmt *q, struct call_row *c)
+static struct slice text_of(sqlite3_stmt *q, int column)
 {
-    struct slice id = {(const char *)sqlite3_column_text(q, 1), (size_t)sqlite3_column_bytes(q, 1)};
-
-    c->revision = col_u64(q, 0);
-    slice_copy(id, c->request_id, sizeof(c->request_id));
-    c->account = col_i64(q, 2);
-    c->cost = col_i64(q, 3);
-    c->overage = col_i64(q, 4);
-    c->balance = col_i64(q, 5);
+    return (struct slice){(const char *)sqlite3_column_text(q, column), (size_t)sqlite3_column_bytes(q, column)};
 }
 
-static struct tally *tally_of(struct verify *v, int64_t account)
+struct tally *verify_tally(struct verify *v, int64_t account)
 {
     return account > 0 && (uint64_t)account < v->n_tallies ? &v->tallies[account] : NULL;
 }
 
-static enum status next_call(struct verify *v, struct call_row *c)
+int64_t verify_balance(struct verify *v, int64_t account)
+{
+    const struct tally *t = verify_tally(v, account);
+    const struct tally *held = t ? verify_tally(v, t->held_account) : NULL;
+
+    return (t ? t->sum : 0) + (held ? held->sum : 0);
+}
+
+static void read_call(struct verify *v)
+{
+    struct call_row *c = &v->call;
+
+    if (!v->calls)
+        return;
+    c->revision = col_u64(v->calls, 0);
+    slice_copy(text_of(v->calls, 1), c->request_id, sizeof(c->request_id));
+    c->account = col_i64(v->calls, 2);
+    c->cost_now = col_i64(v->calls, 3);
+    c->cost = c->cost_now - col_i64(v->calls, 4);
+    c->overage = col_i64(v->calls, 5);
+    c->balance = col_i64(v->calls, 6);
+}
+
+enum status verify_next_call(struct verify *v)
 {
     struct tally *t;
     enum status st;
@@ -94,117 +81,77 @@ static enum status next_call(struct verify *v, struct call_row *c)
     if (!v->calls)
         return ST_OK;
     v->rep->requests++;
-    t = tally_of(v, c->account);
-    if (t && __builtin_add_overflow(t->spent, c->cost, &t->spent))
+    t = verify_tally(v, v->call.account);
+    if (t && __builtin_add_overflow(t->spent, v->call.cost_now, &t->spent))
         return err_set(v->w->err, ST_INTERNAL, "the sum of what an account has spent overflows");
     st = store_next(v->w->s, &v->calls, v->w->err);
-    if (st == ST_OK && v->calls)
-        read_call(v->calls, c);
+    read_call(v);
     return st;
 }
 
-/* Goes on to the call with this revision. Those before it have no entries, so they must be free of charge. */
-static enum status calls_up_to(struct verify *v, struct call_row *c, uint64_t revision)
+/* Those before it have no entries, so they must be free of charge. */
+enum status verify_calls_up_to(struct verify *v, uint64_t revision)
 {
+    struct call_row *c = &v->call;
     enum status st = ST_OK;
 
     while (v->calls && c->revision < revision && st == ST_OK) {
         if (c->cost != 0 || c->overage != 0)
-            st = problem(v, c->request_id, "the call costs %" PRId64 " nano-USD, but has no entries",
-                         c->cost + c->overage);
+            st = verify_problem(v, c->request_id, "the call costs %" PRId64 " nano-USD, but has no entries",
+                                c->cost + c->overage);
         if (st == ST_OK)
-            st = next_call(v, c);
+            st = verify_next_call(v);
     }
     return st;
 }
 
-/* ---- transfers -----------------------------------------------------------------------------------------------------
+/* ---- entries -------------------------------------------------------------------------------------------------------
  */
 
-static int64_t line_of(const struct transfer *t, int64_t account)
+/* Goes on from the hash as it stands, so that one that was changed is told once and not of all that follow. */
+static enum status check_hash(struct verify *v, sqlite3_stmt *q)
 {
-    int64_t sum = 0;
-    size_t i;
+    struct chain_entry e = {.id = col_u64(q, 5),
+                            .transfer = col_u64(q, 0),
+                            .account = col_i64(q, 1),
+                            .kind = text_of(q, 2),
+                            .amount_nano = col_i64(q, 3),
+                            .balance_nano = col_i64(q, 4),
+                            .created_ms = col_u64(q, 6)};
+    const void *hash = sqlite3_column_blob(q, 7);
+    bool long_enough = sqlite3_column_bytes(q, 7) == CHAIN_BYTES;
+    bool same;
 
-    for (i = 0; i < t->n; i++)
-        if (t->lines[i].account == account)
-            (void)__builtin_add_overflow(sum, t->lines[i].amount, &sum);
-    return sum;
-}
-
-static enum status compare_call(struct verify *v, const struct transfer *t, struct call_row *c)
-{
-    bool lines_ok, sums_ok;
-    enum status st = calls_up_to(v, c, t->id);
-
-    if (st != ST_OK)
-        return st;
-    if (!v->calls || c->revision != t->id)
-        return problem(v, "entries", "transfer %" PRIu64 " is of a call that does not exist", t->id);
-    sums_ok = line_of(t, LEDGER_REVENUE) == c->cost + c->overage && line_of(t, LEDGER_OVERAGE) == -c->overage;
-    lines_ok = c->account == 0 ? c->cost == 0 : line_of(t, c->account) == -c->cost;
-    if (!sums_ok || !lines_ok || t->n != 1u + (c->cost != 0) + (c->overage != 0))
-        st = problem(v, c->request_id,
-                     "the call says cost %" PRId64 " and overage %" PRId64 ", its entries say otherwise", c->cost,
-                     c->overage);
-    else if (c->cost != 0 && t->lines[0].balance != c->balance)
-        st = problem(v, c->request_id, "the call says balance %" PRId64 " after it, its entry %" PRId64, c->balance,
-                     t->lines[0].balance);
-    return st == ST_OK ? next_call(v, c) : st;
-}
-
-static enum status compare_grant(struct verify *v, const struct transfer *t)
-{
-    struct store *s = v->w->s;
-    sqlite3_stmt *q = NULL;
-    bool same = false;
-    enum status st = store_row(s, SQL_VERIFY_GRANT, BINDS(B_I(t->id)), &q, v->w->err);
-
-    if (st == ST_OK && q)
-        same = t->n == 2 && t->lines[0].account == col_i64(q, 0) && t->lines[0].amount == col_i64(q, 1) &&
-               t->lines[0].balance == col_i64(q, 2) && t->lines[0].entry == col_u64(q, 3) &&
-               t->lines[1].account == LEDGER_GRANTS;
-    store_reset(&q);
-    v->grants++;
-    if (st == ST_OK && !same)
-        st = problem(v, "entries", "transfer %" PRIu64 " does not agree with its grant of credit", t->id);
-    return st;
-}
-
-static enum status end_transfer(struct verify *v, const struct transfer *t, struct call_row *c)
-{
-    int64_t sum = 0;
-    enum status st = ST_OK;
-    size_t i;
-
-    if (t->n == 0)
+    chain_add(&v->chain, &e);
+    same = long_enough && memcmp(hash, v->chain.hash, CHAIN_BYTES) == 0;
+    if (long_enough)
+        memcpy(v->chain.hash, hash, CHAIN_BYTES);
+    if (same)
         return ST_OK;
-    for (i = 0; i < t->n; i++)
-        (void)__builtin_add_overflow(sum, t->lines[i].amount, &sum);
-    if (sum != 0)
-        st = problem(v, "entries", "transfer %" PRIu64 " sums to %" PRId64 ", not to zero", t->id, sum);
-    if (st != ST_OK)
-        return st;
-    return t->usage ? compare_call(v, t, c) : compare_grant(v, t);
+    return verify_problem(v, "entries", "entry %" PRIu64 " or the one before it was changed: its hash does not follow",
+                          e.id);
 }
 
 static enum status add_line(struct verify *v, struct transfer *t, sqlite3_stmt *q)
 {
     int64_t account = col_i64(q, 1), amount = col_i64(q, 3), balance = col_i64(q, 4);
-    struct tally *tally = tally_of(v, account);
-    enum status st = ST_OK;
+    struct tally *tally = verify_tally(v, account);
+    enum status st = check_hash(v, q);
 
     v->rep->entries++;
+    if (st != ST_OK)
+        return st;
     if (!tally)
-        return problem(v, "entries", "entry %" PRIu64 " is of account %" PRId64 ", which does not exist", col_u64(q, 5),
-                       account);
+        return verify_problem(v, "entries", "entry %" PRIu64 " is of account %" PRId64 ", which does not exist",
+                              col_u64(q, 5), account);
     if (__builtin_add_overflow(tally->sum, amount, &tally->sum))
-        return problem(v, "entries", "the sum of account %" PRId64 " overflows", account);
+        return verify_problem(v, "entries", "the sum of account %" PRId64 " overflows", account);
     if (tally->sum != balance)
-        st = problem(v, "entries", "entry %" PRIu64 " says balance %" PRId64 ", the entries before it give %" PRId64,
-                     col_u64(q, 5), balance, tally->sum);
-    if (t->n == TRANSFER_LINES_MAX)
-        return problem(v, "entries", "transfer %" PRIu64 " has more than %d entries", t->id, TRANSFER_LINES_MAX);
+        st = verify_problem(v, "entries",
+                            "entry %" PRIu64 " says balance %" PRId64 ", the entries before it give %" PRId64,
+                            col_u64(q, 5), balance, tally->sum);
+    if (t->n == VERIFY_LINES_MAX)
+        return verify_problem(v, "entries", "transfer %" PRIu64 " has more than %d entries", t->id, VERIFY_LINES_MAX);
     t->lines[t->n].account = account;
     t->lines[t->n].amount = amount;
     t->lines[t->n].balance = balance;
@@ -214,14 +161,12 @@ static enum status add_line(struct verify *v, struct transfer *t, sqlite3_stmt *
 
 static void begin_transfer(struct transfer *t, sqlite3_stmt *q)
 {
-    struct slice kind = {(const char *)sqlite3_column_text(q, 2), (size_t)sqlite3_column_bytes(q, 2)};
-
     memset(t, 0, sizeof(*t));
     t->id = col_u64(q, 0);
-    t->usage = slice_is(kind, LEDGER_USAGE);
+    slice_copy(text_of(q, 2), t->kind, sizeof(t->kind));
 }
 
-static enum status check_entries(struct verify *v, struct call_row *c)
+static enum status check_entries(struct verify *v)
 {
     struct store *s = v->w->s;
     struct transfer t = {0};
@@ -230,7 +175,7 @@ static enum status check_entries(struct verify *v, struct call_row *c)
 
     while (st == ST_OK && q) {
         if (t.n > 0 && col_u64(q, 0) != t.id)
-            st = end_transfer(v, &t, c);
+            st = verify_transfer(v, &t);
         if (t.n == 0 || col_u64(q, 0) != t.id)
             begin_transfer(&t, q);
         if (st == ST_OK)
@@ -240,42 +185,63 @@ static enum status check_entries(struct verify *v, struct call_row *c)
     }
     store_reset(&q);
     if (st == ST_OK)
-        st = end_transfer(v, &t, c);
-    return st == ST_OK ? calls_up_to(v, c, UINT64_MAX) : st;
+        st = verify_transfer(v, &t);
+    return st == ST_OK ? verify_calls_up_to(v, UINT64_MAX) : st;
+}
+
+static enum status tell_head(struct verify *v)
+{
+    char hex[2 * CHAIN_BYTES + 1];
+    enum status st = ST_OK;
+
+    if (v->rep->entries == 0)
+        return ST_OK;
+    sodium_bin2hex(hex, sizeof(hex), v->chain.hash, CHAIN_BYTES);
+    v->rep->chain_head = arena_copy(v->w->a, slice_of(hex), &st);
+    return st == ST_OK ? ST_OK : err_set(v->w->err, st, "no memory for the report");
 }
 
 /* ---- accounts ------------------------------------------------------------------------------------------------------
  */
 
+static enum status check_user_account(struct verify *v, const struct tally *t, sqlite3_stmt *q, const char *name)
+{
+    int64_t balance = col_i64(q, 3);
+    enum status st = ST_OK;
+
+    if (balance < 0)
+        st =
+            verify_problem(v, name, "account " SLICE_FMT " is below zero: %" PRId64, SLICE_ARG(text_of(q, 2)), balance);
+    if (st == ST_OK && t->spent != col_i64(q, 4))
+        st = verify_problem(v, name, "account " SLICE_FMT " says %" PRId64 " spent, the calls say %" PRId64,
+                            SLICE_ARG(text_of(q, 2)), col_i64(q, 4), t->spent);
+    if (st == ST_OK && slice_is(text_of(q, 2), LEDGER_HELD) && t->open != balance)
+        st = verify_problem(v, name, "%" PRId64 " is held, but open holds are of %" PRId64, balance, t->open);
+    return st;
+}
+
 static enum status check_account(struct verify *v, sqlite3_stmt *q)
 {
-    const struct tally *t = tally_of(v, col_i64(q, 0));
+    const struct tally *t = verify_tally(v, col_i64(q, 0));
     const char *name = (const char *)sqlite3_column_text(q, 5);
-    const char *kind = (const char *)sqlite3_column_text(q, 2);
-    bool of_user = !col_is_null(q, 1);
     int64_t balance = col_i64(q, 3);
     enum status st = ST_OK;
 
     v->rep->accounts++;
-    if (!t || !name || !kind)
-        return problem(v, "accounts", "account %" PRId64 " is not as it should be", col_i64(q, 0));
+    if (!t || !name)
+        return verify_problem(v, "accounts", "account %" PRId64 " is not as it should be", col_i64(q, 0));
     if (__builtin_add_overflow(v->rep->sum_nano, balance, &v->rep->sum_nano))
-        st = problem(v, "accounts", "the sum of all accounts overflows");
+        st = verify_problem(v, "accounts", "the sum of all accounts overflows");
     if (st == ST_OK && t->sum != balance)
-        st = problem(v, name, "account %s has balance %" PRId64 ", its entries give %" PRId64, kind, balance, t->sum);
-    if (st == ST_OK && of_user && balance < 0)
-        st = problem(v, name, "account %s is below zero: %" PRId64, kind, balance);
-    if (st == ST_OK && of_user && t->spent != col_i64(q, 4))
-        st = problem(v, name, "account %s says %" PRId64 " spent, the calls say %" PRId64, kind, col_i64(q, 4),
-                     t->spent);
-    return st;
+        st = verify_problem(v, name, "account " SLICE_FMT " has balance %" PRId64 ", its entries give %" PRId64,
+                            SLICE_ARG(text_of(q, 2)), balance, t->sum);
+    return st == ST_OK && !col_is_null(q, 1) ? check_user_account(v, t, q, name) : st;
 }
 
 static enum status check_accounts(struct verify *v)
 {
     struct store *s = v->w->s;
     sqlite3_stmt *q = NULL;
-    int64_t grants = 0;
     enum status st = store_row(s, SQL_VERIFY_ACCOUNTS, NO_BINDS, &q, v->w->err);
 
     while (st == ST_OK && q) {
@@ -285,25 +251,65 @@ static enum status check_accounts(struct verify *v)
     }
     store_reset(&q);
     if (st == ST_OK && v->rep->sum_nano != 0)
-        st = problem(v, "accounts", "all accounts sum to %" PRId64 ", not to zero", v->rep->sum_nano);
-    if (st == ST_OK)
-        st = store_number(s, SQL_VERIFY_GRANT_COUNT, NO_BINDS, 0, &grants, v->w->err);
-    if (st == ST_OK && (uint64_t)grants != v->grants)
-        st = problem(v, "grants", "%" PRId64 " grants of credit, but entries of %" PRIu64, grants, v->grants);
+        st = verify_problem(v, "accounts", "all accounts sum to %" PRId64 ", not to zero", v->rep->sum_nano);
+    return st;
+}
+
+/* Which account holds what of which. */
+static enum status pair_accounts(struct verify *v)
+{
+    struct store *s = v->w->s;
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, SQL_VERIFY_HELD, NO_BINDS, &q, v->w->err);
+
+    while (st == ST_OK && q) {
+        struct tally *t = verify_tally(v, col_i64(q, 0));
+
+        if (t)
+            t->held_account = col_i64(q, 1);
+        st = store_next(s, &q, v->w->err);
+    }
+    store_reset(&q);
+    return st;
+}
+
+static enum status check_positions(struct verify *v)
+{
+    struct store *s = v->w->s;
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, SQL_VERIFY_POSITIONS, NO_BINDS, &q, v->w->err);
+
+    while (st == ST_OK && q) {
+        v->rep->positions++;
+        if (col_i64(q, 1) < 0)
+            st = verify_problem(v, "positions", "source " SLICE_FMT " has come to %" PRId64, SLICE_ARG(text_of(q, 0)),
+                                col_i64(q, 1));
+        if (st == ST_OK)
+            st = store_next(s, &q, v->w->err);
+    }
+    store_reset(&q);
     return st;
 }
 
 static enum status check_all(struct verify *v)
 {
-    struct call_row c = {0};
-    enum status st = store_row(v->w->s, SQL_VERIFY_USAGE, NO_BINDS, &v->calls, v->w->err);
+    enum status st = pair_accounts(v);
 
-    if (st == ST_OK && v->calls)
-        read_call(v->calls, &c);
     if (st == ST_OK)
-        st = check_entries(v, &c);
+        st = store_row(v->w->s, SQL_VERIFY_USAGE, NO_BINDS, &v->calls, v->w->err);
+    read_call(v);
+    if (st == ST_OK)
+        st = check_entries(v);
     store_reset(&v->calls);
-    return st == ST_OK ? check_accounts(v) : st;
+    if (st == ST_OK)
+        st = tell_head(v);
+    if (st == ST_OK)
+        st = verify_counts(v);
+    if (st == ST_OK)
+        st = verify_holds(v);
+    if (st == ST_OK)
+        st = check_accounts(v);
+    return st == ST_OK ? check_positions(v) : st;
 }
 
 enum status op_ledger_verify(struct work *w, const void *in, void *out)
@@ -317,7 +323,7 @@ enum status op_ledger_verify(struct work *w, const void *in, void *out)
         return st;
     v.n_tallies = (uint64_t)newest + 1;
     v.tallies = arena_alloc(w->a, v.n_tallies * sizeof(*v.tallies));
-    v.problems = arena_alloc(w->a, PROBLEMS_MAX * sizeof(*v.problems));
+    v.problems = arena_alloc(w->a, VERIFY_PROBLEMS_MAX * sizeof(*v.problems));
     if (!v.tallies || !v.problems)
         return err_set(w->err, ST_NO_MEMORY, "no memory to verify %lld accounts", (long long)newest);
     v.rep->ok = true;

@@ -4,7 +4,10 @@
 #include <stdlib.h>
 
 #include "meterd/answers.h"
+#include "meterd/calls.h"
+#include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
+#include "meterd/prices.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
 
@@ -12,7 +15,7 @@
 
 struct writer_metrics {
     struct metric *commit_seconds, *batch_size, *settled, *duplicates, *overage, *cost, *strays, *unpriced, *gaps,
-        *failed, *wal_bytes, *revision, *depth;
+        *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
 };
 
 struct writer {
@@ -23,7 +26,9 @@ struct writer {
     struct writer_metrics m;
     uint64_t published; /* revision that the feed has come to */
     uint64_t published_ms; /* monotonic times */
-    uint64_t worked_ms, kept_ms, forget_at_ms;
+    uint64_t worked_ms, kept_ms, expired_ms, forget_at_ms;
+    bool restart; /* leases are due to be counted anew: at the start, and after a time without writing */
+    uint64_t prices_ms; /* monotonic: when waiting prices are looked at next; 0 = none waits */
     atomic_uint_fast64_t revision, wal_bytes, positions;
     atomic_bool full;
     struct mail_item items[MAILBOX_TAKE];
@@ -50,6 +55,9 @@ static void make_metrics(struct writer *w)
         .unpriced =
             metric_counter(m, "router_meter_unpriced_total", "Events whose pinned price could not be used.", NULL),
         .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
+        .holds = metric_counter(m, "router_meter_holds_total", "Calls that got a hold in the ledger.", NULL),
+        .expired = metric_counter(m, "router_meter_expired_total", "Calls that ended because nothing was heard.", NULL),
+        .corrected = metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
         .failed = metric_counter(m, "router_meter_failed_batches_total", "Transactions taken back.", NULL),
         .wal_bytes = metric_gauge(m, "router_meter_wal_bytes", "Log not yet copied into the database.", NULL),
         .revision = metric_gauge(m, "router_meter_revision", "Newest revision of the state.", NULL),
@@ -66,6 +74,9 @@ static void note_counts(struct writer *w, const struct store_counts *c)
     metric_add(w->m.strays, c->strays);
     metric_add(w->m.unpriced, c->unpriced);
     metric_add(w->m.gaps, c->gaps);
+    metric_add(w->m.holds, c->holds);
+    metric_add(w->m.expired, c->expired);
+    metric_add(w->m.corrected, c->corrected);
     if (c->strays > 0 || c->unpriced > 0)
         log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_not_billable", LOG_N("unknown_users", c->strays),
                   LOG_N("unusable_prices", c->unpriced));
@@ -165,6 +176,7 @@ static enum status commit(struct writer *w, enum status st, struct err *err)
         return ST_OK;
     die_if_dead(w, err);
     batch_abandon(s);
+    w->restart = true;
     metric_add(w->m.failed, 1);
     if (!atomic_exchange(&w->full, true))
         log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "batch_failed", LOG_C("why", err->text));
@@ -244,6 +256,118 @@ static void forget_answers(struct writer *w, uint64_t now)
     batch_abandon(w->o.store);
 }
 
+/* Holds are leased: what nobody speaks of any more is billed as far as it was heard. */
+static void expire(struct writer *w, uint64_t now)
+{
+    struct store *s = w->o.store;
+    struct err err = {0};
+    struct arena arena;
+    struct work work = {.s = s, .a = &arena, .err = &err};
+    size_t n = 0;
+    enum status st = batch_begin(s, &err);
+
+    w->expired_ms = now;
+    arena_init(&arena, WRITER_EXPIRE_BYTES);
+    if (st == ST_OK)
+        st = calls_expire(&work, now, &n);
+    if (st == ST_OK)
+        st = batch_commit(s, &err);
+    if (st != ST_OK) {
+        die_if_dead(w, &err);
+        batch_abandon(s);
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "holds_not_expired", LOG_C("why", err.text));
+    } else if (n > 0) {
+        publish(w);
+        note_counts(w, &s->counts);
+        log_event(w->o.log, LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("calls", n));
+    }
+    arena_fini(&arena);
+}
+
+static void restart_leases(struct writer *w)
+{
+    struct err err = {0};
+    struct work work = {.s = w->o.store, .err = &err};
+    enum status st = batch_begin(w->o.store, &err);
+
+    if (st == ST_OK)
+        st = hold_rows_restart(&work, clock_ms());
+    if (st == ST_OK)
+        st = answers_restart(&work);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    w->restart = st != ST_OK;
+    if (st == ST_OK)
+        return;
+    die_if_dead(w, &err);
+    batch_abandon(w->o.store);
+}
+
+static void look_at_leases(struct writer *w, uint64_t now)
+{
+    if (now - w->expired_ms < WRITER_EXPIRE_MS)
+        return;
+    if (w->restart)
+        restart_leases(w);
+    if (!w->restart)
+        expire(w, now);
+}
+
+/* Prices whose time has come take force, with the change published as any other. Done on its own, a fault included: the
+ * next try comes in a moment. */
+static enum status change_prices(struct writer *w, struct err *err)
+{
+    struct work work = {.s = w->o.store, .err = err};
+    struct arena arena;
+    enum status st;
+
+    arena_init(&arena, WRITER_PRICES_BYTES);
+    work.a = &arena;
+    st = batch_begin(w->o.store, err);
+    if (st == ST_OK)
+        st = prices_take_force(&work);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, err);
+    arena_fini(&arena);
+    if (st == ST_OK && w->o.store->revision != w->published)
+        publish(w);
+    if (st == ST_OK)
+        return st;
+    die_if_dead(w, err);
+    batch_abandon(w->o.store);
+    log_event(w->o.log, LOG_WARN, LOG_NO_REQ, "prices_wait", LOG_C("why", err->text));
+    return st;
+}
+
+static enum status next_price(struct writer *w, uint64_t *ret_s, struct err *err)
+{
+    struct work work = {.s = w->o.store, .err = err};
+    enum status st = prices_next(&work, ret_s);
+
+    if (st == ST_OK)
+        return st;
+    die_if_dead(w, err);
+    w->o.store->broken = STORE_WELL; /* only read: nothing is half done */
+    return st;
+}
+
+/* The wall clock says when a price takes force, and it may be set at any time: while one waits it is asked again every
+ * WRITER_PRICES_MS at the latest. */
+static void look_at_prices(struct writer *w, uint64_t now)
+{
+    uint64_t wall = clock_wall_ms(), next_s = 0, left;
+    struct err err = {0};
+    enum status st = next_price(w, &next_s, &err);
+
+    if (st == ST_OK && next_s != 0 && next_s * 1000 <= wall) {
+        st = change_prices(w, &err);
+        if (st == ST_OK)
+            st = next_price(w, &next_s, &err);
+    }
+    left = next_s * 1000 > wall ? next_s * 1000 - wall : WRITER_PRICES_MS;
+    w->prices_ms = next_s != 0 || st != ST_OK ? now + (left < WRITER_PRICES_MS ? left : WRITER_PRICES_MS) : 0;
+}
+
 static void between(struct writer *w, bool worked)
 {
     uint64_t now = clock_ms();
@@ -253,6 +377,8 @@ static void between(struct writer *w, bool worked)
     if (worked)
         w->worked_ms = now;
     idle = now - w->worked_ms >= WRITER_IDLE_MS;
+    if (worked || (w->prices_ms != 0 && now >= w->prices_ms))
+        look_at_prices(w, now);
     if (now - w->published_ms >= FEED_HEARTBEAT_MS) {
         store_forget_changes(w->o.store);
         publish(w);
@@ -261,6 +387,7 @@ static void between(struct writer *w, bool worked)
         forget_sessions(w, now);
     if (now >= w->forget_at_ms)
         forget_answers(w, now);
+    look_at_leases(w, now);
     if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
         die_if_dead(w, &err);
         w->o.store->broken = STORE_WELL; /* no space for the copy: the log is still whole */
@@ -279,6 +406,8 @@ static void *run(void *arg)
             .until_ms = w->published_ms + FEED_HEARTBEAT_MS, .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE};
         size_t done = 0;
 
+        if (w->prices_ms != 0 && w->prices_ms < wait.until_ms)
+            wait.until_ms = w->prices_ms;
         n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
         while (done < n)
             done += run_batch(w, w->items + done, n - done);
@@ -302,8 +431,11 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
     w->published = options->store->revision;
     w->published_ms = clock_ms();
     w->worked_ms = w->published_ms;
+    w->restart = true;
     make_metrics(w);
     forget_sessions(w, w->published_ms);
+    restart_leases(w);
+    look_at_prices(w, w->published_ms); /* before anybody asks for the state */
     note_state(w);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
         writer_free(w);

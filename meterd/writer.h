@@ -1,6 +1,7 @@
 /*
  * writer: the one thread that writes. It takes what waits in its mailbox, applies it in one transaction (group commit),
  * publishes the changes after the commit and then answers. Nothing is answered or acknowledged that is not on disk.
+ * Between transactions it ends the calls of which nothing was heard for the length of their lease.
  * Disk full: commands fail with ST_UNAVAILABLE, events stay unacknowledged and come again; it goes on by itself when
  * there is space. An I/O error or damage: `dead` is called, which must end the process.
  */
@@ -13,7 +14,11 @@
 #define WRITER_UNIT_BYTES 4096 /* a command that writes so much counts as one more */
 #define WRITER_GATHER_MS 5 /* events wait so long for others, commands never */
 #define WRITER_IDLE_MS 2000 /* without work: the log is copied and cut */
+#define WRITER_PRICES_MS 500 /* while a price waits for its time, the clock is looked at this often at least */
+#define WRITER_PRICES_BYTES (16u * 1024u * 1024u) /* of memory when prices take force */
 #define WRITER_HOUSEKEEPING_MS 600000 /* expired sessions are forgotten this often */
+#define WRITER_EXPIRE_MS 1000 /* holds whose lease is over are looked for this often */
+#define WRITER_EXPIRE_BYTES (4u * 1024u * 1024u) /* of one round of them */
 
 struct writer;
 

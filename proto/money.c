@@ -8,12 +8,15 @@ __extension__ typedef unsigned __int128 money_wide;
 
 #define USD_DECIMALS 9 /* of a nano-dollar */
 #define PRICE_DECIMALS 6 /* USD per 1,000,000 tokens, in pico-USD per token */
+#define TOKEN_PRICE_DECIMALS 12 /* USD per token, in pico-USD */
+#define EXPONENT_MAX 100000 /* beyond it digits of an exponent change nothing */
 
 /* --- cost ------------------------------------------------------------------------------------------------------------
  */
 
 struct rates {
-    int64_t input, cached, write_short, write_long, output;
+    int64_t input, cached, write_short, write_long, audio_in, image_in;
+    int64_t output, reasoning, audio_out, image_out;
 };
 
 static int64_t own_or(int64_t own, int64_t otherwise)
@@ -21,22 +24,33 @@ static int64_t own_or(int64_t own, int64_t otherwise)
     return own >= 0 ? own : otherwise;
 }
 
-/* A class without a price of its own is billed as input; in a tier, as the tier's input, or as below the tier if that
- * has none. */
+/* In a tier a class without a price of the tier is billed as the tier's input, or as below the tier if that has none.
+ */
+static void apply_tier(const struct token_prices *p, struct rates *r)
+{
+    r->cached = own_or(p->tier_cached, own_or(p->tier_input, r->cached));
+    r->write_short = own_or(p->tier_write_short, own_or(p->tier_input, r->write_short));
+    r->write_long = own_or(p->tier_write_long, own_or(p->tier_input, r->write_long));
+    r->input = own_or(p->tier_input, r->input);
+    r->output = own_or(p->tier_output, r->output);
+}
+
 static struct rates rates_for(const struct token_prices *p, uint64_t input_tokens)
 {
-    struct rates r = {p->input, own_or(p->cached, p->input), own_or(p->write_short, p->input),
-                      own_or(p->write_long, p->input), p->output};
+    struct rates r = {.input = p->input,
+                      .cached = own_or(p->cached, p->input),
+                      .write_short = own_or(p->write_short, p->input),
+                      .write_long = own_or(p->write_long, p->input),
+                      .output = p->output};
 
-    if (p->tier_above_tokens == 0 || input_tokens <= p->tier_above_tokens)
-        return r;
-    return (struct rates){
-        .input = own_or(p->tier_input, r.input),
-        .cached = own_or(p->tier_cached, own_or(p->tier_input, r.cached)),
-        .write_short = own_or(p->tier_write_short, own_or(p->tier_input, r.write_short)),
-        .write_long = own_or(p->tier_write_long, own_or(p->tier_input, r.write_long)),
-        .output = own_or(p->tier_output, r.output),
-    };
+    if (p->tier_above_tokens != 0 && input_tokens > p->tier_above_tokens)
+        apply_tier(p, &r);
+    r.audio_in = own_or(p->audio_in, r.input);
+    r.image_in = own_or(p->image_in, r.input);
+    r.reasoning = own_or(p->reasoning, r.output);
+    r.audio_out = own_or(p->audio_out, r.output);
+    r.image_out = own_or(p->image_out, r.output);
+    return r;
 }
 
 static bool price_ok(int64_t pico, int64_t lowest)
@@ -44,22 +58,30 @@ static bool price_ok(int64_t pico, int64_t lowest)
     return pico >= lowest && pico <= MONEY_PICO_MAX;
 }
 
+/* Without branches: this runs for every call, and all of them are nearly always well. */
 static bool prices_ok(const struct token_prices *p)
 {
-    const int64_t optional[] = {p->cached,      p->write_short,      p->write_long,      p->tier_input,
-                                p->tier_cached, p->tier_write_short, p->tier_write_long, p->tier_output};
+    const int64_t optional[] = {p->cached,           p->write_short,     p->write_long,  p->tier_input, p->tier_cached,
+                                p->tier_write_short, p->tier_write_long, p->tier_output, p->audio_in,   p->image_in,
+                                p->audio_out,        p->image_out,       p->reasoning};
+    bool ok = price_ok(p->input, 0) & price_ok(p->output, 0);
     size_t i;
 
     for (i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
-        if (!price_ok(optional[i], -1))
-            return false;
-    return price_ok(p->input, 0) && price_ok(p->output, 0);
+        ok &= price_ok(optional[i], -1);
+    return ok;
 }
 
 static bool tokens_ok(const struct token_counts *t)
 {
-    return t->in_uncached <= MONEY_TOKENS_MAX && t->in_cached <= MONEY_TOKENS_MAX &&
-           t->in_write_short <= MONEY_TOKENS_MAX && t->in_write_long <= MONEY_TOKENS_MAX && t->out <= MONEY_TOKENS_MAX;
+    const uint64_t counts[] = {t->in_uncached, t->in_cached, t->in_write_short, t->in_write_long, t->in_audio,
+                               t->in_image,    t->out,       t->out_reasoning,  t->out_audio,     t->out_image};
+    bool ok = true;
+    size_t i;
+
+    for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        ok &= counts[i] <= MONEY_TOKENS_MAX;
+    return ok;
 }
 
 static money_wide product(uint64_t tokens, int64_t pico)
@@ -67,26 +89,107 @@ static money_wide product(uint64_t tokens, int64_t pico)
     return (money_wide)tokens * (uint64_t)pico;
 }
 
+static enum status bad_prices(struct err *err)
+{
+    return err_set(err, ST_BAD_REQUEST, "A price is not between 0 and %" PRId64 " pico-USD per token.", MONEY_PICO_MAX);
+}
+
+static enum status bad_tokens(struct err *err)
+{
+    return err_set(err, ST_BAD_REQUEST, "A token count is above %" PRIu64 ".", MONEY_TOKENS_MAX);
+}
+
+/* The one rounding: up. */
+static enum status to_nano(money_wide pico, int64_t *ret_nano, struct err *err)
+{
+    uint64_t low = (uint64_t)pico;
+
+    if (pico > (money_wide)MONEY_NANO_MAX * (uint64_t)MONEY_PICO_PER_NANO)
+        return err_set(err, ST_BAD_REQUEST, "The cost is above %" PRId64 " USD.", MONEY_NANO_MAX / MONEY_NANO_PER_USD);
+    if (low == pico) /* nearly always: the division of 128 bits takes longer than all the rest */
+        *ret_nano = (int64_t)(low / (uint64_t)MONEY_PICO_PER_NANO + (low % (uint64_t)MONEY_PICO_PER_NANO != 0));
+    else
+        *ret_nano = (int64_t)((pico + (MONEY_PICO_PER_NANO - 1)) / MONEY_PICO_PER_NANO);
+    return ST_OK;
+}
+
 enum status money_cost(const struct token_prices *prices, const struct token_counts *tokens, int64_t *ret_nano,
                        struct err *err)
 {
-    money_wide pico, nano;
+    const struct token_counts *t = tokens;
+    money_wide pico;
     struct rates r;
 
     if (!prices_ok(prices))
-        return err_set(err, ST_BAD_REQUEST, "A price is not between 0 and %" PRId64 " pico-USD per token.",
-                       MONEY_PICO_MAX);
-    if (!tokens_ok(tokens))
-        return err_set(err, ST_BAD_REQUEST, "A token count is above %" PRIu64 ".", MONEY_TOKENS_MAX);
-    r = rates_for(prices, tokens->in_uncached + tokens->in_cached + tokens->in_write_short + tokens->in_write_long);
-    pico = product(tokens->in_uncached, r.input) + product(tokens->in_cached, r.cached) +
-           product(tokens->in_write_short, r.write_short) + product(tokens->in_write_long, r.write_long) +
-           product(tokens->out, r.output);
-    nano = (pico + (MONEY_PICO_PER_NANO - 1)) / MONEY_PICO_PER_NANO;
-    if (nano > MONEY_NANO_MAX)
-        return err_set(err, ST_BAD_REQUEST, "The cost is above %" PRId64 " USD.", MONEY_NANO_MAX / MONEY_NANO_PER_USD);
-    *ret_nano = (int64_t)nano;
-    return ST_OK;
+        return bad_prices(err);
+    if (!tokens_ok(t))
+        return bad_tokens(err);
+    r = rates_for(prices,
+                  t->in_uncached + t->in_cached + t->in_write_short + t->in_write_long + t->in_audio + t->in_image);
+    pico = product(t->in_uncached, r.input) + product(t->in_cached, r.cached) +
+           product(t->in_write_short, r.write_short) + product(t->in_write_long, r.write_long) +
+           product(t->in_audio, r.audio_in) + product(t->in_image, r.image_in) + product(t->out, r.output) +
+           product(t->out_reasoning, r.reasoning) + product(t->out_audio, r.audio_out) +
+           product(t->out_image, r.image_out);
+    return to_nano(pico, ret_nano, err);
+}
+
+static int64_t dearer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+enum status money_cost_most(const struct token_prices *prices, uint64_t in, uint64_t out, int64_t *ret_nano,
+                            struct err *err)
+{
+    int64_t most_in, most_out;
+    struct rates r;
+
+    if (!prices_ok(prices))
+        return bad_prices(err);
+    if (in > MONEY_TOKENS_MAX || out > MONEY_TOKENS_MAX)
+        return bad_tokens(err);
+    r = rates_for(prices, in);
+    most_in =
+        dearer(dearer(dearer(r.input, r.cached), dearer(r.write_short, r.write_long)), dearer(r.audio_in, r.image_in));
+    most_out = dearer(dearer(r.output, r.reasoning), dearer(r.audio_out, r.image_out));
+    return to_nano(product(in, most_in) + product(out, most_out), ret_nano, err);
+}
+
+/* --- classes ---------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    uint64_t s;
+
+    return __builtin_add_overflow(a, b, &s) ? UINT64_MAX : s;
+}
+
+static uint64_t rest_of(uint64_t whole, uint64_t parts)
+{
+    return whole > parts ? whole - parts : 0;
+}
+
+struct token_counts money_split(const struct token_report *r)
+{
+    uint64_t cache = sum(sum(r->in_cached, r->in_write_short), r->in_write_long);
+    uint64_t modality = sum(r->in_audio, r->in_image);
+    uint64_t special = sum(sum(r->out_reasoning, r->out_audio), r->out_image);
+    bool in_beside = cache > r->in || modality > r->in, out_beside = special > r->out;
+
+    return (struct token_counts){
+        .in_uncached = in_beside ? r->in : rest_of(r->in, sum(cache, modality)),
+        .in_cached = r->in_cached,
+        .in_write_short = r->in_write_short,
+        .in_write_long = r->in_write_long,
+        .in_audio = r->in_audio,
+        .in_image = r->in_image,
+        .out = out_beside ? r->out : rest_of(r->out, special),
+        .out_reasoning = r->out_reasoning,
+        .out_audio = r->out_audio,
+        .out_image = r->out_image,
+    };
 }
 
 bool money_add(int64_t a, int64_t b, int64_t *ret_sum)
@@ -181,6 +284,110 @@ enum status money_parse_price(struct slice text, int64_t *ret_pico, struct err *
                        "'%.*s' is not a price in USD per 1,000,000 tokens: %s. Expected a decimal number such as "
                        "\"0.15\", at most %d decimals, from 0 to %" PRId64 ".",
                        shown(text), text.n > 0 ? text.p : "", why, PRICE_DECIMALS, MONEY_PICO_MAX / 1000000);
+    *ret_pico = (int64_t)v;
+    return ST_OK;
+}
+
+/* A JSON number in parts: digits * 10^exponent. Zeros at the end of the digits are moved to the exponent, so what is
+ * left of them fits 64 bits whenever the price does. */
+struct scientific {
+    uint64_t digits;
+    int64_t exponent;
+    bool minus, too_long; /* more digits than fit */
+};
+
+/* Takes digits until something else comes; false when there are none. Of zeros at the end only the number is kept until
+ * another digit follows. */
+static bool take_digits(struct slice text, size_t *at, bool after_point, struct scientific *s, uint64_t *zeros)
+{
+    size_t began = *at;
+
+    for (; *at < text.n && is_digit(text.p[*at]); ++*at) {
+        s->exponent -= after_point;
+        if (text.p[*at] == '0') {
+            ++*zeros;
+            continue;
+        }
+        for (; *zeros > 0 && s->digits > 0; --*zeros)
+            if (!add_digit(&s->digits, '0', UINT64_MAX))
+                s->too_long = true;
+        *zeros = 0;
+        if (!add_digit(&s->digits, text.p[*at], UINT64_MAX))
+            s->too_long = true;
+    }
+    return *at > began;
+}
+
+static bool take_exponent(struct slice text, size_t *at, struct scientific *s)
+{
+    size_t began;
+    int64_t v = 0;
+    bool minus;
+
+    ++*at; /* the e */
+    minus = *at < text.n && text.p[*at] == '-';
+    if (*at < text.n && (text.p[*at] == '-' || text.p[*at] == '+'))
+        ++*at;
+    for (began = *at; *at < text.n && is_digit(text.p[*at]); ++*at)
+        v = v < EXPONENT_MAX ? v * 10 + (text.p[*at] - '0') : v;
+    s->exponent += minus ? -v : v;
+    return *at > began;
+}
+
+/* RFC 8259's number and nothing else; false for any other text. */
+static bool parse_scientific(struct slice text, struct scientific *s)
+{
+    uint64_t zeros = 0;
+    size_t i = 0, first;
+
+    *s = (struct scientific){.minus = text.n > 0 && text.p[0] == '-'};
+    i = s->minus ? 1 : 0;
+    first = i;
+    if (!take_digits(text, &i, false, s, &zeros) || (text.p[first] == '0' && i > first + 1))
+        return false;
+    if (i < text.n && text.p[i] == '.') {
+        i++;
+        if (!take_digits(text, &i, true, s, &zeros))
+            return false;
+    }
+    s->exponent += (int64_t)zeros;
+    if (i < text.n && (text.p[i] == 'e' || text.p[i] == 'E') && !take_exponent(text, &i, s))
+        return false;
+    return i == text.n;
+}
+
+/* Says why not in a few words, NULL = done. */
+static const char *scale_to_pico(const struct scientific *s, uint64_t *ret)
+{
+    int64_t power = s->exponent + TOKEN_PRICE_DECIMALS;
+    uint64_t v = s->digits;
+
+    *ret = 0;
+    if (v == 0 && !s->too_long)
+        return NULL;
+    if (s->minus)
+        return "it is negative";
+    if (power < 0) /* the last digit is none of the zeros, so it would be cut off */
+        return "it has parts of a pico-USD (1e-12)";
+    for (; power > 0 && v <= (uint64_t)MONEY_PICO_MAX; power--)
+        v *= 10;
+    if (s->too_long || v > (uint64_t)MONEY_PICO_MAX)
+        return "it is above 1 USD";
+    *ret = v;
+    return NULL;
+}
+
+enum status money_parse_token_price(struct slice text, int64_t *ret_pico, struct err *err)
+{
+    const char *why = "it is not a number";
+    struct scientific s;
+    uint64_t v = 0;
+
+    if (parse_scientific(text, &s))
+        why = scale_to_pico(&s, &v);
+    if (why)
+        return err_set(err, ST_BAD_REQUEST, "'%.*s' is not a price in USD per token: %s.", shown(text),
+                       text.n > 0 ? text.p : "", why);
     *ret_pico = (int64_t)v;
     return ST_OK;
 }

@@ -20,48 +20,83 @@ static bool count_of(yyjson_val *v, uint64_t *ret)
     return true;
 }
 
-static uint64_t part_of(yyjson_val *v, uint64_t whole)
+static uint64_t count_or_none(yyjson_val *v)
 {
     uint64_t n = 0;
 
-    if (!count_of(v, &n))
-        return 0;
-    return n < whole ? n : whole;
+    return count_of(v, &n) ? n : 0;
 }
 
-/* Some count reasoning beside completion_tokens, not inside: their total tells (contract, section 5.3, xAI). */
-static void add_reasoning(struct usage *u, yyjson_val *usage, yyjson_val *details)
+static uint64_t bounded(uint64_t n)
 {
-    uint64_t reasoning = 0, total = 0;
-
-    if (!count_of(yyjson_obj_get(details, "reasoning_tokens"), &reasoning))
-        return;
-    if (reasoning > 0 && count_of(yyjson_obj_get(usage, "total_tokens"), &total) &&
-        total == u->prompt + u->completion + reasoning && total <= LIMIT_TOKENS)
-        u->completion += reasoning;
-    u->reasoning = reasoning < u->completion ? reasoning : u->completion;
+    return n < LIMIT_TOKENS ? n : LIMIT_TOKENS;
 }
 
-static struct usage usage_of(yyjson_val *usage)
+/* Parts of which no token can be in two. */
+static uint64_t whole_of(uint64_t whole, uint64_t parts)
 {
-    yyjson_val *in = yyjson_obj_get(usage, "prompt_tokens_details");
-    struct usage u = {0};
-    yyjson_val *cached;
+    return parts > whole ? bounded(whole + parts) : whole;
+}
 
-    if (!yyjson_is_obj(usage) || !count_of(yyjson_obj_get(usage, "prompt_tokens"), &u.prompt))
-        return u;
-    u.known = true;
-    /* an embedding has no output */
-    if (!count_of(yyjson_obj_get(usage, "completion_tokens"), &u.completion))
-        u.completion = 0;
-    cached = yyjson_obj_get(in, "cached_tokens");
+/* By modality. When the text is told apart, too, the three are the whole. */
+static uint64_t modal_whole_of(uint64_t whole, yyjson_val *details, uint64_t special)
+{
+    uint64_t text = 0;
+
+    if (!count_of(yyjson_obj_get(details, "text_tokens"), &text))
+        return whole_of(whole, special);
+    return text + special > whole ? bounded(text + special) : whole;
+}
+
+static void read_input(struct usage *u, yyjson_val *usage)
+{
+    yyjson_val *details = yyjson_obj_get(usage, "prompt_tokens_details");
+    yyjson_val *cached = yyjson_obj_get(details, "cached_tokens");
+
     if (!yyjson_is_uint(cached))
         cached = yyjson_obj_get(usage, "prompt_cache_hit_tokens");
     if (!yyjson_is_uint(cached))
         cached = yyjson_obj_get(usage, "cached_tokens");
-    u.cached = part_of(cached, u.prompt);
-    u.write = part_of(yyjson_obj_get(in, "cache_write_tokens"), u.prompt - u.cached);
-    add_reasoning(&u, usage, yyjson_obj_get(usage, "completion_tokens_details"));
+    u->cached = count_or_none(cached);
+    u->write = count_or_none(yyjson_obj_get(details, "cache_write_tokens"));
+    u->audio_in = count_or_none(yyjson_obj_get(details, "audio_tokens"));
+    u->image_in = count_or_none(yyjson_obj_get(details, "image_tokens"));
+    u->prompt = whole_of(u->prompt, u->cached + u->write);
+    u->prompt = modal_whole_of(u->prompt, details, u->audio_in + u->image_in);
+}
+
+/* Some count reasoning beside completion_tokens, not inside: their total tells (contract, section 5.3, xAI). */
+static bool reasoning_beside(const struct usage *u, yyjson_val *usage)
+{
+    uint64_t total = 0;
+
+    return u->reasoning > 0 && count_of(yyjson_obj_get(usage, "total_tokens"), &total) &&
+           total == u->prompt + u->completion + u->reasoning;
+}
+
+static void read_output(struct usage *u, yyjson_val *usage)
+{
+    yyjson_val *details = yyjson_obj_get(usage, "completion_tokens_details");
+
+    u->completion = count_or_none(yyjson_obj_get(usage, "completion_tokens")); /* an embedding has no output */
+    u->reasoning = count_or_none(yyjson_obj_get(details, "reasoning_tokens"));
+    u->audio_out = count_or_none(yyjson_obj_get(details, "audio_tokens"));
+    u->image_out = count_or_none(yyjson_obj_get(details, "image_tokens"));
+    if (reasoning_beside(u, usage))
+        u->completion = bounded(u->completion + u->reasoning);
+    u->completion = modal_whole_of(u->completion, details, u->audio_out + u->image_out);
+    u->completion = whole_of(u->completion, u->reasoning + u->audio_out + u->image_out);
+}
+
+static struct usage usage_of(yyjson_val *usage)
+{
+    struct usage u = {0};
+
+    if (!yyjson_is_obj(usage) || !count_of(yyjson_obj_get(usage, "prompt_tokens"), &u.prompt))
+        return u;
+    u.known = true;
+    read_output(&u, usage); /* before the prompt is corrected: it looks at the total */
+    read_input(&u, usage);
     return u;
 }
 
@@ -101,12 +136,14 @@ static void tally_message(struct tally *t, yyjson_val *message)
 static void read_choice(yyjson_val *choice, size_t place, struct chat_facts *f)
 {
     yyjson_val *index = yyjson_obj_get(choice, "index");
+    yyjson_val *finish = yyjson_obj_get(choice, "finish_reason");
     uint64_t k = yyjson_is_uint(index) ? yyjson_get_uint(index) : place;
     uint64_t bit = UINT64_C(1) << (k < CHAT_CHOICES_TRACKED ? k : CHAT_CHOICES_TRACKED - 1);
 
     f->seen |= bit;
-    if (yyjson_is_str(yyjson_obj_get(choice, "finish_reason")))
+    if (yyjson_is_str(finish))
         f->finished |= bit;
+    f->length |= yyjson_equals_str(finish, "length");
     tally_message(&f->text, yyjson_obj_get(choice, "delta"));
     tally_message(&f->text, yyjson_obj_get(choice, "message"));
     tally_member(&f->text, choice, "text");

@@ -3,8 +3,9 @@
  * what usage does it report, how much text does it carry. Reads only; nothing of an answer is ever written again from
  * here. Pure.
  *
- * Upstream's numbers are not believed blindly: what is negative, fractional or beyond LIMIT_TOKENS counts as not said,
- * parts are never more than their whole.
+ * Upstream's numbers are not believed blindly: what is negative, fractional or beyond LIMIT_TOKENS counts as not said.
+ * Parts that are more than their whole were counted beside it: the whole grows by them, so that a report that does not
+ * agree with itself is never billed below what was used (proto/money.h, money_split).
  */
 #ifndef PROVIDERSVC_CHAT_H
 #define PROVIDERSVC_CHAT_H
@@ -20,8 +21,10 @@ struct usage {
     uint64_t cached; /* of it from a cache */
     uint64_t write; /* of it into a short-lived cache */
     uint64_t write_long; /* of it into a long-lived one */
+    uint64_t audio_in, image_in; /* of it audio, images */
     uint64_t completion; /* all output */
     uint64_t reasoning; /* of it reasoning */
+    uint64_t audio_out, image_out; /* of it audio, images */
 };
 
 /* Memory for parsing small texts, one per thread. */
@@ -36,6 +39,7 @@ struct chat_facts {
     bool usage_key; /* there is a member "usage" */
     bool usage_object; /* and it is an object */
     uint64_t seen, finished; /* bit k: choice k appears, has a finish_reason */
+    bool length; /* one of them: "length" */
     struct usage usage;
     struct tally text; /* what the model said: content, refusal, reasoning, tool calls */
     char message[ERR_TEXT_MAX]; /* of an error */

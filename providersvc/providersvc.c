@@ -119,6 +119,7 @@ static struct upstream *add_upstream(struct providersvc *self, const char *name,
     u->name = name;
     u->adapter = adapter_find(kind);
     u->index = self->n_upstreams++;
+    u->drains = strcmp(svc_settings(self->svc)->disconnect, "drain") == 0;
     upstream_make_metrics(u, svc_metrics(self->svc));
     return u;
 }
@@ -139,6 +140,24 @@ static enum status make_upstreams(struct providersvc *self, struct err *err)
     return upstream_set_url(u, s->openai_base_url, err);
 }
 
+/* ---- what authsvc must know
+ * --------------------------------------------------------------------------------------------- */
+
+static enum status start_asserter(struct providersvc *self, struct err *err)
+{
+    self->asserter.outbox = self->outbox;
+    self->asserter.authsvc = svc_peer(self->svc, SVC_AUTHSVC);
+    self->asserter.log = svc_log(self->svc);
+    return asserter_start(&self->asserter, svc_instance(self->svc), err);
+}
+
+static bool providersvc_joined(struct svc *svc, enum svc_peer peer, struct xchg_join *to)
+{
+    struct providersvc *self = svc_state(svc);
+
+    return peer != SVC_AUTHSVC || asserter_joined(&self->asserter, to);
+}
+
 static enum status open_outbox(struct providersvc *self, struct err *err)
 {
     struct outbox_options options = {.spool_dir = svc_settings(self->svc)->spool_dir,
@@ -155,6 +174,8 @@ static void make_metrics(struct providersvc *self)
 
     self->streams = metric_gauge(m, "router_upstream_streams_open", "Streamed calls under way.", NULL);
     self->refused = metric_counter(m, "router_upstream_refused_total", "Calls refused before anything was sent.", NULL);
+    self->capped =
+        metric_counter(m, "router_upstream_capped_total", "Streams ended because the credit did not bear more.", NULL);
     self->outbox_bytes = metric_gauge(m, "router_outbox_bytes", "Size of the usage outbox.", NULL);
     self->outbox_unacked =
         metric_gauge(m, "router_outbox_unacknowledged", "Usage events that meterd has not committed.", NULL);
@@ -170,12 +191,16 @@ static enum status providersvc_init(struct svc *svc, struct err *err)
     self->connect_ms = (uint64_t)s->upstream_connect_ms;
     self->first_byte_ms = (uint64_t)s->upstream_first_byte_ms;
     self->idle_ms = (uint64_t)s->upstream_idle_ms;
+    self->drain_ms = (uint64_t)s->disconnect_drain_ms;
+    self->hold_grace_ms = (uint64_t)s->hold_grace_ms;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(err, ST_NO_MEMORY, "libcurl could not be set up");
     make_metrics(self);
     st = make_upstreams(self, err);
     if (st == ST_OK)
         st = open_outbox(self, err);
+    if (st == ST_OK)
+        st = start_asserter(self, err);
     if (st == ST_OK)
         st = open_feed(self, err);
     for (unsigned i = 0; st == ST_OK && i < (unsigned)s->upstream_loops && i < PROVIDERSVC_LOOPS_MAX; i++) {
@@ -229,6 +254,7 @@ static void providersvc_fini(struct svc *svc)
     struct providersvc *self = svc_state(svc);
 
     announce_stop(&self->announce);
+    asserter_stop(&self->asserter);
     for (unsigned i = 0; i < self->n_loops; i++)
         loop_free(self->loops[i]);
     if (self->outbox != NULL)
@@ -270,7 +296,7 @@ const struct svc_def providersvc_def = {
     .settings = SET_P,
     .state_size = sizeof(struct providersvc),
     .self = SVC_PROVIDERSVC,
-    .peers = 1u << SVC_METERD,
+    .peers = 1u << SVC_METERD | 1u << SVC_AUTHSVC,
     .routes = routes,
     .n_routes = sizeof(routes) / sizeof(routes[0]),
     .init = providersvc_init,
@@ -279,4 +305,5 @@ const struct svc_def providersvc_def = {
     .fini = providersvc_fini,
     .follow = &follow,
     .health = providersvc_health,
+    .joined = providersvc_joined,
 };

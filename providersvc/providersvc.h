@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "providersvc/announce.h"
+#include "providersvc/asserter.h"
 #include "providersvc/loop.h"
 #include "providersvc/outbox.h"
 #include "providersvc/upstream.h"
@@ -25,9 +26,10 @@ struct providersvc {
     struct loop *loops[PROVIDERSVC_LOOPS_MAX];
     unsigned n_loops;
     atomic_uint turn; /* which loop takes the next call */
-    uint64_t first_byte_ms, idle_ms, connect_ms;
+    uint64_t first_byte_ms, idle_ms, connect_ms, drain_ms, hold_grace_ms;
     struct announce announce;
-    struct metric *streams, *refused, *outbox_bytes, *outbox_unacked;
+    struct asserter asserter;
+    struct metric *streams, *refused, *capped, *outbox_bytes, *outbox_unacked;
 };
 
 struct upstream *providersvc_find(struct providersvc *self, struct slice name); /* NULL = not served */

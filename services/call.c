@@ -86,6 +86,19 @@ enum status call_tell(struct xchg_client *c, const struct wire_desc *req_desc, c
     return st;
 }
 
+enum status call_join_tell(struct xchg_join *to, const struct wire_desc *req_desc, const void *req)
+{
+    struct buf b;
+    enum status st;
+
+    buf_init(&b, WIRE_MESSAGE_MAX);
+    st = wire_encode(req_desc, req, &b, NULL);
+    if (st == ST_OK)
+        st = xchg_join_tell(to, req_desc->type, (struct slice){b.p, b.n});
+    buf_fini(&b);
+    return st;
+}
+
 /* One rate_limits at most: room for it without an arena. */
 struct limits_room {
     struct rate_limits limits;

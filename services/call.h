@@ -21,6 +21,9 @@ enum status call_open(struct xchg_client *c, const struct wire_desc *req_desc, c
 /* One way. */
 enum status call_tell(struct xchg_client *c, const struct wire_desc *req_desc, const void *req);
 
+/* One way, to the instance that was just reached (xchg_client_options.joined). */
+enum status call_join_tell(struct xchg_join *to, const struct wire_desc *req_desc, const void *req);
+
 /* What an end callback got: for ST_OK decodes the payload into rep (borrowing from it), else fills err (and
  * *ret_limits, if not NULL, with the rate limits of a refusal; zeroed when there are none). Returns st, or
  * ST_BAD_MESSAGE. */

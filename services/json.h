@@ -33,6 +33,7 @@ enum status json_check_required(const struct wire_desc *desc, const void *msg, s
 /* Appends the object. A WIRE_LIST of at most one (L(m, 1, user, user, 1, …)) appears as the object itself, or null.
  * Other lists are arrays. The member `revision` of replies is internal and not shown. */
 enum status json_encode(const struct wire_desc *desc, const void *msg, struct buf *out);
+enum status json_encode_member(const struct wire_field *f, const void *msg, struct buf *out); /* "name":value */
 enum status json_add_string(struct buf *out, struct slice s); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
 
 /* --- cuts: text must be valid JSON (checked by a parser before), else the result is unspecified but in bounds -------

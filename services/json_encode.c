@@ -165,30 +165,34 @@ static bool unset_price(const struct wire_field *f, uint64_t has, const void *p)
     return f->kind == WIRE_PICO && f->need == WIRE_OPT && !(has >> f->tag & 1u) && *(const int64_t *)p == 0;
 }
 
+enum status json_encode_member(const struct wire_field *f, const void *msg, struct buf *out)
+{
+    const void *p = (const char *)msg + f->offset;
+    uint64_t has = *(const uint64_t *)msg; /* the first member of every message */
+    char name[JSON_NAME_MAX];
+    enum status st = json_add_string(out, json_field_name(f, name));
+
+    if (st == ST_OK)
+        st = buf_add(out, ":", 1);
+    if (st != ST_OK)
+        return st;
+    return unset_price(f, has, p) ? buf_add(out, "null", 4) : add_value(out, f, p);
+}
+
 static enum status add_object(struct buf *out, const struct wire_desc *desc, const void *msg)
 {
-    uint64_t has = *(const uint64_t *)msg; /* the first member of every message */
     enum status st = buf_add(out, "{", 1);
     bool first = true;
     uint32_t i;
 
     for (i = 0; i < desc->n_fields && st == ST_OK; i++) {
-        const struct wire_field *f = &desc->fields[i];
-        char name[JSON_NAME_MAX];
-
-        if (!shown(f))
+        if (!shown(&desc->fields[i]))
             continue;
         if (!first)
             st = buf_add(out, ",", 1);
         first = false;
         if (st == ST_OK)
-            st = json_add_string(out, json_field_name(f, name));
-        if (st == ST_OK)
-            st = buf_add(out, ":", 1);
-        if (st == ST_OK && unset_price(f, has, (const char *)msg + f->offset))
-            st = buf_add(out, "null", 4);
-        else if (st == ST_OK)
-            st = add_value(out, f, (const char *)msg + f->offset);
+            st = json_encode_member(&desc->fields[i], msg, out);
     }
     return st == ST_OK ? buf_add(out, "}", 1) : st;
 }

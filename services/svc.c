@@ -101,6 +101,7 @@ static enum status make(const struct svc_def *def, const struct settings *settin
     svc->log = (struct log){.service = def->name, .level = level_of(settings->log_level), .fd = STDERR_FILENO};
     snprintf(svc->log.instance, sizeof(svc->log.instance), "%s", svc->instance_text);
     pthread_mutex_init(&svc->pool_lock, NULL);
+    pthread_mutex_init(&svc->join_lock, NULL);
     svc->state = calloc(1, def->state_size ? def->state_size : 1);
     svc->metrics = metrics_new(def->name);
     if (!svc->state || !svc->metrics) {
@@ -119,22 +120,50 @@ static enum status make(const struct svc_def *def, const struct settings *settin
     return ST_OK;
 }
 
-static enum status connect_peers(struct svc *svc, struct err *err)
+static bool on_joined(void *ctx, struct xchg_join *to)
+{
+    struct svc_link *link = ctx;
+    struct svc *svc = link->svc;
+    bool briefed = false;
+
+    pthread_mutex_lock(&svc->join_lock);
+    if (!svc->deaf)
+        briefed = svc->def->joined(svc, link->peer, to);
+    pthread_mutex_unlock(&svc->join_lock);
+    return briefed;
+}
+
+static enum status make_peers(struct svc *svc, struct err *err)
 {
     unsigned p;
 
     for (p = 0; p < SVC_PEERS; p++) {
         struct xchg_client_options options = {.url = svc_url(svc->settings, (enum svc_peer)p),
-                                              .instance = svc->instance};
+                                              .instance = svc->instance,
+                                              .joined = svc->def->joined ? on_joined : NULL,
+                                              .ctx = &svc->links[p],
+                                              .idle = true};
         enum status st;
 
         if (!(svc->def->peers & (1u << p)))
             continue;
+        svc->links[p] = (struct svc_link){svc, (enum svc_peer)p};
         st = xchg_client_new(&options, &svc->peers[p], err);
         if (st != ST_OK)
             return st;
     }
     return ST_OK;
+}
+
+static enum status connect_peers(struct svc *svc, struct err *err)
+{
+    enum status st = ST_OK;
+    unsigned p;
+
+    for (p = 0; p < SVC_PEERS && st == ST_OK; p++)
+        if (svc->peers[p])
+            st = xchg_client_start(svc->peers[p], err);
+    return st;
 }
 
 static enum status listen_on_bus(struct svc *svc, struct err *err)
@@ -150,14 +179,17 @@ static enum status listen_on_bus(struct svc *svc, struct err *err)
     return xchg_server_new(&options, &svc->server, err);
 }
 
-/* Peers are there before init, so that what init makes may hold them; nobody can call us before init is through. */
+/* Peers are there before init, so that what init makes may hold them, and are reached after it, so that they can be
+ * briefed; nobody can call us before init is through. */
 static enum status bring_up(struct svc *svc, struct err *err)
 {
-    enum status st = connect_peers(svc, err);
+    enum status st = make_peers(svc, err);
     struct feed_follow *follow = NULL;
 
     if (st == ST_OK && svc->def->init)
         st = svc->def->init(svc, err);
+    if (st == ST_OK)
+        st = connect_peers(svc, err);
     if (st == ST_OK)
         st = listen_on_bus(svc, err);
     if (st == ST_OK && svc->def->follow)
@@ -228,6 +260,9 @@ void svc_stop(struct svc *svc)
     xchg_server_free(svc->server); /* first: its calls ask how far the state is */
     svc->server = NULL;
     feed_follow_free(atomic_exchange(&svc->follow, NULL));
+    pthread_mutex_lock(&svc->join_lock);
+    svc->deaf = true;
+    pthread_mutex_unlock(&svc->join_lock);
     if (svc->def->fini && svc->state)
         svc->def->fini(svc);
     for (p = 0; p < SVC_PEERS; p++)
@@ -237,6 +272,7 @@ void svc_stop(struct svc *svc)
     if (!calls_are_back(svc))
         return; /* lost memory is better than a late svc_finish in memory of somebody else */
     svc_pool_free(svc);
+    pthread_mutex_destroy(&svc->join_lock);
     pthread_mutex_destroy(&svc->pool_lock);
     metrics_free(svc->metrics);
     free(svc->state);

@@ -45,6 +45,9 @@ struct svc_def {
     enum status (*start)(struct svc *svc, struct err *err);
     void (*drain)(struct svc *svc, uint64_t deadline_ms);
     void (*fini)(struct svc *svc); /* also after a failed init or start: accepts half-built state */
+    /* An instance of a peer was reached, after init and before fini; optional. See xchg_client_options.joined. One at a
+     * time. */
+    bool (*joined)(struct svc *svc, enum svc_peer peer, struct xchg_join *to);
     /* NULL, or what to do with the state feed (ctx is the svc). */
     const struct feed_follow_events *follow;
     /* Adds lines to its health report; optional. add copies. */
@@ -74,6 +77,9 @@ enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep)
 
 void *svc_out(struct svc_call *call); /* the reply struct, for handlers that finish later */
 void svc_finish(struct svc_call *call, enum status st); /* encodes svc_out or the err; the call is gone afterwards */
+/* The client has its answer now; the call's memory and request stay until svc_finish, which then tells nobody. Nothing
+ * else may be done with the call but that. */
+void svc_answer(struct svc_call *call, enum status st);
 uint64_t svc_remaining_ms(struct svc_call *call);
 /* Streams: see xchg_send and xchg_watch. type 0 = raw bytes, else use svc_send_message. */
 enum status svc_send(struct svc_call *call, struct slice bytes, int64_t *ret_room);

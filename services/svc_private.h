@@ -25,6 +25,12 @@ struct svc_frame {
     struct svc_frame *next; /* in the pool */
 };
 
+/* What the client to a peer gets as its context. */
+struct svc_link {
+    struct svc *svc;
+    enum svc_peer peer;
+};
+
 struct svc {
     const struct svc_def *def;
     const struct settings *settings;
@@ -34,6 +40,9 @@ struct svc {
     uint64_t instance, boot, started_ms;
     char instance_text[SVC_INSTANCE_TEXT];
     struct xchg_client *peers[SVC_PEERS];
+    struct svc_link links[SVC_PEERS];
+    pthread_mutex_t join_lock; /* held while the service briefs an instance */
+    bool deaf; /* under it: the service's state goes away, nobody is briefed any more */
     struct xchg_server *server;
     struct feed_follow *_Atomic follow; /* health is asked while the service is still starting */
     atomic_bool started, draining;

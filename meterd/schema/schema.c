@@ -3,9 +3,8 @@
 #include <stddef.h>
 
 const struct migration schema_migrations[] = {
-    {1, schema_m0001},
-    {2, schema_m0005},
-    {0, NULL},
+    {1, schema_m0001, NULL}, {2, schema_m0002, schema_m0002_step}, {3, schema_m0003, NULL}, {4, schema_m0005, NULL},
+    {0, NULL, NULL},
 };
 
 static enum status fail(sqlite3 *db, const char *what, struct err *err)
@@ -53,6 +52,8 @@ static enum status run_one(sqlite3 *db, const struct migration *m, struct err *e
         return st;
     for (i = 0; st == ST_OK && m->sql[i]; i++)
         st = run_text(db, m->sql[i], err);
+    if (st == ST_OK && m->step)
+        st = m->step(db, err);
     if (st == ST_OK)
         st = set_pragma(db, "application_id", SCHEMA_APPLICATION_ID, err);
     if (st == ST_OK)

@@ -15,11 +15,16 @@
 struct migration {
     int number; /* user_version after it */
     const char *const *sql; /* statements, ended by NULL */
+    enum status (*step)(sqlite3 *db, struct err *err); /* what SQL cannot say, after them; NULL = nothing */
 };
 
 extern const struct migration schema_migrations[]; /* in rising order, ended by number 0 */
 
-extern const char *const schema_m0001[], *const schema_m0005[];
+extern const char *const schema_m0001[];
+extern const char *const schema_m0002[];
+enum status schema_m0002_step(sqlite3 *db, struct err *err);
+extern const char *const schema_m0003[];
+extern const char *const schema_m0005[];
 
 /* ST_CONFLICT for a database of another program or of a newer version; an empty one is welcome. Writes nothing. */
 enum status schema_check(sqlite3 *db, const struct migration *migrations, struct err *err);

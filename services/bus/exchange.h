@@ -37,6 +37,7 @@ struct xchg_stats {
 /* ---- client ------------------------------------------------------------------------------------------------------ */
 
 struct xchg_client;
+struct xchg_join; /* an instance that was reached just now; lives until `joined` returns */
 
 struct xchg_client_options {
     const char *url; /* inproc://, ipc://, tcp://host:port (every address of host is an instance), or several with
@@ -44,10 +45,16 @@ struct xchg_client_options {
     uint64_t instance; /* who calls: random, not zero */
     /* optional: an instance was reached, or lost (up = false). A changed boot = it was restarted. */
     void (*peer)(void *ctx, uint64_t instance, uint64_t boot, bool up);
+    /* optional: brief an instance that was reached (after `peer`, for every connection to it). It takes no call before
+     * this returns, and what xchg_join_tell told it comes before the first one. false, or a tell that failed: it takes
+     * none, the connection is given up and made anew. Runs for several instances at once. */
+    bool (*joined)(void *ctx, struct xchg_join *to);
     void *ctx;
+    bool idle; /* reaches nobody before xchg_client_start; calls wait meanwhile */
 };
 
 enum status xchg_client_new(const struct xchg_client_options *options, struct xchg_client **ret, struct err *err);
+enum status xchg_client_start(struct xchg_client *c, struct err *err); /* of an idle one, once */
 void xchg_client_free(
     struct xchg_client *c); /* ends open calls with ST_CANCELLED; waits for running callbacks; not from a callback */
 unsigned xchg_client_ready(struct xchg_client *c); /* instances that take calls now */
@@ -83,6 +90,10 @@ enum status xchg_open(struct xchg_client *c, const struct xchg_open *open, struc
 /* One way: no answer, no callbacks, lost when the peer is lost. Goes out before any later open to the same instance,
  * and with several instances goes to all. */
 enum status xchg_tell(struct xchg_client *c, uint16_t method, struct slice payload);
+/* Only in `joined`: one way, to that instance alone. */
+enum status xchg_join_tell(struct xchg_join *to, uint16_t method, struct slice payload);
+uint64_t xchg_join_instance(const struct xchg_join *to);
+uint64_t xchg_join_boot(const struct xchg_join *to); /* changed = it has restarted and knows nothing */
 /* The call ends with ST_CANCELLED (callback on a bus thread, unless its end is already on its way) and the server is
  * told. */
 void xchg_cancel(struct xchg_client *c, struct xchg_id id);
@@ -130,7 +141,8 @@ enum status xchg_send(struct xchg_call *call, uint16_t type, struct slice bytes,
 void xchg_end(struct xchg_call *call, enum status st, struct slice payload); /* exactly once; call is gone afterwards */
 
 /* What this thread sends and ends between these two waits for the second, and then travels together: for a thread that
- * has something for many calls at once. Not nested; not in a callback. */
+ * has something for many calls at once. Callbacks and handlers gather by themselves, for the length of the batch that
+ * they came with. A thread that gathers must not wait for what it sends. */
 void xchg_gather_begin(void);
 void xchg_gather_end(void);
 

@@ -1,3 +1,4 @@
+#include "services/bus/exchange_gather.h"
 #include "services/bus/exchange_server.h"
 
 #include <stdlib.h>
@@ -137,23 +138,6 @@ void xchg_watch(struct xchg_call *x, const struct xchg_call_events *events, void
         events->cancel(ctx, tag);
 }
 
-struct gather {
-    bool on;
-    struct session *first;
-};
-static _Thread_local struct gather gather; /* lint: allow(state) belongs to the thread that gathers, not to a service */
-
-/* Locked. */
-static void gather_session(struct session *s)
-{
-    if (s->gathered)
-        return;
-    s->gathered = true;
-    s->next_gathered = gather.first;
-    gather.first = s;
-    atomic_fetch_add(&s->refs, 1);
-}
-
 /* Locked. Frames gather while the strand or the sender has more, so that they travel together; a great many leave at
  * once. */
 static void flush_unless_gathering(struct session *s)
@@ -161,31 +145,8 @@ static void flush_unless_gathering(struct session *s)
     s->out_frames++;
     if (!s->server)
         return;
-    if (s->out_frames >= SESSION_FLUSH_FRAMES || (!s->running && !gather.on))
+    if (s->out_frames >= SESSION_FLUSH_FRAMES || (!s->running && !gather_session(s)))
         session_flush(s);
-    else if (!s->running)
-        gather_session(s);
-}
-
-void xchg_gather_begin(void)
-{
-    gather.on = true;
-}
-
-void xchg_gather_end(void)
-{
-    gather.on = false;
-    while (gather.first) {
-        struct session *s = gather.first;
-
-        gather.first = s->next_gathered;
-        pthread_mutex_lock(&s->lock);
-        s->gathered = false;
-        if (s->server && !s->running)
-            session_flush(s);
-        pthread_mutex_unlock(&s->lock);
-        session_unref(s);
-    }
 }
 
 enum status xchg_send(struct xchg_call *x, uint16_t type, struct slice bytes, int64_t *ret_room)

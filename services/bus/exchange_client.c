@@ -206,8 +206,7 @@ void xchg_cancel(struct xchg_client *c, struct xchg_id id)
         return;
     if (owner) {
         link_end_call(owner, x, ST_CANCELLED);
-        if (!owner->running)
-            link_pump(owner);
+        link_pump_soon(owner);
         pthread_mutex_unlock(&owner->lock);
     } else {
         if (x->ending == ST_OK)
@@ -229,8 +228,7 @@ void xchg_window(struct xchg_client *c, struct xchg_id id, uint32_t bytes)
         if (x->taken >= x->window / 2) {
             link_send_control(owner, FRAME_WINDOW, id.call, x->taken);
             x->taken = 0;
-            if (!owner->running)
-                link_pump(owner);
+            link_pump_soon(owner);
         }
     }
     pthread_mutex_unlock(owner ? &owner->lock : &c->lock);
@@ -247,6 +245,11 @@ static enum status start(struct xchg_client *c, struct err *err)
     if (st != ST_OK)
         return err_set(err, st, "no thread for the bus");
     c->has_worker = true;
+    return c->options.idle ? ST_OK : names_start(c, err);
+}
+
+enum status xchg_client_start(struct xchg_client *c, struct err *err)
+{
     return names_start(c, err);
 }
 

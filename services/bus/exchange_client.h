@@ -6,6 +6,7 @@
  *   exchange_link.c    the connection to one server instance: its sockets, batches out
  *   exchange_strand.c  what comes back on it: frames, endings, its loss
  *   exchange_wait.c    the client's own thread: deadlines, calls that wait for an instance, liveness
+ *   exchange_gather.c  frames that wait for others, so as to travel together
  *   exchange_names.c   the url: a list, or a name that is looked up again and again
  *
  * A call belongs to a link, or to nobody while it waits for one. Whoever changes a call holds the lock of its owner:
@@ -113,6 +114,8 @@ struct xlink {
     struct wheel wheel;
     struct xcall *endings, **endings_tail; /* to be ended here: cancelled or out of time */
     bool running; /* somebody is in the strand */
+    bool gathered; /* in a thread's list: that thread pumps it soon */
+    struct xlink *next_gathered;
     bool abort; /* the strand is to cut the connection */
 };
 
@@ -160,6 +163,7 @@ void link_end_call(struct xlink *l, struct xcall *x,
                    enum status st); /* locked: ends it in the strand, tells the server */
 void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a); /* locked */
 void link_pump(struct xlink *l); /* locked; sends what waits if a context is free */
+void link_pump_soon(struct xlink *l); /* locked; the same, or left to the strand or to the thread's gathering */
 void link_lose(struct xlink *l); /* locked; the strand does the rest */
 bool link_owes(struct xlink *l); /* the client closes soon: are there frames that the server has yet to take? */
 void link_set_ready(struct xlink *l); /* locked */

@@ -5,6 +5,7 @@
 
 #include <nng/protocol/reqrep0/req.h>
 
+#include "services/bus/exchange_gather.h"
 #include "services/clock.h"
 #include "services/ids.h"
 
@@ -70,6 +71,12 @@ void link_pump(struct xlink *l)
     }
 }
 
+void link_pump_soon(struct xlink *l)
+{
+    if (!l->running && !gather_link(l))
+        link_pump(l);
+}
+
 /* A further batch makes the server answer the one that it keeps waiting, and its answer says how far it is. */
 bool link_owes(struct xlink *l)
 {
@@ -133,8 +140,7 @@ enum status link_take_call(struct xlink *l, struct xcall *x, struct slice payloa
         wheel_add(&l->wheel, &x->timer, x->deadline_ms);
         atomic_fetch_add(&l->outstanding, 1);
         atomic_store(&x->id, f.call);
-        if (!l->running)
-            link_pump(l);
+        link_pump_soon(l);
     }
     pthread_mutex_unlock(&l->lock);
     return st;
@@ -148,8 +154,9 @@ enum status link_tell(struct xlink *l, uint16_t method, struct slice payload)
     pthread_mutex_lock(&l->lock);
     if (l->state == LINK_UP) /* a draining server still hears what its open calls need */
         st = outq_add(&l->out, &f);
-    if (st == ST_OK && !l->running)
-        link_pump(l);
+    /* While a call is open it travels with the next batch, at the latest when an answer comes. */
+    if (st == ST_OK && atomic_load(&l->outstanding) == 0)
+        link_pump_soon(l);
     pthread_mutex_unlock(&l->lock);
     return st;
 }
@@ -356,7 +363,7 @@ void link_close(struct xlink *l)
     nng_close(l->sock); /* ends what is in flight; its callbacks are over when all contexts are back */
     l->open = false;
     pthread_mutex_lock(&l->lock);
-    while (l->in_flight || l->running) {
+    while (l->in_flight || l->running || l->gathered) {
         pthread_mutex_unlock(&l->lock);
         nng_msleep(1);
         pthread_mutex_lock(&l->lock);

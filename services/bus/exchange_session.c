@@ -264,6 +264,7 @@ static void take_request(struct session *s, struct sctx *x)
     if (x->head.flags & FRAME_HELLO)
         s->answer_now = true;
     pthread_mutex_unlock(&s->lock);
+    xchg_gather_begin(); /* what the handlers send to other services, and end for other clients */
     while (frame_next(&frames, &f)) {
         if (f.kind == FRAME_CANCEL)
             cancel_frame(s, &f);
@@ -274,6 +275,7 @@ static void take_request(struct session *s, struct sctx *x)
     }
     nng_msg_free(x->msg);
     x->msg = NULL;
+    xchg_gather_end();
     pthread_mutex_lock(&s->lock);
     x->held_ms = s->heard_ms;
     s->held[s->n_held++] = x; /* there is room: the flush that follows leaves SESSION_HOLD at most */

@@ -137,12 +137,49 @@ static void know_pipe(struct xlink *l, const nng_msg *hello)
         l->next_pipe = 0;
 }
 
-/* The service hears of the server before any call goes there: what it tells a server that has restarted comes first. */
+struct xchg_join {
+    struct xlink *link;
+    bool failed; /* something that was to be told is not on its way */
+};
+
+enum status xchg_join_tell(struct xchg_join *to, uint16_t method, struct slice payload)
+{
+    enum status st = payload.n > WIRE_MESSAGE_MAX ? ST_TOO_LARGE : link_tell(to->link, method, payload);
+
+    to->failed |= st != ST_OK;
+    return st;
+}
+
+uint64_t xchg_join_instance(const struct xchg_join *to)
+{
+    return atomic_load(&to->link->instance);
+}
+
+uint64_t xchg_join_boot(const struct xchg_join *to)
+{
+    return to->link->boot; /* changes in the strand only, where we are */
+}
+
+static bool brief(struct xlink *l)
+{
+    const struct xchg_client_options *o = &l->client->options;
+    struct xchg_join join = {.link = l};
+
+    return !o->joined || (o->joined(o->ctx, &join) && !join.failed);
+}
+
+/* The service hears of the server before any call goes there: what it tells a server that has restarted comes first. A
+ * server that could not be told all of it must not decide anything: better no connection. */
 static void introduce(struct xlink *l)
 {
+    bool briefed;
+
     tell_peer(l, true);
+    briefed = brief(l);
     pthread_mutex_lock(&l->lock);
     l->told_up = true;
+    if (!briefed)
+        link_lose(l);
     link_set_ready(l);
     pthread_mutex_unlock(&l->lock);
     client_wake(l->client); /* calls may wait for it */
@@ -162,6 +199,7 @@ static void take_answer(struct xlink *l, struct lctx *x)
     pthread_mutex_unlock(&l->lock);
     if (reached)
         introduce(l);
+    xchg_gather_begin(); /* what the callbacks send to other services */
     while (frame_next(&frames, &f)) {
         if (f.kind == FRAME_DATA)
             data_frame(l, &f);
@@ -169,6 +207,7 @@ static void take_answer(struct xlink *l, struct lctx *x)
             end_frame(l, &f);
     }
     nng_msg_free(msg);
+    xchg_gather_end();
     pthread_mutex_lock(&l->lock);
 }
 

@@ -147,7 +147,7 @@ class Upstream:
 class Router:
     """with Router() as r: r.port, r.key, r.api(...)."""
 
-    def __init__(self, mode=None, upstream=True, env=None, providers=1):
+    def __init__(self, mode=None, upstream=True, env=None, providers=1, gateways=1):
         self.mode = mode or MODE
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="router-"))
         self.extra = dict(env or {})
@@ -155,7 +155,8 @@ class Router:
         self.want_upstream = upstream
         self.upstream = None
         self.processes = {}
-        self.port = free_port()
+        self.ports = [free_port() for _ in range(gateways)]  # of every gateway; several in mode "processes" only
+        self.port = self.ports[0]
         self.key = None
 
     # ---- life ----
@@ -194,6 +195,9 @@ class Router:
         if name == "providersvc" and self.mode == "processes":
             env["PROVIDERSVC_URL"] = self.provider_url(i)
             key = f"providersvc{i}"
+        if name == "gateway":
+            env["PORT"] = str(self.ports[i])
+            key = f"gateway{i}" if i else name
         self.processes[key] = Process(key, [str(BIN / name)], env, self.folder)
         return self.processes[key]
 
@@ -204,7 +208,7 @@ class Router:
             self.start_service("openai-router")
         else:
             for name in SERVICES:
-                for i in range(self.n_providers if name == "providersvc" else 1):
+                for i in range({"providersvc": self.n_providers, "gateway": len(self.ports)}.get(name, 1)):
                     self.start_service(name, i)
         self.wait_ready()
         return self
@@ -215,14 +219,14 @@ class Router:
             if dead:
                 raise RuntimeError(f"{dead} ended at start:\n{self.logs()[-4000:]}")
             with contextlib.suppress(OSError):
-                return call(self.port, "GET", "/health/ready", timeout=2).status == 200
+                return all(call(p, "GET", "/health/ready", timeout=2).status == 200 for p in self.ports)
             return False
 
         wait_until("the router is ready", START_S, ready)
 
     def stop(self):
         """Stops everything; returns exit codes by name. The folder stays until close()."""
-        order = ["openai-router", "gateway"] + [n for n in self.processes if n.startswith("providersvc")] + ["authsvc", "meterd"]
+        order = ["openai-router"] + [n for n in self.processes if n.startswith("gateway")] + [n for n in self.processes if n.startswith("providersvc")] + ["authsvc", "meterd"]
         codes = {}
         for name in order:
             if name in self.processes:
@@ -314,11 +318,11 @@ class Router:
 class Events:
     """An SSE answer read from a raw socket, so that a test can leave in the middle of it."""
 
-    def __init__(self, router, key, prompt, timeout=30, **fields):
+    def __init__(self, router, key, prompt, timeout=30, port=None, **fields):
         body = json.dumps(
             {"model": fields.pop("model", "gpt-4o-mini"), "messages": [{"role": "user", "content": prompt}], "stream": True, **fields}
         ).encode()
-        self.conn = http.client.HTTPConnection("127.0.0.1", router.port, timeout=timeout)
+        self.conn = http.client.HTTPConnection("127.0.0.1", port or router.port, timeout=timeout)
         self.conn.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {key}", "content-type": "application/json"})
         self.response = self.conn.getresponse()
         self.headers = {k.lower(): v for k, v in self.response.getheaders()}

@@ -22,6 +22,7 @@
 #define USD MONEY_NANO_PER_USD
 #define WALL UINT64_C(1800000000)
 #define DEADLINE 60000u
+#define GRACE 30000u
 
 struct world {
     struct admission a;
@@ -148,7 +149,7 @@ static inline int setup(void **state)
 
     if (!w)
         return 1;
-    admission_init(&w->a, false);
+    admission_init(&w->a, false, GRACE);
     arena_init(&w->arena, 1 << 20);
     arena_init(&w->scratch, 1 << 20);
     w->now = 1000000;

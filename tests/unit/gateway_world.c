@@ -62,6 +62,7 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     pthread_mutex_lock(&script.lock);
     st = script.one_at_once && script.admitted != script.done ? ST_RATE_CONCURRENT : script.admit_with;
     script.admitted += st == ST_OK;
+    script.admitted_early += script.lasts == 0;
     script.estimate = req->prompt_tokens_estimate;
     memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
     slice_copy(req->request_id, script.request_id, sizeof(script.request_id));
@@ -94,6 +95,32 @@ static enum status admit_done(struct svc_call *call, const void *in, void *out)
     (void)out;
     pthread_mutex_lock(&script.lock);
     script.done++;
+    pthread_mutex_unlock(&script.lock);
+    return ST_OK;
+}
+
+static enum status asserted(struct svc_call *call, const void *in, void *out)
+{
+    const struct holds_assert_req *req = in;
+    const struct hold_state *h = req->holds.n ? &req->holds.items[req->holds.n - 1] : NULL;
+
+    (void)call;
+    (void)out;
+    pthread_mutex_lock(&script.lock);
+    script.asserts++;
+    script.lasts += req->last;
+    script.holds += (unsigned)req->holds.n;
+    slice_copy(req->instance, script.asserted_by, sizeof(script.asserted_by));
+    if (h) {
+        slice_copy(h->request_id, script.hold_id, sizeof(script.hold_id));
+        slice_copy(h->user_id, script.hold_user, sizeof(script.hold_user));
+        slice_copy(h->key_id, script.hold_key, sizeof(script.hold_key));
+        assert_int_equal(h->key_digest.n, sizeof(script.hold_digest));
+        memcpy(script.hold_digest, h->key_digest.p, sizeof(script.hold_digest));
+        script.hold_nano = h->amount_nano;
+        script.hold_lease_ms = h->lease_ms;
+        script.hold_running = h->running;
+    }
     pthread_mutex_unlock(&script.lock);
     return ST_OK;
 }
@@ -308,9 +335,8 @@ static enum status revoke_key(struct svc_call *call, const void *in, void *out)
 }
 
 static const struct svc_route auth_routes[] = {
-    {&admit_req_desc, &admit_rep_desc, admit},
-    {&admit_done_req_desc, &empty_desc, admit_done},
-    {&session_check_req_desc, &session_check_rep_desc, session},
+    {&admit_req_desc, &admit_rep_desc, admit},       {&admit_done_req_desc, &empty_desc, admit_done},
+    {&holds_assert_req_desc, &empty_desc, asserted}, {&session_check_req_desc, &session_check_rep_desc, session},
     {&state_sync_req_desc, &empty_desc, sync_state},
 };
 static const struct svc_route provider_routes[] = {{&completion_req_desc, &completion_rep_desc, complete}};
@@ -381,6 +407,20 @@ int gateway_world_stop(void **state)
     free(w->answer);
     free(w);
     return 0;
+}
+
+void stop_auth(struct world *w)
+{
+    svc_stop(w->auth);
+    w->auth = NULL;
+    pthread_mutex_lock(&script.lock);
+    script.asserts = script.lasts = script.holds = script.admitted_early = 0;
+    pthread_mutex_unlock(&script.lock);
+}
+
+void start_auth(struct world *w)
+{
+    assert_int_equal(svc_start(&fake_auth, &w->settings, &w->auth, NULL), ST_OK);
 }
 
 int connect_to(const struct world *w, int receive_buffer)

@@ -45,6 +45,13 @@ struct script {
     uint64_t estimate;
     unsigned char digest[32];
     char body[256], request_id[80], void_id[80];
+    /* what was asserted since authsvc started: messages, closing ones, holds; the last hold; admissions before that */
+    unsigned asserts, lasts, holds, admitted_early;
+    char hold_id[80], hold_user[80], hold_key[80], asserted_by[80];
+    unsigned char hold_digest[32];
+    int64_t hold_nano;
+    uint64_t hold_lease_ms;
+    bool hold_running;
     size_t much_total;
     struct svc_call *call; /* the one that hangs or streams much */
     size_t much_sent;
@@ -68,6 +75,8 @@ struct world {
 
 int gateway_world_start(void **state); /* *state: a struct world */
 int gateway_world_stop(void **state);
+void stop_auth(struct world *w); /* as if killed: without a drain */
+void start_auth(struct world *w); /* it knows nothing */
 
 int connect_to(const struct world *w, int receive_buffer); /* 0 = the system's */
 void say(int fd, const char *text);

@@ -83,7 +83,7 @@ static void a_name_leads_to_a_provider_and_a_price(void **state)
     assert_int_equal(ask_model(w, "unknown"), ST_NOT_FOUND);
     assert_string_equal(w->err.code, "model_not_found");
     assert_non_null(strstr(w->err.text, "The model `unknown` does not exist or you do not have access to it."));
-    assert_non_null(strstr(w->err.text, "routerctl price set"));
+    assert_non_null(strstr(w->err.text, "`routerctl price set unknown INPUT OUTPUT` or POST /api/admin/prices"));
     assert_int_equal(ask_model(w, "served-by-nobody"), ST_NOT_FOUND);
     assert_int_equal(ask_model(w, "openai/m"), ST_OK);
     assert_true(slice_is(w->rep.upstream_model, "m"));
@@ -314,7 +314,7 @@ static void nothing_is_admitted_before_the_state_is_there(void **state)
     struct admission_env env = {w->now, WALL, &w->arena, NULL};
     struct admit_req req = {.request_id = slice_of("r"), .key_digest = slice_of("abc"), .model = slice_of("m")};
 
-    admission_init(&fresh, false);
+    admission_init(&fresh, false, GRACE);
     assert_int_equal(admission_admit(&fresh, &env, &req, &w->rep, &w->err), ST_UNAVAILABLE);
     assert_true(w->err.retry_after_ms > 0);
     admission_fini(&fresh);

@@ -15,15 +15,18 @@ static void what_the_credit_does_not_bear_is_shortened(void **state)
     feed_user(w, "usr_1", 100 * 1000 + 400 * 10000 + 9999);
     assert_int_equal(ask_new(w, 100, 0), ST_OK); /* the model could answer with 1000 */
     assert_int_equal(w->rep.output_limit, 400);
+    assert_true(w->rep.credit_limited);
     assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 10000);
     assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
     feed_settled(w, "req_1", "usr_1", 15 * 10000 + 9999, 0);
     assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS); /* 15 tokens are of no use */
     assert_int_equal(ask_new(w, 0, 15), ST_OK); /* unless that was all that was asked */
     assert_int_equal(w->rep.output_limit, 0);
+    assert_false(w->rep.credit_limited);
     feed_settled(w, "req_4", "usr_1", 16 * 10000, 0);
     assert_int_equal(ask_new(w, 0, 500), ST_OK); /* a limit of the request's own is lowered, too */
     assert_int_equal(w->rep.output_limit, 16);
+    assert_true(w->rep.credit_limited);
     assert_int_equal(ask_new(w, 1, 0), ST_NO_FUNDS);
     assert_non_null(strstr(w->err.text, "You exceeded your current credits"));
 }
@@ -38,13 +41,15 @@ static void several_answers_share_what_there_is(void **state)
     assert_int_equal(w->rep.hold_nano, 99 * 10000);
 }
 
-static void a_model_without_a_known_maximum_gets_one(void **state)
+/* A request that the credit bears goes out as it came, whatever is known of its model. */
+static void a_model_without_a_known_maximum_is_held_for_only(void **state)
 {
     struct world *w = *state;
 
     feed_price(w, "endless", "openai", 0);
     assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.model = slice_of("endless")}), ST_OK);
-    assert_int_equal(w->rep.output_limit, ADMISSION_OUTPUT_UNKNOWN);
+    assert_int_equal(w->rep.output_limit, 0);
+    assert_false(w->rep.credit_limited);
     assert_int_equal(w->rep.hold_nano, (int64_t)ADMISSION_OUTPUT_UNKNOWN * 10000);
     assert_int_equal(ask(w, "r2", "secret", (struct admit_req){.model = slice_of("endless"), .max_output_tokens = 20}),
                      ST_OK);
@@ -85,6 +90,65 @@ static void free_models_need_no_credit(void **state)
     assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.model = slice_of("gratis")}), ST_OK);
     assert_int_equal(w->rep.hold_nano, 0);
     assert_int_equal(w->rep.price.n, 1);
+}
+
+/* 1 USD a million tokens of input, 10 of output, and classes that are dearer. */
+static void feed_dear(struct world *w, struct price p)
+{
+    p.id = w->revision + 1;
+    p.model = slice_of("dear");
+    p.provider = slice_of("openai");
+    p.input_pico = 1000000;
+    p.output_pico = 10000000;
+    p.max_output = 1000;
+    feed(w, &price_desc, &p);
+}
+
+static int64_t hold_of(struct world *w, const char *id, uint64_t prompt, uint64_t output)
+{
+    assert_int_equal(ask(w, id, "secret",
+                         (struct admit_req){
+                             .model = slice_of("dear"), .prompt_tokens_estimate = prompt, .max_output_tokens = output}),
+                     ST_OK);
+    return w->rep.hold_nano;
+}
+
+static void the_hold_bears_the_dearest_class_that_the_tokens_may_be(void **state)
+{
+    struct world *w = *state;
+
+    feed_dear(w, (struct price){.cached_input_pico = 100000});
+    assert_int_equal(hold_of(w, "plain", 10, 10), 10 * 1000 + 10 * 10000);
+    feed_dear(w, (struct price){.cache_write_pico = 1250000});
+    assert_int_equal(hold_of(w, "write", 10, 10), 10 * 1250 + 10 * 10000);
+    feed_dear(w, (struct price){.cache_write_pico = 1250000, .cache_write_long_pico = 2000000});
+    assert_int_equal(hold_of(w, "write-long", 10, 10), 10 * 2000 + 10 * 10000);
+    feed_dear(w, (struct price){.audio_input_pico = 40000000, .audio_output_pico = 80000000});
+    assert_int_equal(hold_of(w, "audio", 10, 10), 10 * 40000 + 10 * 80000);
+    feed_dear(w, (struct price){.image_input_pico = 5000000, .image_output_pico = 30000000});
+    assert_int_equal(hold_of(w, "image", 10, 10), 10 * 5000 + 10 * 30000);
+    feed_dear(w, (struct price){.reasoning_pico = 20000000});
+    assert_int_equal(hold_of(w, "reasoning", 10, 10), 10 * 1000 + 10 * 20000);
+    feed_dear(w, (struct price){.reasoning_pico = 1, .audio_output_pico = 1}); /* cheaper ones lower nothing */
+    assert_int_equal(hold_of(w, "cheap", 10, 10), 10 * 1000 + 10 * 10000);
+    feed_dear(w, (struct price){.tier_above_tokens = 9,
+                                .tier_input_pico = 2000000,
+                                .tier_output_pico = 15000000,
+                                .tier_cache_write_pico = 2500000});
+    assert_int_equal(hold_of(w, "below", 9, 10), 9 * 1000 + 10 * 10000);
+    assert_int_equal(hold_of(w, "tier", 10, 10), 10 * 2500 + 10 * 15000);
+}
+
+static void the_answer_is_shortened_by_the_dearest_class(void **state)
+{
+    struct world *w = *state;
+
+    feed_dear(w, (struct price){.reasoning_pico = 20000000});
+    feed_user(w, "usr_1", 100 * 1000 + 400 * 20000 + 19999);
+    assert_int_equal(
+        ask(w, "r", "secret", (struct admit_req){.model = slice_of("dear"), .prompt_tokens_estimate = 100}), ST_OK);
+    assert_int_equal(w->rep.output_limit, 400);
+    assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 20000);
 }
 
 /* ---- holds --------------------------------------------------------------------------------------------------------
@@ -157,21 +221,31 @@ static void the_memory_of_ids_is_bounded(void **state)
     assert_int_equal(w->a.holds.ended.n, HOLDS_MEMORY);
 }
 
+static void count_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms)
+{
+    assert_true(hold->expires_ms <= now_ms);
+    assert_true(hold->amount_nano > 0 && hold->node.key.n > 0 && hold->user_id.n > 0);
+    ++*(unsigned *)ctx;
+}
+
 static void holds_that_nobody_settles_expire(void **state)
 {
     struct world *w = *state;
-    unsigned i;
+    unsigned i, lapsed = 0;
 
+    w->a.lapsed = count_lapsed;
+    w->a.lapsed_ctx = &lapsed;
     feed_plan(w, 0, 0, 100);
     for (i = 0; i < 100; i++)
         assert_int_equal(ask_new(w, 1, 1), ST_OK);
     assert_int_equal(ask_new(w, 1, 1), ST_RATE_CONCURRENT);
-    w->now += DEADLINE + HOLDS_GRACE_MS - 1;
+    w->now += DEADLINE + GRACE - 1;
     assert_int_equal(admission_expire(&w->a, w->now, 100000), 0);
-    assert_int_equal(figures(w).oldest_ms, DEADLINE + HOLDS_GRACE_MS - 1);
+    assert_int_equal(figures(w).oldest_ms, DEADLINE + GRACE - 1);
     w->now += 1;
     for (i = 0; i < 1000 && figures(w).holds; i++) /* a few slots at a time */
         admission_expire(&w->a, w->now, 16);
+    assert_int_equal(lapsed, 100);
     assert_int_equal(figures(w).holds, 0);
     assert_int_equal(figures(w).held_nano, 0);
     assert_int_equal(ask_new(w, 1, 1), ST_OK);
@@ -306,9 +380,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_the_credit_does_not_bear_is_shortened),
         T(several_answers_share_what_there_is),
-        T(a_model_without_a_known_maximum_gets_one),
+        T(a_model_without_a_known_maximum_is_held_for_only),
         T(costs_beyond_all_bounds_are_refused),
         T(free_models_need_no_credit),
+        T(the_hold_bears_the_dearest_class_that_the_tokens_may_be),
+        T(the_answer_is_shortened_by_the_dearest_class),
         T(a_hold_goes_in_the_step_in_which_the_balance_comes),
         T(an_older_balance_does_not_undo_a_newer_one),
         T(a_request_id_that_comes_again_gets_the_same_answer),

@@ -100,6 +100,18 @@ static struct people people(struct meter *m)
     return p;
 }
 
+static void restart(struct meter *m)
+{
+    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+
+    meter_close(m);
+    meter_open(m);
+    w.s = m->store;
+    assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
+    assert_int_equal(answers_restart(&w), ST_OK);
+    assert_int_equal(batch_commit(m->store, &m->err), ST_OK);
+}
+
 /* ---- the ordinary way ---------------------------------------------------------------------------------------------
  */
 
@@ -238,6 +250,21 @@ static void a_lease_that_ends_without_a_bill_frees_the_key(void **state)
     must_say(m, 'a', "k", "req_3", "running");
 }
 
+static void a_call_with_an_open_hold_is_still_possible(void **state)
+{
+    struct meter *m = *state;
+
+    people(m);
+    must_say(m, 'a', "k", "req_1", "begun");
+    meter_sql(
+        m, "INSERT INTO hold(revision, request_id, amount_nano, state, cost_nano, tokens, lease_ms, due_ms, opened_ms) "
+           "VALUES (1000000, 'req_1', 0, 'open', 0, 0, 1, 1, 1)");
+    leases_end(m);
+    must_say(m, 'a', "k", "req_2", "running");
+    meter_sql(m, "DELETE FROM hold");
+    must_say(m, 'a', "k", "req_2", "begun");
+}
+
 static void a_billed_call_has_two_seconds_for_its_answer(void **state)
 {
     struct meter *m = *state;
@@ -268,6 +295,18 @@ static void a_call_that_cost_nothing_is_made_again(void **state)
     must_say(m, 'a', "k", "req_2", "begun");
 }
 
+static void what_expired_may_still_be_billed(void **state)
+{
+    struct meter *m = *state;
+    struct people p = people(m);
+
+    must_say(m, 'a', "k", "req_1", "begun");
+    bill(m, p.ann, "req_1", 1, 0);
+    meter_sql(m, "UPDATE usage SET status = 'expired' WHERE request_id = 'req_1'");
+    leases_end(m);
+    must_say(m, 'a', "k", "req_2", "interrupted");
+}
+
 static void what_no_credit_could_bear_was_billed_all_the_same(void **state)
 {
     struct meter *m = *state;
@@ -287,9 +326,7 @@ static void leases_are_counted_anew_from_the_start(void **state)
     people(m);
     must_say(m, 'a', "k", "req_1", "begun");
     leases_end(m); /* as the clock of another boot would have it */
-    meter_close(m);
-    meter_open(m);
-    assert_int_equal(answers_start(m->store, HOUR_MS, &m->err), ST_OK);
+    restart(m);
     must_say(m, 'a', "k", "req_2", "running");
     assert_in_range(meter_number(m, "SELECT lease_end_ms FROM answer"), clock_ms() + LEASE_MS - 5000,
                     clock_ms() + LEASE_MS);
@@ -305,9 +342,7 @@ static void what_is_interrupted_stays_so_across_a_restart(void **state)
     assert_int_equal(put(m, 'a', "k", "req_1", 0, slice_of("")), ST_OK);
     must_say(m, 'b', "k", "req_2", "begun");
     assert_int_equal(put(m, 'b', "k", "req_2", 200, slice_of("x")), ST_OK);
-    meter_close(m);
-    meter_open(m);
-    assert_int_equal(answers_start(m->store, HOUR_MS, &m->err), ST_OK);
+    restart(m);
     must_say(m, 'a', "k", "req_3", "interrupted");
     must_say(m, 'b', "k", "req_4", "stored");
 }
@@ -320,7 +355,7 @@ static void an_answer_is_kept_for_its_time(void **state)
     struct meter *m = *state;
 
     people(m);
-    assert_int_equal(answers_start(m->store, 2 * HOUR_MS, &m->err), ST_OK);
+    m->store->answers_kept_ms = 2 * HOUR_MS;
     must_say(m, 'a', "k", "req_1", "begun");
     assert_int_equal(put(m, 'a', "k", "req_1", 200, slice_of("x")), ST_OK);
     assert_int_equal(meter_number(m, "SELECT expires_ms - created_ms FROM answer"), 2 * HOUR_MS);
@@ -521,8 +556,10 @@ int main(void)
         T(what_cost_nothing_is_forgotten),
         T(what_was_billed_is_not_forgotten),
         T(a_lease_that_ends_without_a_bill_frees_the_key),
+        T(a_call_with_an_open_hold_is_still_possible),
         T(a_billed_call_has_two_seconds_for_its_answer),
         T(a_call_that_cost_nothing_is_made_again),
+        T(what_expired_may_still_be_billed),
         T(what_no_credit_could_bear_was_billed_all_the_same),
         T(leases_are_counted_anew_from_the_start),
         T(what_is_interrupted_stays_so_across_a_restart),

@@ -124,6 +124,41 @@ static void orderly_restarts_lose_no_answer(void **state)
     restarts_under("inproc:/");
 }
 
+/* ---- coming back
+ * --------------------------------------------------------------------------------------------------------- */
+
+#define AWAY_US 900000 /* long enough for the pauses between attempts to have grown as long as they get */
+#define BACK_MS 450 /* of the second that a service has to recover */
+#define ABSENCES 5
+
+/* Whoever starts again is found at once, however long it was away. The pauses are random: several tries. */
+static void a_server_that_was_away_is_found_soon(void **state)
+{
+    struct xchg_client *c;
+    struct bus_peer *p;
+    char url[URL_SIZE];
+    unsigned i;
+
+    (void)state;
+    make_url(url, "ipc:///tmp");
+    p = bus_peer_new(url, 0);
+    c = bus_client(url);
+    assert_true(bus_ready(c, 1, 10000));
+    for (i = 0; i < ABSENCES; i++) {
+        uint64_t began;
+
+        bus_peer_free(p);
+        usleep(AWAY_US);
+        p = bus_peer_new(url, 0);
+        assert_non_null(p);
+        began = clock_ms();
+        assert_true(bus_ready(c, 1, 10000));
+        assert_in_range(clock_ms() - began, 0, BACK_MS);
+    }
+    xchg_client_free(c);
+    bus_peer_free(p);
+}
+
 /* ---- last words
  * --------------------------------------------------------------------------------------------------------- */
 
@@ -205,6 +240,209 @@ static void a_server_that_comes_back_is_briefed_before_its_first_call(void **sta
     xchg_client_free(c);
 }
 
+/* ---- joined: told to one instance, before any call
+ * ---------------------------------------------------------------------------------------------------------- */
+
+#define BRIEFED_CLIENTS 3
+#define BRIEF_PARTS 20u
+#define KILLS 15
+
+/* A server that has just started knows nothing: a call that comes before its client's briefing is whole is wrong. */
+struct novice {
+    struct xchg_server *server;
+    atomic_uint parts[BRIEFED_CLIENTS + 1], calls, early;
+};
+
+static void novice_handles(void *ctx, struct xchg_call *call, uint16_t method, struct slice payload)
+{
+    struct novice *n = ctx;
+    uint64_t client = xchg_peer(call);
+
+    (void)method;
+    assert_in_range(client, 1, BRIEFED_CLIENTS);
+    if (xchg_one_way(call)) {
+        atomic_fetch_add(&n->parts[client], 1);
+    } else {
+        atomic_fetch_add(&n->calls, 1);
+        if (atomic_load(&n->parts[client]) < BRIEF_PARTS)
+            atomic_fetch_add(&n->early, 1);
+    }
+    xchg_end(call, ST_OK, payload);
+}
+
+static struct novice *novice_new(const char *url)
+{
+    struct novice *n = calloc(1, sizeof(*n));
+    struct xchg_server_options options = {
+        .url = url, .instance = id_number(), .boot = id_number(), .handler = novice_handles, .ctx = n};
+
+    assert_non_null(n);
+    assert_int_equal(xchg_server_new(&options, &n->server, NULL), ST_OK);
+    return n;
+}
+
+struct briefed {
+    struct xchg_client *client;
+    atomic_bool stop, refuse;
+    atomic_uint joins;
+};
+
+static bool brief_in_parts(void *ctx, struct xchg_join *to)
+{
+    static const char part[300];
+    struct briefed *b = ctx;
+    unsigned i;
+
+    atomic_fetch_add(&b->joins, 1);
+    assert_true(xchg_join_instance(to) != 0 && xchg_join_boot(to) != 0);
+    for (i = 0; i < BRIEF_PARTS && !atomic_load(&b->refuse); i++) {
+        usleep(200); /* time for a call to overtake, if it could */
+        if (xchg_join_tell(to, PEER_ECHO, (struct slice){part, sizeof(part)}) != ST_OK)
+            return false;
+    }
+    return !atomic_load(&b->refuse);
+}
+
+static void *call_without_end(void *arg)
+{
+    struct briefed *b = arg;
+
+    while (!atomic_load(&b->stop))
+        (void)bus_call(b->client, PEER_ECHO, NONE, 5000, NULL);
+    return NULL;
+}
+
+static void start_briefed(struct briefed *b, const char *url, uint64_t instance)
+{
+    struct xchg_client_options options = {.url = url, .instance = instance, .joined = brief_in_parts, .ctx = b};
+
+    assert_int_equal(xchg_client_new(&options, &b->client, NULL), ST_OK);
+}
+
+static bool heard_all(struct novice *n)
+{
+    unsigned i;
+
+    for (i = 1; i <= BRIEFED_CLIENTS; i++)
+        if (atomic_load(&n->parts[i]) < BRIEF_PARTS)
+            return false;
+    return atomic_load(&n->calls) > 200;
+}
+
+static void no_call_comes_before_the_briefing(void **state)
+{
+    struct briefed clients[BRIEFED_CLIENTS];
+    pthread_t threads[2 * BRIEFED_CLIENTS];
+    unsigned i, round, calls = 0;
+    struct novice *n;
+    char url[URL_SIZE];
+
+    (void)state;
+    make_url(url, "ipc:///tmp");
+    memset(clients, 0, sizeof(clients));
+    for (i = 0; i < BRIEFED_CLIENTS; i++)
+        start_briefed(&clients[i], url, i + 1);
+    for (i = 0; i < 2 * BRIEFED_CLIENTS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_without_end, &clients[i % BRIEFED_CLIENTS]), 0);
+    for (round = 0; round < KILLS; round++) {
+        n = novice_new(url);
+        BUS_UNTIL(heard_all(n), 5000);
+        assert_true(heard_all(n));
+        xchg_server_free(n->server); /* with calls on their way */
+        calls += atomic_load(&n->calls);
+        assert_int_equal(atomic_load(&n->early), 0);
+        free(n);
+    }
+    for (i = 0; i < BRIEFED_CLIENTS; i++)
+        atomic_store(&clients[i].stop, true);
+    for (i = 0; i < 2 * BRIEFED_CLIENTS; i++)
+        pthread_join(threads[i], NULL);
+    for (i = 0; i < BRIEFED_CLIENTS; i++) {
+        assert_true(atomic_load(&clients[i].joins) >= KILLS);
+        xchg_client_free(clients[i].client);
+    }
+    print_message("%d servers, %u calls, none before its briefing\n", KILLS, calls);
+}
+
+static void a_briefing_goes_to_one_instance_only(void **state)
+{
+    struct briefed b = {.joins = 0};
+    struct novice *first, *second;
+    char url[2][URL_SIZE], both[2 * URL_SIZE];
+
+    (void)state;
+    make_url(url[0], "inproc:/");
+    make_url(url[1], "inproc:/");
+    snprintf(both, sizeof(both), "%s,%s", url[0], url[1]);
+    first = novice_new(url[0]);
+    start_briefed(&b, both, 1);
+    assert_true(bus_ready(b.client, 1, 5000));
+    second = novice_new(url[1]);
+    assert_true(bus_ready(b.client, 2, 5000));
+    BUS_UNTIL(atomic_load(&second->parts[1]) == BRIEF_PARTS, 5000);
+    usleep(20000);
+    assert_int_equal(atomic_load(&first->parts[1]), BRIEF_PARTS);
+    assert_int_equal(atomic_load(&second->parts[1]), BRIEF_PARTS);
+    xchg_client_free(b.client);
+    xchg_server_free(first->server);
+    xchg_server_free(second->server);
+    free(first);
+    free(second);
+}
+
+static void an_instance_that_was_not_briefed_takes_no_call(void **state)
+{
+    struct briefed b = {.joins = 0};
+    struct novice *n;
+    char url[URL_SIZE];
+
+    (void)state;
+    make_url(url, "ipc:///tmp");
+    n = novice_new(url);
+    atomic_store(&b.refuse, true);
+    start_briefed(&b, url, 1);
+    assert_int_equal(bus_call(b.client, PEER_ECHO, NONE, 500, NULL), ST_TIMEOUT);
+    assert_true(atomic_load(&b.joins) >= 2); /* it is tried again, not given up */
+    assert_int_equal(xchg_client_ready(b.client), 0);
+    atomic_store(&b.refuse, false);
+    assert_int_equal(bus_call(b.client, PEER_ECHO, NONE, 5000, NULL), ST_OK);
+    assert_int_equal(atomic_load(&n->early), 0);
+    assert_int_equal(atomic_load(&n->calls), 1);
+    xchg_client_free(b.client);
+    xchg_server_free(n->server);
+    free(n);
+}
+
+static void an_idle_client_reaches_nobody_until_it_is_started(void **state)
+{
+    struct briefed b = {.joins = 0};
+    struct xchg_client_options options = {.instance = 1, .joined = brief_in_parts, .ctx = &b, .idle = true};
+    struct bus_wait w;
+    struct novice *n;
+    char url[URL_SIZE];
+
+    (void)state;
+    make_url(url, "inproc:/");
+    n = novice_new(url);
+    options.url = url;
+    assert_int_equal(xchg_client_new(&options, &b.client, NULL), ST_OK);
+    bus_wait_init(&w, b.client);
+    assert_int_equal(bus_open(&w, PEER_ECHO, NONE, 20000, 0), ST_OK);
+    usleep(100000);
+    assert_int_equal(atomic_load(&b.joins), 0);
+    assert_int_equal(atomic_load(&n->calls), 0);
+    assert_int_equal(xchg_client_start(b.client, NULL), ST_OK);
+    assert_int_equal(bus_wait(&w), ST_OK);
+    bus_wait_fini(&w);
+    xchg_client_free(b.client);
+    options.url = "inproc://a,,b";
+    assert_int_equal(xchg_client_new(&options, &b.client, NULL), ST_OK);
+    assert_int_equal(xchg_client_start(b.client, NULL), ST_BAD_REQUEST);
+    xchg_client_free(b.client);
+    xchg_server_free(n->server);
+    free(n);
+}
+
 /* ---- gathering
  * ---------------------------------------------------------------------------------------------------------- */
 
@@ -256,8 +494,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orderly_restarts_lose_no_answer),
+        cmocka_unit_test(a_server_that_was_away_is_found_soon),
         cmocka_unit_test(what_was_told_before_the_end_arrives),
         cmocka_unit_test(a_server_that_comes_back_is_briefed_before_its_first_call),
+        cmocka_unit_test(no_call_comes_before_the_briefing),
+        cmocka_unit_test(a_briefing_goes_to_one_instance_only),
+        cmocka_unit_test(an_instance_that_was_not_briefed_takes_no_call),
+        cmocka_unit_test(an_idle_client_reaches_nobody_until_it_is_started),
         cmocka_unit_test(what_is_gathered_travels_together),
     };
 

@@ -40,11 +40,11 @@ static void cached_tokens_cost_their_own_price(void **state)
     meter_deliver(m, "out1", 1, &e, 1);
     /* 600 * 1000 + 400 * 100 + 100 * 2000 */
     assert_int_equal(meter_credits(m, user).spent_nano, 840000);
-    /* An upstream that reports more cached than prompt tokens must not make a negative count. */
+    /* More cached than prompt tokens: they were counted beside the prompt, and nothing is below zero. */
     e.request_id = slice_of("req_2");
     e.cached_tokens = 2000;
     meter_deliver(m, "out1", 2, &e, 1);
-    assert_int_equal(meter_credits(m, user).spent_nano, 840000 + 200000 + 200000);
+    assert_int_equal(meter_credits(m, user).spent_nano, 840000 + 1000000 + 200000 + 200000);
     meter_assert_clean(m);
 }
 

@@ -1,4 +1,5 @@
 /* Double entry: what may be posted, and that the verifier sees every way in which it could be wrong. */
+#include "meterd/calls.h"
 #include "tests/unit/meter_fixture.h"
 
 static enum status grant(struct meter *m, struct slice user, int64_t amount, const char *key,
@@ -137,7 +138,69 @@ static const struct tamper tampers[] = {
      "FROM credit_grant LIMIT 1",
      "grants of credit"},
     {"UPDATE usage SET cost_nano = 5, price_id = 0 WHERE request_id = 'req_free'", "has no entries"},
+    /* the chain sees what no sum can: a time, a kind, two entries that change places */
+    {"UPDATE entry SET created_ms = created_ms + 1 WHERE id = 3", "its hash does not follow"},
+    {"UPDATE entry SET hash = zeroblob(32) WHERE id = 3", "its hash does not follow"},
+    {"UPDATE entry SET hash = x'' WHERE id = 3", "its hash does not follow"},
+    {"UPDATE entry SET kind = 'grant' WHERE kind = 'signup'", "its hash does not follow"},
+    {"DELETE FROM entry WHERE id = 3", "its hash does not follow"},
+    /* holds */
+    {"UPDATE hold SET amount_nano = amount_nano + 1 WHERE request_id = 'req_open'", "open holds are of"},
+    {"UPDATE hold SET amount_nano = amount_nano + 1 WHERE request_id = 'req_open'", "does not agree with its hold"},
+    {"UPDATE hold SET amount_nano = amount_nano + 1 WHERE request_id = 'req_done'", "its entries say otherwise"},
+    {"DELETE FROM hold WHERE request_id = 'req_open'", "open holds are of"},
+    {"DELETE FROM hold WHERE request_id = 'req_done'", "no hold ended there"},
+    {"DELETE FROM hold WHERE request_id = 'req_gone'", "no hold ended there"},
+    {"UPDATE hold SET state = 'open', ended = NULL WHERE request_id = 'req_done'", "the call has ended, but its hold"},
+    {"UPDATE hold SET state = 'voided' WHERE request_id = 'req_done'", "the call's status was ok"},
+    {"UPDATE hold SET state = 'settled' WHERE request_id = 'req_late'", "the call's status was expired"},
+    {"UPDATE hold SET ended = ended + 1 WHERE request_id = 'req_done'", "the call did not"},
+    {"UPDATE hold SET state = 'settled', ended = 7 WHERE request_id = 'req_open'", "the call did not"},
+    {"UPDATE hold SET due_ms = -100000 WHERE request_id = 'req_open'", "its lease has been over for"},
+    {"UPDATE account SET kind = 'kept' WHERE kind = 'held'", "no account that holds it"},
+    {"INSERT INTO hold SELECT 9999, 'req_x', user_num, 1, 'settled', 9999, 0, 0, 0, 0, 0, 0, NULL FROM hold LIMIT 1",
+     "holds, but entries of"},
+    /* corrections */
+    {"UPDATE correction SET cost_nano = cost_nano + 1", "does not agree with its correction"},
+    {"UPDATE correction SET balance_nano = balance_nano + 1", "does not agree with its correction"},
+    {"DELETE FROM correction", "does not agree with its correction"},
+    {"UPDATE usage SET cost_nano = cost_nano + 1 WHERE request_id = 'req_late'", "its entries say otherwise"},
+    {"UPDATE position SET seq = -1", "has come to -1"},
 };
+
+static void expire_all(struct meter *m)
+{
+    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+    size_t n = 0;
+
+    meter_must(m, batch_begin(m->store, &m->err), "begin");
+    meter_must(m, calls_expire(&w, UINT64_C(1) << 40, &n), "expire");
+    assert_int_equal(n, 1);
+    meter_must(m, batch_commit(m->store, &m->err), "commit");
+}
+
+/* A hold in every state, and one that expired too early. */
+static void fill_holds(struct meter *m, struct slice user, uint64_t price)
+{
+    struct usage_event late = meter_event(user, "req_late", price), done = meter_event(user, "req_done", price),
+                       gone = meter_event(user, "req_gone", price), open = meter_event(user, "req_open", price);
+    struct usage_event first[2] = {late}, rest[5] = {done, gone, open, done, gone};
+    size_t i;
+
+    first[0].status = slice_of("running");
+    first[0].hold_nano = 2000000;
+    assert_int_equal(meter_deliver(m, "out2", 1, first, 1), 1);
+    expire_all(m);
+    late.completion_tokens = 200;
+    for (i = 0; i < 3; i++) {
+        rest[i].status = slice_of("running");
+        rest[i].hold_nano = 2000000;
+    }
+    rest[1].prompt_tokens = rest[1].completion_tokens = 0;
+    rest[4].status = slice_of("void");
+    assert_int_equal(meter_deliver(m, "out2", 2, &late, 1), 2);
+    assert_int_equal(meter_deliver(m, "out2", 3, rest, 5), 7);
+}
 
 static void fill_ledger(struct meter *m)
 {
@@ -147,6 +210,7 @@ static void fill_ledger(struct meter *m)
                                meter_event(user, "req_2", price)};
 
     assert_int_equal(meter_deliver(m, "out1", 1, e, 3), 3);
+    fill_holds(m, user, price);
     meter_assert_clean(m);
 }
 

@@ -438,6 +438,74 @@ static void health_says_how_the_store_is(void **state)
     arena_fini(&a);
 }
 
+/* ---- holds
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static void deliver_running(struct house *h, const char *user, uint64_t seq, const char *id, uint64_t lease_ms)
+{
+    struct usage_event e = meter_event(slice_of(user), id, 1);
+    struct usage_deliver_req req = {.source = slice_of("out1"), .first_seq = seq, .events = {&e, 1}};
+    struct usage_deliver_rep rep;
+    struct arena a = {0};
+
+    e.status = slice_of("running");
+    e.hold_nano = 100;
+    e.lease_ms = lease_ms;
+    arena_init(&a, METER_ARENA);
+    assert_int_equal(ASK(h, usage_deliver_req, usage_deliver_rep, &req, &rep, &a), ST_OK);
+    assert_int_equal(rep.acked_seq, seq);
+    arena_fini(&a);
+}
+
+static size_t rows_with(struct house *h, const char *status)
+{
+    struct usage_list_req req = {.status = slice_of(status)};
+    struct usage_list_rep rep;
+    struct arena a = {0};
+    size_t n;
+
+    arena_init(&a, METER_ARENA);
+    assert_int_equal(ASK(h, usage_list_req, usage_list_rep, &req, &rep, &a), ST_OK);
+    n = rep.data.n;
+    arena_fini(&a);
+    return n;
+}
+
+static uint64_t open_holds(struct house *h)
+{
+    struct ledger_verify_req req = {0};
+    struct ledger_verify_rep rep;
+    struct arena a = {0};
+    uint64_t n;
+
+    arena_init(&a, METER_ARENA);
+    assert_int_equal(ASK(h, ledger_verify_req, ledger_verify_rep, &req, &rep, &a), ST_OK);
+    if (!rep.ok)
+        fail_msg("ledger: " SLICE_FMT, SLICE_ARG(rep.problems.items[0].problem));
+    n = rep.holds_open;
+    arena_fini(&a);
+    return n;
+}
+
+static void a_call_of_which_nothing_is_heard_expires_by_itself(void **state)
+{
+    struct house *h = *state;
+    char user[LIMIT_ID_TEXT + 1];
+    uint64_t began = clock_ms();
+
+    make_user(h, "h@x.test", METER_USD, user);
+    deliver_running(h, user, 1, "req_short", 200);
+    deliver_running(h, user, 2, "req_long", 60000);
+    /* The short one's lease begins anew with this process: its end comes later, but it comes. */
+    stop(h);
+    start(h);
+    assert_true(open_holds(h) > 0);
+    while (rows_with(h, "expired") == 0 && clock_ms() - began < CALL_MS)
+        nanosleep(&(struct timespec){0, 20000000}, NULL);
+    assert_int_equal(rows_with(h, "expired"), 1);
+    assert_int_equal(open_holds(h), 1);
+}
+
 /* ---- the mailbox alone
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -482,6 +550,7 @@ int main(void)
         T(nonsense_on_the_usage_feed_is_dropped),
         T(a_second_service_on_the_file_does_not_start),
         T(health_says_how_the_store_is),
+        T(a_call_of_which_nothing_is_heard_expires_by_itself),
         cmocka_unit_test(a_full_mailbox_refuses_and_a_closed_one_is_emptied),
     };
 

@@ -159,8 +159,8 @@ static const char *const second[] = {
     "UPDATE plan SET colour = name",
     NULL,
 };
-static const struct migration only_first[] = {{1, schema_m0001}, {0, NULL}};
-static const struct migration both[] = {{1, schema_m0001}, {2, second}, {0, NULL}};
+static const struct migration only_first[] = {{1, schema_m0001, NULL}, {0, NULL, NULL}};
+static const struct migration both[] = {{1, schema_m0001, NULL}, {2, second, NULL}, {0, NULL, NULL}};
 
 /* Runs the migrations in a child that is killed at the point. Returns whether it was. */
 static bool migrate_and_die(struct meter *m, const struct migration *migrations, int point)
@@ -194,9 +194,10 @@ static void check_before_or_after(struct meter *m, int version)
     assert_int_equal(sqlite3_step(q), SQLITE_ROW);
     found = sqlite3_column_int(q, 0);
     sqlite3_finalize(q);
-    assert_int_equal(
-        sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_schema WHERE name IN ('plan', 'extra')", -1, &q, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db,
+                                        "SELECT count(*) FROM sqlite_schema WHERE name IN ('plan', 'extra', 'hold')",
+                                        -1, &q, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_step(q), SQLITE_ROW);
     tables = sqlite3_column_int(q, 0);
     sqlite3_finalize(q);
@@ -250,6 +251,83 @@ static void killed_while_a_database_is_brought_forward(void **state)
         killed += died;
         check_before_or_after(&m, 2);
         finish(&m, both, 2);
+        meter_remove(&m);
+    }
+    assert_true(killed > 10);
+}
+
+/* ---- a database of the first shape, with credit and calls in it
+ * --------------------------------------------------- */
+
+static const char first_ledger[] =
+    "INSERT INTO plan VALUES ('free', 1, 2, 3, 4, '', 1);"
+    "INSERT INTO user VALUES (1, 'usr_1', 'a@x.test', 'A', 'user', 'free', 'active', 'h', 1, 2);"
+    "INSERT INTO account(id, user_num, kind, balance_nano, spent_nano) VALUES (4, 1, 'available', 700, 300);"
+    "INSERT INTO entry VALUES (1, 3, 4, 'signup', 1000, 1000, 5), (2, 3, 3, 'signup', -1000, -1000, 5);"
+    "INSERT INTO credit_grant VALUES (3, 4, 'signup', 'usr_1', NULL, '', 1000, 1000, 1, 5);"
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) "
+    "INSERT INTO usage SELECT 3 + i, 'req_' || i, 1, 'k', 'm', 'p', 'm', 'e', 0, 'ok', 200, 1, 0, 0, 0, 1, 0, 0, 1, 1, "
+    "0, 1000 - i, 0, 5, 1, 1, 1 FROM n;"
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) "
+    "INSERT INTO entry SELECT 1 + 2 * i, 3 + i, 4, 'usage', -1, 1000 - i, 5 FROM n UNION ALL "
+    "SELECT 2 + 2 * i, 3 + i, 1, 'usage', 1, i, 5 FROM n ORDER BY 1;"
+    "UPDATE account SET balance_nano = 300 WHERE kind = 'revenue';"
+    "UPDATE account SET balance_nano = -1000 WHERE kind = 'grants';"
+    "INSERT INTO position VALUES ('out1', 300, 304, 5);";
+
+static void make_first_ledger(struct meter *m)
+{
+    meter_folder(m);
+    assert_int_equal(store_open_with(m->path, only_first, &m->store, &m->err), ST_OK);
+    meter_sql(m, first_ledger);
+    meter_close(m);
+}
+
+static void entries_of_an_older_database_get_their_chain(void **state)
+{
+    struct ledger_verify_rep rep;
+    struct usage_event e;
+    struct meter m;
+
+    (void)state;
+    make_first_ledger(&m);
+    meter_open(&m);
+    meter_assert_clean(&m);
+    rep = meter_verify(&m);
+    assert_int_equal(rep.entries, 602);
+    assert_int_equal(rep.positions, 1);
+    assert_int_equal(rep.chain_head.n, 64);
+    assert_int_equal(m.store->chain.id, 602);
+    /* and goes on from there, entries being as fixed as before */
+    e = meter_event(slice_of("usr_1"), "req_new", meter_price(&m, "test-model", 100, 100));
+    assert_int_equal(meter_deliver(&m, "out1", 301, &e, 1), 301);
+    assert_int_equal(meter_verify(&m).entries, 604);
+    assert_int_not_equal(sqlite3_exec(m.store->db, "UPDATE entry SET created_ms = 1", NULL, NULL, NULL), SQLITE_OK);
+    meter_assert_clean(&m);
+    meter_close(&m);
+    arena_fini(&m.arena);
+    meter_remove(&m);
+}
+
+static void killed_while_the_chain_is_made(void **state)
+{
+    static const struct migration to_the_chain[] = {
+        {1, schema_m0001, NULL}, {2, schema_m0002, schema_m0002_step}, {0, NULL, NULL}};
+    struct meter m;
+    int point, killed = 0;
+    bool died = true;
+
+    (void)state;
+    for (point = 1; died; point++) {
+        make_first_ledger(&m);
+        died = migrate_and_die(&m, to_the_chain, point);
+        killed += died;
+        check_before_or_after(&m, 2);
+        meter_open(&m);
+        meter_assert_clean(&m);
+        assert_int_equal(m.store->chain.id, 602);
+        meter_close(&m);
+        arena_fini(&m.arena);
         meter_remove(&m);
     }
     assert_true(killed > 10);
@@ -355,6 +433,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_while_the_database_is_made),
         cmocka_unit_test(killed_while_a_database_is_brought_forward),
+        cmocka_unit_test(entries_of_an_older_database_get_their_chain),
+        cmocka_unit_test(killed_while_the_chain_is_made),
         cmocka_unit_test(another_programs_file_and_a_newer_version_are_left_alone),
         cmocka_unit_test(a_file_that_is_no_database_is_an_error),
         cmocka_unit_test(a_second_meterd_is_refused),

@@ -104,36 +104,87 @@ static void cuts_follow_the_request(void **state)
 
 struct usage_case {
     const char *usage;
-    bool known;
-    uint64_t prompt, cached, write, completion, reasoning;
+    struct usage is;
 };
 
+#define IN_DETAILS(text) "\"prompt_tokens_details\":{" text "}"
+#define OUT_DETAILS(text) "\"completion_tokens_details\":{" text "}"
+#define PLAIN "\"prompt_tokens\":10,\"completion_tokens\":5"
+
 static const struct usage_case usages[] = {
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":15}", true, 10, 0, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4,\"cache_write_"
-     "tokens\":3},"
-     "\"completion_tokens_details\":{\"reasoning_tokens\":2},\"total_tokens\":15}",
-     true, 10, 4, 3, 5, 2},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":null,\"completion_tokens_details\":{"
-     "\"reasoning_tokens\":null}}",
-     true, 10, 0, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":6,\"prompt_cache_miss_tokens\":4}",
-     true, 10, 6, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"cached_tokens\":7}", true, 10, 7, 0, 5, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":22,\"completion_tokens_details\":{\"reasoning_"
-     "tokens\":7}}",
-     true, 10, 0, 0, 12, 7},
-    {"{\"prompt_tokens\":10,\"total_tokens\":10}", true, 10, 0, 0, 0, 0},
-    {"{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":99,\"cache_write_"
-     "tokens\":9}}",
-     true, 10, 10, 0, 5, 0},
-    {"{\"prompt_tokens\":-1,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
-    {"{\"prompt_tokens\":1.5,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
-    {"{\"prompt_tokens\":99999999999,\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
-    {"{\"completion_tokens\":5}", false, 0, 0, 0, 0, 0},
-    {"null", false, 0, 0, 0, 0, 0},
-    {"[]", false, 0, 0, 0, 0, 0},
+    {"{" PLAIN ",\"total_tokens\":15}", {.known = true, .prompt = 10, .completion = 5}},
+    {"{" PLAIN "," IN_DETAILS("\"cached_tokens\":4,\"cache_write_tokens\":3") "," OUT_DETAILS(
+         "\"reasoning_tokens\":2") ",\"total_tokens\":15}",
+     {.known = true, .prompt = 10, .cached = 4, .write = 3, .completion = 5, .reasoning = 2}},
+    {"{" PLAIN ",\"prompt_tokens_details\":null," OUT_DETAILS("\"reasoning_tokens\":null") "}",
+     {.known = true, .prompt = 10, .completion = 5}},
+    {"{" PLAIN ",\"prompt_cache_hit_tokens\":6,\"prompt_cache_miss_tokens\":4}",
+     {.known = true, .prompt = 10, .cached = 6, .completion = 5}},
+    {"{" PLAIN ",\"cached_tokens\":7}", {.known = true, .prompt = 10, .cached = 7, .completion = 5}},
+    {"{\"prompt_tokens\":10,\"total_tokens\":10}", {.known = true, .prompt = 10}},
+    /* audio and images, inside their wholes */
+    {"{" PLAIN
+     "," IN_DETAILS("\"audio_tokens\":3,\"image_tokens\":5,\"text_tokens\":2,\"cached_tokens\":1") "," OUT_DETAILS(
+         "\"audio_tokens\":1,\"image_tokens\":2,\"text_tokens\":2,\"reasoning_tokens\":1") "}",
+     {.known = true,
+      .prompt = 10,
+      .cached = 1,
+      .audio_in = 3,
+      .image_in = 5,
+      .completion = 5,
+      .reasoning = 1,
+      .audio_out = 1,
+      .image_out = 2}},
+    {"{" PLAIN "," IN_DETAILS("\"audio_tokens\":-3,\"image_tokens\":1.5,\"text_tokens\":\"10\"") "}",
+     {.known = true, .prompt = 10, .completion = 5}},
+    /* a whole that is less than its parts was counted beside them */
+    {"{" PLAIN ",\"total_tokens\":22," OUT_DETAILS("\"reasoning_tokens\":7") "}",
+     {.known = true, .prompt = 10, .completion = 12, .reasoning = 7}},
+    {"{" PLAIN "," OUT_DETAILS("\"reasoning_tokens\":7") "}",
+     {.known = true, .prompt = 10, .completion = 12, .reasoning = 7}},
+    {"{" PLAIN "," IN_DETAILS("\"cached_tokens\":99,\"cache_write_tokens\":9") "}",
+     {.known = true, .prompt = 118, .cached = 99, .write = 9, .completion = 5}},
+    {"{" PLAIN "," IN_DETAILS("\"text_tokens\":10,\"audio_tokens\":4") "," OUT_DETAILS(
+         "\"text_tokens\":5,\"audio_tokens\":6") "}",
+     {.known = true, .prompt = 14, .audio_in = 4, .completion = 11, .audio_out = 6}},
+    {"{" PLAIN "," IN_DETAILS("\"audio_tokens\":11") "," OUT_DETAILS("\"image_tokens\":6") "}",
+     {.known = true, .prompt = 21, .audio_in = 11, .completion = 11, .image_out = 6}},
+    /* audio that came from a cache is in both */
+    {"{" PLAIN "," IN_DETAILS("\"audio_tokens\":8,\"cached_tokens\":6") "}",
+     {.known = true, .prompt = 10, .cached = 6, .audio_in = 8, .completion = 5}},
+    /* as much as there can be, and not more */
+    {"{\"prompt_tokens\":1000000000,\"completion_tokens\":1000000000," IN_DETAILS(
+         "\"cached_tokens\":1000000000,\"cache_write_tokens\":1000000000") "," OUT_DETAILS("\"reasoning_tokens\":"
+                                                                                           "1000000000,\"audio_"
+                                                                                           "tokens\":1000000000") "}",
+     {.known = true,
+      .prompt = LIMIT_TOKENS,
+      .cached = LIMIT_TOKENS,
+      .write = LIMIT_TOKENS,
+      .completion = LIMIT_TOKENS,
+      .reasoning = LIMIT_TOKENS,
+      .audio_out = LIMIT_TOKENS}},
+    {"{\"prompt_tokens\":-1,\"completion_tokens\":5}", {.known = false}},
+    {"{\"prompt_tokens\":1.5,\"completion_tokens\":5}", {.known = false}},
+    {"{\"prompt_tokens\":99999999999,\"completion_tokens\":5}", {.known = false}},
+    {"{\"completion_tokens\":5}", {.known = false}},
+    {"null", {.known = false}},
+    {"[]", {.known = false}},
 };
+
+static void assert_usage(const struct usage *u, const struct usage *is)
+{
+    assert_int_equal(u->known, is->known);
+    assert_int_equal(u->prompt, is->prompt);
+    assert_int_equal(u->cached, is->cached);
+    assert_int_equal(u->write, is->write);
+    assert_int_equal(u->audio_in, is->audio_in);
+    assert_int_equal(u->image_in, is->image_in);
+    assert_int_equal(u->completion, is->completion);
+    assert_int_equal(u->reasoning, is->reasoning);
+    assert_int_equal(u->audio_out, is->audio_out);
+    assert_int_equal(u->image_out, is->image_out);
+}
 
 static void usage_is_read_from_every_dialect(void **state)
 {
@@ -148,12 +199,7 @@ static void usage_is_read_from_every_dialect(void **state)
         buf_init(&json, 4096);
         assert_int_equal(buf_addf(&json, "{\"choices\":[],\"usage\":%s}", c->usage), ST_OK);
         assert_int_equal(chat_read((struct slice){json.p, json.n}, i % 2 == 0 ? &scratch : NULL, &f), ST_OK);
-        assert_int_equal(f.usage.known, c->known);
-        assert_int_equal(f.usage.prompt, c->prompt);
-        assert_int_equal(f.usage.cached, c->cached);
-        assert_int_equal(f.usage.write, c->write);
-        assert_int_equal(f.usage.completion, c->completion);
-        assert_int_equal(f.usage.reasoning, c->reasoning);
+        assert_usage(&f.usage, &c->is);
         assert_true(f.usage_key && f.empty_choices && !f.has_choices);
         buf_fini(&json);
     }

@@ -102,14 +102,20 @@ void answer_usage(const struct request *r, struct buf *b)
         buf_fmt(b, ",\"completion_tokens\":%" PRId64, r->completion);
     buf_fmt(b, ",\"total_tokens\":%" PRId64, r->prompt + r->completion);
     if (r->kind == KIND_CHAT) {
-        buf_fmt(b, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 ",\"audio_tokens\":0", r->cached);
+        buf_fmt(b, ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 ",\"audio_tokens\":%" PRId64, r->cached,
+                r->plan.audio_in);
+        if (r->plan.image_in > 0)
+            buf_fmt(b, ",\"image_tokens\":%" PRId64, r->plan.image_in);
         if (r->plan.cache_write > 0)
             buf_fmt(b, ",\"cache_write_tokens\":%" PRId64, r->plan.cache_write);
         buf_fmt(b,
-                "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64
-                ",\"audio_tokens\":0,\"accepted_prediction_tokens\":0,"
-                "\"rejected_prediction_tokens\":0}",
-                r->reasoning);
+                "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64 ",\"audio_tokens\":%" PRId64
+                ",\"accepted_prediction_tokens\":0,"
+                "\"rejected_prediction_tokens\":0",
+                r->reasoning, r->plan.audio_out);
+        if (r->plan.image_out > 0)
+            buf_fmt(b, ",\"image_tokens\":%" PRId64, r->plan.image_out);
+        buf_str(b, "}");
     }
     buf_str(b, "}");
 }

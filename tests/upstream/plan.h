@@ -47,6 +47,10 @@ enum {
     W("write",          cache_write,     NUM,   0, 1000000000, "cache_write_tokens to report")     \
     W("completion",     completion,      NUM,   0, 1000000000, "completion_tokens to report")      \
     W("reasoning",      reasoning,       NUM,   0, 1000000000, "reasoning_tokens, added to them")  \
+    W("audio-in",       audio_in,        NUM,   0, 1000000000, "audio_tokens of the prompt")       \
+    W("image-in",       image_in,        NUM,   0, 1000000000, "image_tokens of the prompt")       \
+    W("audio-out",      audio_out,       NUM,   0, 1000000000, "audio_tokens of the completion")   \
+    W("image-out",      image_out,       NUM,   0, 1000000000, "image_tokens of the completion")   \
     W("finish",         finish,          WORD,  0, 0,        "finish_reason")                      \
     W("nolimit",        no_limit,        FLAG,  0, 1,        "do not stop at max_tokens")          \
     W("image",          images,          NUM,   0, 1000,     "400 unless so many image parts")     \
@@ -80,6 +84,10 @@ struct plan {
     int64_t cache_write;
     int64_t completion;
     int64_t reasoning;
+    int64_t audio_in;
+    int64_t image_in;
+    int64_t audio_out;
+    int64_t image_out;
     int64_t no_limit;
     int64_t images;
     int64_t headers;

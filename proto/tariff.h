@@ -1,0 +1,18 @@
+/*
+ * tariff: what messages say of prices and tokens, as the numbers that money.h multiplies. The one place that knows
+ * which member of a message is which class, so that admission, the running call, the response headers and the bill
+ * agree. Pure.
+ */
+#ifndef PROTO_TARIFF_H
+#define PROTO_TARIFF_H
+
+#include "proto/messages.h"
+#include "proto/money.h"
+
+/* A price that is absent is -1: there is none of its own. Absent = its bit is not set and it is zero. */
+struct token_prices tariff_prices(const struct price *price);
+
+struct token_counts tariff_event(const struct usage_event *event);
+struct token_counts tariff_answer(const struct completion_rep *answer);
+
+#endif

@@ -1,0 +1,160 @@
+/* A gateway whose authsvc is killed and restarted: it tells the new one what it holds, and no client notices. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "gateway/chat.h"
+#include "services/clock.h"
+#include "tests/lib/slow.h"
+#include "tests/unit/gateway_world.h"
+
+#define MANY 12
+
+static void calls_in_flight_are_asserted(void **state)
+{
+    struct world *w = *state;
+    unsigned char digest[32];
+    int fds[MANY], i, fd;
+
+    SET(act, HANG);
+    for (i = 0; i < MANY; i++) {
+        fds[i] = connect_to(w, 0);
+        post(fds[i], "/v1/chat/completions", STREAM, "");
+        hear(w, fds[i], EVENT);
+    }
+    stop_auth(w);
+    start_auth(w);
+    assert_true(reached(&script.lasts, 1));
+    assert_int_equal(look()->holds, MANY);
+    assert_non_null(strstr(look()->asserted_by, "gateway:"));
+    assert_int_equal(strncmp(look()->hold_id, "req_", 4), 0);
+    assert_string_equal(look()->hold_user, "usr_1");
+    assert_string_equal(look()->hold_key, "key_1");
+    assert_int_equal(look()->hold_nano, 5);
+    assert_true(look()->hold_running);
+    assert_in_range(look()->hold_lease_ms, (uint64_t)w->settings.call_timeout_ms - slow_ms(5000),
+                    (uint64_t)w->settings.call_timeout_ms - 1);
+    crypto_hash_sha256(digest, (const unsigned char *)KEY, strlen(KEY));
+    assert_memory_equal(look()->hold_digest, digest, sizeof(digest));
+    SET(act, PLAIN);
+    fd = connect_to(w, 0);
+    post(fd, "/v1/chat/completions", BODY, "");
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(look()->admitted_early, 0);
+    close(fd);
+    for (i = 0; i < MANY; i++)
+        close(fds[i]);
+}
+
+static void calls_that_have_ended_are_not(void **state)
+{
+    struct world *w = *state;
+    int plain = connect_to(w, 0), left = connect_to(w, 0), refused = connect_to(w, 0);
+
+    post(plain, "/v1/chat/completions", BODY, "");
+    hear(w, plain, NULL);
+    SET(act, REFUSE);
+    post(refused, "/v1/chat/completions", BODY, "");
+    hear(w, refused, NULL);
+    SET(act, HANG);
+    post(left, "/v1/chat/completions", STREAM, "");
+    hear(w, left, EVENT);
+    close(left);
+    assert_true(reached(&script.cancelled, 1));
+    assert_true(reached(&script.done, 3));
+    usleep(20000);
+    stop_auth(w);
+    start_auth(w);
+    assert_true(reached(&script.lasts, 1));
+    assert_int_equal(look()->holds, 0);
+    close(plain);
+    close(refused);
+}
+
+static void an_admission_that_was_lost_is_asked_for_again(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_to(w, 0);
+    char first[80];
+
+    SET(admit_delay_ms, 100);
+    post(fd, "/v1/chat/completions", BODY, "");
+    assert_true(reached(&script.admitted, 1));
+    memcpy(first, look()->request_id, sizeof(first));
+    stop_auth(w); /* which had the question and takes the answer with it */
+    SET(admit_delay_ms, 0);
+    usleep(300000);
+    start_auth(w);
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(look()->admitted, 2);
+    assert_int_equal(look()->admitted_early, 0);
+    assert_string_equal(look()->request_id, first); /* the id makes it the same */
+    assert_int_equal(look()->begun, 1);
+    assert_int_equal(look()->voids, 0);
+    close(fd);
+}
+
+static void it_is_not_asked_for_without_end(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_to(w, 0);
+    unsigned i;
+
+    SET(admit_delay_ms, 200);
+    post(fd, "/v1/chat/completions", BODY, "");
+    for (i = 1; i <= CHAT_ADMISSIONS; i++) {
+        assert_true(reached(&script.admitted, i));
+        stop_auth(w);
+        start_auth(w);
+    }
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 503 ");
+    HAS(w, "Admission did not answer");
+    assert_int_equal(look()->admitted, CHAT_ADMISSIONS);
+    assert_int_equal(look()->begun, 0);
+    close(fd);
+}
+
+static void calls_wait_two_seconds_for_authsvc(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_to(w, 0);
+    uint64_t began;
+
+    stop_auth(w);
+    post(fd, "/v1/chat/completions", BODY, "");
+    usleep(1500000);
+    start_auth(w);
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    stop_auth(w);
+    began = clock_ms();
+    post(fd, "/v1/chat/completions", BODY, "");
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 503 ");
+    assert_in_range(clock_ms() - began, 1900, slow_ms(2500));
+    start_auth(w);
+    close(fd);
+}
+
+#define W(name) cmocka_unit_test_setup_teardown(name, gateway_world_start, gateway_world_stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        W(calls_in_flight_are_asserted),
+        W(calls_that_have_ended_are_not),
+        W(an_admission_that_was_lost_is_asked_for_again),
+        W(it_is_not_asked_for_without_end),
+        W(calls_wait_two_seconds_for_authsvc),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
