@@ -111,6 +111,7 @@ struct store {
     unsigned next_gap;
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
+    uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
 };
 
 /* Makes folder and file when missing, takes the lock, migrates. ST_CONFLICT: not our file, or another meterd has it. */

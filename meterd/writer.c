@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "meterd/answers.h"
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
@@ -26,7 +27,7 @@ struct writer {
     struct writer_metrics m;
     uint64_t published; /* revision that the feed has come to */
     uint64_t published_ms; /* monotonic times */
-    uint64_t worked_ms, kept_ms, expired_ms;
+    uint64_t worked_ms, kept_ms, expired_ms, forget_at_ms;
     bool restart; /* leases are due to be counted anew: at the start, and after a time without writing */
     uint64_t prices_ms; /* monotonic: when waiting prices are looked at next; 0 = none waits */
     uint64_t monthly_ms; /* after a failure: not before this */
@@ -113,7 +114,9 @@ static void die_if_dead(struct writer *w, const struct err *why)
 
 static size_t units_of(const struct mail_item *item)
 {
-    return item->events ? item->events->batch.events.n : 1;
+    if (item->events)
+        return item->events->batch.events.n;
+    return 1 + (item->bytes < ANSWERS_PIECE_BYTES ? item->bytes : ANSWERS_PIECE_BYTES) / WRITER_UNIT_BYTES;
 }
 
 static void run_item(struct writer *w, struct mail_item *item, struct err *err)
@@ -150,7 +153,7 @@ static void publish(struct writer *w)
     w->published_ms = clock_ms();
 }
 
-static void answer(struct mail_item *item, enum status batch, const struct err *why)
+static void answer(struct writer *w, struct mail_item *item, enum status batch, const struct err *why)
 {
     enum status st = item->st;
 
@@ -158,7 +161,11 @@ static void answer(struct mail_item *item, enum status batch, const struct err *
         mail_events_free(item->events);
         return;
     }
-    if (st == ST_OK && batch != ST_OK) {
+    if (st == ST_PENDING && batch == ST_OK) { /* there is more to do, behind what waits */
+        if (mailbox_put(&w->box, item))
+            return;
+        st = err_set(&item->call->err, ST_UNAVAILABLE, "meterd has too much to do");
+    } else if ((st == ST_OK || st == ST_PENDING) && batch != ST_OK) {
         st = batch;
         item->call->err = *why;
     }
@@ -211,7 +218,7 @@ static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
         note_counts(w, &s->counts);
     }
     for (i = 0; i < done; i++)
-        answer(&items[i], st, &err);
+        answer(w, &items[i], st, &err);
     return done;
 }
 
@@ -233,6 +240,24 @@ static void forget_sessions(struct writer *w, uint64_t now)
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
     atomic_store(&w->positions, (uint64_t)positions);
+    if (st == ST_OK)
+        return;
+    die_if_dead(w, &err);
+    batch_abandon(w->o.store);
+}
+
+static void forget_answers(struct writer *w, uint64_t now)
+{
+    struct err err = {0};
+    struct work work = {.s = w->o.store, .err = &err};
+    bool more = false;
+    enum status st = batch_begin(w->o.store, &err);
+
+    if (st == ST_OK)
+        st = answers_forget(&work, &more);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    w->forget_at_ms = now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
     if (st == ST_OK)
         return;
     die_if_dead(w, &err);
@@ -275,6 +300,8 @@ static void restart_leases(struct writer *w)
 
     if (st == ST_OK)
         st = hold_rows_restart(&work, clock_ms());
+    if (st == ST_OK)
+        st = answers_restart(&work);
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
     w->restart = st != ST_OK;
@@ -401,6 +428,8 @@ static void between(struct writer *w, bool worked)
         forget_sessions(w, now);
     if (monthly_waits(w))
         monthly(w);
+    if (now >= w->forget_at_ms)
+        forget_answers(w, now);
     look_at_leases(w, now);
     if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
         die_if_dead(w, &err);
