@@ -93,8 +93,8 @@ void outbox_ack(struct outbox *o, uint64_t seq); /* everything up to seq may be 
 /* meterd was set back: it knows nothing after seq any more. What is still there after it is owed again. */
 void outbox_set_back(struct outbox *o, uint64_t seq);
 
-/* Calls each for every call that has begun and not ended, with what its record says, in scratch's memory: each may reset
- * it. Reads the disk: not for an event loop. */
+/* Calls each for every call that has begun and not ended, with what its record says, in scratch's memory: each may
+ * reset it. Reads the disk: not for an event loop. */
 enum status outbox_each_open(struct outbox *o, struct arena *scratch,
                              void (*each)(void *ctx, const struct usage_event *event), void *ctx);
 
