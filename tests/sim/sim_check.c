@@ -117,7 +117,7 @@ static int64_t exposure(const struct sim *w, unsigned call)
 static void check_user(struct sim *w, unsigned user)
 {
     const struct sim_store *s = &w->disk;
-    int64_t held = 0, taken = 0, most = 0;
+    int64_t held = 0, taken = 0, most = 0, credit = s->available[user] + s->held[user];
     unsigned i;
 
     for (i = 0; i < w->n_calls; i++)
@@ -130,12 +130,12 @@ static void check_user(struct sim *w, unsigned user)
                  (long long)s->held[user]);
     if (s->held[user] != held)
         sim_fail(w, "user %u: %lld is held, open holds are of %lld", user, (long long)s->held[user], (long long)held);
-    if (s->available[user] + s->held[user] != w->granted[user] - taken)
+    if (credit != w->granted[user] - taken)
         sim_fail(w, "user %u: was given %lld and billed %lld, but has %lld", user, (long long)w->granted[user],
-                 (long long)taken, (long long)(s->available[user] + s->held[user]));
-    if (most > s->available[user] + s->held[user] && !w->excused)
+                 (long long)taken, (long long)credit);
+    if (most > credit && !w->excused)
         sim_fail(w, "user %u: calls under way may cost %lld, the credit is %lld, and nothing excuses it", user,
-                 (long long)most, (long long)(s->available[user] + s->held[user]));
+                 (long long)most, (long long)credit);
 }
 
 void sim_check(struct sim *w)
@@ -186,8 +186,11 @@ void sim_check_end(struct sim *w)
     sim_check(w);
     for (i = 0; i < w->n_calls; i++)
         check_end_of(w, i);
-    for (i = 0; i < SIM_USERS; i++)
-        if (w->auth.balance[i] != w->disk.available[i] + w->disk.held[i])
-            sim_fail(w, "user %u has %lld, admission believes in %lld", i,
-                     (long long)(w->disk.available[i] + w->disk.held[i]), (long long)w->auth.balance[i]);
+    for (i = 0; i < SIM_USERS; i++) {
+        int64_t credit = w->disk.available[i] + w->disk.held[i];
+
+        if (w->auth.balance[i] != credit)
+            sim_fail(w, "user %u has %lld, admission believes in %lld", i, (long long)credit,
+                     (long long)w->auth.balance[i]);
+    }
 }

@@ -418,7 +418,7 @@ static void the_log_of_changes_shows_an_end_and_its_correction(void **state)
     struct world w = make_world(state, METER_USD);
     struct state_read_req req = {0};
     struct state_read_rep rep = {0};
-    struct settled s;
+    struct settled s = {0};
     size_t i, n = 0;
 
     say(&w, "req_1", "running", 10);
