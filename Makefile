@@ -70,6 +70,7 @@ BUSBENCH_SRC := $(sort $(wildcard tests/bench/busbench*.c))
 METERBENCH_SRC := $(wildcard tests/bench/meterbench.c)
 MONEYPROBE_SRC := $(wildcard tests/property/moneyprobe.c)
 BUSPROBE_SRC := $(wildcard tests/chaos/busprobe.c)
+LEDGERSIM_SRC := $(call sources,tests/sim)
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(call sources,tests/unit tests/lib))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -84,13 +85,14 @@ PROGRAMS := $(SERVICE_PROGRAMS) $(if $(filter $(words $(SERVICE_PROGRAMS)),$(wor
 	$(if $(wildcard cli/main.c),routerctl)
 TOOLS := $(if $(wildcard tests/upstream/main.c),fake-upstream) $(if $(wildcard tests/bench/loadgen.c),loadgen) \
 	$(if $(wildcard tests/bench/busbench.c),busbench) $(if $(METERBENCH_SRC),meterbench) \
-	$(if $(MONEYPROBE_SRC),moneyprobe) $(if $(BUSPROBE_SRC),busprobe)
+	$(if $(MONEYPROBE_SRC),moneyprobe) $(if $(BUSPROBE_SRC),busprobe) \
+	$(if $(LEDGERSIM_SRC),ledgersim)
 BINS := $(addprefix $(O)/bin/,$(PROGRAMS) $(TOOLS))
 UNIT_BINS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 FUZZ_BINS := $(patsubst tests/fuzz/%.c,$(O)/%,$(FUZZ_SRC))
 ALL_OBJ := $(call objects,$(CHASSIS_SRC) $(foreach s,$(SERVICES) routerctl,$($(s)_SRC)) $(LAUNCHER_SRC) \
 	$(UPSTREAM_SRC) $(LOADGEN_SRC) $(BUSBENCH_SRC) $(METERBENCH_SRC) $(MONEYPROBE_SRC) $(BUSPROBE_SRC) \
-	$(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
+	$(LEDGERSIM_SRC) $(UNIT_SRC) $(UNIT_LIB_SRC) $(FUZZ_SRC))
 
 .PHONY: all programs objects
 all: $(BINS)
@@ -165,6 +167,7 @@ $(eval $(call PROGRAM,busbench,$(CHASSIS_SRC) $(BUSBENCH_SRC)))
 $(eval $(call PROGRAM,meterbench,$(CHASSIS_SRC) $(call without_main,$(meterd_SRC)) $(METERBENCH_SRC)))
 $(eval $(call PROGRAM,moneyprobe,$(CHASSIS_SRC) $(MONEYPROBE_SRC)))
 $(eval $(call PROGRAM,busprobe,$(CHASSIS_SRC) $(BUSPROBE_SRC)))
+$(eval $(call PROGRAM,ledgersim,meterd/ledger_step.c $(LEDGERSIM_SRC)))
 
 UNIT_COMMON := $(call objects,$(CHASSIS_SRC) $(PARTS_SRC) $(UNIT_LIB_SRC))
 $(UNIT_BINS): $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(UNIT_COMMON) $(CARRIED)
@@ -193,6 +196,8 @@ demo: $(O)/bin/openai-router $(O)/bin/routerctl
 
 T ?=
 S ?= 20
+SEEDS ?= 2000
+SIM = $(O)/bin/ledgersim --seeds $(SEEDS) --mutants 2000
 UNIT_WANTED = $(if $(T),$(filter $(addprefix %/test_,$(T)),$(UNIT_BINS)),$(UNIT_BINS))
 FUZZ_WANTED = $(if $(T),$(filter %/fuzz_$(T),$(FUZZ_BINS)),$(FUZZ_BINS))
 
@@ -201,7 +206,7 @@ deps-test: | build/deps/flags.mk
 	@sh deploy/deps.sh test
 $(call objects,$(UNIT_SRC) $(UNIT_LIB_SRC)): | deps-test
 
-.PHONY: check-unit check-property check-integration unit-bins test check
+.PHONY: check-unit check-property check-integration unit-bins sim test check
 unit-bins: $(UNIT_WANTED)
 
 check-unit: $(UNIT_WANTED)
@@ -211,12 +216,16 @@ check-unit: $(UNIT_WANTED)
 check-property: $(O)/bin/moneyprobe
 	@python3 tests/property/money.py $<
 
+# The ledger against chance: SEEDS runs and every error put in on purpose, or with SEED=n that run, told step by step.
+sim: $(O)/bin/ledgersim
+	@$(if $(SEED),$(O)/bin/ledgersim --seed $(SEED),$(SIM))
+
 check-integration: all | deps-test
 	@BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh
 
 # The sum line is the last thing that test prints.
 test: all $(UNIT_BINS) | deps-test
-	@tests/sum.sh 'tests/run-unit.sh $(UNIT_BINS)' 'tests/upstream/selftest.sh $(O)/bin' \
+	@tests/sum.sh 'tests/run-unit.sh $(UNIT_BINS)' '$(SIM)' 'tests/upstream/selftest.sh $(O)/bin' \
 		'python3 tests/property/money.py $(O)/bin/moneyprobe' \
 		'BIN_DIR=$(CURDIR)/$(O)/bin tests/run-integration.sh'
 check: test
@@ -309,6 +318,7 @@ help:
 	@echo 'make test          unit and integration tests'
 	@echo 'make check-unit    unit tests only; T=name for one file, PARTS="authsvc" to link only those services'
 	@echo 'make check-property   money against exact fractions; PROPERTY_CASES=10000000 for more'
+	@echo 'make sim           the ledger simulator over SEEDS seeds (SEEDS=2000); SEED=n replays one, step by step'
 	@echo 'make check-integration   integration tests only'
 	@echo 'make check-asan    unit and integration tests under address and undefined behaviour sanitizers'
 	@echo 'make check-tsan    the same under the thread sanitizer'

@@ -16,7 +16,7 @@
 #include "services/arena.h"
 
 #define ADMISSION_OUTPUT_MIN 16u /* an answer shorter than this is of no use: refused instead of cut */
-#define ADMISSION_OUTPUT_UNKNOWN 32768u /* output limit for a model whose maximum nobody knows; sent upstream */
+#define ADMISSION_OUTPUT_UNKNOWN 32768u /* output that is held for where nobody knows a model's maximum */
 #define ADMISSION_TPM_OUTPUT 4096u /* reserved of TPM for an answer without a limit; corrected when settled */
 #define ADMISSION_CONCURRENT_RETRY_MS 500u
 #define ADMISSION_LOADING_RETRY_MS 1000u
@@ -27,6 +27,9 @@ struct admission {
     struct holds holds;
     bool unpriced_free;
     uint64_t grace_ms; /* after a call's deadline: for its settlement to arrive */
+    /* Optional, set before the first call; runs under the lock, so it only copies. */
+    void (*lapsed)(void *ctx, const struct hold *hold, uint64_t now_ms);
+    void *lapsed_ctx;
     bool loaded; /* a whole state has been there */
     bool broken; /* a record could not be kept: nothing is admitted until a snapshot repairs it */
 };
@@ -61,20 +64,21 @@ enum status admission_admit(struct admission *a, const struct admission_env *env
                             struct admit_rep *rep, struct err *err);
 bool admission_loaded(struct admission *a); /* a whole state has been there */
 void admission_done(struct admission *a, struct slice request_id);
-/* Ends holds that nobody settled in time; looks at `slots` places of the table a call. Returns how many. */
+/* Ends holds that nobody settled in time, and says so to `lapsed`; looks at `slots` places of the table a call. Returns
+ * how many. */
 size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
 
 /* asserted.c */
 
 /* A peer says that this hold is open. Unknown: it is made, unless the id is remembered as ended; also for a user who is
- * not known yet. Known: it gets the longer of both leases and the larger of both amounts. A lease of a call that runs is
- * longer by the grace: its end is still to come. */
+ * not known yet. Known: it gets the longer of both leases and the larger of both amounts. A lease of a call that runs
+ * is longer by the grace: its end is still to come. */
 enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told);
 /* The call was settled before the state that we have: an asserted hold for it ends. */
 void admission_settled_before(struct admission *a, struct slice request_id);
-/* Lets a hold grow as far as the user's credit bears. ST_NOT_FOUND: there is none. */
-enum status admission_extend(struct admission *a, const struct hold_extend_req *req, struct hold_extend_rep *rep,
-                             struct err *err);
+/* Lets a hold grow as far as the user's credit and the key's budget bear. ST_NOT_FOUND: there is none. */
+enum status admission_extend(struct admission *a, uint64_t wall_s, const struct hold_extend_req *req,
+                             struct hold_extend_rep *rep, struct err *err);
 /* The oldest holds, into env's arena; of one user or of all. */
 enum status admission_holds(struct admission *a, const struct admission_env *env, const struct holds_list_req *req,
                             struct holds_list_rep *rep);
@@ -83,8 +87,12 @@ enum status admission_models(struct admission *a, const struct admission_env *en
                              struct models_rep *rep, struct err *err);
 /* The user as of now: ST_UNAUTHENTICATED when there is none or he is disabled. */
 enum status admission_user(struct admission *a, struct slice user_id, bool *ret_admin, struct err *err);
-/* Are these limits for a new key within the user's plan? (How many keys it allows is counted by meterd.) */
-enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err);
+struct key_limits { /* that a key is to have; 0 = the plan's */
+    uint64_t rpm, tpm, concurrency;
+};
+/* Are these limits within the user's plan? (How many keys it allows is counted by meterd.) */
+enum status admission_key_limits(struct admission *a, struct slice user_id, const struct key_limits *limits,
+                                 struct err *err);
 int64_t admission_held(struct admission *a, struct slice user_id); /* nano-USD in the user's open holds */
 void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret);
 

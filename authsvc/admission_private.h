@@ -1,4 +1,5 @@
-/* What admission.c, admit.c and asserted.c share. Nobody else includes this. Everything here runs under the admission's lock. */
+/* What admission.c, admit.c and asserted.c share. Nobody else includes this. Everything here runs under the admission's
+ * lock. */
 #ifndef AUTHSVC_ADMISSION_PRIVATE_H
 #define AUTHSVC_ADMISSION_PRIVATE_H
 

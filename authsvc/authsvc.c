@@ -7,6 +7,7 @@
 
 #include "authsvc/tokens.h"
 #include "services/clock.h"
+#include "services/voids.h"
 
 #define TICK_MS 100
 #define TICK_WINDOW_MS 10 /* while calls may be parked */
@@ -174,7 +175,7 @@ static void watch_window(struct authsvc *self, uint64_t now_ms)
         return;
     parked = window_close(&self->window, ST_OK);
     log_event(svc_log(self->svc), LOG_INFO, LOG_NO_REQ, "holds_known", LOG_N("parked", parked),
-              LOG_N("recent", atomic_load(&self->recent.found)));
+              LOG_N("after_ms", now_ms - self->window.began_ms), LOG_N("recent", atomic_load(&self->recent.found)));
 }
 
 static void tick(struct authsvc *self, uint64_t now_ms)
@@ -182,10 +183,9 @@ static void tick(struct authsvc *self, uint64_t now_ms)
     struct admission_figures f;
     size_t expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
 
-    if (expired) {
-        metric_add(self->holds_expired, expired);
+    if (expired)
         log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("holds", expired));
-    }
+    voids_tick(self->lapsed);
     sync_expire(&self->sync, now_ms);
     ended_expire(&self->ended, now_ms);
     admission_figures(&self->admission, now_ms, &f);
@@ -283,6 +283,8 @@ static void make_metrics(struct authsvc *self, struct metrics *m)
     self->holds_asserted =
         metric_counter(m, "router_holds_asserted_total", "Holds that gateways and providersvcs told us of.", NULL);
     self->holds_expired = metric_counter(m, "router_holds_expired_total", "Holds that nobody settled in time.", NULL);
+    self->lapsed_waiting =
+        metric_gauge(m, "router_holds_expired_waiting", "Of them not yet acknowledged by meterd.", NULL);
 }
 
 /* Peers in our own process began with it: they have nothing to assert. */
@@ -326,6 +328,10 @@ static enum status init(struct svc *svc, struct err *err)
     make_metrics(self, svc_metrics(svc));
     st = worker_new(metric_gauge(svc_metrics(svc), "router_hash_queue_depth", "Password hashes waiting.", NULL),
                     &self->worker, err);
+    if (st == ST_OK)
+        st = voids_new(svc, self->holds_expired, self->lapsed_waiting, &self->lapsed, err);
+    self->admission.lapsed = authsvc_hold_lapsed;
+    self->admission.lapsed_ctx = self;
     return st == ST_OK ? start_ticker(self, err) : st;
 }
 
@@ -358,6 +364,7 @@ static void fini(struct svc *svc)
     (void)window_close(&self->window, ST_DRAINING); /* its calls are whole even when the bus is gone */
     atomic_store(&self->stopped, true);
     stop_ticker(self);
+    voids_free(self->lapsed);
     recent_close(&self->recent);
     worker_free(self->worker);
     arena_fini(&self->scratch);
@@ -397,6 +404,7 @@ static const struct svc_route routes[] = {
     {&refresh_req_desc, &session_rep_desc, authsvc_refresh},
     {&logout_req_desc, &empty_desc, authsvc_logout},
     {&key_create_req_desc, &key_created_rep_desc, authsvc_key_create},
+    {&key_update_req_desc, &key_rep_desc, authsvc_key_update},
     {&credits_req_desc, &credits_rep_desc, authsvc_credits},
     {&admin_user_create_req_desc, &user_rep_desc, authsvc_admin_user_create},
     {&state_sync_req_desc, &empty_desc, state_sync},

@@ -34,6 +34,7 @@ struct authsvc {
     struct ended ended;
     struct sync sync;
     struct worker *worker;
+    struct voids *lapsed; /* holds that nobody settled: meterd makes their rows */
     struct arena scratch; /* of the feed's thread */
     bool signup_open;
     int64_t signup_credit_nano;
@@ -45,7 +46,7 @@ struct authsvc {
     bool tick_running, tick_stop;
 
     struct metric *admissions[AUTHSVC_OUTCOMES], *admit_seconds;
-    struct metric *holds_open, *hold_oldest, *holds_expired, *holds_asserted, *held_nano;
+    struct metric *holds_open, *hold_oldest, *holds_expired, *holds_asserted, *held_nano, *lapsed_waiting;
     struct metric *logins[LOGIN_OUTCOMES];
 };
 
@@ -66,9 +67,10 @@ enum status authsvc_ask(struct svc_call *call, const struct authsvc_ask *ask); /
 /* accounts.c, sessions.c, keys.c, credits.c, held.c: a handler for each request. */
 svc_handler authsvc_register, authsvc_login, authsvc_admin_user_create;
 svc_handler authsvc_refresh, authsvc_logout, authsvc_session_check;
-svc_handler authsvc_key_create;
+svc_handler authsvc_key_create, authsvc_key_update;
 svc_handler authsvc_credits;
 svc_handler authsvc_holds_assert, authsvc_hold_extend, authsvc_holds_list;
+void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms); /* see admission.h */
 
 /* sessions.c: tokens for a user, into rep. */
 struct token_pair {

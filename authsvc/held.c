@@ -1,6 +1,9 @@
 /* What is held, as others see it: they assert it after a restart of ours, let it grow, look at it. */
 #include "authsvc/authsvc.h"
 #include "services/clock.h"
+#include "services/voids.h"
+
+#define HELD_ENDPOINT "chat.completions" /* the only one that is admitted */
 
 enum status authsvc_holds_assert(struct svc_call *call, const void *in, void *out)
 {
@@ -26,7 +29,7 @@ enum status authsvc_holds_assert(struct svc_call *call, const void *in, void *ou
 
 static enum status extend(struct svc_call *call, const void *in, void *out)
 {
-    return admission_extend(&authsvc_of(call)->admission, in, out, &call->err);
+    return admission_extend(&authsvc_of(call)->admission, clock_wall_ms() / 1000, in, out, &call->err);
 }
 
 enum status authsvc_hold_extend(struct svc_call *call, const void *in, void *out)
@@ -34,6 +37,28 @@ enum status authsvc_hold_extend(struct svc_call *call, const void *in, void *out
     enum status st = window_park(&authsvc_of(call)->window, call, in, extend);
 
     return st == ST_OK ? extend(call, in, out) : st;
+}
+
+/* Nobody settled it: its gateway died with it, or whoever ran it has been away for longer than the lease. The call gets
+ * its row now; should usage come after all, it corrects it. */
+void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms)
+{
+    struct authsvc *self = ctx;
+    struct usage_event e = {.request_id = hold->node.key,
+                            .user_id = hold->user_id,
+                            .key_id = hold->key_id,
+                            .model = hold->upstream_model, /* what the client called it is not kept */
+                            .provider = hold->provider,
+                            .upstream_model = hold->upstream_model,
+                            .endpoint = slice_of(HELD_ENDPOINT),
+                            .status = slice_of("void"),
+                            .http_status = (uint64_t)status_http(ST_PEER_LOST),
+                            .hold_nano = hold->amount_nano,
+                            .created_ms = clock_wall_ms() - (now_ms - hold->began_ms)};
+
+    if (hold->price)
+        e.price_id = hold->price->price.id;
+    voids_add_later(self->lapsed, &e);
 }
 
 enum status authsvc_holds_list(struct svc_call *call, const void *in, void *out)

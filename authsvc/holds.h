@@ -19,6 +19,7 @@ struct hold {
     struct proj_price *price; /* a reference; NULL = free of charge */
     int64_t amount_nano;
     uint64_t output_limit; /* as answered */
+    bool credit_limited; /* what the credit bears, not what was asked for */
     uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */
     uint64_t began_ms, expires_ms;
     bool running; /* takes one of the key's concurrent places */

@@ -1,7 +1,7 @@
 /*
- * recent: calls that were settled a moment before the state that we loaded. Whoever asserts their holds may have said so
- * before he heard of it, and the settlement, which a snapshot leaves out, would never come: the hold would last until
- * its lease is over. So after the first load the newest settlements are read once; they end such holds, and are
+ * recent: calls that were settled a moment before the state that we loaded. Whoever asserts their holds may have said
+ * so before he heard of it, and the settlement, which a snapshot leaves out, would never come: the hold would last
+ * until its lease is over. So after the first load the newest settlements are read once; they end such holds, and are
  * remembered for assertions yet to come.
  */
 #ifndef AUTHSVC_RECENT_H

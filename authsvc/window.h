@@ -1,6 +1,6 @@
 /*
- * The assertion window: an authsvc that has just started knows no holds. Gateways and providersvcs assert theirs as soon
- * as they reach it, so until they have, calls that depend on what is held are parked, not refused and not guessed.
+ * The assertion window: an authsvc that has just started knows no holds. Gateways and providersvcs assert theirs as
+ * soon as they reach it, so until they have, calls that depend on what is held are parked, not refused and not guessed.
  *
  * It closes when it has been open for WINDOW_MS, the state is there, a providersvc has asserted and nobody is in the
  * middle of asserting; after WINDOW_MAX_MS the state alone is enough. It does not close early: who has yet to come

@@ -194,7 +194,9 @@ static int print_report(yyjson_val *root)
         fputc('\n', stdout);
     }
     if (yyjson_is_true(ok) && yyjson_arr_size(problems) == 0) {
-        fputs("the ledger is clean: every balance is the sum of its entries, every hold has one end, no entry was changed\n", stdout);
+        fputs("the ledger is clean: every balance is the sum of its entries, every hold has one end, no entry was "
+              "changed\n",
+              stdout);
         return CLI_OK;
     }
     fputs("the ledger does not agree\n", stderr);

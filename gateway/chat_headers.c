@@ -144,6 +144,8 @@ void chat_answer_lines(const struct chat *c, struct buf *out)
     add_line(out, "x-router-model", c->admitted.upstream_model);
     add_line(out, "x-router-instance", c->head.instance);
     buf_addf(out, "x-router-attempts: %llu\r\n", (unsigned long long)c->head.attempts);
+    if (c->head.http_status == 200 && c->admitted.credit_limited)
+        buf_addf(out, "x-router-output-limit: %llu; reason=credit\r\n", (unsigned long long)c->admitted.output_limit);
     if (c->head.http_status == 200 && chat_cost(c, &nano)) {
         money_format_usd(nano, cost);
         buf_addf(out, "x-router-cost-usd: %s\r\n", cost);

@@ -71,12 +71,12 @@ enum status hold_rows_find(struct work *w, struct slice request_id, struct hold_
     *ret = (struct hold_row){.state = CALL_NEW};
     if (q)
         *ret = (struct hold_row){.revision = col_u64(q, 0),
-                             .user_num = col_i64(q, 1),
-                             .amount_nano = col_i64(q, 2),
-                             .state = state_of(q, 3),
-                             .cost_nano = col_i64(q, 4),
-                             .tokens = col_u64(q, 5),
-                             .due_ms = col_u64(q, 6)};
+                                 .user_num = col_i64(q, 1),
+                                 .amount_nano = col_i64(q, 2),
+                                 .state = state_of(q, 3),
+                                 .cost_nano = col_i64(q, 4),
+                                 .tokens = col_u64(q, 5),
+                                 .due_ms = col_u64(q, 6)};
     store_reset(&q);
     return st;
 }
@@ -134,11 +134,10 @@ enum status hold_rows_renew(struct work *w, const struct usage_event *e, const s
 }
 
 enum status hold_rows_end(struct work *w, const struct hold_row *h, struct slice request_id, enum call_state state,
-                      uint64_t ended)
+                          uint64_t ended)
 {
-    enum status st =
-        store_run(w->s, SQL_HOLD_END,
-                  BINDS(B_I(h->revision), B_C(state_names[state]), B_I(ended), B_I(w->s->now_ms)), w->err);
+    enum status st = store_run(w->s, SQL_HOLD_END,
+                               BINDS(B_I(h->revision), B_C(state_names[state]), B_I(ended), B_I(w->s->now_ms)), w->err);
 
     if (st == ST_OK && store_changed(w->s) != 1)
         return err_set(w->err, ST_INTERNAL, "a hold was to end twice");

@@ -29,7 +29,7 @@ enum status hold_rows_open(struct work *w, const struct usage_event *e, const st
 enum status hold_rows_renew(struct work *w, const struct usage_event *e, const struct hold_row *h, bool newer);
 /* ended: revision of the call's row. */
 enum status hold_rows_end(struct work *w, const struct hold_row *h, struct slice request_id, enum call_state state,
-                      uint64_t ended);
+                          uint64_t ended);
 
 /* The newest progress of calls whose lease is over at clock_ms, `limit` at most, in the work's arena. */
 enum status hold_rows_due(struct work *w, uint64_t clock_ms, size_t limit, struct usage_event *events, size_t *ret_n);

@@ -1,8 +1,9 @@
 /*
  * ledger: double entry. A transfer is two to four entries that sum to zero, under one id that is the revision of what
- * caused it (a hold, a usage row, a correction, a credit grant). Each entry is hashed with the one before it. Entries are never changed. Each account keeps its balance, which the entries
- * prove. A user's account never goes below zero: a transfer that would make it so is refused as a whole. It knows
- * accounts and amounts, not calls or prices. Runs inside the caller's transaction.
+ * caused it (a hold, a usage row, a correction, a credit grant). Each entry is hashed with the one before it. Entries
+ * are never changed. Each account keeps its balance, which the entries prove. A user's account never goes below zero: a
+ * transfer that would make it so is refused as a whole. It knows accounts and amounts, not calls or prices. Runs inside
+ * the caller's transaction.
  */
 #ifndef METERD_LEDGER_H
 #define METERD_LEDGER_H
@@ -45,8 +46,9 @@ enum status ledger_post(struct work *w, uint64_t transfer, const char *kind, str
 /* A grant of credit to a user's account (or, below zero, its taking back). */
 struct ledger_grant {
     int64_t user_num, account;
-    const char *kind; /* start, signup, admin */
+    const char *kind; /* start, signup, grant, topup, refund, adjustment, code, monthly */
     struct slice actor, idempotency_key, note;
+    struct slice request_id; /* refund: of the call that is paid back */
     int64_t amount_nano;
     int64_t balance_nano; /* answer */
     uint64_t entry; /* answer */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "meterd/ops.h"
 #include "meterd/seed.h"
 #include "services/clock.h"
 
@@ -22,6 +23,8 @@ static enum status submit(struct svc_call *call, enum lane lane, meterd_op *op, 
     struct mail_item item = {.call = call, .lane = lane, .op = op, .in = in, .out = out, .at_ms = clock_ms()};
     struct mailbox *box;
 
+    if (op == op_answer_put)
+        item.bytes = ((const struct answer_put_req *)in)->body.n;
     if (lane == LANE_QUICK)
         box = reader_mailbox(self->quick);
     else if (lane == LANE_SLOW)
@@ -99,6 +102,8 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
         st = seed_run(self->store, &options, &report, err);
     if (st == ST_OK)
         tell_first_start(svc, settings, &report);
+    if (st == ST_OK)
+        self->store->answers_kept_ms = (uint64_t)settings->idempotency_hours * 3600 * 1000;
     sodium_memzero(report.password, sizeof(report.password));
     return st;
 }
@@ -122,8 +127,10 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
         st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
     if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         st = feed_sub_new(settings->meterd_events_url, true, on_events, self, &self->sub, err);
+    }
     return st;
 }
 

@@ -206,6 +206,11 @@ void store_forget_accounts(struct store *s)
     s->n_accounts = 0;
 }
 
+void store_forget_keys(struct store *s)
+{
+    memset(s->keys, 0, sizeof(s->keys));
+}
+
 static void forget_work(struct store *s)
 {
     changes_undo(&s->changes, (struct change_mark){0, 0});
@@ -257,6 +262,7 @@ static enum status load_counters(struct store *s, struct err *err)
 static void forget_known(struct store *s)
 {
     memset(s->payers, 0, sizeof(s->payers));
+    store_forget_keys(s);
     s->holds.known = false;
     pricing_forget(&s->prices);
 }

@@ -31,6 +31,7 @@ struct migration;
 #define STORE_GAP_QUIET_MS 200 /* a gap of one source is complained about this often at most */
 #define STORE_GAPS 16
 #define STORE_ACCOUNTS 256 /* slots for balances that a transaction keeps in memory before it writes them */
+#define STORE_KEYS 1024 /* slots that remember which keys have a budget */
 #define STORE_SOURCES 32 /* positions that a transaction keeps in memory before it writes them */
 #define STORE_HOLD_SLOTS 65536 /* of the filter over calls that have a hold */
 
@@ -65,6 +66,18 @@ struct store_holds {
     uint32_t open[STORE_HOLD_SLOTS]; /* how many whose id falls into the slot */
 };
 
+struct store_key { /* which budget a key has (meterd/budgets.c) */
+    char key_id[LIMIT_ID_TEXT + 1];
+    char period[8];
+    int64_t num; /* 0 = none */
+};
+
+struct store_months { /* monthly credit: how far the round over all users has come (meterd/monthly.c) */
+    int64_t month; /* of the round; 0 = begin one */
+    int64_t next; /* user num to go on with */
+    bool done;
+};
+
 struct store_position { /* of a source, as far as this transaction has come */
     char source[LIMIT_NAME + 1];
     uint64_t seq;
@@ -91,11 +104,14 @@ struct store {
     struct store_account accounts[STORE_ACCOUNTS];
     unsigned n_accounts; /* how many slots are not empty */
     struct store_payer payers[STORE_ACCOUNTS];
+    struct store_key keys[STORE_KEYS];
+    struct store_months months;
     struct store_holds holds;
     struct store_gap gaps[STORE_GAPS];
     unsigned next_gap;
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
+    uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
 };
 
 /* Makes folder and file when missing, takes the lock, migrates. ST_CONFLICT: not our file, or another meterd has it. */
@@ -139,6 +155,7 @@ enum status store_checkpoint(struct store *s, bool idle, struct err *err);
 
 uint64_t store_next_revision(struct store *s);
 void store_forget_accounts(struct store *s); /* balances in memory */
+void store_forget_keys(struct store *s); /* which keys have a budget: due when a key was made or changed */
 void store_forget_changes(struct store *s); /* of the last transaction: they have been published */
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */

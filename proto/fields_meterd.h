@@ -66,7 +66,8 @@
 #define KEY_LIST_REQ(F, L, m)                                                                                          \
     F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "whose keys")                                                           \
     F(m, 2, U64, limit,    OPT, LIMIT_PAGE,    "page size; 0 = 100")                                                   \
-    F(m, 3, STR, cursor,   OPT, LIMIT_TOKEN,   "from the last page")
+    F(m, 3, STR, cursor,   OPT, LIMIT_TOKEN,   "from the last page")                                                   \
+    F(m, 4, STR, id,       OPT, LIMIT_ID_TEXT, "only this one")
 
 #define KEY_LIST_REP(F, L, m)                                                                                          \
     L(m, 1, api_key, data, LIMIT_PAGE,    "newest first")                                                              \

@@ -136,12 +136,14 @@ static void tally_message(struct tally *t, yyjson_val *message)
 static void read_choice(yyjson_val *choice, size_t place, struct chat_facts *f)
 {
     yyjson_val *index = yyjson_obj_get(choice, "index");
+    yyjson_val *finish = yyjson_obj_get(choice, "finish_reason");
     uint64_t k = yyjson_is_uint(index) ? yyjson_get_uint(index) : place;
     uint64_t bit = UINT64_C(1) << (k < CHAT_CHOICES_TRACKED ? k : CHAT_CHOICES_TRACKED - 1);
 
     f->seen |= bit;
-    if (yyjson_is_str(yyjson_obj_get(choice, "finish_reason")))
+    if (yyjson_is_str(finish))
         f->finished |= bit;
+    f->length |= yyjson_equals_str(finish, "length");
     tally_message(&f->text, yyjson_obj_get(choice, "delta"));
     tally_message(&f->text, yyjson_obj_get(choice, "message"));
     tally_member(&f->text, choice, "text");

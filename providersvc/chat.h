@@ -39,6 +39,7 @@ struct chat_facts {
     bool usage_key; /* there is a member "usage" */
     bool usage_object; /* and it is an object */
     uint64_t seen, finished; /* bit k: choice k appears, has a finish_reason */
+    bool length; /* one of them: "length" */
     struct usage usage;
     struct tally text; /* what the model said: content, refusal, reasoning, tool calls */
     char message[ERR_TEXT_MAX]; /* of an error */

@@ -1,4 +1,4 @@
-#include "providersvc/completion.h"
+#include "providersvc/completion_private.h"
 
 #include <string.h>
 
@@ -18,6 +18,11 @@ static struct slice request_id(const struct completion *c)
     return c->req->request_id;
 }
 
+static void drop_output(struct completion *c)
+{
+    c->out.n = c->out_at = 0;
+}
+
 /* ---- time ----------------------------------------------------------------------------------------------------------
  */
 
@@ -30,6 +35,8 @@ static void arm(struct completion *c)
         due = c->quiet_ms;
     if (c->wake_ms != 0 && c->wake_ms < due)
         due = c->wake_ms;
+    if (c->tell_ms < due)
+        due = c->tell_ms;
     if (c->timer.place == 0 || due < c->timer.due_ms)
         timers_set(&c->loop->timers, &c->timer, due);
 }
@@ -38,6 +45,7 @@ static void attempt(struct completion *c)
 {
     enum status st;
 
+    bill_next_attempt(c);
     c->attempts++;
     c->running = true;
     c->quiet_ms = c->loop->now_ms + c->loop->self->first_byte_ms;
@@ -64,6 +72,15 @@ static void time_out(struct completion *c, const char *text)
     completion_fail(c, ATTEMPT_TIMEOUT, ST_TIMEOUT, text);
 }
 
+/* Nobody wants more of it: what has been produced is billed. */
+static void give_up(struct completion *c)
+{
+    stop(c);
+    drop_output(c);
+    completion_count(c, ATTEMPT_CANCELLED);
+    completion_end(c, OUTCOME_CANCELLED, ST_CANCELLED);
+}
+
 static void on_timer(struct timer *t)
 {
     struct completion *c = (struct completion *)(void *)((char *)t - offsetof(struct completion, timer));
@@ -74,10 +91,14 @@ static void on_timer(struct timer *t)
     if (now >= c->deadline_ms) {
         if (c->ended) /* the client does not take the rest */
             completion_cancel(c);
+        else if (c->left)
+            give_up(c);
         else
             time_out(c, "The provider did not finish its answer in the time that the request had.");
         return;
     }
+    if (now >= c->tell_ms)
+        bill_progress(c);
     if (c->quiet_ms != 0 && now >= c->quiet_ms) {
         time_out(c, c->first_ms != 0 ? "The provider fell silent in the middle of its answer."
                                      : "The provider did not answer in time.");
@@ -92,99 +113,6 @@ static void on_timer(struct timer *t)
     }
     if (!c->held)
         arm(c);
-}
-
-/* ---- its record -----------------------------------------------------------------------------------------------------
- */
-
-static void describe(const struct completion *c, struct usage_event *ev)
-{
-    const struct completion_req *r = c->req;
-
-    *ev = (struct usage_event){.request_id = r->request_id,
-                               .user_id = r->user_id,
-                               .key_id = r->key_id,
-                               .model = r->model,
-                               .provider = r->provider,
-                               .upstream_model = r->upstream_model,
-                               .endpoint = r->endpoint,
-                               .stream = r->stream,
-                               .price_id = r->price_id,
-                               .hold_nano = r->hold_nano,
-                               .created_ms = c->created_ms};
-}
-
-/* What a process that dies now leaves behind: a call of which nothing is known but that it was made. Its tokens are not
- * known, so none are billed; the row says that it was estimated. */
-static enum status record_start(struct completion *c)
-{
-    struct usage_event ev;
-
-    describe(c, &ev);
-    ev.status = slice_of(outcome_name(OUTCOME_ERROR));
-    ev.http_status = (uint64_t)status_http(ST_PEER_LOST);
-    ev.estimated = true;
-    ev.attempts = 1;
-    return outbox_add_started(&c->loop->batch, &ev, &c->mark, &c->call->err);
-}
-
-/* Tokens that go on the bill: what upstream reports; without it what was delivered, counted here; nothing for an answer
- * that never began (architecture, "Money"). */
-static void bill(const struct completion *c, struct usage *ret, bool *ret_estimated)
-{
-    bool flowed = c->text.ascii + c->text.other > 0;
-
-    *ret = (struct usage){0};
-    *ret_estimated = false;
-    if (c->outcome == OUTCOME_ERROR)
-        return;
-    if (c->usage.known) {
-        *ret = c->usage;
-    } else if (flowed || c->outcome == OUTCOME_OK) {
-        ret->prompt = c->req->prompt_tokens_estimate;
-        ret->completion = tally_tokens(&c->text);
-        *ret_estimated = true;
-    }
-}
-
-static unsigned status_seen(const struct completion *c)
-{
-    return c->head_sent ? c->http_status : (unsigned)status_http(c->end_status);
-}
-
-static void record_end(struct completion *c)
-{
-    uint64_t latency = clock_ms() - c->begun_ms;
-    struct usage_event ev;
-    struct usage u;
-    bool estimated;
-
-    bill(c, &u, &estimated);
-    describe(c, &ev);
-    ev.status = slice_of(outcome_name(c->outcome));
-    ev.http_status = status_seen(c);
-    ev.prompt_tokens = u.prompt;
-    ev.cached_tokens = u.cached;
-    ev.cache_write_tokens = u.write;
-    ev.cache_write_long_tokens = u.write_long;
-    ev.completion_tokens = u.completion;
-    ev.reasoning_tokens = u.reasoning;
-    ev.audio_input_tokens = u.audio_in;
-    ev.audio_output_tokens = u.audio_out;
-    ev.image_input_tokens = u.image_in;
-    ev.image_output_tokens = u.image_out;
-    ev.estimated = estimated;
-    ev.latency_ms = latency < LIMIT_MS ? latency : LIMIT_MS;
-    ev.ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
-    ev.attempts = c->attempts;
-    metric_observe_ns(c->upstream->latency, latency * 1000000);
-    if (c->first_ms != 0)
-        metric_observe_ns(c->upstream->ttft, ev.ttft_ms * 1000000);
-    c->held = true;
-    if (loop_add_event(c->loop, &ev, c->mark, NULL) != ST_OK)
-        log_event(svc_log(c->loop->self->svc), LOG_ERROR, request_id(c), "usage_not_recorded",
-                  LOG_N("prompt_tokens", u.prompt), LOG_N("completion_tokens", u.completion));
-    loop_end(c->loop, c);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------
@@ -232,6 +160,8 @@ void completion_begin(struct completion *c)
     c->created_ms = clock_wall_ms();
     c->deadline_ms = l->now_ms + svc_remaining_ms(c->call);
     c->timer.fire = on_timer;
+    c->tell_ms = bill_next_look(l->now_ms);
+    c->cap.hold_nano = c->req->hold_nano;
     c->room = 1;
     buf_init(&c->out, COMPLETION_OUT_MAX);
     c->upstream = providersvc_find(l->self, c->req->provider);
@@ -245,7 +175,7 @@ void completion_begin(struct completion *c)
         return;
     }
     svc_watch(c->call, &call_events, l, c->tag);
-    if (record_start(c) != ST_OK) {
+    if (bill_start(c) != ST_OK) {
         completion_refuse(c, ST_UNAVAILABLE, "The call cannot be recorded.");
         return;
     }
@@ -281,13 +211,16 @@ void completion_head(struct completion *c, const struct answer_head *head)
     if (c->head_sent)
         return;
     c->head_sent = true;
-    c->http_status = head->status;
+    c->attempt.answered = true;
+    c->http_status = c->left ? (unsigned)status_http(ST_CANCELLED) : head->status;
+    if (c->left)
+        return;
     (void)svc_send_message(c->call, &response_head_desc, &msg, &c->room); /* nobody reads: the cancel is on its way */
 }
 
 enum status completion_write(struct completion *c, struct slice bytes)
 {
-    enum status st = buf_add(&c->out, bytes.p, bytes.n);
+    enum status st = c->left ? ST_OK : buf_add(&c->out, bytes.p, bytes.n);
 
     if (st == ST_OK)
         loop_later(c->loop, c);
@@ -305,6 +238,8 @@ void completion_write_all(struct completion *c, struct buf *whole)
 
 bool completion_full(const struct completion *c)
 {
+    if (c->left || c->cap.waiting)
+        return c->cap.waiting;
     return c->out.n - c->out_at >= COMPLETION_AHEAD_MAX || (c->room <= 0 && c->out.n > c->out_at);
 }
 
@@ -331,7 +266,7 @@ bool completion_again(struct completion *c)
 {
     uint64_t due = c->loop->now_ms + (COMPLETION_BACKOFF_MS << (c->attempts - 1));
 
-    if (c->attempts >= COMPLETION_TRIES_MAX || due >= c->deadline_ms || svc_draining(c->loop->self->svc) ||
+    if (c->attempts >= COMPLETION_TRIES_MAX || due >= c->deadline_ms || c->left || svc_draining(c->loop->self->svc) ||
         !budget_retry(&c->loop->budgets[c->upstream->index], c->loop->now_ms))
         return false;
     metric_add(c->upstream->retries, 1);
@@ -346,19 +281,14 @@ void completion_restart(struct completion *c)
     attempt(c);
 }
 
-void completion_count(struct completion *c, enum attempt_outcome outcome)
-{
-    metric_add(c->upstream->attempts[outcome], 1);
-}
-
 void completion_end(struct completion *c, enum outcome outcome, enum status st)
 {
     if (c->ended)
         return;
     c->ended = true;
     c->running = false;
-    c->outcome = outcome;
-    c->end_status = st;
+    c->outcome = c->left ? OUTCOME_CANCELLED : outcome; /* whatever became of it, the client had left before */
+    c->end_status = c->left ? ST_CANCELLED : st;
     c->quiet_ms = c->wake_ms = 0;
     loop_later(c->loop, c);
 }
@@ -377,14 +307,25 @@ void completion_fail(struct completion *c, enum attempt_outcome why, enum status
 /* ---- what the loop says
  * ----------------------------------------------------------------------------------------------- */
 
-static void drop_output(struct completion *c)
+/* The client has its end, and the gateway its place back; upstream is read on to what the call truly costs. What the
+ * call may owe bounds that, and the time. */
+static void leave(struct completion *c)
 {
-    c->out.n = c->out_at = 0;
+    uint64_t until = c->loop->now_ms + c->loop->self->drain_ms;
+
+    c->left = true;
+    drop_output(c);
+    if (until < c->deadline_ms)
+        c->deadline_ms = until;
+    arm(c);
+    err_set(&c->call->err, ST_CANCELLED, "%s", status_text(ST_CANCELLED));
+    svc_answer(c->call, ST_CANCELLED);
+    loop_later(c->loop, c); /* an adapter that waited for room goes on */
 }
 
 void completion_cancel(struct completion *c)
 {
-    if (c->held)
+    if (c->held || c->left)
         return;
     if (!c->started) {
         c->cancelled = true;
@@ -403,11 +344,12 @@ void completion_cancel(struct completion *c)
         time_out(c, "The request's time was over before the answer was.");
         return;
     }
-    stop(c);
-    drop_output(c);
-    completion_count(c, ATTEMPT_CANCELLED);
+    if (c->upstream->drains && c->running) {
+        leave(c);
+        return;
+    }
     err_set(&c->call->err, ST_CANCELLED, "%s", status_text(ST_CANCELLED));
-    completion_end(c, OUTCOME_CANCELLED, ST_CANCELLED);
+    give_up(c);
 }
 
 void completion_abort(struct completion *c)
@@ -416,6 +358,10 @@ void completion_abort(struct completion *c)
         return;
     if (c->ended || !c->started) {
         completion_cancel(c);
+        return;
+    }
+    if (c->left) {
+        give_up(c);
         return;
     }
     stop(c);
@@ -432,6 +378,10 @@ void completion_window(struct completion *c)
 
 void completion_flush(struct completion *c)
 {
+    if (c->req->stream && !c->noted && !c->ended)
+        bill_note(c);
+    if (c->left)
+        drop_output(c);
     while (c->out_at < c->out.n && c->room > 0) {
         size_t n = c->out.n - c->out_at < COMPLETION_SEND_MAX ? c->out.n - c->out_at : COMPLETION_SEND_MAX;
         enum status st = svc_send(c->call, (struct slice){c->out.p + c->out_at, n}, &c->room);
@@ -449,7 +399,7 @@ void completion_flush(struct completion *c)
     if (c->out_at == c->out.n)
         drop_output(c);
     if (c->ended && c->out.n == 0 && !c->held) {
-        record_end(c);
+        bill_end(c);
     } else if (c->running && c->starved && !completion_full(c)) {
         c->starved = false;
         c->upstream->adapter->resume(c);
@@ -462,7 +412,7 @@ void completion_finish(struct completion *c)
     struct usage u;
     bool estimated;
 
-    bill(c, &u, &estimated);
+    bill_of(c, &u, &estimated);
     rep->prompt_tokens = u.prompt;
     rep->cached_tokens = u.cached;
     rep->cache_write_tokens = u.write;

@@ -2,10 +2,15 @@
  * A completion: one call in the hands of providersvc, from the bus to its last byte and its record in the outbox.
  *
  * It owns the order of things: `started` is in the outbox before an adapter begins, bytes go to the client only as fast
- * as it takes them, the usage event is written before the call ends, the call ends exactly once. How an upstream is
- * spoken to is the adapter's business. Lives in its call's arena, on one loop's thread. A call that was never begun (no
- * room in the outbox, unknown provider) ends with ST_UNAVAILABLE and leaves no record; every other one leaves exactly
- * one.
+ * as it takes them, the usage event is written before the call ends, the call ends exactly once. While it runs it says
+ * what it owes so far, and watches that this stays within its hold. How an upstream is spoken to is the adapter's
+ * business. Lives in its call's arena, on one loop's thread; of a client that left it may outlive the call's answer. A
+ * call that was never begun (no room in the outbox, unknown provider) ends with ST_UNAVAILABLE and leaves no record;
+ * every other one leaves exactly one that ends it.
+ *
+ *   completion.c       its life; what adapters and the loop say to it
+ *   completion_bill.c  its records: started, progress, the end, its attempts
+ *   completion_cap.c   the hold: what the call may owe, and asking for more
  */
 #ifndef PROVIDERSVC_COMPLETION_H
 #define PROVIDERSVC_COMPLETION_H
@@ -24,11 +29,36 @@
 #define COMPLETION_SEND_MAX (64u * 1024u) /* bytes of one message to the client */
 #define COMPLETION_AHEAD_MAX (256u * 1024u) /* an adapter stops to produce when so much waits for the client */
 #define COMPLETION_OUT_MAX (48u * 1024u * 1024u) /* a whole answer that is not streamed */
+#define COMPLETION_ATTEMPTS_MAX (COMPLETION_TRIES_MAX + 1) /* and one after a refusal that we could mend */
+#define COMPLETION_TELL_MS UINT64_C(1000) /* a call that runs so long says what it owes; again while tokens flow */
+#define COMPLETION_TELL_IDLE_MS UINT64_C(10000) /* and so often when none do */
+#define COMPLETION_TELL_GRID_MS UINT64_C(64) /* calls speak at the same moments, so that one write takes many */
+#define COMPLETION_ASK_MS UINT64_C(1000) /* an answer about the hold may take so long, and is asked for again then */
 
 struct loop;
 
 enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_CANCELLED, OUTCOME_TRUNCATED };
 const char *outcome_name(enum outcome o);
+
+/* One call upstream. */
+struct attempt {
+    uint64_t begun_ms, ended_ms; /* ended 0 = under way */
+    unsigned http_status; /* upstream's; 0 = it said nothing */
+    enum attempt_outcome outcome;
+    bool answered; /* the client has something of its answer */
+    struct usage usage; /* of an answer that is of no use: the operator's */
+};
+
+/* What the call may owe. */
+struct cap {
+    int64_t hold_nano;
+    int64_t asked_nano; /* the last question's */
+    uint64_t asked_ms; /* when; 0 = never */
+    bool asking; /* its answer is due */
+    bool refused; /* it was not answered with all that was asked for */
+    bool waiting; /* the adapter keeps text back until the answer */
+    bool reached; /* the answer ended by it */
+};
 
 struct completion {
     struct loop *loop;
@@ -45,11 +75,17 @@ struct completion {
     bool started; /* its `started` record is written */
     bool cancelled; /* before that */
     bool held; /* its record is written or being written; only the end is due */
+    bool left; /* the client is gone and has its end; upstream is read on to know what it costs */
 
     struct timer timer;
     uint64_t deadline_ms, quiet_ms, wake_ms; /* quiet: upstream must have said something by then; 0 = not set */
     uint64_t created_ms, begun_ms, first_ms; /* Unix; monotonic; first good byte, 0 = none */
+    uint64_t tell_ms, told_ms; /* when to look what it owes; when it was last told, 0 = never */
+    uint64_t told_tokens; /* what was told then */
     unsigned attempts;
+    struct attempt attempt; /* the last */
+    struct attempt *past; /* those before it */
+    struct cap cap;
 
     struct outbox_mark *mark;
     struct usage usage;
@@ -59,7 +95,7 @@ struct completion {
     struct buf out; /* for the client */
     size_t out_at;
     int64_t room;
-    bool head_sent, ended;
+    bool head_sent, noted, ended; /* noted: the outbox knows that tokens flowed */
     enum outcome outcome;
     enum status end_status;
 };
@@ -94,7 +130,16 @@ void completion_restart(
 void completion_end(struct completion *c, enum outcome outcome, enum status st);
 /* completion_end after a fault of the upstream; what became of it follows from what the client has got already. */
 void completion_fail(struct completion *c, enum attempt_outcome why, enum status st, const char *text);
-void completion_count(struct completion *c, enum attempt_outcome outcome);
+void completion_count(struct completion *c, enum attempt_outcome outcome); /* of the attempt, which is over */
+void completion_wasted(struct completion *c, const struct usage *usage); /* of an answer that cannot be given on */
+
+enum bearing { CAP_BEARS, CAP_ASKS, CAP_REACHED };
+/* May the call owe so much text more? A larger hold is asked for in time. CAP_ASKS: keep it; resume comes with the
+ * answer. CAP_REACHED: never; stop upstream, end what the client sees, call completion_capped. */
+enum bearing completion_bears(struct completion *c, const struct tally *more);
+void completion_capped(struct completion *c);
+/* The client is told that its credit ended the answer, not the model. Before the closing event of a stream. */
+enum status completion_tell_limit(struct completion *c, uint64_t tokens);
 
 /* ---- for the loop -------------------------------------------------------------------------------------------------
  */
@@ -103,6 +148,7 @@ void completion_begin(struct completion *c); /* arrived */
 void completion_start(struct completion *c); /* `started` is written: the first attempt */
 void completion_refuse(struct completion *c, enum status st, const char *text); /* never begun; c is gone afterwards */
 void completion_cancel(struct completion *c); /* the client went away */
+void completion_granted(struct completion *c, int64_t amount_nano); /* what its hold is now; 0 = nobody could say */
 void completion_window(struct completion *c); /* the client has taken something */
 void completion_flush(struct completion *c); /* sends what waits */
 void completion_abort(struct completion *c); /* we are shutting down */

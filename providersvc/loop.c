@@ -74,22 +74,60 @@ enum status loop_take(struct loop *l, struct completion *c)
     return ST_OK;
 }
 
-void loop_note(struct loop *l, uint64_t tag, enum loop_note note)
+/* Under the lock. NULL: its call is gone. */
+static struct loop_slot *note(struct loop *l, uint64_t tag, enum loop_note what)
 {
     uint32_t i = (uint32_t)tag;
+    struct loop_slot *s;
 
-    pthread_mutex_lock(&l->lock);
-    if (i >= l->n_slots || l->slots[i].generation != (uint32_t)(tag >> 32)) {
-        pthread_mutex_unlock(&l->lock);
-        return;
-    }
-    if (!l->slots[i].noted) {
-        l->slots[i].noted = true;
-        l->slots[i].next_noted = l->noted;
+    if (i >= l->n_slots || l->slots[i].generation != (uint32_t)(tag >> 32))
+        return NULL;
+    s = &l->slots[i];
+    if (!s->noted) {
+        s->noted = true;
+        s->next_noted = l->noted;
         l->noted = i + 1;
     }
-    l->slots[i].notes |= note;
+    s->notes |= what;
+    return s;
+}
+
+void loop_note(struct loop *l, uint64_t tag, enum loop_note what)
+{
+    pthread_mutex_lock(&l->lock);
+    if (note(l, tag, what) != NULL)
+        unlock_and_wake(l);
+    else
+        pthread_mutex_unlock(&l->lock);
+}
+
+void loop_asks(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->asking++;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void loop_granted(struct loop *l, uint64_t tag, int64_t amount_nano)
+{
+    struct loop_slot *s;
+
+    pthread_mutex_lock(&l->lock);
+    s = note(l, tag, LOOP_GRANT);
+    if (s != NULL)
+        s->granted_nano = amount_nano;
+    l->asking--;
+    pthread_cond_broadcast(&l->idle);
     unlock_and_wake(l);
+}
+
+/* Bounded: every such question has a deadline. */
+static void wait_for_answers(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    while (l->asking > 0)
+        pthread_cond_wait(&l->idle, &l->lock);
+    pthread_mutex_unlock(&l->lock);
 }
 
 void loop_abort_all(struct loop *l)
@@ -207,45 +245,39 @@ void loop_end(struct loop *l, struct completion *c)
     queue_add(&l->ending, c);
 }
 
-static enum status copy_event(struct loop *l, const struct usage_event *from, struct usage_event *to)
+/* A copy behind the last event of the list; counted by whoever has put its record into the batch, too. */
+static enum status copy_event(struct loop *l, struct loop_events *list, const struct usage_event *event)
 {
-    enum status st = ST_OK;
+    if (list->n == list->cap) {
+        size_t cap = list->cap == 0 ? 64 : list->cap * 2;
+        struct usage_event *items = realloc(list->items, cap * sizeof(*items));
 
-    *to = *from;
-    to->request_id = arena_copy(&l->event_text, from->request_id, &st);
-    if (st == ST_OK)
-        to->user_id = arena_copy(&l->event_text, from->user_id, &st);
-    if (st == ST_OK)
-        to->key_id = arena_copy(&l->event_text, from->key_id, &st);
-    if (st == ST_OK)
-        to->model = arena_copy(&l->event_text, from->model, &st);
-    if (st == ST_OK)
-        to->provider = arena_copy(&l->event_text, from->provider, &st);
-    if (st == ST_OK)
-        to->upstream_model = arena_copy(&l->event_text, from->upstream_model, &st);
-    if (st == ST_OK)
-        to->endpoint = arena_copy(&l->event_text, from->endpoint, &st);
-    return st;
+        if (items == NULL)
+            return ST_NO_MEMORY;
+        list->items = items;
+        list->cap = cap;
+    }
+    return arena_copy_message(&l->event_text, &usage_event_desc, event, &list->items[list->n]);
 }
 
 enum status loop_add_event(struct loop *l, const struct usage_event *event, struct outbox_mark *mark, struct err *err)
 {
-    enum status st;
+    enum status st = copy_event(l, &l->ended, event);
 
-    if (l->n_events == l->cap_events) {
-        size_t cap = l->cap_events == 0 ? 64 : l->cap_events * 2;
-        struct usage_event *events = realloc(l->events, cap * sizeof(*events));
+    if (st != ST_OK)
+        return err_set(err, st, "no memory for a usage event");
+    st = outbox_add_finished(&l->batch, event, mark, err);
+    l->ended.n += st == ST_OK;
+    return st;
+}
 
-        if (events == NULL)
-            return err_set(err, ST_NO_MEMORY, "no memory for a usage event");
-        l->events = events;
-        l->cap_events = cap;
-    }
-    st = copy_event(l, event, &l->events[l->n_events]);
+enum status loop_add_progress(struct loop *l, const struct usage_event *event, struct outbox_mark *mark, bool told)
+{
+    enum status st = told ? copy_event(l, &l->running, event) : ST_OK;
+
     if (st == ST_OK)
-        st = outbox_add_finished(&l->batch, event, mark, err);
-    if (st == ST_OK)
-        l->n_events++;
+        st = outbox_add_progress(&l->batch, event, mark, told, NULL);
+    l->running.n += told && st == ST_OK;
     return st;
 }
 
@@ -292,14 +324,18 @@ static void finish_all(struct loop *l)
 
 static void publish(struct loop *l, const struct outbox_wrote *wrote)
 {
-    if (wrote->n == 0)
+    uint64_t ended = wrote->first_seq + wrote->n_progress;
+
+    l->running.n = 0; /* what the outbox had no room for is not told */
+    if (wrote->n_progress + wrote->n_finished == 0)
         return;
     outbox_turn_begin(l->self->outbox, wrote->first_seq);
-    if (l->self->feed != NULL)
-        (void)feed_source_publish(l->self->feed, wrote->first_seq, l->events,
-                                  wrote->n); /* what it cannot send it delivers later */
-    outbox_turn_end(l->self->outbox, wrote->first_seq + wrote->n);
-    l->n_events = 0;
+    if (l->self->feed != NULL) { /* what it cannot send it delivers later */
+        (void)feed_source_publish(l->self->feed, wrote->first_seq, l->running.items, wrote->n_progress);
+        (void)feed_source_publish(l->self->feed, ended, l->ended.items, wrote->n_finished);
+    }
+    outbox_turn_end(l->self->outbox, ended + wrote->n_finished);
+    l->ended.n = 0;
     arena_reset(&l->event_text);
 }
 
@@ -327,7 +363,7 @@ static bool write_outbox(struct loop *l)
     struct outbox_wrote wrote;
     bool starts = l->starting.first != NULL;
 
-    if (!starts && l->batch.n_finished == 0) {
+    if (!starts && l->batch.n_finished == 0 && l->batch.progressing == NULL) {
         finish_all(l); /* only those whose records could not be made */
         return false;
     }
@@ -336,6 +372,7 @@ static bool write_outbox(struct loop *l)
     outbox_write(l->self->outbox, &l->batch, &wrote);
     start_all(l, wrote.started);
     if (wrote.finished != ST_OK) {
+        l->running.n = 0;
         hold_ends(l);
         return starts;
     }
@@ -375,10 +412,12 @@ static void read_notes(struct loop *l, uint32_t noted)
     while (noted != 0) {
         uint32_t i = noted - 1;
         struct completion *c;
+        int64_t granted_nano;
         unsigned notes;
 
         pthread_mutex_lock(&l->lock);
         notes = l->slots[i].notes;
+        granted_nano = l->slots[i].granted_nano;
         noted = l->slots[i].next_noted;
         l->slots[i].notes = 0;
         l->slots[i].noted = false;
@@ -388,6 +427,8 @@ static void read_notes(struct loop *l, uint32_t noted)
             continue;
         if ((notes & LOOP_WINDOW) != 0)
             completion_window(c);
+        if ((notes & LOOP_GRANT) != 0)
+            completion_granted(c, granted_nano);
         if ((notes & LOOP_CANCEL) != 0)
             completion_cancel(c);
     }
@@ -475,7 +516,6 @@ static void *run(void *ctx)
         n = sleep_until_needed(l, events);
         l->now_ms = clock_ms();
         xchg_gather_begin();
-        read_mail(l, &stopping);
         for (int i = 0; i < n; i++) {
             uint64_t count;
 
@@ -484,6 +524,7 @@ static void *run(void *ctx)
             else
                 http_socket_event(l->http, events[i].data.fd, events[i].events);
         }
+        read_mail(l, &stopping); /* behind the sockets: what has come is counted before a cancel stops more */
         timers_run(&l->timers, l->now_ms);
         http_reap(l->http);
         settle(l);
@@ -503,7 +544,8 @@ static void destroy(struct loop *l)
     timers_fini(&l->timers);
     outbox_batch_fini(&l->batch);
     arena_fini(&l->event_text);
-    free(l->events);
+    free(l->running.items);
+    free(l->ended.items);
     free(l->slots);
     if (l->epoll >= 0)
         close(l->epoll);
@@ -603,6 +645,7 @@ void loop_free(struct loop *l)
         l->stopping = true;
         unlock_and_wake(l);
         pthread_join(l->thread, NULL);
+        wait_for_answers(l);
     }
     destroy(l);
 }

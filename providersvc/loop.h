@@ -3,7 +3,7 @@
  * bus hands it work through a mailbox that never allocates: a lock held for the time of a few stores, and a wake-up
  * only when the loop sleeps.
  *
- * One turn: mail, sockets, timers; then everything that the turn has produced leaves together: bytes to clients, one
+ * One turn: sockets, mail, timers; then everything that the turn has produced leaves together: bytes to clients, one
  * write to the outbox for all that begins and ends, then the beginnings and the ends themselves, then one batch for the
  * usage feed.
  */
@@ -28,7 +28,7 @@ struct http;
 #define LOOP_STACK (512u * 1024u)
 #define LOOP_TEXT_MAX (64u * 1024u * 1024u)
 
-enum loop_note { LOOP_CANCEL = 1, LOOP_WINDOW = 2 };
+enum loop_note { LOOP_CANCEL = 1, LOOP_WINDOW = 2, LOOP_GRANT = 4 };
 
 /* A call's place. A tag is its index and the generation of its use, so that one that is gone is simply not found. */
 struct loop_slot {
@@ -38,10 +38,17 @@ struct loop_slot {
     uint32_t next_noted; /* index + 1 */
     unsigned notes; /* enum loop_note bits */
     bool noted; /* in the list of noted ones */
+    int64_t granted_nano; /* of LOOP_GRANT: what its hold is now; 0 = nobody could say */
 };
 
 struct loop_queue {
     struct completion *first, **last;
+};
+
+/* Events of the batch's numbered records, until they are published. Their texts are the loop's event_text. */
+struct loop_events {
+    struct usage_event *items;
+    size_t n, cap;
 };
 
 struct loop {
@@ -58,6 +65,7 @@ struct loop {
     uint32_t noted; /* index + 1 */
     bool sleeping, aborting, stopping;
     unsigned open; /* calls taken and not ended */
+    unsigned asking; /* answers about holds that are due */
     struct loop_slot *slots;
     uint32_t n_slots;
 
@@ -71,8 +79,7 @@ struct loop {
     struct loop_queue starting, ending;
     struct completion *dirty;
     struct outbox_batch batch;
-    struct usage_event *events; /* of the batch's finished records, their texts in event_text */
-    size_t n_events, cap_events;
+    struct loop_events running, ended;
     struct arena event_text;
     struct timer hold;
     uint64_t held_since_ms; /* 0 = the outbox takes what it is given */
@@ -86,6 +93,7 @@ void loop_free(struct loop *l); /* ends what is open, stops the thread; NULL is 
 /* Any thread. */
 enum status loop_take(struct loop *l, struct completion *c); /* ST_UNAVAILABLE: not taken */
 void loop_note(struct loop *l, uint64_t tag, enum loop_note note);
+void loop_granted(struct loop *l, uint64_t tag, int64_t amount_nano); /* answers a loop_asks */
 void loop_abort_all(struct loop *l);
 bool loop_wait_idle(struct loop *l, uint64_t until_ms); /* true: no call is open */
 
@@ -96,5 +104,8 @@ void loop_start(struct loop *l, struct completion *c); /* with the next write to
 void loop_end(struct loop *l, struct completion *c); /* with the next write to the outbox */
 void loop_forget(struct loop *l, struct completion *c); /* gone */
 enum status loop_add_event(struct loop *l, const struct usage_event *event, struct outbox_mark *mark, struct err *err);
+/* What a call owes so far, for the outbox; told: for meterd, too. */
+enum status loop_add_progress(struct loop *l, const struct usage_event *event, struct outbox_mark *mark, bool told);
+void loop_asks(struct loop *l); /* loop_granted is due from another thread: the loop is not freed before */
 
 #endif

@@ -245,6 +245,7 @@ void outbox_batch_init(struct outbox_batch *b)
 {
     memset(b, 0, sizeof(*b));
     buf_init(&b->started, BATCH_MAX);
+    buf_init(&b->progress, BATCH_MAX);
     buf_init(&b->finished, BATCH_MAX);
 }
 
@@ -261,6 +262,7 @@ static void free_marks(struct outbox_mark *m)
 void outbox_batch_fini(struct outbox_batch *b)
 {
     buf_fini(&b->started);
+    buf_fini(&b->progress);
     buf_fini(&b->finished);
     free_marks(b->starting);
     free_marks(b->finishing);
@@ -289,12 +291,36 @@ enum status outbox_add_started(struct outbox_batch *b, const struct usage_event 
         return st;
     }
     *m = (struct outbox_mark){.bytes = b->started.n - before};
+    m->reserved = m->bytes + OUTBOX_GROWTH +
+                  OUTBOX_ATTEMPTS * (OUTBOX_ATTEMPT_GROWTH + event->provider.n + event->upstream_model.n);
     if (b->starting == NULL)
         b->starting = m;
     else
         b->last_starting->next_in_batch = m;
     b->last_starting = m;
     *ret = m;
+    return ST_OK;
+}
+
+enum status outbox_add_progress(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark,
+                                bool numbered, struct err *err)
+{
+    size_t before = b->progress.n;
+    enum status st;
+
+    if (mark->progress_bytes > 0)
+        return ST_UNAVAILABLE;
+    st = outbox_record_add(&b->progress, &usage_event_desc, event, err);
+    if (st != ST_OK)
+        return st;
+    mark->progress_bytes = b->progress.n - before;
+    mark->numbered = numbered;
+    mark->next_progressing = NULL;
+    if (b->progressing == NULL)
+        b->progressing = mark;
+    else
+        b->last_progressing->next_progressing = mark;
+    b->last_progressing = mark;
     return ST_OK;
 }
 
@@ -316,28 +342,19 @@ enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event
 /* ---- writing -------------------------------------------------------------------------------------------------------
  */
 
-static uint64_t reserve_of(const struct outbox_mark *m)
+static void put_mark(struct outbox_segment *s, struct outbox_mark *m, uint64_t at)
 {
-    return m->bytes + OUTBOX_GROWTH;
-}
-
-static void open_mark(struct outbox *o, struct outbox_mark *m)
-{
-    struct outbox_segment *s = o->newest;
-
     m->segment = s;
+    m->at = at;
     m->prev = NULL;
     m->next = s->open;
     if (s->open != NULL)
         s->open->prev = m;
     s->open = m;
-    o->open_calls++;
 }
 
-static void close_mark(struct outbox *o, struct outbox_mark *m)
+static void take_mark(struct outbox_mark *m)
 {
-    if (m->segment == NULL)
-        return;
     if (m->prev != NULL)
         m->prev->next = m->next;
     else
@@ -345,7 +362,13 @@ static void close_mark(struct outbox *o, struct outbox_mark *m)
     if (m->next != NULL)
         m->next->prev = m->prev;
     m->segment = NULL;
-    o->open_calls--;
+}
+
+/* Its record is in the newest segment from now on. */
+void outbox_move_mark(struct outbox *o, struct outbox_mark *m, uint64_t at)
+{
+    take_mark(m);
+    put_mark(o->newest, m, at);
 }
 
 static void give_back(struct outbox_batch *b, struct outbox_mark **list)
@@ -363,10 +386,10 @@ static void give_back(struct outbox_batch *b, struct outbox_mark **list)
  * left. */
 static enum status take_room(struct outbox *o, const struct outbox_batch *b)
 {
-    uint64_t need = b->started.n + b->finished.n + o->reserved, ends = 0;
+    uint64_t need = b->started.n + b->progress.n + b->finished.n + o->reserved, ends = 0;
 
     for (const struct outbox_mark *m = b->starting; m != NULL; m = m->next_in_batch)
-        ends += reserve_of(m);
+        ends += m->reserved;
     need += ends;
     if (o->failed)
         return ST_UNAVAILABLE;
@@ -381,12 +404,25 @@ static enum status take_room(struct outbox *o, const struct outbox_batch *b)
     return ST_OK;
 }
 
+/* Progress has to leave room for the ends of all calls, and most of the folder to them. */
+static bool room_for_progress(struct outbox *o, const struct outbox_batch *b)
+{
+    uint64_t need = b->started.n + b->progress.n + b->finished.n + o->reserved;
+
+    if (o->failed || o->full || o->bytes > o->options.max_bytes / OUTBOX_PROGRESS_SHARE)
+        return false;
+    return o->newest->size + need <= o->newest->cap || outbox_add_segment(o, need) == ST_OK;
+}
+
 static void seal(struct outbox *o, struct outbox_batch *b)
 {
     uint64_t seq = o->last;
+    size_t place = 0;
 
     for (size_t at = 0; at < b->started.n;)
         at += outbox_record_seal(&o->crc, b->started.p + at, 0);
+    for (const struct outbox_mark *m = b->progressing; m != NULL; m = m->next_progressing)
+        place += outbox_record_seal(&o->crc, b->progress.p + place, m->numbered ? ++seq : 0);
     for (size_t at = 0; at < b->finished.n;)
         at += outbox_record_seal(&o->crc, b->finished.p + at, ++seq);
 }
@@ -398,75 +434,112 @@ static void wrote_started(struct outbox *o, struct outbox_batch *b, uint64_t at)
 
         b->starting = m->next_in_batch;
         m->next_in_batch = NULL;
-        m->at = at;
+        put_mark(o->newest, m, at);
         at += m->bytes;
-        open_mark(o, m);
+        o->open_calls++;
     }
     b->started.n = 0;
 }
 
+static void forget_progress(struct outbox_batch *b)
+{
+    for (struct outbox_mark *m = b->progressing; m != NULL; m = m->next_progressing)
+        m->progress_bytes = 0;
+    b->progressing = NULL;
+    b->progress.n = 0;
+}
+
+static void wrote_progress(struct outbox *o, struct outbox_batch *b, uint64_t at, struct outbox_wrote *ret)
+{
+    for (struct outbox_mark *m = b->progressing; m != NULL; m = m->next_progressing) {
+        outbox_move_mark(o, m, at);
+        m->bytes = m->progress_bytes;
+        at += m->bytes;
+        ret->n_progress += m->numbered;
+    }
+    forget_progress(b);
+}
+
+static void unreserve(struct outbox *o, const struct outbox_mark *m)
+{
+    o->reserved -= m->reserved < o->reserved ? m->reserved : o->reserved;
+}
+
 static void wrote_finished(struct outbox *o, struct outbox_batch *b, struct outbox_wrote *ret)
 {
-    struct outbox_segment *s = o->newest;
-
-    ret->first_seq = o->last + 1;
-    ret->n = b->n_finished;
-    if (s->last_seq < s->first_seq)
-        s->oldest_ms = clock_ms();
-    o->last += b->n_finished;
-    s->last_seq = o->last;
+    ret->n_finished = b->n_finished;
     for (struct outbox_mark *m = b->finishing; m != NULL; m = m->next_in_batch) {
-        uint64_t held = reserve_of(m);
-
-        if (m->segment != NULL)
-            o->reserved -= held < o->reserved ? held : o->reserved;
-        close_mark(o, m);
+        if (m->segment == NULL)
+            continue;
+        unreserve(o, m);
+        take_mark(m);
+        o->open_calls--;
     }
     give_back(b, &b->finishing);
     b->finished.n = 0;
     b->n_finished = 0;
 }
 
+static void wrote_numbers(struct outbox *o, struct outbox_wrote *ret)
+{
+    struct outbox_segment *s = o->newest;
+    size_t n = ret->n_progress + ret->n_finished;
+
+    ret->first_seq = o->last + 1;
+    if (n == 0)
+        return;
+    if (s->last_seq < s->first_seq)
+        s->oldest_ms = clock_ms();
+    o->last += n;
+    s->last_seq = o->last;
+}
+
 static void drop_started(struct outbox *o, struct outbox_batch *b, bool had_room)
 {
-    for (struct outbox_mark *m = b->starting; had_room && m != NULL; m = m->next_in_batch) {
-        uint64_t held = reserve_of(m);
-
-        o->reserved -= held < o->reserved ? held : o->reserved;
-    }
+    for (struct outbox_mark *m = b->starting; had_room && m != NULL; m = m->next_in_batch)
+        unreserve(o, m);
     give_back(b, &b->starting);
     b->started.n = 0;
 }
 
+/* All of it, or nothing. */
+static void put_batch(struct outbox *o, struct outbox_batch *b, struct outbox_wrote *ret)
+{
+    struct iovec parts[] = {
+        {b->started.p, b->started.n}, {b->progress.p, b->progress.n}, {b->finished.p, b->finished.n}};
+    uint64_t at = o->newest->size;
+
+    seal(o, b);
+    if (outbox_put(o, parts, sizeof(parts) / sizeof(parts[0])) == ST_OK) {
+        wrote_started(o, b, at);
+        wrote_progress(o, b, at + parts[0].iov_len, ret);
+        wrote_finished(o, b, ret);
+        wrote_numbers(o, ret);
+        return;
+    }
+    ret->started = b->started.n > 0 ? ST_UNAVAILABLE : ret->started;
+    ret->finished = b->finished.n > 0 ? ST_UNAVAILABLE : ST_OK;
+    forget_progress(b);
+    drop_started(o, b, true);
+}
+
 void outbox_write(struct outbox *o, struct outbox_batch *b, struct outbox_wrote *ret)
 {
-    struct iovec parts[2];
-    uint64_t at;
     bool was_clean;
 
     *ret = (struct outbox_wrote){.started = ST_OK, .finished = ST_OK};
     pthread_mutex_lock(&o->lock);
+    if (b->progress.n > 0 && !room_for_progress(o, b))
+        forget_progress(b);
     if (b->started.n > 0)
         ret->started = take_room(o, b);
     if (ret->started != ST_OK)
         drop_started(o, b, false);
-    seal(o, b);
-    parts[0] = (struct iovec){b->started.p, b->started.n};
-    parts[1] = (struct iovec){b->finished.p, b->finished.n};
     was_clean = !o->newest->dirty;
-    at = o->newest->size;
-    if (b->started.n + b->finished.n == 0) {
-        /* nothing is left to write */
-    } else if (outbox_put(o, parts, 2) == ST_OK) {
-        wrote_started(o, b, at);
-        if (b->n_finished > 0)
-            wrote_finished(o, b, ret);
-        if (was_clean)
+    if (b->started.n + b->progress.n + b->finished.n > 0) {
+        put_batch(o, b, ret);
+        if (was_clean && o->newest->dirty)
             pthread_cond_signal(&o->wake);
-    } else {
-        ret->started = b->started.n > 0 ? ST_UNAVAILABLE : ret->started;
-        ret->finished = b->finished.n > 0 ? ST_UNAVAILABLE : ST_OK;
-        drop_started(o, b, true);
     }
     pthread_mutex_unlock(&o->lock);
 }

@@ -1,9 +1,10 @@
 /*
  * The outbox: what this providersvc owes the bill, on disk. A folder SPOOL_DIR/<source id>/ of segment files; a record
- * is `started` (a call is about to be sent upstream) or `finished` (its usage event, numbered without a gap). What is
- * written is kept until meterd has committed it, and then as long as keep_ms and room allow. Replicas share SPOOL_DIR:
- * a folder belongs to who holds its lock, and one that nobody holds is taken over. A `started` without `finished` in
- * such a folder is settled with what is known.
+ * is `started` (a call is about to be sent upstream), `progress` (what it owes so far; numbered if meterd is told, too)
+ * or `finished` (its usage event). Numbers have no gap. What is written is kept until meterd has committed it, and then
+ * as long as keep_ms and room allow. Replicas share SPOOL_DIR: a folder belongs to who holds its lock, and one that
+ * nobody holds is taken over. A call without `finished` in such a folder is settled with its last progress, or with
+ * nothing when there was none.
  *
  * It knows nothing of upstreams or of the bus. Threads: a batch belongs to one event loop; everything else may be
  * called from any. Failure: what cannot be written is not admitted; room for the end of every admitted call is set
@@ -26,6 +27,8 @@
 #define OUTBOX_DISK_ROOM_PART 20 /* … or less than this part of the disk, when that is less */
 #define OUTBOX_SYNC_MS 50 /* at most this much is lost when the machine, not the process, dies */
 #define OUTBOX_ADOPT_MS 5000 /* other folders are looked at this often */
+#define OUTBOX_PROGRESS_SHARE                                                                                          \
+    2 /* progress is written while less than this part of max_bytes is taken: the ends go first */
 
 struct outbox;
 struct outbox_mark; /* a call that has started and not finished */
@@ -53,9 +56,9 @@ uint64_t outbox_oldest(struct outbox *o); /* the oldest that is still there; out
  */
 
 struct outbox_batch {
-    struct buf started, finished; /* encoded records */
-    struct outbox_mark *starting, *finishing; /* theirs; starting in order */
-    struct outbox_mark *last_starting; /* valid while starting is not NULL */
+    struct buf started, progress, finished; /* encoded records */
+    struct outbox_mark *starting, *progressing, *finishing; /* theirs; the first two in order */
+    struct outbox_mark *last_starting, *last_progressing; /* valid while the list is not NULL */
     struct outbox_mark *spare;
     size_t n_finished;
 };
@@ -63,8 +66,8 @@ struct outbox_batch {
 struct outbox_wrote {
     enum status started; /* not ST_OK: none of the batch's `started` records is there; its calls must be refused */
     enum status finished; /* not ST_OK: the records stay in the batch for the next try */
-    uint64_t first_seq; /* of the finished records written now */
-    size_t n; /* how many */
+    uint64_t first_seq; /* of the numbered records written now: progress, then finished */
+    size_t n_progress, n_finished; /* how many of each; progress that was not written is gone */
 };
 
 void outbox_batch_init(struct outbox_batch *b);
@@ -72,6 +75,11 @@ void outbox_batch_fini(struct outbox_batch *b);
 /* `event` is what stands on the bill if nothing more is ever known. */
 enum status outbox_add_started(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark **ret,
                                struct err *err);
+/* What the call owes so far, status `running`: on the bill if nothing more is ever known. numbered: meterd is to hear
+ * of it. ST_UNAVAILABLE: the batch has one of this call already. Never a reason to stop a call: it is dropped where
+ * there is no room. */
+enum status outbox_add_progress(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark,
+                                bool numbered, struct err *err);
 /* The mark (NULL: there is none) is the batch's again. Fails only without memory or when the event breaks its
  * declaration. */
 enum status outbox_add_finished(struct outbox_batch *b, const struct usage_event *event, struct outbox_mark *mark,
@@ -86,7 +94,7 @@ void outbox_turn_end(struct outbox *o, uint64_t next_seq);
 /* ---- delivery -----------------------------------------------------------------------------------------------------
  */
 
-/* Up to max finished events from first_seq on, in memory of a. *ret_n = 0: there are none. */
+/* Up to max numbered events from first_seq on, in memory of a. *ret_n = 0: there are none. */
 enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a,
                         struct usage_event **ret_events, size_t *ret_n);
 void outbox_ack(struct outbox *o, uint64_t seq); /* everything up to seq may be forgotten */

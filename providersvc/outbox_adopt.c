@@ -147,10 +147,13 @@ static uint64_t read_position(const struct outbox *o, int dir)
 /* ---- what a folder holds
  * ---------------------------------------------------------------------------------------------- */
 
+/* A record says more of its call than one of a kind before its own. */
+enum call_kind { CALL_STARTED, CALL_RUNNING, CALL_ENDED };
+
 struct call_record {
     uint64_t hash; /* of the request id */
     uint32_t segment, at;
-    bool finished;
+    enum call_kind kind;
 };
 
 struct found_segment {
@@ -163,7 +166,7 @@ struct found {
     size_t n_segments, cap_segments;
     struct call_record *calls;
     size_t n_calls, cap_calls;
-    uint64_t acked, first_seq, last_seq; /* first 0 = no finished record */
+    uint64_t acked, first_seq, last_seq; /* first 0 = no numbered record */
     bool whole; /* every record good, no gap */
     struct arena arena;
 };
@@ -192,6 +195,13 @@ static bool grow(void **items, size_t n, size_t *cap, size_t size)
     return true;
 }
 
+static enum call_kind kind_of(const struct outbox_record *r, const struct usage_event *event)
+{
+    if (slice_is(event->status, "running"))
+        return CALL_RUNNING;
+    return r->seq > 0 ? CALL_ENDED : CALL_STARTED;
+}
+
 static enum status find_record(void *ctx, const struct outbox_record *r, size_t at)
 {
     struct found *f = ctx;
@@ -205,7 +215,7 @@ static enum status find_record(void *ctx, const struct outbox_record *r, size_t 
     f->calls[f->n_calls++] = (struct call_record){.hash = hash_of(event.request_id),
                                                   .segment = (uint32_t)(f->n_segments - 1),
                                                   .at = (uint32_t)at,
-                                                  .finished = r->seq > 0};
+                                                  .kind = kind_of(r, &event)};
     if (r->seq == 0)
         return ST_OK;
     if (f->last_seq > 0 && r->seq != f->last_seq + 1)
@@ -225,13 +235,23 @@ static int by_id(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct call_record *x = a, *y = b;
+
+    if (x->segment != y->segment)
+        return x->segment < y->segment ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* The records of a call side by side, what says most of it first: its end, else its latest progress. */
 static int by_call(const void *a, const void *b)
 {
     const struct call_record *x = a, *y = b;
 
     if (x->hash != y->hash)
         return x->hash < y->hash ? -1 : 1;
-    return (int)y->finished - (int)x->finished; /* a finished one first */
+    return x->kind != y->kind ? (int)y->kind - (int)x->kind : by_place(b, a);
 }
 
 static enum status list_segments(int dir, uint64_t **ret_ids, size_t *ret_n)
@@ -349,7 +369,7 @@ static void import_flush(struct import *im)
     if (im->st == ST_OK && publish != NULL) {
         outbox_turn_begin(im->o, wrote.first_seq);
         publish(im->o->publish_ctx, wrote.first_seq, im->events, im->n);
-        outbox_turn_end(im->o, wrote.first_seq + wrote.n);
+        outbox_turn_end(im->o, wrote.first_seq + wrote.n_finished);
     }
     im->n = 0;
     arena_reset(&im->arena);
@@ -358,10 +378,26 @@ static void import_flush(struct import *im)
         im->st = ST_NO_MEMORY;
 }
 
-static void import_record(struct import *im, const struct outbox_record *r)
+/* Of a call that nobody ended, what it said last is on its bill. Nothing had been delivered where it owed nothing. */
+static void end_running(struct usage_event *e)
+{
+    bool flowed = e->prompt_tokens > 0 || e->completion_tokens > 0;
+
+    e->status = slice_of(flowed ? "truncated" : "error");
+    if (!flowed)
+        e->http_status = (uint64_t)status_http(ST_PEER_LOST);
+    e->estimated = true;
+    e->lease_ms = 0;
+}
+
+static void import_record(struct import *im, const struct outbox_record *r, enum call_kind kind)
 {
     if (im->st == ST_OK)
         im->st = outbox_event_decode(r, &im->arena, &im->events[im->n]);
+    if (im->st == ST_OK && kind == CALL_ENDED && slice_is(im->events[im->n].status, "running"))
+        return; /* numbered progress of a kept file: the call's end says more, and is owed or kept itself */
+    if (im->st == ST_OK && kind == CALL_RUNNING)
+        end_running(&im->events[im->n]);
     if (im->st == ST_OK)
         im->st = outbox_add_finished(&im->batch, &im->events[im->n], NULL, NULL);
     if (im->st != ST_OK)
@@ -371,23 +407,14 @@ static void import_record(struct import *im, const struct outbox_record *r)
         import_flush(im);
 }
 
-static bool owed(const struct found *f, size_t i, const struct outbox_record *r)
+/* A call that began and never ended owes what its first record says; by_call put that first. */
+static bool may_owe(const struct found *f, size_t i, bool started_only)
 {
     const struct call_record *c = &f->calls[i];
 
-    if (c->finished)
-        return r->seq > f->acked;
-    /* began and never ended, and is not the copy of a record that was carried on */
+    if (c->kind == CALL_ENDED)
+        return !started_only;
     return i == 0 || f->calls[i - 1].hash != c->hash;
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const struct call_record *x = a, *y = b;
-
-    if (x->segment != y->segment)
-        return x->segment < y->segment ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
 }
 
 /* Drops from f->calls what is not owed and puts the rest in the order of the files. Only needs hash order before. */
@@ -399,7 +426,7 @@ static enum status keep_owed(struct found *f, int dir, bool started_only, struct
     enum status st = owing != NULL ? ST_OK : ST_NO_MEMORY;
 
     for (size_t i = 0; i < f->n_calls && st == ST_OK; i++)
-        if (f->calls[i].finished ? !started_only : owed(f, i, NULL))
+        if (may_owe(f, i, started_only))
             owing[kept++] = f->calls[i];
     if (kept > 1)
         qsort(owing, kept, sizeof(*owing), by_place);
@@ -415,8 +442,8 @@ static enum status keep_owed(struct found *f, int dir, bool started_only, struct
         }
         if (st == ST_OK && owing[i].at < bytes.n &&
             outbox_record_read(&f->o->crc, bytes.p + owing[i].at, bytes.n - owing[i].at, &r) &&
-            (r.seq == 0 || r.seq > f->acked))
-            import_record(im, &r);
+            (owing[i].kind != CALL_ENDED || r.seq > f->acked))
+            import_record(im, &r, owing[i].kind);
     }
     buf_fini(&bytes);
     free(owing);
@@ -460,7 +487,7 @@ enum status outbox_import_kept(struct outbox *o, int dir, const char *name, uint
     while (st == ST_OK && im.st == ST_OK && at < bytes.n &&
            outbox_record_read(&o->crc, bytes.p + at, bytes.n - at, &r)) {
         if (r.seq > after)
-            import_record(&im, &r);
+            import_record(&im, &r, CALL_ENDED);
         at += r.bytes;
     }
     import_flush(&im);

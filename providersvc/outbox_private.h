@@ -10,7 +10,9 @@
 
 #define OUTBOX_SOURCE_MAX 64
 #define OUTBOX_KEPT_NAME 40
-#define OUTBOX_GROWTH 256u /* a finished record is at most so much longer than its started one: the numbers */
+#define OUTBOX_GROWTH 256u /* a finished record is at most so much longer than its started one: the numbers … */
+#define OUTBOX_ATTEMPTS 4u /* … and so many attempts … */
+#define OUTBOX_ATTEMPT_GROWTH 96u /* … each its names, and their numbers */
 
 struct outbox_segment;
 
@@ -18,7 +20,11 @@ struct outbox_mark {
     struct outbox_mark *next_in_batch;
     struct outbox_mark *prev, *next; /* open marks of the segment */
     struct outbox_segment *segment; /* NULL = not written yet */
-    uint64_t at, bytes; /* its started record there */
+    uint64_t at, bytes; /* the record there that says most of it: started, or its last progress */
+    uint64_t reserved; /* for its end */
+    struct outbox_mark *next_progressing;
+    uint64_t progress_bytes; /* of its record in the batch; 0 = none */
+    bool numbered; /* that record */
 };
 
 struct outbox_kept { /* acknowledged; meterd may want it again */
@@ -75,6 +81,7 @@ struct outbox {
 /* outbox.c; under the lock */
 enum status outbox_add_segment(struct outbox *o, uint64_t need);
 enum status outbox_put(struct outbox *o, const struct iovec *parts, int n);
+void outbox_move_mark(struct outbox *o, struct outbox_mark *m, uint64_t at); /* to the newest segment */
 
 /* outbox_sync.c: the thread that syncs, trims, saves the position and takes over folders */
 enum status outbox_sync_start(struct outbox *o, struct err *err);

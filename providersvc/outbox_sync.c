@@ -55,6 +55,7 @@ static void sync_dirty(struct outbox *o)
     }
 }
 
+/* The copy of a progress record has no number: its first has been told. */
 static bool carry_one(struct outbox *o, struct outbox_segment *s)
 {
     struct outbox_segment *to = o->newest;
@@ -64,18 +65,12 @@ static bool carry_one(struct outbox *o, struct outbox_segment *s)
     uint64_t at = to->size;
 
     if (m->bytes > sizeof(record) || to->size + m->bytes + o->reserved > to->cap ||
-        pread(s->fd, record, m->bytes, (off_t)m->at) != (ssize_t)m->bytes || outbox_put(o, &part, 1) != ST_OK)
+        pread(s->fd, record, m->bytes, (off_t)m->at) != (ssize_t)m->bytes)
         return false;
-    s->open = m->next;
-    if (m->next != NULL)
-        m->next->prev = NULL;
-    m->prev = NULL;
-    m->next = to->open;
-    if (to->open != NULL)
-        to->open->prev = m;
-    to->open = m;
-    m->segment = to;
-    m->at = at;
+    (void)outbox_record_seal(&o->crc, record, 0);
+    if (outbox_put(o, &part, 1) != ST_OK)
+        return false;
+    outbox_move_mark(o, m, at);
     return true;
 }
 

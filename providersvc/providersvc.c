@@ -149,6 +149,7 @@ static struct upstream *add_upstream(struct providersvc *self, const char *name,
     u->name = name;
     u->adapter = adapter_find(kind);
     u->index = self->n_upstreams++;
+    u->drains = strcmp(svc_settings(self->svc)->disconnect, "drain") == 0;
     upstream_make_metrics(u, svc_metrics(self->svc));
     return u;
 }
@@ -206,6 +207,8 @@ static void make_metrics(struct providersvc *self)
 
     self->streams = metric_gauge(m, "router_upstream_streams_open", "Streamed calls under way.", NULL);
     self->refused = metric_counter(m, "router_upstream_refused_total", "Calls refused before anything was sent.", NULL);
+    self->capped =
+        metric_counter(m, "router_upstream_capped_total", "Streams ended because the credit did not bear more.", NULL);
     self->outbox_bytes = metric_gauge(m, "router_outbox_bytes", "Size of the usage outbox.", NULL);
     self->outbox_unacked =
         metric_gauge(m, "router_outbox_unacknowledged", "Usage events that meterd has not committed.", NULL);
@@ -221,6 +224,8 @@ static enum status providersvc_init(struct svc *svc, struct err *err)
     self->connect_ms = (uint64_t)s->upstream_connect_ms;
     self->first_byte_ms = (uint64_t)s->upstream_first_byte_ms;
     self->idle_ms = (uint64_t)s->upstream_idle_ms;
+    self->drain_ms = (uint64_t)s->disconnect_drain_ms;
+    self->hold_grace_ms = (uint64_t)s->hold_grace_ms;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(err, ST_NO_MEMORY, "libcurl could not be set up");
     make_metrics(self);

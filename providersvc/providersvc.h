@@ -28,10 +28,10 @@ struct providersvc {
     bool snapshot; /* of meterd's state is being read: the follower's thread */
     uint64_t position; /* ours in it, as far as it was read */
     atomic_uint turn; /* which loop takes the next call */
-    uint64_t first_byte_ms, idle_ms, connect_ms;
+    uint64_t first_byte_ms, idle_ms, connect_ms, drain_ms, hold_grace_ms;
     struct announce announce;
     struct asserter asserter;
-    struct metric *streams, *refused, *outbox_bytes, *outbox_unacked;
+    struct metric *streams, *refused, *capped, *outbox_bytes, *outbox_unacked;
 };
 
 struct upstream *providersvc_find(struct providersvc *self, struct slice name); /* NULL = not served */

@@ -70,13 +70,20 @@ enum status upstream_set_url(struct upstream *p, const char *base_url, struct er
     return ST_OK;
 }
 
+const char *attempt_outcome_name(enum attempt_outcome outcome)
+{
+    static const char *const names[ATTEMPT_OUTCOMES] = {"ok", "error", "connect", "timeout", "broken", "cancelled"};
+
+    return names[outcome];
+}
+
 void upstream_make_metrics(struct upstream *p, struct metrics *m)
 {
-    static const char *const outcomes[ATTEMPT_OUTCOMES] = {"ok", "error", "connect", "timeout", "broken", "cancelled"};
     char labels[METRIC_LABELS_MAX];
 
     for (int i = 0; i < ATTEMPT_OUTCOMES; i++) {
-        snprintf(labels, sizeof(labels), "provider=\"%s\",outcome=\"%s\"", p->name, outcomes[i]);
+        snprintf(labels, sizeof(labels), "provider=\"%s\",outcome=\"%s\"", p->name,
+                 attempt_outcome_name((enum attempt_outcome)i));
         p->attempts[i] = metric_counter(m, "router_upstream_attempts_total", "Calls made to providers.", labels);
     }
     snprintf(labels, sizeof(labels), "provider=\"%s\"", p->name);

@@ -17,6 +17,7 @@
 
 struct adapter;
 
+/* A call made to a provider, and what became of it. */
 enum attempt_outcome {
     ATTEMPT_OK,
     ATTEMPT_ERROR,
@@ -26,6 +27,7 @@ enum attempt_outcome {
     ATTEMPT_CANCELLED,
     ATTEMPT_OUTCOMES
 };
+const char *attempt_outcome_name(enum attempt_outcome outcome);
 
 struct upstream {
     const char *name;
@@ -35,6 +37,7 @@ struct upstream {
     const char *key;
     bool https;
     enum address_reach reach; /* the widest that its base URL allows */
+    bool drains; /* a client that leaves: read on to the true usage; else stop at once */
     atomic_bool no_stream_options; /* refused them once */
     struct metric *attempts[ATTEMPT_OUTCOMES], *retries, *latency, *ttft;
 };

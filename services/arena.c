@@ -145,3 +145,49 @@ struct wire_alloc arena_wire(struct arena *a)
 {
     return (struct wire_alloc){alloc_for_wire, a};
 }
+
+static enum status copy_strs(struct arena *a, struct wire_strs *strs)
+{
+    struct slice *items = arena_alloc(a, strs->n * sizeof(*items));
+    enum status st = items ? ST_OK : ST_NO_MEMORY;
+    size_t i;
+
+    for (i = 0; i < strs->n && st == ST_OK; i++)
+        items[i] = arena_copy(a, strs->items[i], &st);
+    strs->items = items;
+    return st;
+}
+
+static enum status copy_list(struct arena *a, const struct wire_desc *item, struct wire_list *list)
+{
+    const char *from = list->items;
+    char *items = arena_alloc(a, list->n * item->size);
+    enum status st = items ? ST_OK : ST_NO_MEMORY;
+    size_t i;
+
+    for (i = 0; i < list->n && st == ST_OK; i++)
+        st = arena_copy_message(a, item, from + i * item->size, items + i * item->size);
+    list->items = items;
+    return st;
+}
+
+enum status arena_copy_message(struct arena *a, const struct wire_desc *desc, const void *from, void *to)
+{
+    enum status st = ST_OK;
+    uint32_t i;
+
+    memcpy(to, from, desc->size);
+    for (i = 0; i < desc->n_fields && st == ST_OK; i++) {
+        const struct wire_field *f = &desc->fields[i];
+        void *member = (char *)to + f->offset;
+        struct slice *text = member;
+
+        if ((f->kind == WIRE_STR || f->kind == WIRE_SECRET || f->kind == WIRE_BIN) && text->n > 0)
+            *text = arena_copy(a, *text, &st);
+        else if (f->kind == WIRE_STRS && ((struct wire_strs *)member)->n > 0)
+            st = copy_strs(a, member);
+        else if (f->kind == WIRE_LIST && ((struct wire_list *)member)->n > 0)
+            st = copy_list(a, f->item, member);
+    }
+    return st;
+}

@@ -22,5 +22,8 @@ void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned for any type
 char *arena_strndup(struct arena *a, const char *p, size_t n); /* with a closing NUL */
 struct slice arena_copy(struct arena *a, struct slice s, enum status *ret_st); /* ret_st: ST_OK or ST_NO_MEMORY */
 struct wire_alloc arena_wire(struct arena *a); /* for wire_decode */
+/* *to, a struct of desc, becomes a copy of *from that borrows nothing: its texts and lists are the arena's. ST_OK or
+ * ST_NO_MEMORY. */
+enum status arena_copy_message(struct arena *a, const struct wire_desc *desc, const void *from, void *to);
 
 #endif

@@ -77,6 +77,9 @@ enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep)
 
 void *svc_out(struct svc_call *call); /* the reply struct, for handlers that finish later */
 void svc_finish(struct svc_call *call, enum status st); /* encodes svc_out or the err; the call is gone afterwards */
+/* The client has its answer now; the call's memory and request stay until svc_finish, which then tells nobody. Nothing
+ * else may be done with the call but that. */
+void svc_answer(struct svc_call *call, enum status st);
 uint64_t svc_remaining_ms(struct svc_call *call);
 /* Streams: see xchg_send and xchg_watch. type 0 = raw bytes, else use svc_send_message. */
 enum status svc_send(struct svc_call *call, struct slice bytes, int64_t *ret_room);

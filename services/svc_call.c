@@ -114,7 +114,7 @@ void *svc_out(struct svc_call *call)
     return frame_of(call)->out;
 }
 
-void svc_finish(struct svc_call *call, enum status st)
+void svc_answer(struct svc_call *call, enum status st)
 {
     struct svc_frame *f = frame_of(call);
     struct svc *svc = call->svc;
@@ -130,7 +130,16 @@ void svc_finish(struct svc_call *call, enum status st)
         end_failed(f, st);
     metric_observe_ns(svc->call_seconds, clock_ns() - f->began_ns);
     xchg_end(f->x, st, (struct slice){f->reply.p, f->reply.n});
-    frame_put(svc, f);
+    f->x = NULL;
+}
+
+void svc_finish(struct svc_call *call, enum status st)
+{
+    struct svc_frame *f = frame_of(call);
+
+    if (f->x)
+        svc_answer(call, st);
+    frame_put(call->svc, f);
 }
 
 uint64_t svc_remaining_ms(struct svc_call *call)

@@ -412,6 +412,8 @@ static enum status write_last(struct completion *c, struct echo *e)
     } else {
         c->usage = (struct usage){.known = true, .prompt = e->prompt, .completion = tally_tokens(&c->text)};
     }
+    if (st == ST_OK && c->req->credit_limited && e->cut)
+        st = completion_tell_limit(c, c->req->output_limit);
     if (st == ST_OK)
         st = completion_write(c, slice_of("data: [DONE]\n\n"));
     return st;

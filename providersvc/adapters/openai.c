@@ -2,7 +2,7 @@
  * OpenAI's own dialect: the client's bytes go out as they came and upstream's come back as they are. What is cut is
  * written in body.h (out) and in pass_chunk (back), and nothing else.
  */
-#include "providersvc/adapter.h"
+#include "providersvc/adapters/openai_private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,31 +13,9 @@
 #include "providersvc/http.h"
 #include "providersvc/loop.h"
 #include "providersvc/providersvc.h"
-#include "providersvc/sse.h"
 #include "services/json.h"
 
 #define ERROR_BODY_MAX (256u * 1024u)
-#define DONE_GRACE_MS                                                                                                  \
-    250 /* after [DONE] upstream may take so long to end its answer; then its connection is closed                     \
-         */
-
-enum mode { UNDECIDED, WHOLE, STREAM };
-
-struct openai {
-    struct http_transfer *transfer;
-    struct buf cut_body;
-    struct slice body;
-    bool made, forced_usage;
-    enum mode mode;
-    struct buf whole;
-    struct sse sse;
-    bool done; /* [DONE] was seen */
-    bool errored; /* an error event went through to the client */
-    bool tail; /* the stream has ended: what comes is its unfinished last event */
-    const char *fault; /* why the transfer was given up by us */
-    uint64_t seen, finished; /* choices */
-    struct chat_facts *facts; /* of an error that came instead of an answer */
-};
 
 static bool content_is(const struct http_answer *answer, const char *type)
 {
@@ -52,7 +30,7 @@ static bool good(unsigned status)
     return status >= 200 && status <= 299;
 }
 
-static void send_head(struct completion *c, const struct http_answer *answer, unsigned status, const char *content_type)
+void openai_send_head(struct completion *c, const struct http_answer *answer, unsigned status, const char *content_type)
 {
     struct answer_head head = {.status = status,
                                .content_type = slice_of(content_type),
@@ -61,143 +39,6 @@ static void send_head(struct completion *c, const struct http_answer *answer, un
                                .n_headers = answer->n_headers};
 
     completion_head(c, &head);
-}
-
-/* ---- a streamed answer
- * ------------------------------------------------------------------------------------------------ */
-
-struct feeding {
-    struct completion *c;
-    struct openai *s;
-    const struct http_answer *answer;
-};
-
-static enum status pass(struct feeding *f, struct slice bytes)
-{
-    enum status st;
-
-    send_head(f->c, f->answer, 200, f->answer->content_type);
-    st = completion_write(f->c, bytes);
-    if (st == ST_OK && f->s->tail) /* one of the SDKs drops an event without its blank line */
-        st = completion_write(f->c, slice_of("\n\n"));
-    return st;
-}
-
-/* A client that did not ask for usage must not see that we did: the chunk that has nothing else is hidden, the member
- * is cut out of the others, and all other bytes stay (contract, section 6.3). */
-static enum status pass_chunk(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
-{
-    struct slice before, after;
-    enum status st;
-    size_t at;
-
-    if (f->c->req->usage_asked || !facts->usage_key || !ev->one_line)
-        return facts->empty_choices && facts->usage_object && !f->c->req->usage_asked ? ST_OK : pass(f, ev->raw);
-    if (facts->empty_choices && facts->usage_object)
-        return ST_OK;
-    before = (struct slice){ev->raw.p, (size_t)(ev->data.p - ev->raw.p)};
-    after = (struct slice){ev->data.p + ev->data.n, ev->raw.n - before.n - ev->data.n};
-    send_head(f->c, f->answer, 200, f->answer->content_type);
-    at = f->c->out.n;
-    st = completion_write(f->c, before);
-    if (st == ST_OK)
-        st = json_remove(ev->data, "usage", &f->c->out);
-    if (st != ST_OK) {
-        f->c->out.n = at; /* no half event */
-        return st;
-    }
-    return after.n > 0 || f->s->tail ? pass(f, after) : ST_OK;
-}
-
-static enum status take_error(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
-{
-    struct openai *s = f->s;
-
-    if (f->c->head_sent) {
-        s->errored = true;
-        return pass(f, ev->raw);
-    }
-    s->facts = arena_alloc(f->c->call->arena, sizeof(*s->facts));
-    if (s->facts != NULL)
-        *s->facts = *facts;
-    s->fault = "The provider answered with an error.";
-    return ST_UPSTREAM;
-}
-
-static enum status take_event(void *ctx, const struct sse_event *ev)
-{
-    struct feeding *f = ctx;
-    struct completion *c = f->c;
-    struct chat_facts facts;
-
-    if (f->s->done)
-        return ST_OK;
-    if (!ev->has_field)
-        return pass(f, ev->raw);
-    if (ev->data.n == 0) /* SDKs break on an event without data (contract, rule 5) */
-        return ST_OK;
-    if (slice_is(ev->data, "[DONE]")) {
-        f->s->done = true;
-        completion_wake_at(c, c->loop->now_ms + DONE_GRACE_MS);
-        return pass(f, ev->raw);
-    }
-    if (chat_read(ev->data, &c->loop->scratch, &facts) != ST_OK) {
-        f->s->fault = "The provider sent an event that is not JSON.";
-        return ST_UPSTREAM;
-    }
-    if (facts.usage.known)
-        c->usage = facts.usage;
-    c->text.ascii += facts.text.ascii;
-    c->text.other += facts.text.other;
-    f->s->seen |= facts.seen;
-    f->s->finished |= facts.finished;
-    return facts.error ? take_error(f, ev, &facts) : pass_chunk(f, ev, &facts);
-}
-
-static enum http_take take_stream(struct completion *c, struct openai *s, const struct http_answer *answer,
-                                  struct slice bytes)
-{
-    struct feeding f = {c, s, answer};
-
-    if (completion_full(c)) {
-        c->starved = true;
-        completion_quiet_off(c);
-        return HTTP_PAUSE;
-    }
-    completion_alive(c, true);
-    if (sse_feed(&s->sse, bytes, take_event, &f) == ST_OK)
-        return HTTP_TAKEN;
-    if (s->fault == NULL)
-        s->fault = "The provider sent an event that is too large.";
-    return HTTP_ABORT;
-}
-
-static void end_stream(struct completion *c, struct openai *s, const struct http_answer *answer, enum http_end end)
-{
-    struct feeding f = {c, s, answer};
-
-    if (end == HTTP_WHOLE && s->fault == NULL) {
-        s->tail = true;
-        if (sse_end(&s->sse, take_event, &f) != ST_OK && s->fault == NULL)
-            s->fault = "The provider's answer broke off.";
-    }
-    if (s->facts != NULL) {
-        err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s",
-                      s->facts->message);
-        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, s->facts->message);
-    } else if (s->fault != NULL) {
-        completion_fail(c, ATTEMPT_BROKEN, ST_UPSTREAM, s->fault);
-    } else if (s->errored) { /* the client has upstream's own error event: no second one */
-        completion_count(c, ATTEMPT_ERROR);
-        completion_end(c, OUTCOME_TRUNCATED, ST_OK);
-    } else if (s->done || (end == HTTP_WHOLE && s->seen != 0 && s->finished == s->seen)) {
-        if (!s->done)
-            (void)completion_write(c, slice_of("data: [DONE]\n\n"));
-        completion_count(c, ATTEMPT_OK);
-        completion_end(c, OUTCOME_OK, ST_OK);
-    } else {
-        completion_fail(c, ATTEMPT_BROKEN, ST_UPSTREAM, "The provider's answer broke off.");
-    }
 }
 
 /* ---- an answer that is not streamed
@@ -230,13 +71,14 @@ static void take_good_answer(struct completion *c, struct openai *s, const struc
         return;
     }
     if (c->req->stream || !content_is(answer, "application/json")) {
+        completion_wasted(c, &facts.usage);
         completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM,
                         "The provider's answer is of another content type than was asked for.");
         return;
     }
     c->usage = facts.usage;
     c->text = facts.text;
-    send_head(c, answer, 200, answer->content_type);
+    openai_send_head(c, answer, 200, answer->content_type);
     completion_write_all(c, &s->whole);
     completion_count(c, ATTEMPT_OK);
     completion_end(c, OUTCOME_OK, ST_OK);
@@ -282,7 +124,7 @@ static void pass_error(struct completion *c, struct openai *s, const struct http
         completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, "The provider answered with an error.");
         return;
     }
-    send_head(c, answer, status, "application/json");
+    openai_send_head(c, answer, status, "application/json");
     completion_write_all(c, &s->whole);
     completion_count(c, ATTEMPT_ERROR);
     completion_end(c, OUTCOME_ERROR, ST_OK);
@@ -345,9 +187,11 @@ static enum http_take on_data(void *ctx, const struct http_answer *answer, struc
     struct completion *c = ctx;
     struct openai *s = c->state;
 
-    if (s->mode == UNDECIDED)
+    if (s->mode == UNDECIDED) {
+        c->attempt.http_status = answer->status;
         s->mode = good(answer->status) && c->req->stream && content_is(answer, "text/event-stream") ? STREAM : WHOLE;
-    return s->mode == STREAM ? take_stream(c, s, answer, bytes) : take_whole(c, s, answer, bytes);
+    }
+    return s->mode == STREAM ? openai_take_stream(c, s, answer, bytes) : take_whole(c, s, answer, bytes);
 }
 
 static void not_sent(struct completion *c, enum http_end end, const char *why)
@@ -369,10 +213,12 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
     struct openai *s = c->state;
 
     s->transfer = NULL;
+    if (end == HTTP_WHOLE)
+        c->attempt.http_status = answer->status;
     if (end == HTTP_NOT_SENT || end == HTTP_REFUSED)
         not_sent(c, end, why);
     else if (s->mode == STREAM)
-        end_stream(c, s, answer, end);
+        openai_end_stream(c, s, answer, end);
     else if (end != HTTP_WHOLE)
         completion_fail(c, ATTEMPT_BROKEN, ST_UPSTREAM,
                         s->fault != NULL ? s->fault
@@ -385,7 +231,7 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
 
 static const struct http_events events = {.data = on_data, .done = on_done};
 
-static void openai_stop(struct completion *c)
+void openai_stop(struct completion *c)
 {
     struct openai *s = c->state;
 
@@ -401,6 +247,7 @@ static void openai_fini(struct completion *c)
     openai_stop(c);
     buf_fini(&s->cut_body);
     buf_fini(&s->whole);
+    buf_fini(&s->kept);
     sse_fini(&s->sse);
 }
 
@@ -429,6 +276,7 @@ static enum status openai_start(struct completion *c)
     if (c->attempts == 1) {
         buf_init(&s->cut_body, BODY_MAX);
         buf_init(&s->whole, COMPLETION_OUT_MAX);
+        buf_init(&s->kept, OPENAI_KEPT_MAX);
         sse_init(&s->sse);
     }
     st = make_body(c, s);
@@ -452,6 +300,8 @@ static void openai_resume(struct completion *c)
     struct openai *s = c->state;
 
     completion_alive(c, false);
+    if (s->kept.n > 0 && !openai_pass_kept(c, s))
+        return;
     if (s->transfer != NULL)
         http_resume(s->transfer);
 }

@@ -76,18 +76,8 @@ static void send_gathered(struct feed_source *s)
 /* The event outlives its giver's memory. */
 static enum status keep(struct gather *g, const struct usage_event *e)
 {
-    struct usage_event *to = &g->events[g->n];
-    enum status st = ST_OK;
-    uint32_t i;
+    enum status st = arena_copy_message(&g->text, &usage_event_desc, e, &g->events[g->n]);
 
-    *to = *e;
-    for (i = 0; i < usage_event_desc.n_fields && st == ST_OK; i++) {
-        const struct wire_field *f = &usage_event_desc.fields[i];
-        struct slice *text = (struct slice *)(void *)((char *)to + f->offset);
-
-        if (f->kind == WIRE_STR)
-            *text = arena_copy(&g->text, *text, &st);
-    }
     if (st == ST_OK)
         g->n++;
     return st;

@@ -14,7 +14,7 @@
 #include "proto/status.h"
 
 #define TRANSPORT_RECONNECT_MIN_MS 50
-#define TRANSPORT_RECONNECT_MAX_MS 200 /* a service has a second to be back, and its peers have to notice */
+#define TRANSPORT_RECONNECT_MAX_MS 250 /* a service that restarts waits for its peers: not for long */
 #define TRANSPORT_STACK (256u * 1024u) /* of our own threads: getaddrinfo wants more than 64 KB */
 #define TRANSPORT_URL_MAX 512
 

@@ -1,6 +1,7 @@
 /*
- * meterbench [CALLS [MESSAGE [FOLDER]]]: what a settled call costs meterd, without the bus: batches of usage events of
- * MESSAGE calls each go through ingest in transactions of up to 500, as the writer's thread does it. Prints one line.
+ * meterbench [CALLS [MESSAGE [UNITS [FOLDER [LONG]]]]]: what a settled call costs meterd, without the bus: batches of
+ * usage events of MESSAGE calls each go through ingest in transactions of up to UNITS (500), as the writer's thread
+ * does it. LONG percent of the calls run long: a progress event, and so a hold in the ledger, comes before their end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +24,10 @@ struct bench {
     struct work work;
     struct err err;
     char users[USERS][ID_TEXT_SIZE];
-    uint64_t seq, commits, published;
+    uint64_t seq, commits, published, ends;
     size_t units;
+    unsigned long_percent;
+    char running[ID_TEXT_SIZE]; /* the long call whose end is due */
 };
 
 static void die(struct bench *b, const char *what)
@@ -65,15 +68,20 @@ static void fill(struct bench *b, struct usage_event *e, char (*ids)[ID_TEXT_SIZ
     size_t i;
 
     for (i = 0; i < n; i++) {
-        id_make(ids[i], "req_", 16);
+        bool begins = b->running[0] == '\0' && (b->seq + i) * 37 % 100 < b->long_percent;
+
+        if (b->running[0])
+            memcpy(ids[i], b->running, sizeof(b->running));
+        else
+            id_make(ids[i], "req_", 16);
         e[i] = (struct usage_event){.request_id = slice_of(ids[i]),
-                                    .user_id = slice_of(b->users[(b->seq + i) % USERS]),
+                                    .user_id = slice_of(b->users[(b->seq + i - (b->running[0] != '\0')) % USERS]),
                                     .key_id = slice_of("key_0123456789abcdef01234567"),
                                     .model = slice_of("gpt-4o-mini"),
                                     .provider = slice_of("openai"),
                                     .upstream_model = slice_of("gpt-4o-mini"),
                                     .endpoint = slice_of("chat.completions"),
-                                    .status = slice_of("ok"),
+                                    .status = slice_of(begins ? "running" : "ok"),
                                     .http_status = 200,
                                     .prompt_tokens = 1200,
                                     .cached_tokens = 800,
@@ -84,6 +92,8 @@ static void fill(struct bench *b, struct usage_event *e, char (*ids)[ID_TEXT_SIZ
                                     .latency_ms = 900,
                                     .ttft_ms = 200,
                                     .attempts = 1};
+        memcpy(b->running, begins ? ids[i] : "", begins ? sizeof(b->running) : 1);
+        b->ends += !begins;
     }
 }
 
@@ -123,7 +133,7 @@ static void measure(struct bench *b, size_t calls, size_t message)
 {
     struct usage_event *e = calloc(UNITS_MAX + message, sizeof(*e));
     char(*ids)[ID_TEXT_SIZE] = calloc(UNITS_MAX + message, sizeof(*ids));
-    double cpu = 0, wall = 0;
+    double cpu = 0, wall = 0, ends = 0;
     size_t done = 0;
 
     if (!e || !ids)
@@ -132,17 +142,18 @@ static void measure(struct bench *b, size_t calls, size_t message)
         double cpu0;
         uint64_t wall0;
 
-        fill(b, e, ids, b->units + message);
+        fill(b, e, ids, (b->units + message - 1) / message * message);
         cpu0 = cpu_s();
         wall0 = clock_ns();
         done += transaction(b, e, message);
         cpu += cpu_s() - cpu0;
         wall += (double)(clock_ns() - wall0) / 1e9;
     }
+    ends = (double)b->ends;
     printf("%zu calls, %zu a message, %llu commits: %.0f calls/s, %.2f us CPU and %.2f us wall a call, %.0f bytes "
            "published a call\n",
-           done, message, (unsigned long long)b->commits, (double)done / wall, cpu * 1e6 / (double)done,
-           wall * 1e6 / (double)done, (double)b->published / (double)done);
+           (size_t)ends, message, (unsigned long long)b->commits, ends / wall, cpu * 1e6 / ends, wall * 1e6 / ends,
+           (double)b->published / ends);
     free(e);
     free(ids);
 }
@@ -164,7 +175,8 @@ int main(int argc, char **argv)
     size_t calls = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000, message = argc > 2 ? strtoul(argv[2], NULL, 10) : 10;
     char folder[256], path[300], other[320];
     struct seed_report report;
-    struct bench b = {.units = argc > 3 ? strtoul(argv[3], NULL, 10) : UNITS_MAX};
+    struct bench b = {.units = argc > 3 ? strtoul(argv[3], NULL, 10) : UNITS_MAX,
+                      .long_percent = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 0};
     struct seed_options options = {path, "admin@localhost", "a password for the bench"};
 
     if (message == 0 || message > UNITS_MAX)

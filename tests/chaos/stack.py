@@ -6,6 +6,7 @@ harness asks it for books and grants. tests/chaos/busprobe.c says when a restart
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -32,8 +33,20 @@ class Life:
     wall_started: float
     answered: float = 0.0  # somebody got an answer from it
     ready: float = 0.0  # it takes work
+    starved: float = 0.0  # until then: seconds that its slowest thread could have run, and had no CPU
     killed: float = 0.0
     wall_killed: float = 0.0
+
+
+def waited_for_cpu(pid):
+    """What a machine that is busy with other things has cost a process so far, as the kernel counts it (schedstat)."""
+    waited = [0]
+    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            waited.append(int(path.read_text().split()[1]))
+        except (OSError, IndexError, ValueError):
+            pass  # it has ended meanwhile
+    return max(waited) / 1e9
 
 
 class Stack(Router):
@@ -44,7 +57,9 @@ class Stack(Router):
         self.bus_ports = {name: free_port() for name in ("authsvc", "meterd", "feed", "events", "providersvc0", "providersvc1")}
         self.lives = []
         self.alive = {}  # name -> Life
-        self.away = []  # threads that will start again what they killed
+        self.away = []  # threads that will start again what they killed, or let go on what they stopped
+        self.standing = set()  # stopped now: not killed meanwhile, or few would stand longer than a lease
+        self.pauses = []  # (from, until)
         self.lock = threading.Lock()
         self.probe = None
         self.extra = {
@@ -117,6 +132,7 @@ class Stack(Router):
                 life = self.alive.get(name)
                 if life and not life.ready and int(answered) / 1000 >= life.started - 0.001:
                     life.answered, life.ready = int(answered) / 1000, int(ready) / 1000
+                    life.starved = waited_for_cpu(life.pid)
 
     def watch_gateway(self, life):
         port = self.gateway_ports[life.name]
@@ -125,6 +141,7 @@ class Stack(Router):
             try:
                 if call(port, "GET", "/health", timeout=2).status == 200:
                     life.answered = life.ready = time.monotonic()
+                    life.starved = waited_for_cpu(life.pid)
                     return
             except OSError:
                 pass
@@ -157,6 +174,24 @@ class Stack(Router):
         thread.start()
         self.away.append(thread)
         return ended
+
+    def pause(self, name, seconds):
+        """It stands still, with all its connections and locks, and goes on as if nothing had been: SIGSTOP, SIGCONT."""
+        process = self.processes[name]
+        process.popen.send_signal(signal.SIGSTOP)
+        self.standing.add(name)
+        begun = time.monotonic()
+
+        def resume():
+            time.sleep(seconds)
+            if process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGCONT)
+            self.standing.discard(name)
+            self.pauses.append((begun, time.monotonic()))
+
+        thread = threading.Thread(target=resume, daemon=True)
+        thread.start()
+        self.away.append(thread)
 
     def all_back(self):
         for thread in self.away:
@@ -199,27 +234,27 @@ class Stack(Router):
         return out[:most]
 
 
-def recoveries(lives):
-    """{service: [seconds from exec to ready]} of every process that was left alone until it was ready, and how many were not.
+def recoveries(lives, pauses):
+    """({service: [(seconds from exec to ready, of them starved)]}, {service: how many are left out}) of every process that was
+    restarted.
 
-    authsvc and providersvc learn from meterd, so a meterd that is killed meanwhile is not their delay: those are left out.
+    Left out: killed before it was ready; started while something stood still; and authsvc and providersvc, which learn from meterd, when it was not there all the time.
     """
-    meterd = sorted(life.killed for life in lives if life.name == "meterd" and life.killed)
-    meterd_up = [(life.started, life.ready or life.killed or float("inf")) for life in lives if life.name == "meterd"]
-    times, disturbed = {}, {}
+    meterd_there = [(x.ready, x.killed or float("inf")) for x in lives if x.name == "meterd" and x.ready]
+    times, left_out, first = {}, {}, set()
     for life in lives:
         service = life.name.rstrip("01")
-        if not life.ready:
-            disturbed[service] = disturbed.get(service, 0) + 1
+        if life.name not in first:  # the very first start: there is no database yet, and all start at once
+            first.add(life.name)
             continue
-        hit = service in ("authsvc", "providersvc") and (
-            any(life.started <= k <= life.ready for k in meterd) or any(a <= life.started <= b for a, b in meterd_up)
-        )
-        if hit:
-            disturbed[service] = disturbed.get(service, 0) + 1
+        needs_meterd = service in ("authsvc", "providersvc")
+        stood = any(a <= life.ready and life.started <= b for a, b in pauses)
+        if not life.ready or stood or needs_meterd and not any(a <= life.started and life.ready <= b for a, b in meterd_there):
+            left_out[service] = left_out.get(service, 0) + 1
         else:
-            times.setdefault(service, []).append(life.ready - life.started)
-    return times, disturbed
+            took = life.ready - life.started
+            times.setdefault(service, []).append((took, min(took, life.starved)))
+    return times, left_out
 
 
 def percentile(values, p):

@@ -201,6 +201,27 @@ def test_two_providersvc_share_calls_and_one_may_die():
 
 
 @PROCESSES
+def test_a_call_that_nobody_took_has_its_row_when_its_gateway_dies_too():
+    """Admitted, not taken by any providersvc, and the gateway that would void it is killed: authsvc says it in the end."""
+    with Router(env={"CALL_TIMEOUT_MS": "1500", "HOLD_GRACE_MS": "1000"}) as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        r.processes.pop("providersvc0").kill()
+        caller = threading.Thread(target=lambda: pytest.raises(Exception, r.chat, key, "[[tokens=5]]", max_tokens=100))
+        caller.start()
+        wait_until("credit is held", 5, lambda: Decimal(r.credits(token)["held_usd"]) > 0)
+        r.processes.pop("gateway").kill()
+        caller.join()
+        r.start_service("gateway")
+        r.start_service("providersvc", 0)
+        r.wait_ready()
+        (row,) = r.settled(token, 1)
+        assert (row["status"], row["cost_usd"], row["completion_tokens"]) == ("void", "0", 0), row
+        assert Decimal(r.credits(token)["held_usd"]) == 0 and Decimal(r.credits(token)["balance_usd"]) == 10
+        assert not r.upstream.rows(), "it went upstream"
+
+
+@PROCESSES
 def test_gateway_killed_cancels_its_calls():
     with Router() as r:
         _, token = r.user()

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
 from fractions import Fraction
@@ -106,7 +107,7 @@ def test_a_price_takes_force_on_time(router, admin, account):
     assert {cost for _, cost in seen} == {"0.00003", "0.003"}
     changed = seen[-1][0]
     assert from_s <= changed + 0.5, "before its time"
-    assert changed <= from_s + 1 * TIME_SCALE + 0.2, "more than a second late"
+    assert changed <= from_s + 1 * TIME_SCALE + 0.5, "more than a second late"  # the half second is the call's own
     assert in_force(router, admin, "timed")["id"] == later["id"]
     assert in_force(router, admin, "timed")["ended"] == 0
 
@@ -197,6 +198,16 @@ def test_all_that_was_said_is_shown(router, admin):
         assert shown[name] == value, name
     again = in_force(router, admin, "all-said")
     assert again == shown
+
+
+def test_the_reference_describes_every_member(router, admin):
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text()
+    for schema, members in (
+        ("Price", in_force(router, admin, "gpt-4o-mini")),
+        ("PricePut", ["model", "provider", "mode", "valid_from", "tier_above_tokens", "context_window", "max_output", *CLASSES, *TIER]),
+    ):
+        block = re.split(r"\n    \w", text.split(f"\n    {schema}:\n")[1])[0]
+        assert set(re.findall(r"^        (\w+): ", block, re.M)) == set(members), schema
 
 
 # ---- models without a price

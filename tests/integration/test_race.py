@@ -143,7 +143,7 @@ def test_a_restart_of_authsvc_gives_no_credit_twice(racers):
         killed.join()
         assert b.statuses[200] == CALLS - LONG, (b.statuses, b.codes)
         only(b, {200: CALLS - LONG, 429: b.answers() - (CALLS - LONG)})
-        assert b.slowest < 2 * TIME_SCALE, b.slowest
+        assert b.slowest < 3 * TIME_SCALE, b.slowest
         assert racers.held()["open"] >= LONG  # they still run: nothing was forgotten
         for e in running:
             assert list(e)[-1] == "[DONE]"
@@ -194,7 +194,7 @@ def test_nobody_notices_a_restart_of_authsvc(racers):
         b.run(10**9, stop=over.is_set)
     killer.join()
     assert set(b.statuses) == {200}, (b.statuses, b.bodies)
-    assert b.slowest < 2 * TIME_SCALE, b.slowest
+    assert b.slowest < 3 * TIME_SCALE, b.slowest
     print(f"{b.answers()} calls, the slowest took {b.slowest:.2f} s")
     rows = len(router.upstream.rows())
     assert rows == b.answers()  # and no call was made twice

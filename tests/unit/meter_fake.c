@@ -24,8 +24,9 @@ struct meter_fake {
     struct feed_sub *sub;
     pthread_mutex_t lock;
     struct source sources[SOURCES];
-    struct meter_fake_event *events;
-    unsigned n, announced, providers, repeats;
+    struct meter_fake_event *events, *running;
+    unsigned n, n_running, announced, providers, repeats;
+    uint64_t lease_ms;
     uint64_t revision;
     bool deaf;
 };
@@ -41,21 +42,9 @@ static struct source *source_of(struct meter_fake *m, struct slice name)
     abort();
 }
 
-static void add_event(struct meter_fake *m, const struct usage_event *e)
+static void describe(const struct usage_event *e, struct meter_fake_event *to)
 {
-    struct meter_fake_event *to = &m->events[m->n];
-    char id[80];
-
-    (void)slice_copy(e->request_id, id, sizeof(id));
-    for (unsigned i = m->n > 256 ? m->n - 256 : 0; i < m->n; i++)
-        if (strcmp(m->events[i].request_id, id) == 0) {
-            m->repeats++;
-            return;
-        }
-    if (m->n == METER_FAKE_EVENTS)
-        abort();
-    m->n++;
-    memcpy(to->request_id, id, sizeof(id));
+    (void)slice_copy(e->request_id, to->request_id, sizeof(to->request_id));
     (void)slice_copy(e->status, to->status, sizeof(to->status));
     (void)slice_copy(e->provider, to->provider, sizeof(to->provider));
     to->http_status = e->http_status;
@@ -72,6 +61,39 @@ static void add_event(struct meter_fake *m, const struct usage_event *e)
     to->hold_nano = e->hold_nano;
     to->estimated = e->estimated;
     to->stream = e->stream;
+    to->n_log = (unsigned)e->attempt_log.n;
+    for (unsigned i = 0; i < to->n_log && i < 4; i++) {
+        const struct usage_attempt *a = &e->attempt_log.items[i];
+
+        (void)slice_copy(a->outcome, to->log[i].outcome, sizeof(to->log[i].outcome));
+        to->log[i].number = a->number;
+        to->log[i].http_status = a->http_status;
+        to->log[i].prompt = a->prompt_tokens;
+        to->log[i].completion = a->completion_tokens;
+        to->log[i].answered = a->answered;
+    }
+}
+
+static void add_event(struct meter_fake *m, const struct usage_event *e)
+{
+    char id[80];
+
+    (void)slice_copy(e->request_id, id, sizeof(id));
+    if (slice_is(e->status, "running")) {
+        if (m->n_running == METER_FAKE_EVENTS)
+            abort();
+        m->lease_ms = e->lease_ms;
+        describe(e, &m->running[m->n_running++]);
+        return;
+    }
+    for (unsigned i = m->n > 256 ? m->n - 256 : 0; i < m->n; i++)
+        if (strcmp(m->events[i].request_id, id) == 0) {
+            m->repeats++;
+            return;
+        }
+    if (m->n == METER_FAKE_EVENTS)
+        abort();
+    describe(e, &m->events[m->n++]);
 }
 
 static uint64_t take(struct meter_fake *m, struct slice name, uint64_t first, const struct usage_event *events,
@@ -192,8 +214,9 @@ struct meter_fake *meter_fake_start(const char *url, const char *feed_url, const
         abort();
     m->revision = 1;
     m->events = calloc(METER_FAKE_EVENTS, sizeof(*m->events));
+    m->running = calloc(METER_FAKE_EVENTS, sizeof(*m->running));
     pthread_mutex_init(&m->lock, NULL);
-    if (m->events == NULL || feed_pub_new(feed_url, true, &m->pub, NULL) != ST_OK ||
+    if (m->events == NULL || m->running == NULL || feed_pub_new(feed_url, true, &m->pub, NULL) != ST_OK ||
         feed_sub_new(events_url, true, on_batch, m, &m->sub, NULL) != ST_OK ||
         xchg_server_new(&options, &m->server, NULL) != ST_OK)
         abort();
@@ -207,6 +230,7 @@ void meter_fake_stop(struct meter_fake *m)
     feed_pub_free(m->pub);
     pthread_mutex_destroy(&m->lock);
     free(m->events);
+    free(m->running);
     free(m);
 }
 
@@ -238,6 +262,30 @@ unsigned meter_fake_count(struct meter_fake *m)
 unsigned meter_fake_repeats(struct meter_fake *m)
 {
     return read_count(m, &m->repeats);
+}
+
+unsigned meter_fake_progress(struct meter_fake *m, const char *request_id, struct meter_fake_event *ret)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&m->lock);
+    for (unsigned i = 0; i < m->n_running; i++)
+        if (strcmp(m->running[i].request_id, request_id) == 0) {
+            *ret = m->running[i];
+            n++;
+        }
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+uint64_t meter_fake_lease(struct meter_fake *m)
+{
+    uint64_t ms;
+
+    pthread_mutex_lock(&m->lock);
+    ms = m->lease_ms;
+    pthread_mutex_unlock(&m->lock);
+    return ms;
 }
 
 bool meter_fake_find(struct meter_fake *m, const char *request_id, unsigned wait_ms, struct meter_fake_event *ret)

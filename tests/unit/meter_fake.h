@@ -14,6 +14,12 @@ struct meter_fake_event {
         price_id;
     int64_t hold_nano;
     bool estimated, stream;
+    unsigned n_log; /* its list of attempts */
+    struct meter_fake_attempt {
+        char outcome[16];
+        uint64_t number, http_status, prompt, completion;
+        bool answered;
+    } log[4];
 };
 
 struct meter_fake;
@@ -24,6 +30,9 @@ unsigned meter_fake_providers(struct meter_fake *m); /* in the last announcement
 unsigned meter_fake_count(struct meter_fake *m); /* events, each counted once */
 unsigned meter_fake_repeats(struct meter_fake *m); /* request ids seen again under another number */
 bool meter_fake_find(struct meter_fake *m, const char *request_id, unsigned wait_ms, struct meter_fake_event *ret);
+/* Progress of a call (status `running`): how often, the last of it in *ret if there is any. */
+unsigned meter_fake_progress(struct meter_fake *m, const char *request_id, struct meter_fake_event *ret);
+uint64_t meter_fake_lease(struct meter_fake *m); /* of the last progress of all */
 void meter_fake_deaf(struct meter_fake *m, bool deaf); /* deaf: takes and acknowledges nothing */
 
 #endif

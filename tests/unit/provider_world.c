@@ -27,9 +27,9 @@ static char *no_environment(const char *name)
 
 static void make_urls(struct provider_world *w)
 {
-    static const char *const names[] = {"meterd", "feed", "events", "providersvc"};
+    static const char *const names[] = {"meterd", "feed", "events", "providersvc", "authsvc"};
 
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         snprintf(w->url[i], sizeof(w->url[i]), "inproc://%s-%llx", names[i], (unsigned long long)id_number());
 }
 
@@ -43,6 +43,60 @@ void provider_world_service(struct provider_world *w, const struct svc_def *def)
     must(xchg_client_new(&options, &w->client, &err) == ST_OK, err.text);
 }
 
+/* ---- authsvc: says how far a hold may grow -------------------------------------------------------------------------
+ */
+
+static void on_auth_call(void *ctx, struct xchg_call *x, uint16_t method, struct slice payload)
+{
+    struct provider_world *w = ctx;
+    struct hold_extend_req req;
+    struct hold_extend_rep rep;
+    struct buf out;
+    int64_t bears;
+
+    pthread_mutex_lock(&w->auth_lock);
+    bears = w->bears_nano;
+    w->asked += method == hold_extend_req_desc.type;
+    pthread_mutex_unlock(&w->auth_lock);
+    if (method != hold_extend_req_desc.type || bears < 0 ||
+        wire_decode(&hold_extend_req_desc, payload.p, payload.n, &req, NULL, NULL) != ST_OK) {
+        xchg_end(x, ST_UNAVAILABLE, (struct slice){NULL, 0});
+        return;
+    }
+    buf_init(&out, WIRE_MESSAGE_MAX);
+    rep = (struct hold_extend_rep){.amount_nano = req.amount_nano < bears ? req.amount_nano : bears};
+    must(wire_encode(&hold_extend_rep_desc, &rep, &out, NULL) == ST_OK, "memory");
+    xchg_end(x, ST_OK, (struct slice){out.p, out.n});
+    buf_fini(&out);
+}
+
+static void start_auth(struct provider_world *w)
+{
+    struct xchg_server_options options = {
+        .url = w->url[4], .instance = id_number(), .boot = id_number(), .handler = on_auth_call, .ctx = w};
+
+    w->bears_nano = -1;
+    pthread_mutex_init(&w->auth_lock, NULL);
+    must(xchg_server_new(&options, &w->auth, NULL) == ST_OK, "no authsvc");
+}
+
+void provider_world_credit(struct provider_world *w, int64_t bears_nano)
+{
+    pthread_mutex_lock(&w->auth_lock);
+    w->bears_nano = bears_nano;
+    pthread_mutex_unlock(&w->auth_lock);
+}
+
+unsigned provider_world_asked(struct provider_world *w)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&w->auth_lock);
+    n = w->asked;
+    pthread_mutex_unlock(&w->auth_lock);
+    return n;
+}
+
 void provider_world_start(struct provider_world *w, const struct svc_def *def, const char *base_url)
 {
     struct err err = {0};
@@ -53,16 +107,17 @@ void provider_world_start(struct provider_world *w, const struct svc_def *def, c
     snprintf(w->spool, sizeof(w->spool), "/tmp/router-spool-XXXXXX");
     must(mkdtemp(w->spool) != NULL, "no folder");
     must(settings_set(&w->settings.meterd_url, w->url[0]) == ST_OK, "memory");
-    must(settings_set(&w->settings.authsvc_url, "inproc://provider-world-auth") == ST_OK, "memory");
     must(settings_set(&w->settings.meterd_feed_url, w->url[1]) == ST_OK, "memory");
     must(settings_set(&w->settings.meterd_events_url, w->url[2]) == ST_OK, "memory");
     must(settings_set(&w->settings.providersvc_url, w->url[3]) == ST_OK, "memory");
+    must(settings_set(&w->settings.authsvc_url, w->url[4]) == ST_OK, "memory");
     must(settings_set(&w->settings.spool_dir, w->spool) == ST_OK, "memory");
     must(settings_set(&w->settings.log_level, getenv("TEST_LOG") != NULL ? "debug" : "error") == ST_OK, "memory");
     if (base_url != NULL) {
         must(settings_set(&w->settings.openai_api_key, "sk-upstream") == ST_OK, "memory");
         must(settings_set(&w->settings.openai_base_url, base_url) == ST_OK, "memory");
     }
+    start_auth(w);
     w->meter = meter_fake_start(w->url[0], w->url[1], w->url[2]);
     if (def != NULL)
         provider_world_service(w, def);
@@ -84,6 +139,8 @@ void provider_world_stop(struct provider_world *w)
 
     provider_world_service_stop(w);
     meter_fake_stop(w->meter);
+    xchg_server_free(w->auth);
+    pthread_mutex_destroy(&w->auth_lock);
     settings_fini(&w->settings);
     snprintf(command, sizeof(command), "rm -rf '%s'", w->spool);
     must(system(command) == 0, "cannot clean up");

@@ -1,5 +1,5 @@
-/* The world of a providersvc under test: a fake meterd, the service itself, a bus client that makes calls. Over inproc.
- */
+/* The world of a providersvc under test: a fake meterd and authsvc, the service itself, a bus client that makes calls.
+ * Over inproc. */
 #ifndef TESTS_UNIT_PROVIDER_WORLD_H
 #define TESTS_UNIT_PROVIDER_WORLD_H
 
@@ -13,7 +13,11 @@ struct provider_world {
     struct meter_fake *meter;
     struct svc *svc;
     struct xchg_client *client;
-    char url[4][64];
+    char url[5][64];
+    struct xchg_server *auth;
+    pthread_mutex_t auth_lock; /* of the two below */
+    int64_t bears_nano; /* a hold may grow to this; -1 = authsvc does not answer */
+    unsigned asked; /* how often */
     char spool[64];
     unsigned calls;
 };
@@ -23,6 +27,9 @@ void provider_world_start(struct provider_world *w, const struct svc_def *def, c
 void provider_world_service(struct provider_world *w, const struct svc_def *def); /* starts it (again) */
 void provider_world_service_stop(struct provider_world *w);
 void provider_world_stop(struct provider_world *w);
+
+void provider_world_credit(struct provider_world *w, int64_t bears_nano);
+unsigned provider_world_asked(struct provider_world *w);
 
 struct answered {
     struct provider_world *world;

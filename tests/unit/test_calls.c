@@ -49,7 +49,8 @@ static void note_settled(struct world *w)
     for (i = 0; i < c->n; i++)
         if (c->items[i].kind == settled_desc.type)
             assert_int_equal(
-                wire_decode(&settled_desc, c->records.p + c->items[i].at, c->items[i].n, &w->settled, NULL, NULL), ST_OK);
+                wire_decode(&settled_desc, c->records.p + c->items[i].at, c->items[i].n, &w->settled, NULL, NULL),
+                ST_OK);
 }
 
 static void say(struct world *w, const char *id, const char *status, uint64_t out)
@@ -213,10 +214,10 @@ static void a_silent_call_expires_at_what_was_heard(void **state)
     assert_int_equal(w.settled.cost_nano, IN_COST + 10 * TOKEN);
     assert_int_equal(account(&w, "held"), 0);
     assert_int_equal(meter_credits(w.m, w.user).spent_nano, 2 * IN_COST + 22 * TOKEN);
-    assert_int_equal(
-        meter_number(w.m, "SELECT count(*) FROM usage WHERE request_id = 'req_2' AND status = 'expired' AND "
-                          "estimated = 1 AND completion_tokens = 10 AND provider = 'echo'"),
-        1);
+    assert_int_equal(meter_number(w.m,
+                                  "SELECT count(*) FROM usage WHERE request_id = 'req_2' AND status = 'expired' AND "
+                                  "estimated = 1 AND completion_tokens = 10 AND provider = 'echo'"),
+                     1);
     assert_int_equal(expire_at(&w, due + 1000000), 0);
 }
 
@@ -439,6 +440,149 @@ static void the_log_of_changes_shows_an_end_and_its_correction(void **state)
     assert_int_equal(s.balance_nano, METER_USD - IN_COST - 50 * TOKEN);
 }
 
+/* ---- the rows do what the step function says, whatever is said in whatever order ------------------------------------
+ */
+
+#define CHANCE_USERS 2
+#define CHANCE_CALLS 12
+#define CHANCE_EVENTS 60
+#define CHANCE_RUNS 12
+
+struct model { /* fed with the same events, without a database */
+    struct ledger_view calls[CHANCE_CALLS];
+    int64_t available[CHANCE_USERS], held[CHANCE_USERS];
+};
+
+static void model_step(struct model *m, size_t call, const struct ledger_command *c)
+{
+    struct ledger_view *v = &m->calls[call];
+    int64_t *available = &m->available[call % CHANCE_USERS], *held = &m->held[call % CHANCE_USERS];
+    struct ledger_effect e;
+
+    v->available_nano = *available;
+    v->held_nano = *held;
+    e = ledger_step(v, c);
+    *available += e.posts.available_nano;
+    *held += e.posts.held_nano;
+    v->state = e.state;
+    v->hold_nano = e.hold_nano;
+    v->heard_nano = e.heard_nano;
+    v->heard_tokens = e.heard_tokens;
+    v->taken_nano = e.taken_nano;
+    v->overage_nano = e.overage_nano;
+}
+
+static void model_event(struct model *m, size_t call, const struct usage_event *e)
+{
+    struct ledger_command c = {.verb = LEDGER_SETTLE,
+                               .amount_nano = e->hold_nano,
+                               .cost_nano = (int64_t)e->completion_tokens * TOKEN,
+                               .tokens = e->completion_tokens};
+
+    if (slice_is(e->status, "running"))
+        c.verb = LEDGER_PROGRESS;
+    if (slice_is(e->status, "void")) {
+        c.verb = LEDGER_VOID;
+        c.cost_nano = 0;
+    }
+    model_step(m, call, &c);
+}
+
+static void compare(struct world *w, const struct model *m, char ids[CHANCE_CALLS][16], const struct slice *users)
+{
+    char sql[320];
+    size_t i;
+
+    for (i = 0; i < CHANCE_USERS; i++) {
+        w->user = users[i];
+        assert_int_equal(account(w, "available"), m->available[i]);
+        assert_int_equal(account(w, "held"), m->held[i]);
+    }
+    for (i = 0; i < CHANCE_CALLS; i++) {
+        snprintf(sql, sizeof(sql),
+                 "SELECT coalesce(sum(cost_nano * 1000000000 + overage_nano), 0) FROM usage WHERE request_id = '%s'",
+                 ids[i]);
+        assert_int_equal(meter_number(w->m, sql), m->calls[i].taken_nano * 1000000000 + m->calls[i].overage_nano);
+    }
+}
+
+struct chance {
+    struct world w;
+    struct model model;
+    struct slice users[CHANCE_USERS];
+    char ids[CHANCE_CALLS][16];
+    unsigned seed;
+};
+
+static uint64_t below(struct chance *c, unsigned n)
+{
+    return (uint64_t)rand_r(&c->seed) % n;
+}
+
+static void begin_run(struct chance *c)
+{
+    char email[32];
+    size_t i;
+
+    for (i = 0; i < CHANCE_CALLS; i++)
+        snprintf(c->ids[i], sizeof(c->ids[i]), "r%zu-%u", i, c->seed % 1000000);
+    for (i = 0; i < CHANCE_USERS; i++) {
+        c->model.available[i] = 100000 * (int64_t)(1 + below(c, 10));
+        snprintf(email, sizeof(email), "%s@x.test", c->ids[i]);
+        c->users[i] = meter_user(c->w.m, email, c->model.available[i]);
+    }
+}
+
+static void one_event(struct chance *c, uint64_t seq[2])
+{
+    static const char *const statuses[] = {"running", "running", "running", "ok", "void"};
+    static const char *const sources[] = {"out1", "out2"};
+    size_t call = below(c, CHANCE_CALLS), source = below(c, 2);
+    struct usage_event e;
+
+    c->w.user = c->users[call % CHANCE_USERS];
+    e = event_of(&c->w, c->ids[call], statuses[below(c, 5)], below(c, 60));
+    e.prompt_tokens = 0;
+    e.hold_nano = (int64_t)below(c, 150000);
+    e.lease_ms = LEASE * (1 + call); /* they expire in this order */
+    meter_deliver(c->w.m, sources[source], ++seq[source], &e, 1);
+    model_event(&c->model, call, &e);
+}
+
+static void expire_every(struct chance *c)
+{
+    size_t call;
+
+    expire_at(&c->w, UINT64_C(1) << 40);
+    for (call = 0; call < CHANCE_CALLS; call++)
+        model_step(&c->model, call, &(struct ledger_command){.verb = LEDGER_EXPIRE});
+}
+
+static void one_run(struct meter *m, unsigned seed, uint64_t seq[2])
+{
+    struct chance c = {.w = {.m = m}, .seed = seed};
+    size_t i;
+
+    c.w.price = meter_price(m, "test-model", 0, OUT_PICO);
+    begin_run(&c);
+    for (i = 0; i < CHANCE_EVENTS; i++) {
+        one_event(&c, seq);
+        if (below(&c, 20) == 0)
+            expire_every(&c);
+    }
+    compare(&c.w, &c.model, c.ids, c.users);
+    meter_assert_clean(m);
+}
+
+static void rows_do_what_the_step_function_says(void **state)
+{
+    uint64_t seq[2] = {0};
+    unsigned seed;
+
+    for (seed = 1; seed <= CHANCE_RUNS; seed++)
+        one_run(*state, seed * 7919, seq);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
@@ -461,6 +605,7 @@ int main(void)
         T(a_command_that_fails_takes_back_its_hold_only),
         T(attempts_are_kept_with_their_own_cost),
         T(the_log_of_changes_shows_an_end_and_its_correction),
+        T(rows_do_what_the_step_function_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

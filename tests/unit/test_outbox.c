@@ -98,7 +98,7 @@ static void finish_one(struct outbox *o, struct outbox_batch *b, struct outbox_m
     assert_int_equal(outbox_add_finished(b, &ev, m, NULL), ST_OK);
     outbox_write(o, b, &w);
     assert_int_equal(w.finished, ST_OK);
-    assert_int_equal(w.n, 1);
+    assert_int_equal(w.n_finished, 1);
 }
 
 static void write_calls(struct outbox *o, int from, int to)
@@ -437,7 +437,7 @@ static void a_batch_is_all_or_nothing(void **state)
     outbox_write(o, &b, &w);
     assert_int_equal(w.finished, ST_OK);
     assert_int_equal(w.first_seq, 1);
-    assert_int_equal(w.n, 10);
+    assert_int_equal(w.n_finished, 10);
     assert_int_equal(read_all(o, 1, 1, 4), 10);
     outbox_batch_fini(&b);
     outbox_close(o);
@@ -727,6 +727,208 @@ static void a_kill_loses_nothing(void **state)
     }
 }
 
+/* ---- progress ------------------------------------------------------------------------------------------------------
+ */
+
+static size_t progress_one(struct outbox *o, struct outbox_batch *b, struct outbox_mark *m, int n, uint64_t tokens,
+                           bool numbered)
+{
+    struct outbox_wrote w;
+    char id[32];
+    struct usage_event ev = event_of(id, n);
+
+    ev.status = slice_of("running");
+    ev.completion_tokens = tokens;
+    ev.http_status = 200;
+    ev.lease_ms = 60000;
+    assert_int_equal(outbox_add_progress(b, &ev, m, numbered, NULL), ST_OK);
+    assert_int_equal(outbox_add_progress(b, &ev, m, numbered, NULL), ST_UNAVAILABLE); /* one of a call in a batch */
+    outbox_write(o, b, &w);
+    assert_int_equal(w.finished, ST_OK);
+    assert_int_equal(w.n_finished, 0);
+    return w.n_progress;
+}
+
+static void assert_owed(struct outbox *o, uint64_t seq, const char *status, uint64_t tokens)
+{
+    struct usage_event *events = NULL;
+    struct arena a;
+    size_t n = 0;
+
+    arena_init(&a, 1u << 20);
+    assert_int_equal(outbox_read(o, seq, 10, &a, &events, &n), ST_OK);
+    assert_int_equal(n, 1);
+    assert_true(slice_is(events[0].request_id, "req_00000077"));
+    assert_true(slice_is(events[0].status, status));
+    assert_int_equal(events[0].completion_tokens, tokens);
+    assert_int_equal(events[0].lease_ms, 0);
+    assert_true(events[0].estimated);
+    assert_int_equal(events[0].http_status, tokens > 0 ? 200 : status_http(ST_PEER_LOST));
+    arena_fini(&a);
+}
+
+static void progress_is_numbered_when_meterd_is_to_know(void **state)
+{
+    struct outbox *o = open_it(*state);
+    struct outbox_mark *m;
+    struct outbox_batch b;
+
+    outbox_batch_init(&b);
+    write_calls(o, 1, 3);
+    m = start_one(o, &b, 4);
+    assert_int_equal(progress_one(o, &b, m, 4, 4, true), 1);
+    assert_int_equal(outbox_last(o), 4);
+    assert_int_equal(progress_one(o, &b, m, 4, 99, false), 0);
+    assert_int_equal(outbox_last(o), 4);
+    finish_one(o, &b, m, 5);
+    assert_int_equal(read_all(o, 1, 1, 10), 5); /* in order, without what nobody is told */
+    outbox_batch_fini(&b);
+    outbox_close(o);
+}
+
+/* Whoever dies in the middle of a call leaves a bill for what he had delivered, as far as he had said. */
+static void what_a_call_said_last_is_on_its_bill(void **state)
+{
+    for (int told = 0; told < 2; told++)
+        for (uint64_t tokens = 0; tokens < 10; tokens += 9) {
+            struct outbox *o = open_it(*state);
+            uint64_t before = outbox_last(o);
+            struct outbox_batch b;
+            struct outbox_mark *m;
+
+            outbox_batch_init(&b);
+            m = start_one(o, &b, 77);
+            (void)progress_one(o, &b, m, 77, tokens / 3, told);
+            (void)progress_one(o, &b, m, 77, tokens, told);
+            outbox_close(o);
+            outbox_batch_fini(&b);
+            o = open_it(*state);
+            assert_int_equal(outbox_last(o), before + 2u * (unsigned)told + 1);
+            assert_owed(o, outbox_last(o), tokens > 0 ? "truncated" : "error", tokens);
+            outbox_close(o);
+            o = open_it(*state); /* once */
+            assert_int_equal(outbox_last(o), before + 2u * (unsigned)told + 1);
+            outbox_ack(o, outbox_last(o));
+            outbox_close(o);
+        }
+}
+
+static void progress_of_a_call_that_ended_owes_nothing(void **state)
+{
+    struct outbox *o = open_it(*state);
+    struct outbox_batch b;
+    struct outbox_mark *m;
+
+    outbox_batch_init(&b);
+    m = start_one(o, &b, 1);
+    (void)progress_one(o, &b, m, 1, 50, true);
+    finish_one(o, &b, m, 1);
+    outbox_close(o);
+    outbox_batch_fini(&b);
+    o = open_it(*state);
+    assert_int_equal(outbox_last(o), 2);
+    outbox_close(o);
+}
+
+/* Its last progress was committed by meterd long ago and its segment is gone: who inherits still knows it. */
+static void an_heir_knows_progress_that_was_acknowledged(void **state)
+{
+    struct place *p = *state;
+    struct outbox *a = open_it(p), *b = open_it(p);
+    struct outbox_batch batch;
+    struct outbox_mark *m;
+    uint64_t before = outbox_last(b);
+
+    outbox_batch_init(&batch);
+    m = start_one(a, &batch, 77);
+    assert_int_equal(progress_one(a, &batch, m, 77, 42, true), 1);
+    write_calls(a, 2, 1501); /* several segments */
+    outbox_ack(a, 1501);
+    wait_acked(p, outbox_source(a), 2);
+    outbox_close(a); /* dies with the call open */
+    outbox_batch_fini(&batch);
+    for (int i = 0; i < 800 && outbox_last(b) == before; i++)
+        usleep(10000);
+    assert_int_equal(outbox_last(b), before + 1);
+    assert_owed(b, before + 1, "truncated", 42);
+    outbox_close(b);
+}
+
+/* Where room gets scarce progress is left out, and every call still ends. */
+static void progress_leaves_room_for_the_ends(void **state)
+{
+    struct place *p = *state;
+    struct outbox_mark *marks[100];
+    struct outbox_batch b;
+    struct outbox_state s;
+    uint64_t told = 0;
+    struct outbox *o;
+
+    p->options.max_bytes = 400000;
+    o = open_it(p);
+    outbox_batch_init(&b);
+    for (int i = 0; i < 100; i++) {
+        marks[i] = start_one(o, &b, i);
+        assert_non_null(marks[i]);
+    }
+    for (int round = 0; round < 50; round++)
+        for (int i = 0; i < 100; i++)
+            told += progress_one(o, &b, marks[i], i, 1, true);
+    assert_true(told > 100 && told < 5000);
+    assert_int_equal(outbox_last(o), told);
+    outbox_state(o, &s);
+    assert_true(s.bytes <= p->options.max_bytes);
+    for (int i = 0; i < 100; i++)
+        finish_one(o, &b, marks[i], i);
+    assert_int_equal(outbox_last(o), told + 100);
+    assert_non_null(start_one(o, &b, 500)); /* and another may begin */
+    outbox_batch_fini(&b);
+    outbox_close(o);
+}
+
+static void a_list_of_attempts_fits_into_what_was_set_aside(void **state)
+{
+    struct place *p = *state;
+    struct usage_attempt log[4];
+    struct outbox_batch b;
+    struct outbox_wrote w;
+    struct outbox_mark *marks[2000];
+    struct outbox_state s;
+    struct outbox *o;
+    int n = 0;
+
+    p->options.max_bytes = 300000;
+    o = open_it(p);
+    outbox_batch_init(&b);
+    while (n < 2000 && (marks[n] = start_one(o, &b, n)) != NULL)
+        n++;
+    assert_true(n < 2000);
+    for (int i = 0; i < n; i++) {
+        char id[32];
+        struct usage_event ev = event_of(id, i);
+
+        for (unsigned k = 0; k < 4; k++)
+            log[k] = (struct usage_attempt){.number = k + 1,
+                                            .provider = slice_of("p"),
+                                            .upstream_model = slice_of("m"),
+                                            .outcome = slice_of("cancelled"),
+                                            .http_status = 500,
+                                            .prompt_tokens = LIMIT_TOKENS,
+                                            .completion_tokens = LIMIT_TOKENS,
+                                            .price_id = LIMIT_ID,
+                                            .latency_ms = LIMIT_MS};
+        ev.attempt_log.items = log;
+        ev.attempt_log.n = 4;
+        assert_int_equal(outbox_add_finished(&b, &ev, marks[i], NULL), ST_OK);
+        outbox_write(o, &b, &w);
+        assert_int_equal(w.finished, ST_OK);
+    }
+    outbox_state(o, &s);
+    assert_true(s.bytes <= p->options.max_bytes);
+    outbox_batch_fini(&b);
+    outbox_close(o);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -751,6 +953,12 @@ int main(void)
         TEST(a_source_that_is_no_more_is_heard_again),
         TEST(kept_records_of_others_go_with_time),
         TEST(a_kill_loses_nothing),
+        TEST(progress_is_numbered_when_meterd_is_to_know),
+        TEST(what_a_call_said_last_is_on_its_bill),
+        TEST(progress_of_a_call_that_ended_owes_nothing),
+        TEST(an_heir_knows_progress_that_was_acknowledged),
+        TEST(progress_leaves_room_for_the_ends),
+        TEST(a_list_of_attempts_fits_into_what_was_set_aside),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,7 +191,8 @@ static void a_query_that_takes_too_long_is_ended(void **state)
                  "prompt_tokens, cached_tokens, "
                  "cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, "
                  "price_id, cost_nano, "
-                 "overage_nano, balance_nano, hold_nano, created_ms, latency_ms, ttft_ms, attempts, 0, 0, 0, 0 FROM n JOIN usage "
+                 "overage_nano, balance_nano, hold_nano, created_ms, latency_ms, ttft_ms, attempts, 0, 0, 0, 0 FROM n "
+                 "JOIN usage "
                  "ON request_id = 'req_01'");
     assert_int_equal(store_open_reader(m->path, &reader, &m->err), ST_OK);
     w.s = reader;

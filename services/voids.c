@@ -1,4 +1,4 @@
-#include "gateway/voids.h"
+#include "services/voids.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -102,7 +102,7 @@ static void open_item(struct voids *v, struct item *it)
         on_end(it, ST_UNAVAILABLE, (struct slice){NULL, 0});
 }
 
-void voids_add(struct voids *v, const struct usage_event *event)
+static void add(struct voids *v, const struct usage_event *event, bool at_once)
 {
     struct item *it = calloc(1, sizeof(*it));
     struct usage_void_req req = {.event = {event, 1}};
@@ -113,7 +113,7 @@ void voids_add(struct voids *v, const struct usage_event *event)
         buf_init(&it->message, LIMIT_RECORD);
         it->voids = v;
         it->born_ms = clock_ms();
-        it->open = true;
+        it->open = at_once;
         slice_copy(event->request_id, it->request_id, sizeof(it->request_id));
     }
     if (it && wire_encode(&usage_void_req_desc, &req, &it->message, NULL) == ST_OK) {
@@ -125,30 +125,40 @@ void voids_add(struct voids *v, const struct usage_event *event)
                 it->next->prev = &it->next;
             v->items = it;
             v->n++;
-            v->open++;
+            v->open += at_once;
             metric_set(v->waiting, v->n);
             kept = true;
         }
         pthread_mutex_unlock(&v->lock);
     }
-    if (kept) {
+    if (kept && at_once)
         open_item(v, it);
+    if (kept)
         return;
-    }
     if (it)
         item_free(it);
     log_event(svc_log(v->svc), LOG_ERROR, event->request_id, "void_lost",
-              LOG_C("effect", "the hold ends at the call's deadline"));
+              LOG_C("effect", "the hold ends with its lease"));
 }
 
-/* The next one that was not tried since `now`, marked open. */
+void voids_add(struct voids *v, const struct usage_event *event)
+{
+    add(v, event, true);
+}
+
+void voids_add_later(struct voids *v, const struct usage_event *event)
+{
+    add(v, event, false);
+}
+
+/* The next one that is due, marked open. */
 static struct item *next_waiting(struct voids *v, uint64_t now)
 {
     struct item *it, *found = NULL;
 
     pthread_mutex_lock(&v->lock);
     for (it = v->items; it && !found && !v->closing; it = it->next)
-        if (!it->open && it->tried_ms < now)
+        if (!it->open && (it->tried_ms == 0 || it->tried_ms + VOIDS_AGAIN_MS <= now))
             found = it;
     if (found) {
         found->open = true;
@@ -200,7 +210,7 @@ void voids_free(struct voids *v)
     for (it = v->items; it; it = next) {
         next = it->next;
         log_event(svc_log(v->svc), LOG_ERROR, slice_of(it->request_id), "void_lost",
-                  LOG_C("effect", "the hold ends at the call's deadline"));
+                  LOG_C("effect", "the hold ends with its lease"));
         item_free(it);
     }
     pthread_cond_destroy(&v->closed);

@@ -1,0 +1,274 @@
+/* The records of a call: that it has begun, what it owes so far, what it owes. */
+#include <string.h>
+
+#include "providersvc/completion_private.h"
+#include "providersvc/providersvc.h"
+#include "services/clock.h"
+
+static void describe(const struct completion *c, struct usage_event *ev)
+{
+    const struct completion_req *r = c->req;
+
+    *ev = (struct usage_event){.request_id = r->request_id,
+                               .user_id = r->user_id,
+                               .key_id = r->key_id,
+                               .model = r->model,
+                               .provider = r->provider,
+                               .upstream_model = r->upstream_model,
+                               .endpoint = r->endpoint,
+                               .stream = r->stream,
+                               .price_id = r->price_id,
+                               .hold_nano = c->cap.hold_nano,
+                               .created_ms = c->created_ms};
+}
+
+void bill_put_usage(struct usage_event *ev, const struct usage *u)
+{
+    ev->prompt_tokens = u->prompt;
+    ev->cached_tokens = u->cached;
+    ev->cache_write_tokens = u->write;
+    ev->cache_write_long_tokens = u->write_long;
+    ev->completion_tokens = u->completion;
+    ev->reasoning_tokens = u->reasoning;
+    ev->audio_input_tokens = u->audio_in;
+    ev->audio_output_tokens = u->audio_out;
+    ev->image_input_tokens = u->image_in;
+    ev->image_output_tokens = u->image_out;
+}
+
+static uint64_t at_most_a_week(uint64_t ms)
+{
+    return ms < LIMIT_MS ? ms : LIMIT_MS;
+}
+
+/* ---- what it owes --------------------------------------------------------------------------------------------------
+ */
+
+/* What upstream reports; without it what was delivered, counted here; nothing before a token (architecture, "Money").
+ */
+void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated)
+{
+    *ret = (struct usage){0};
+    *ret_estimated = false;
+    if (c->usage.known) {
+        *ret = c->usage;
+    } else if (completion_flowed(c)) {
+        ret->prompt = c->req->prompt_tokens_estimate;
+        ret->completion = tally_tokens(&c->text);
+        *ret_estimated = true;
+    }
+}
+
+void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated)
+{
+    *ret = (struct usage){0};
+    *ret_estimated = false;
+    if (c->outcome == OUTCOME_ERROR)
+        return;
+    bill_so_far(c, ret, ret_estimated);
+    if (c->outcome == OUTCOME_OK && !c->usage.known) {
+        ret->prompt = c->req->prompt_tokens_estimate;
+        *ret_estimated = true;
+    }
+}
+
+/* ---- its beginning ------------------------------------------------------------------------------------------------
+ */
+
+/* What a process that dies now leaves behind: a call of which nothing is known but that it was made. Its tokens are not
+ * known, so none are billed; the row says that it was estimated. */
+enum status bill_start(struct completion *c)
+{
+    struct usage_event ev;
+
+    describe(c, &ev);
+    ev.status = slice_of(outcome_name(OUTCOME_ERROR));
+    ev.http_status = (uint64_t)status_http(ST_PEER_LOST);
+    ev.estimated = true;
+    ev.attempts = 1;
+    return outbox_add_started(&c->loop->batch, &ev, &c->mark, &c->call->err);
+}
+
+/* ---- progress ------------------------------------------------------------------------------------------------------
+ */
+
+static void describe_progress(const struct completion *c, struct usage_event *ev)
+{
+    uint64_t now = c->loop->now_ms, left = c->deadline_ms > now ? c->deadline_ms - now : 0;
+    struct usage u;
+    bool estimated;
+
+    bill_so_far(c, &u, &estimated);
+    describe(c, ev);
+    bill_put_usage(ev, &u);
+    ev->estimated = estimated;
+    ev->status = slice_of("running");
+    ev->http_status = c->head_sent ? c->http_status : 0;
+    ev->latency_ms = at_most_a_week(now > c->begun_ms ? now - c->begun_ms : 0);
+    ev->ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
+    ev->attempts = c->attempts;
+    ev->lease_ms = at_most_a_week(left + c->loop->self->hold_grace_ms);
+}
+
+uint64_t bill_next_look(uint64_t now_ms)
+{
+    uint64_t next = now_ms + COMPLETION_TELL_MS;
+
+    return next - next % COMPLETION_TELL_GRID_MS;
+}
+
+void bill_note(struct completion *c)
+{
+    struct usage_event ev;
+
+    if (!completion_flowed(c))
+        return;
+    c->noted = true;
+    describe_progress(c, &ev);
+    (void)loop_add_progress(c->loop, &ev, c->mark, false); /* without it a crash forgets the call's first second */
+}
+
+/* Looked at every second; told when tokens have flowed since, or after a long silence. What cannot be written now is
+ * made good by the next. */
+void bill_progress(struct completion *c)
+{
+    uint64_t now = c->loop->now_ms;
+    struct usage_event ev;
+
+    c->tell_ms = bill_next_look(now);
+    describe_progress(c, &ev);
+    if (c->told_ms != 0 && now - c->told_ms < COMPLETION_TELL_IDLE_MS &&
+        ev.prompt_tokens + ev.completion_tokens == c->told_tokens)
+        return;
+    if (loop_add_progress(c->loop, &ev, c->mark, true) != ST_OK)
+        return;
+    c->noted = true;
+    c->told_ms = now;
+    c->told_tokens = ev.prompt_tokens + ev.completion_tokens;
+}
+
+/* ---- attempts ------------------------------------------------------------------------------------------------------
+ */
+
+void bill_next_attempt(struct completion *c)
+{
+    if (c->attempts > 0 && c->past == NULL)
+        c->past = arena_alloc(c->call->arena, (COMPLETION_ATTEMPTS_MAX - 1) * sizeof(*c->past));
+    if (c->attempts > 0 && c->attempts < COMPLETION_ATTEMPTS_MAX && c->past != NULL)
+        c->past[c->attempts - 1] = c->attempt;
+    c->attempt = (struct attempt){.begun_ms = c->loop->now_ms};
+    c->usage = (struct usage){0};
+    c->text = (struct tally){0};
+}
+
+void completion_count(struct completion *c, enum attempt_outcome outcome)
+{
+    metric_add(c->upstream->attempts[outcome], 1);
+    if (c->attempt.ended_ms != 0) /* given up between two attempts */
+        return;
+    c->attempt.outcome = outcome;
+    c->attempt.ended_ms = c->loop->now_ms;
+}
+
+void completion_wasted(struct completion *c, const struct usage *usage)
+{
+    c->attempt.usage = *usage;
+}
+
+static void describe_attempt(const struct completion *c, const struct attempt *from, unsigned number,
+                             struct usage_attempt *to)
+{
+    *to = (struct usage_attempt){.number = number,
+                                 .provider = c->req->provider,
+                                 .upstream_model = c->req->upstream_model,
+                                 .outcome = slice_of(attempt_outcome_name(from->outcome)),
+                                 .http_status = from->http_status,
+                                 .answered = from->answered,
+                                 .price_id = c->req->price_id,
+                                 .latency_ms = at_most_a_week(from->ended_ms - from->begun_ms)};
+    to->prompt_tokens = from->usage.prompt;
+    to->cached_tokens = from->usage.cached;
+    to->cache_write_tokens = from->usage.write;
+    to->cache_write_long_tokens = from->usage.write_long;
+    to->completion_tokens = from->usage.completion;
+    to->reasoning_tokens = from->usage.reasoning;
+}
+
+/* One attempt that went as the event itself says needs no list. */
+static bool event_says_all(const struct completion *c, const struct usage_event *ev)
+{
+    const struct attempt *a = &c->attempt;
+
+    if (c->attempts == 0)
+        return true;
+    if (c->attempts > 1 || a->usage.known)
+        return false;
+    switch (c->outcome) {
+    case OUTCOME_OK: return a->outcome == ATTEMPT_OK;
+    case OUTCOME_CANCELLED: return a->outcome == ATTEMPT_CANCELLED || a->outcome == ATTEMPT_OK;
+    case OUTCOME_ERROR: return a->outcome == ATTEMPT_ERROR && a->http_status == ev->http_status;
+    case OUTCOME_TRUNCATED: break;
+    }
+    return false;
+}
+
+/* The caller pays for the attempt whose answer he got: that one has the event's tokens. */
+static size_t describe_attempts(const struct completion *c, const struct usage_event *ev,
+                                struct usage_attempt log[COMPLETION_ATTEMPTS_MAX])
+{
+    size_t n = 0;
+    struct usage_attempt *last;
+
+    if (event_says_all(c, ev))
+        return 0;
+    for (; c->past != NULL && n + 1 < c->attempts && n + 1 < COMPLETION_ATTEMPTS_MAX; n++)
+        describe_attempt(c, &c->past[n], (unsigned)n + 1, &log[n]);
+    last = &log[n];
+    describe_attempt(c, &c->attempt, c->attempts, last);
+    if (last->answered) {
+        last->prompt_tokens = ev->prompt_tokens;
+        last->cached_tokens = ev->cached_tokens;
+        last->cache_write_tokens = ev->cache_write_tokens;
+        last->cache_write_long_tokens = ev->cache_write_long_tokens;
+        last->completion_tokens = ev->completion_tokens;
+        last->reasoning_tokens = ev->reasoning_tokens;
+        last->estimated = ev->estimated;
+    }
+    return n + 1;
+}
+
+/* ---- its end -------------------------------------------------------------------------------------------------------
+ */
+
+static unsigned status_seen(const struct completion *c)
+{
+    return c->head_sent ? c->http_status : (unsigned)status_http(c->end_status);
+}
+
+void bill_end(struct completion *c)
+{
+    struct usage_attempt log[COMPLETION_ATTEMPTS_MAX];
+    struct usage_event ev;
+    struct usage u;
+    bool estimated;
+
+    bill_of(c, &u, &estimated);
+    describe(c, &ev);
+    bill_put_usage(&ev, &u);
+    ev.estimated = estimated;
+    ev.status = slice_of(outcome_name(c->outcome));
+    ev.http_status = status_seen(c);
+    ev.latency_ms = at_most_a_week(clock_ms() - c->begun_ms);
+    ev.ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
+    ev.attempts = c->attempts;
+    ev.attempt_log.n = describe_attempts(c, &ev, log);
+    ev.attempt_log.items = log;
+    metric_observe_ns(c->upstream->latency, ev.latency_ms * 1000000);
+    if (c->first_ms != 0)
+        metric_observe_ns(c->upstream->ttft, ev.ttft_ms * 1000000);
+    c->held = true;
+    if (loop_add_event(c->loop, &ev, c->mark, NULL) != ST_OK)
+        log_event(svc_log(c->loop->self->svc), LOG_ERROR, c->req->request_id, "usage_not_recorded",
+                  LOG_N("prompt_tokens", u.prompt), LOG_N("completion_tokens", u.completion));
+    loop_end(c->loop, c);
+}

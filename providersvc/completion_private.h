@@ -1,0 +1,23 @@
+/* What completion*.c share among themselves. Nobody else includes this. */
+#ifndef PROVIDERSVC_COMPLETION_PRIVATE_H
+#define PROVIDERSVC_COMPLETION_PRIVATE_H
+
+#include "providersvc/completion.h"
+
+/* completion_bill.c */
+enum status bill_start(struct completion *c); /* the record that it has begun */
+void bill_note(struct completion *c); /* for the outbox only: tokens have flowed */
+void bill_progress(struct completion *c); /* what it owes so far, if that is due */
+uint64_t bill_next_look(uint64_t now_ms); /* when to call it */
+void bill_end(struct completion *c); /* the record that ends it; the loop does the rest */
+void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated);
+void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated);
+void bill_put_usage(struct usage_event *ev, const struct usage *u);
+void bill_next_attempt(struct completion *c); /* remembers the one before */
+
+static inline bool completion_flowed(const struct completion *c)
+{
+    return c->text.ascii + c->text.other > 0;
+}
+
+#endif
