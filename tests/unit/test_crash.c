@@ -92,7 +92,7 @@ static void run_free(struct run *r)
 /* NULL, or what is wrong with the disk found after a death at this point. */
 static const char *find_wrong(struct run *r, size_t point, char text[256])
 {
-    const struct crash_tally *last = NULL, *next = NULL;
+    const struct crash_tally *last = &r->acks[0].tally, *next = NULL;
     struct crash_tally found;
     const char *bad = crash_work_look(r->work.path, AFTER, &found, text);
     size_t i;

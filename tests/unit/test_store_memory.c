@@ -102,7 +102,7 @@ static enum status open_quickly(struct crash_work *w)
 {
     enum status st = store_open_on(w->path, NULL, &w->store, &w->err);
 
-    if (st == ST_OK)
+    if (st == ST_OK && w->store)
         sqlite3_exec(w->store->db, "PRAGMA synchronous=OFF", NULL, NULL, NULL); /* not what is looked at here */
     return st;
 }
