@@ -81,8 +81,7 @@ enum status closing_usage(struct slice like, const struct usage *u, struct buf *
         st = buf_addf(out,
                       "\"choices\":[],\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,"
                       "\"total_tokens\":%llu}}\n\n",
-                      (unsigned long long)u->prompt, (unsigned long long)u->completion,
-                      (unsigned long long)total);
+                      (unsigned long long)u->prompt, (unsigned long long)u->completion, (unsigned long long)total);
     yyjson_doc_free(doc);
     return st;
 }

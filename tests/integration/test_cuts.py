@@ -251,6 +251,17 @@ def test_the_credit_ends_an_answer(cancelling):
         assert Decimal(cancelling.credits(token)["balance_usd"]) >= 0
 
 
+def test_a_hold_grows_with_its_call(cancelling):
+    """Upstream does not keep the request's own limit: authsvc, which has more credit to hold, is asked, and the answer stays whole."""
+    _, token = cancelling.user()
+    key = cancelling.new_key(token)
+    a = cancelling.call("POST", "/v1/chat/completions", {"model": "gpt-4o-mini", "stream": True, "max_tokens": 20, "messages": [{"role": "user", "content": "[[tokens=3000 nolimit]]"}]}, key)
+    assert a.body.count(b'"content":" t') == 2999 and a.body.endswith(b"data: [DONE]\n\n") and b"limited" not in a.body
+    (row,) = cancelling.settled(token, 1)
+    assert row["status"] == "ok" and row["completion_tokens"] == 3000 and row["estimated"] is False
+    check_ledger(cancelling, token)
+
+
 def test_a_request_that_the_credit_bears_is_left_alone(cancelling):
     _, token = cancelling.user()
     key = cancelling.new_key(token)
