@@ -394,6 +394,8 @@ static void import_record(struct import *im, const struct outbox_record *r, enum
 {
     if (im->st == ST_OK)
         im->st = outbox_event_decode(r, &im->arena, &im->events[im->n]);
+    if (im->st == ST_OK && kind == CALL_ENDED && slice_is(im->events[im->n].status, "running"))
+        return; /* numbered progress of a kept file: the call's end says more, and is owed or kept itself */
     if (im->st == ST_OK && kind == CALL_RUNNING)
         end_running(&im->events[im->n]);
     if (im->st == ST_OK)
@@ -485,7 +487,7 @@ enum status outbox_import_kept(struct outbox *o, int dir, const char *name, uint
     while (st == ST_OK && im.st == ST_OK && at < bytes.n &&
            outbox_record_read(&o->crc, bytes.p + at, bytes.n - at, &r)) {
         if (r.seq > after)
-            import_record(&im, &r);
+            import_record(&im, &r, CALL_ENDED);
         at += r.bytes;
     }
     import_flush(&im);
