@@ -62,7 +62,7 @@ static enum status begin(struct svc_call *call, const struct answer_begin_req *r
         a = make(req);
     if (!a)
         return err_set(&call->err, ST_INTERNAL, "too many keys for a fake");
-    if (memcmp(a->digest, req->body_digest.p, sizeof(a->digest)))
+    if (memcmp(a->digest, req->body_digest.p, sizeof(a->digest)) != 0)
         return err_set_field(&call->err, ST_CONFLICT, "idempotency_key_reused", NULL, "reused");
     rep->state = slice_of(slice_is(req->request_id, a->request_id) ? "begun" : "running");
     if (kept.interrupted)
