@@ -24,7 +24,8 @@ static bool agrees(struct verify *v, const struct transfer *t, const struct expe
 {
     const struct tally *tally = verify_tally(v, x->account);
     int64_t held = tally ? tally->held_account : 0;
-    size_t n = (size_t)((x->available != 0) + (x->held != 0) + (x->revenue != 0) + (x->overage != 0));
+    size_t n =
+        (size_t)(x->available != 0) + (size_t)(x->held != 0) + (size_t)(x->revenue != 0) + (size_t)(x->overage != 0);
 
     return t->n == n && line_of(t, LEDGER_REVENUE) == x->revenue && line_of(t, LEDGER_OVERAGE) == x->overage &&
            (x->available == 0 || line_of(t, x->account) == x->available) &&
