@@ -6,6 +6,7 @@
 #include "services/json.h"
 
 #define ACCOUNT_CALL_MS 15000u
+#define ACCOUNT_SLOW_MS 600000u
 #define ACCOUNT_SYNC_MS 2000u
 #define ACCOUNT_BODY_MAX 65536u
 #define QUERY_NAME_MAX 64u
@@ -276,8 +277,8 @@ static enum status call_service(struct request *r, void *rep, struct err *err)
     st = json_check_required(route->req, msg, err);
     if (st != ST_OK)
         return st;
-    return call_wait(svc_peer(r->gw->svc, route->peer), route->req, msg, route->rep, rep, r->arena, ACCOUNT_CALL_MS,
-                     err);
+    return call_wait(svc_peer(r->gw->svc, route->peer), route->req, msg, route->rep, rep, r->arena,
+                     route->flags & ROUTE_SLOW ? ACCOUNT_SLOW_MS : ACCOUNT_CALL_MS, err);
 }
 
 void account_handle(struct request *r)

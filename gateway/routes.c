@@ -54,6 +54,7 @@ const struct route routes[] = {
     CALL("GET",    "/api/admin/requests",           ROUTE_ADMIN, 200, SVC_METERD,  usage_list_req,        usage_list_rep, ROUTE_EVERYBODY),
     CALL("GET",    "/api/admin/requests/{request_id}", ROUTE_ADMIN, 200, SVC_METERD, usage_list_req,      usage_list_rep, ROUTE_EVERYBODY | ROUTE_FIRST),
     CALL("GET",    "/api/admin/system/ledger",      ROUTE_ADMIN, 200, SVC_METERD,  ledger_verify_req,     ledger_verify_rep, 0),
+    CALL("POST",   "/api/admin/system/backup",      ROUTE_ADMIN, 201, SVC_METERD,  backup_req,            backup_rep, ROUTE_SLOW),
     CALL("GET",    "/api/admin/system/holds",       ROUTE_ADMIN, 200, SVC_AUTHSVC, holds_list_req,        holds_list_rep, ROUTE_EVERYBODY),
     PLAIN("GET",   "/api/admin/system",             ROUTE_ADMIN, page_system),
 };

@@ -3,7 +3,8 @@
  * transaction on the store it is given; it knows neither threads nor the bus. The lane says where it runs: WRITE   the
  * writer's thread, inside a savepoint of its own INGEST  the writer's thread, without savepoint: it fails only when the
  * whole transaction does QUICK   a reader's thread, for what others wait for SLOW    another reader's thread, for what
- * may take long
+ * may take long. An operation that a reader runs and that finds that it must write returns ST_PENDING: the writer then
+ * runs it from its beginning, as WRITE.
  */
 #ifndef METERD_OPS_H
 #define METERD_OPS_H
@@ -40,8 +41,11 @@
     O(SLOW,   usage_summary,     usage_summary_req,     usage_summary_rep)  \
     O(SLOW,   usage_list,        usage_list_req,        usage_list_rep)     \
     O(SLOW,   ledger_verify,     ledger_verify_req,     ledger_verify_rep)  \
+    O(COPY,   backup,            backup_req,            backup_rep)         \
     O(INGEST, usage_deliver,     usage_deliver_req,     usage_deliver_rep)  \
-    O(WRITE,  usage_void,        usage_void_req,        empty)
+    O(WRITE,  usage_void,        usage_void_req,        empty)              \
+    O(QUICK,  answer_begin,      answer_begin_req,      answer_begin_rep)   \
+    O(WRITE,  answer_put,        answer_put_req,        empty)
 /* clang-format on */
 
 /* in: the request's struct; out: the reply's, zeroed. On failure w->err says why. */

@@ -76,6 +76,8 @@
       "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), " \
       "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0))")           \
     S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
+    /* restore.c */                                                                                                    \
+    S(REVISION_LIFT, "UPDATE plan SET revision = ?1 WHERE name = (SELECT min(name) FROM plan)")                        \
     /* users.c */                                                                                                      \
     S(USER_BY_ID, SQL_USER "WHERE u.id = ?1")                                                                          \
     S(USER_BY_EMAIL, SQL_USER "WHERE u.email = ?1")                                                                    \
@@ -268,6 +270,30 @@
       "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
       "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
+    /* answers.c */                                                                                                    \
+    S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
+      "AND u.status = 'active' FROM api_key k JOIN user u ON u.num = k.user_num WHERE k.digest = ?1")                  \
+    S(ANSWER_FIND, "SELECT id, body_digest = ?3, state = 'stored', lease_end_ms, expires_ms, http_status, request_id, " \
+      "content_type, bytes FROM answer WHERE user_num = ?1 AND idempotency_key = ?2")                                         \
+    S(ANSWER_BODY, "SELECT body FROM answer WHERE id = ?1")                                                            \
+    S(ANSWER_PIECES, "SELECT body FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024 ORDER BY id")      \
+    S(ANSWER_PIECE_COUNT, "SELECT count(*) FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024")         \
+    S(ANSWER_PIECE_ADD, "INSERT INTO answer_piece(id, body) VALUES (?1 * 1024 + ?2, ?3)")                              \
+    S(ANSWER_COST, "SELECT cost_nano + overage_nano + (status = 'expired') FROM usage WHERE request_id = ?1")          \
+    S(ANSWER_HOLD, "SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open'")                                      \
+    S(ANSWER_INSERT, "INSERT INTO answer(user_num, idempotency_key, body_digest, request_id, state, created_ms, "      \
+      "expires_ms, lease_ms, lease_end_ms) VALUES (?1, ?2, ?3, ?4, 'begun', ?5, ?6, ?7, ?8)")                          \
+    S(ANSWER_LEASE, "UPDATE answer SET lease_end_ms = ?2 WHERE id = ?1")                                               \
+    S(ANSWER_STORE, "UPDATE answer SET state = 'stored', http_status = ?2, content_type = ?3, bytes = ?4, body = ?5 "  \
+      "WHERE id = ?1")                                                                                                 \
+    S(ANSWER_DROP, "DELETE FROM answer WHERE id = ?1")                                                                 \
+    S(ANSWER_SPACE, "SELECT bytes FROM answer_space WHERE user_num = ?1")                                              \
+    S(ANSWER_OLDEST, "SELECT id, bytes FROM answer WHERE user_num = ?1 AND state = 'stored' ORDER BY id LIMIT ?2")     \
+    S(ANSWER_EVICT, "UPDATE answer SET state = 'begun', lease_end_ms = 0, bytes = 0, body = x'' "                      \
+      "WHERE user_num = ?1 AND state = 'stored' AND id <= ?2")                                                         \
+    S(ANSWERS_RESTART, "UPDATE answer SET lease_end_ms = ?1 + lease_ms WHERE state = 'begun' AND lease_end_ms > 0")    \
+    S(ANSWERS_OLD, "SELECT id, bytes FROM answer WHERE expires_ms <= ?1 AND (state = 'stored' OR lease_end_ms <= ?2) " \
+      "ORDER BY expires_ms LIMIT ?3")                                                                                  \
     /* verify.c */                                                                                                     \
     S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id, created_ms, hash FROM entry ORDER BY id") \
     S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \

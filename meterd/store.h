@@ -15,6 +15,7 @@
 
 #include "meterd/chain.h"
 #include "meterd/change.h"
+#include "meterd/files.h"
 #include "meterd/pricing.h"
 #include "meterd/sql.h"
 #include "proto/messages.h"
@@ -22,7 +23,7 @@
 
 struct migration;
 
-#define STORE_PATH_MAX 4096
+#define STORE_PATH_MAX FILES_PATH_MAX
 #define STORE_CHECKPOINT_PAGES 4000 /* of log, before it is copied: hot pages are copied less often */
 #define STORE_WAL_KEEP_BYTES (64 * 1024 * 1024) /* a log that grew is cut to this when it is reset */
 #define STORE_CACHE_KIB 32768 /* page cache of the writer */
@@ -39,6 +40,7 @@ enum store_broken { STORE_WELL, STORE_RETRY, STORE_DEAD };
 /* What a transaction did, for the metrics; forgotten with it when it is rolled back. */
 struct store_counts {
     uint64_t settled, duplicates, strays, unpriced, gaps, holds, expired, corrected;
+    uint64_t lost; /* records that will never come */
     int64_t cost_nano, overage_nano;
 };
 
@@ -109,14 +111,19 @@ struct store {
     unsigned next_gap;
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
+    uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
 };
 
 /* Makes folder and file when missing, takes the lock, migrates. ST_CONFLICT: not our file, or another meterd has it. */
 enum status store_open(const char *path, struct store **ret, struct err *err);
 /* The same with other migrations: for the tests of migrating. */
 enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err);
+/* The same on another VFS of SQLite's, which must be registered: for the tests of faults. */
+enum status store_open_on(const char *path, const char *vfs, struct store **ret, struct err *err);
 /* A connection that only reads. The file must exist. */
 enum status store_open_reader(const char *path, struct store **ret, struct err *err);
+/* The newest revision in a database that was opened otherwise. */
+enum status store_revision_in(sqlite3 *db, uint64_t *ret, struct err *err);
 void store_close(struct store *s); /* NULL is fine; unfinished work is rolled back */
 
 /* One piece of work on a store: what every operation gets. */

@@ -11,6 +11,7 @@
 #include "meterd/mailbox.h"
 
 #define WRITER_UNITS 500 /* commands and events of one transaction, and the rest of one message */
+#define WRITER_UNIT_BYTES 4096 /* a command that writes so much counts as one more */
 #define WRITER_GATHER_MS 5 /* events wait so long for others, commands never */
 #define WRITER_IDLE_MS 2000 /* without work: the log is copied and cut */
 #define WRITER_MONTHLY_RETRY_MS 10000 /* after a round of monthly credit that could not be written */

@@ -306,6 +306,87 @@ static void a_refusal_carries_its_code(void **state)
     arena_fini(&a);
 }
 
+/* ---- answers
+ * ----------------------------------------------------------------------------------------------------------- */
+
+struct putting {
+    struct house *h;
+    pthread_t thread;
+    struct slice body;
+    enum status st;
+    atomic_bool done;
+};
+
+static struct answer_begin_req asking(const char *request_id)
+{
+    static const char digest[LIMIT_DIGEST + 1] = "0123456789abcdef0123456789abcdef";
+
+    return (struct answer_begin_req){.key_digest = {digest, LIMIT_DIGEST},
+                                     .idempotency_key = slice_of("k"),
+                                     .body_digest = {digest, LIMIT_DIGEST},
+                                     .request_id = slice_of(request_id),
+                                     .lease_ms = 60000};
+}
+
+static void *put_large(void *arg)
+{
+    struct putting *p = arg;
+    struct answer_begin_req begun = asking("req_1");
+    struct answer_put_req req = {.key_digest = begun.key_digest,
+                                 .idempotency_key = begun.idempotency_key,
+                                 .request_id = begun.request_id,
+                                 .http_status = 200,
+                                 .content_type = slice_of("text/event-stream"),
+                                 .body = p->body};
+    struct empty rep;
+    struct arena a = {0};
+
+    arena_init(&a, METER_ARENA);
+    p->st = ASK(p->h, answer_put_req, empty, &req, &rep, &a);
+    atomic_store(&p->done, true);
+    arena_fini(&a);
+    return NULL;
+}
+
+static void others_write_while_a_large_answer_comes(void **state)
+{
+    struct house *h = *state;
+    struct putting p = {.h = h, .body = {calloc(1, LIMIT_BODY), LIMIT_BODY}};
+    struct answer_begin_req first = asking("req_1"), second = asking("req_2");
+    struct api_key key = {.id = slice_of("key_1"), .name = slice_of("n"), .prefix = slice_of("sk-or-")};
+    struct key_put_req made = {.digest = first.key_digest, .key = {&key, 1}};
+    struct answer_begin_rep rep;
+    struct empty none;
+    struct arena a = {0};
+    char user[LIMIT_ID_TEXT + 1];
+    int written = 0;
+
+    arena_init(&a, METER_ARENA);
+    make_user(h, "a@x.test", 0, user);
+    key.user_id = slice_of(user);
+    assert_int_equal(ASK(h, key_put_req, empty, &made, &none, &a), ST_OK);
+    assert_int_equal(ASK(h, answer_begin_req, answer_begin_rep, &first, &rep, &a), ST_OK);
+    assert_true(slice_is(rep.state, "begun"));
+    assert_int_equal(pthread_create(&p.thread, NULL, put_large, &p), 0);
+    while (!atomic_load(&p.done)) {
+        struct credit_grant_req grant = {
+            .actor_id = slice_of("usr_t"), .id = slice_of(user), .amount_nano = 1 + written};
+        struct credit_grant_rep granted;
+
+        arena_reset(&a);
+        assert_int_equal(ASK(h, credit_grant_req, credit_grant_rep, &grant, &granted, &a), ST_OK);
+        written += !atomic_load(&p.done);
+    }
+    pthread_join(p.thread, NULL);
+    assert_int_equal(p.st, ST_OK);
+    assert_true(written >= 8); /* between its 32 pieces */
+    assert_int_equal(ASK(h, answer_begin_req, answer_begin_rep, &second, &rep, &a), ST_OK);
+    assert_true(slice_is(rep.state, "stored"));
+    assert_true(slice_eq(rep.body, p.body));
+    arena_fini(&a);
+    free((void *)(uintptr_t)p.body.p);
+}
+
 /* ---- feeds
  * ------------------------------------------------------------------------------------------------------------- */
 
@@ -585,6 +666,7 @@ int main(void)
         T(a_code_that_many_redeem_at_once_is_one_persons),
         T(a_plans_monthly_credit_comes_by_itself),
         T(a_refusal_carries_its_code),
+        T(others_write_while_a_large_answer_comes),
         T(usage_goes_in_and_settlements_come_out),
         T(nonsense_on_the_usage_feed_is_dropped),
         T(a_second_service_on_the_file_does_not_start),
