@@ -70,7 +70,7 @@ static enum status first_entry(struct work *w, uint64_t transfer, int64_t *ret)
     return st;
 }
 
-static enum status add_transfer(struct work *w, uint64_t transfer, struct ledger_row *list, size_t *n)
+static enum status add_transfer(struct work *w, uint64_t transfer, struct ledger_row list[ENTRIES_OF_CALL], size_t *n)
 {
     struct record_page page = {
         .sql = SQL_ENTRIES_FROM, .fill = record_entry, .size = sizeof(struct ledger_row), .limit = TRANSFER_MAX};
@@ -92,6 +92,7 @@ static enum status add_transfer(struct work *w, uint64_t transfer, struct ledger
 enum status entries_of_call(struct work *w, struct slice request_id, uint64_t revision, struct ledger_row **ret,
                             size_t *ret_n)
 {
+    struct ledger_row *list = arena_alloc(w->a, ENTRIES_OF_CALL * sizeof(*list));
     uint64_t transfers[TRANSFERS_OF_CALL];
     size_t n = 0, i;
     sqlite3_stmt *q = NULL;
@@ -102,11 +103,11 @@ enum status entries_of_call(struct work *w, struct slice request_id, uint64_t re
         st = store_next(w->s, &q, w->err);
     }
     store_reset(&q);
-    *ret = arena_alloc(w->a, ENTRIES_OF_CALL * sizeof(**ret));
+    *ret = list;
     *ret_n = 0;
-    if (st == ST_OK && !*ret)
-        st = err_set(w->err, ST_NO_MEMORY, "no memory for entries");
+    if (!list)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for entries");
     for (i = 0; i < n && st == ST_OK; i++)
-        st = add_transfer(w, transfers[i], *ret, ret_n);
+        st = add_transfer(w, transfers[i], list, ret_n);
     return st;
 }

@@ -219,12 +219,15 @@ static void check_sessions(struct xchg_server *srv, uint64_t now, uint64_t *next
     struct session *s = srv->sessions, *next;
 
     for (; s; s = next) {
-        bool buried;
+        bool buried, busy;
 
         pthread_mutex_unlock(&srv->lock);
         session_check(s, now, next_ms);
         pthread_mutex_lock(&s->lock);
-        buried = s->buried;
+        busy = s->running || s->sending; /* it stays in the list: whoever frees the server waits for what is listed */
+        buried = s->buried && !busy;
+        if (s->buried && busy && *next_ms > now + 1)
+            *next_ms = now + 1;
         pthread_mutex_unlock(&s->lock);
         pthread_mutex_lock(&srv->lock);
         next = s->next;

@@ -276,11 +276,10 @@ static void a_plans_monthly_credit_comes_by_itself(void **state)
         usleep(2000);
     } while (credits.balance_nano == 0 && clock_ms() < end);
     assert_int_equal(credits.balance_nano, 77);
-    for (i = 0; i < 3; i++) { /* looked at again, by a change and by a restart */
+    for (i = 0; i < 3; i++) { /* each change makes it look at everybody again */
         plan.rpm = 100 + (uint64_t)i;
         assert_int_equal(ASK(h, plan_update_req, plan_rep, &plan, &rep, &a), ST_OK);
-        stop(h);
-        start(h);
+        usleep(20000);
     }
     assert_int_equal(ASK(h, credits_req, credits_rep, &req, &credits, &a), ST_OK);
     assert_int_equal(credits.balance_nano, 77);
