@@ -46,10 +46,13 @@ static void free_place(struct admission *a, struct hold *hold)
 void admission_release(struct admission *a, struct hold *hold)
 {
     struct proj_user *user = projection_any_user(&a->state, hold->user_id);
+    struct proj_key *key = admission_key_of(a, hold);
 
     free_place(a, hold);
     if (user)
         user->held_nano -= hold->amount_nano;
+    if (key) /* a key that was forgotten meanwhile has forgotten it, too */
+        key->held_nano = key->held_nano > hold->amount_nano ? key->held_nano - hold->amount_nano : 0;
     holds_remove(&a->holds, hold);
 }
 
@@ -81,6 +84,8 @@ static void apply_settled(struct admission *a, const struct settled *s, uint64_t
     holds_remember(&a->holds, s->request_id, NULL, NULL);
     if (user)
         proj_user_balance(user, s->balance_nano, revision);
+    if (s->key_digest.n > 0)
+        proj_key_spent(projection_find_key(&a->state, s->key_digest), s->key_spent_nano, s->key_period_end);
 }
 
 size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
@@ -409,30 +414,32 @@ static enum status above_plan(const char *field, uint64_t asked, uint64_t limit,
                          "Invalid '%s': your plan allows at most %llu.", field, (unsigned long long)limit);
 }
 
-static enum status check_key_limits(struct admission *a, const struct key_create_req *req, struct err *err)
+static enum status check_key_limits(struct admission *a, struct slice user_id, const struct key_limits *limits,
+                                    struct err *err)
 {
-    const struct proj_user *user = projection_find_user(&a->state, req->actor_id);
+    const struct proj_user *user = projection_find_user(&a->state, user_id);
     const struct proj_plan *plan = user ? projection_find_plan(&a->state, user->plan) : NULL;
     enum status st;
 
     if (!user || !user->active || !plan)
         return err_set(err, ST_FORBIDDEN, "The account does not exist, is disabled or has no plan.");
-    st = above_plan("rpm", req->rpm, plan->rpm, err);
+    st = above_plan("rpm", limits->rpm, plan->rpm, err);
     if (st == ST_OK)
-        st = above_plan("tpm", req->tpm, plan->tpm, err);
+        st = above_plan("tpm", limits->tpm, plan->tpm, err);
     if (st == ST_OK)
-        st = above_plan("concurrency", req->concurrency, plan->concurrency, err);
+        st = above_plan("concurrency", limits->concurrency, plan->concurrency, err);
     return st;
 }
 
-enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err)
+enum status admission_key_limits(struct admission *a, struct slice user_id, const struct key_limits *limits,
+                                 struct err *err)
 {
     enum status st;
 
     pthread_mutex_lock(&a->lock);
     st = admission_ready(a, err);
     if (st == ST_OK)
-        st = check_key_limits(a, req, err);
+        st = check_key_limits(a, user_id, limits, err);
     pthread_mutex_unlock(&a->lock);
     return st;
 }

@@ -76,9 +76,9 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
 enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told);
 /* The call was settled before the state that we have: an asserted hold for it ends. */
 void admission_settled_before(struct admission *a, struct slice request_id);
-/* Lets a hold grow as far as the user's credit bears. ST_NOT_FOUND: there is none. */
-enum status admission_extend(struct admission *a, const struct hold_extend_req *req, struct hold_extend_rep *rep,
-                             struct err *err);
+/* Lets a hold grow as far as the user's credit and the key's budget bear. ST_NOT_FOUND: there is none. */
+enum status admission_extend(struct admission *a, uint64_t wall_s, const struct hold_extend_req *req,
+                             struct hold_extend_rep *rep, struct err *err);
 /* The oldest holds, into env's arena; of one user or of all. */
 enum status admission_holds(struct admission *a, const struct admission_env *env, const struct holds_list_req *req,
                             struct holds_list_rep *rep);
@@ -87,8 +87,12 @@ enum status admission_models(struct admission *a, const struct admission_env *en
                              struct models_rep *rep, struct err *err);
 /* The user as of now: ST_UNAUTHENTICATED when there is none or he is disabled. */
 enum status admission_user(struct admission *a, struct slice user_id, bool *ret_admin, struct err *err);
-/* Are these limits for a new key within the user's plan? (How many keys it allows is counted by meterd.) */
-enum status admission_key_limits(struct admission *a, const struct key_create_req *req, struct err *err);
+struct key_limits { /* that a key is to have; 0 = the plan's */
+    uint64_t rpm, tpm, concurrency;
+};
+/* Are these limits within the user's plan? (How many keys it allows is counted by meterd.) */
+enum status admission_key_limits(struct admission *a, struct slice user_id, const struct key_limits *limits,
+                                 struct err *err);
 int64_t admission_held(struct admission *a, struct slice user_id); /* nano-USD in the user's open holds */
 void admission_figures(struct admission *a, uint64_t now_ms, struct admission_figures *ret);
 

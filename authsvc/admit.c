@@ -166,12 +166,33 @@ static enum status worst_case(const struct token_prices *prices, const struct ad
     return money_cost_most(prices, req->prompt_tokens_estimate, out, ret_nano, err);
 }
 
-static enum status no_funds(int64_t available, int64_t cost, struct err *err)
+/* What a call may take: of the user's credit and of the key's budget what is left, whichever is less. */
+struct means {
+    int64_t available_nano;
+    bool budget; /* it is the key's budget that bounds it */
+};
+
+static enum status find_means(const struct caller *c, uint64_t wall_s, struct means *ret, struct err *err)
+{
+    int64_t credit = 0, left = proj_key_left(c->key, wall_s);
+
+    if (!money_add(c->user->balance_nano, -c->user->held_nano, &credit))
+        return err_set(err, ST_INTERNAL, "credit overflows");
+    *ret = (struct means){.available_nano = left < credit ? left : credit, .budget = left < credit};
+    return ST_OK;
+}
+
+static enum status no_funds(const struct means *means, int64_t cost, struct err *err)
 {
     char have[MONEY_TEXT_MAX], need[MONEY_TEXT_MAX];
 
-    money_format_usd(available > 0 ? available : 0, have);
+    money_format_usd(means->available_nano > 0 ? means->available_nano : 0, have);
     money_format_usd(cost, need);
+    if (means->budget)
+        return err_set(err, ST_NO_FUNDS,
+                       "You exceeded the budget of this API key: %s USD of it are left, this request may cost up to %s "
+                       "USD. Raise the key's budget, wait for its next period, or lower the output limit.",
+                       have, need);
     return err_set(
         err, ST_NO_FUNDS,
         "You exceeded your current credits: %s USD are available, this request may cost up to %s USD. Ask your "
@@ -179,7 +200,7 @@ static enum status no_funds(int64_t available, int64_t cost, struct err *err)
         have, need);
 }
 
-/* The longest answer that the credit bears; cost rises with length, so a search by halves finds it. */
+/* The longest answer that the means bear; cost rises with length, so a search by halves finds it. */
 static uint64_t affordable(const struct token_prices *prices, const struct admit_req *req, const struct decision *d,
                            int64_t available)
 {
@@ -197,11 +218,10 @@ static uint64_t affordable(const struct token_prices *prices, const struct admit
     return low;
 }
 
-static enum status check_credit(struct decision *d, const struct admit_req *req, struct err *err)
+static enum status check_credit(struct decision *d, const struct admit_req *req, uint64_t wall_s, struct err *err)
 {
-    const struct proj_user *user = d->caller.user;
     struct token_prices prices;
-    int64_t available = 0;
+    struct means means = {0};
     enum status st;
 
     if (!d->route.price)
@@ -215,13 +235,12 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
         return st;
     if (d->amount_nano == 0)
         return ST_OK;
-    if (!money_add(user->balance_nano, -user->held_nano, &available))
-        return err_set(err, ST_INTERNAL, "credit overflows");
-    if (d->amount_nano <= available)
-        return ST_OK;
-    d->output_limit = affordable(&prices, req, d, available);
+    st = find_means(&d->caller, wall_s, &means, err);
+    if (st != ST_OK || d->amount_nano <= means.available_nano)
+        return st;
+    d->output_limit = affordable(&prices, req, d, means.available_nano);
     if (d->output_limit < ADMISSION_OUTPUT_MIN)
-        return no_funds(available, d->amount_nano, err);
+        return no_funds(&means, d->amount_nano, err);
     d->output = d->output_limit;
     return worst_case(&prices, req, d->output * d->choices, &d->amount_nano, err);
 }
@@ -255,6 +274,7 @@ static enum status take(struct admission *a, const struct admission_env *env, co
     if (st != ST_OK)
         return err_set(err, st, "Too many calls are running.");
     d->caller.user->held_nano += d->amount_nano;
+    key->held_nano += d->amount_nano;
     key->running++;
     if (d->rpm)
         bucket_take(&key->requests, 1);
@@ -283,7 +303,7 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
     bound_tokens(&d, req);
     st = check_rates(&d, env, short_model(req->model), err);
     if (st == ST_OK)
-        st = check_credit(&d, req, err);
+        st = check_credit(&d, req, env->wall_s, err);
     if (st == ST_OK)
         st = take(a, env, req, &d, err);
     if (st == ST_OK)

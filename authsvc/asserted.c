@@ -10,32 +10,40 @@
 /* ---- assertions ---------------------------------------------------------------------------------------------------
  */
 
-/* More is held of the user's credit; false when that is beyond all bounds. */
+/* More is held of the user's credit and, when the key is known, of its budget; false when that is beyond all bounds. */
 static bool hold_more(struct admission *a, struct hold *hold, struct proj_user *user, int64_t by_nano)
 {
-    int64_t held = 0;
+    struct proj_key *key = admission_key_of(a, hold);
+    int64_t held = 0, of_key = 0;
 
-    if (!money_add(user->held_nano, by_nano, &held))
+    if (!money_add(user->held_nano, by_nano, &held) || (key && !money_add(key->held_nano, by_nano, &of_key)))
         return false;
     user->held_nano = held;
+    if (key)
+        key->held_nano = of_key;
     holds_grow(&a->holds, hold, by_nano);
     return true;
 }
 
-/* Whoever knows the key's digest lets the call have its place among the key's concurrent ones. */
+/* Whoever knows the key's digest lets the call have its place among the key's concurrent ones, and its hold count in
+ * the key's budget. */
 static void learn_key(struct admission *a, struct hold *hold, const struct hold_state *told)
 {
     struct proj_key *key;
+    int64_t held = 0;
 
     if (hold->has_digest || told->key_digest.n != LIMIT_DIGEST)
         return;
+    key = projection_running_key(&a->state, told->key_digest);
+    if (key && !money_add(key->held_nano, hold->amount_nano, &held))
+        return;
     memcpy(hold->key_digest, told->key_digest.p, LIMIT_DIGEST);
     hold->has_digest = true;
-    key = told->running ? projection_running_key(&a->state, told->key_digest) : NULL;
     if (!key)
         return;
-    key->running++;
-    hold->running = true;
+    key->held_nano = held;
+    key->running += told->running;
+    hold->running = told->running;
 }
 
 /* It is made with nothing in it, then grows as one that was known would. */
@@ -92,18 +100,20 @@ void admission_settled_before(struct admission *a, struct slice request_id)
 /* ---- growth -------------------------------------------------------------------------------------------------------
  */
 
-/* How much more the user's credit bears. */
-static int64_t room_of(const struct proj_user *user)
+/* How much more the user's credit and the key's budget bear. */
+static int64_t room_of(const struct proj_user *user, const struct proj_key *key, uint64_t wall_s)
 {
-    int64_t available = 0;
+    int64_t left = key ? proj_key_left(key, wall_s) : INT64_MAX, available = 0;
 
     if (!user || !user->active || !money_add(user->balance_nano, -user->held_nano, &available))
         return 0;
+    if (available > left)
+        available = left;
     return available > 0 ? available : 0;
 }
 
-enum status admission_extend(struct admission *a, const struct hold_extend_req *req, struct hold_extend_rep *rep,
-                             struct err *err)
+enum status admission_extend(struct admission *a, uint64_t wall_s, const struct hold_extend_req *req,
+                             struct hold_extend_rep *rep, struct err *err)
 {
     struct hold *hold;
     enum status st;
@@ -115,7 +125,8 @@ enum status admission_extend(struct admission *a, const struct hold_extend_req *
         st = err_set(err, ST_NOT_FOUND, "No credit is held for this request.");
     if (hold && req->amount_nano > hold->amount_nano) {
         struct proj_user *user = projection_find_user(&a->state, hold->user_id);
-        int64_t more = req->amount_nano - hold->amount_nano, room = room_of(user);
+        int64_t more = req->amount_nano - hold->amount_nano;
+        int64_t room = room_of(user, admission_key_of(a, hold), wall_s);
 
         if (room > 0)
             (void)hold_more(a, hold, user, more < room ? more : room);

@@ -404,6 +404,7 @@ static const struct svc_route routes[] = {
     {&refresh_req_desc, &session_rep_desc, authsvc_refresh},
     {&logout_req_desc, &empty_desc, authsvc_logout},
     {&key_create_req_desc, &key_created_rep_desc, authsvc_key_create},
+    {&key_update_req_desc, &key_rep_desc, authsvc_key_update},
     {&credits_req_desc, &credits_rep_desc, authsvc_credits},
     {&admin_user_create_req_desc, &user_rep_desc, authsvc_admin_user_create},
     {&state_sync_req_desc, &empty_desc, state_sync},

@@ -29,7 +29,7 @@ enum status authsvc_holds_assert(struct svc_call *call, const void *in, void *ou
 
 static enum status extend(struct svc_call *call, const void *in, void *out)
 {
-    return admission_extend(&authsvc_of(call)->admission, in, out, &call->err);
+    return admission_extend(&authsvc_of(call)->admission, clock_wall_ms() / 1000, in, out, &call->err);
 }
 
 enum status authsvc_hold_extend(struct svc_call *call, const void *in, void *out)

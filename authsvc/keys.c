@@ -1,4 +1,5 @@
-/* API keys are made here, because only authsvc sees a secret; meterd stores the digest and the rest. */
+/* API keys are made and changed here: only authsvc sees a secret and knows the plan's limits; meterd stores the digest
+ * and the rest. */
 #include <string.h>
 
 #include <sodium.h>
@@ -14,6 +15,7 @@
 struct new_key {
     char id[ID_TEXT_SIZE];
     char secret[TOKENS_KEY_SIZE];
+    struct slice budget_period;
     const struct key_create_req *req;
 };
 
@@ -32,18 +34,26 @@ static enum status check_models(const struct wire_strs *models, struct err *err)
     return ST_OK;
 }
 
+static enum status check_expiry(uint64_t expires_at, struct err *err)
+{
+    if (expires_at == 0 || expires_at > clock_wall_ms() / 1000)
+        return ST_OK;
+    return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "expires_at",
+                         "Invalid 'expires_at': expected a time to come, in Unix seconds.");
+}
+
 static enum status check(struct svc_call *call, const struct key_create_req *req)
 {
+    struct key_limits limits = {req->rpm, req->tpm, req->concurrency};
     enum status st = check_models(&req->models, &call->err);
 
+    if (st == ST_OK)
+        st = check_expiry(req->expires_at, &call->err);
     if (st != ST_OK)
         return st;
     if (req->name.n == 0)
         return err_set_field(&call->err, ST_BAD_REQUEST, "invalid_value", "name", "Invalid 'name': it is empty.");
-    if (req->expires_at && req->expires_at <= clock_wall_ms() / 1000)
-        return err_set_field(&call->err, ST_BAD_REQUEST, "invalid_value", "expires_at",
-                             "Invalid 'expires_at': expected a time to come, in Unix seconds.");
-    return admission_key_limits(&authsvc_of(call)->admission, req, &call->err);
+    return admission_key_limits(&authsvc_of(call)->admission, req->actor_id, &limits, &call->err);
 }
 
 static enum status made(struct svc_call *call, enum status st, const void *reply, void *ctx)
@@ -66,6 +76,8 @@ static enum status made(struct svc_call *call, enum status st, const void *reply
         .concurrency = key->req->concurrency,
         .models = key->req->models,
         .expires_at = key->req->expires_at,
+        .budget_nano = key->req->budget_nano,
+        .budget_period = key->budget_period,
         .created = clock_wall_ms() / 1000,
         .revision = stored->revision,
     };
@@ -86,6 +98,9 @@ enum status authsvc_key_create(struct svc_call *call, const void *in, void *out)
     if (st != ST_OK)
         return st;
     key->req = req;
+    key->budget_period = req->budget_period;
+    if (req->budget_nano > 0 && key->budget_period.n == 0)
+        key->budget_period = slice_of("total");
     id_make(key->id, "key_", KEY_ID_BYTES);
     tokens_key(key->secret);
     tokens_digest(slice_of(key->secret), digest);
@@ -99,8 +114,39 @@ enum status authsvc_key_create(struct svc_call *call, const void *in, void *out)
         .concurrency = req->concurrency,
         .models = req->models,
         .expires_at = req->expires_at,
+        .budget_nano = req->budget_nano,
+        .budget_period = key->budget_period,
         .status = slice_of("active"),
         .created = clock_wall_ms() / 1000,
     };
     return authsvc_ask(call, &ask);
+}
+
+/* ---- changing -----------------------------------------------------------------------------------------------------
+ */
+
+static enum status changed(struct svc_call *call, enum status st, const void *reply, void *ctx)
+{
+    struct key_rep *rep = svc_out(call);
+
+    (void)ctx;
+    if (st == ST_OK)
+        *rep = *(const struct key_rep *)reply;
+    return st;
+}
+
+/* The same limits as for a new key; whose it is and what else is wrong says meterd. */
+enum status authsvc_key_update(struct svc_call *call, const void *in, void *out)
+{
+    const struct key_update_req *req = in;
+    struct key_limits limits = {req->rpm, req->tpm, req->concurrency};
+    struct authsvc_ask ask = {&key_update_req_desc, &key_rep_desc, in, changed, NULL};
+    enum status st = check_models(&req->models, &call->err);
+
+    (void)out;
+    if (st == ST_OK)
+        st = check_expiry(req->expires_at, &call->err);
+    if (st == ST_OK)
+        st = admission_key_limits(&authsvc_of(call)->admission, req->actor_id, &limits, &call->err);
+    return st == ST_OK ? authsvc_ask(call, &ask) : st;
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/money.h"
+
 void projection_init(struct projection *p)
 {
     memset(p, 0, sizeof(*p));
@@ -154,12 +156,36 @@ enum status projection_key(struct projection *p, const struct key_state *k)
     key->concurrency = from->concurrency;
     key->expires_at = from->expires_at;
     key->active = slice_is(from->status, "active");
+    key->budget_nano = from->budget_nano;
+    key->spent_nano = k->period_spent_nano;
+    key->period_end = k->period_end;
     if (old) {
+        key->held_nano = old->held_nano;
         key->requests = old->requests;
         key->tokens = old->tokens;
         key->running = old->running;
     }
     return settle_in(&p->keys, &key->at, free_plain);
+}
+
+void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end)
+{
+    if (!key || period_end < key->period_end || (period_end == key->period_end && spent_nano < key->spent_nano))
+        return;
+    key->spent_nano = spent_nano;
+    key->period_end = period_end;
+}
+
+int64_t proj_key_left(const struct proj_key *key, uint64_t wall_s)
+{
+    bool over = key->period_end > 0 && wall_s >= key->period_end;
+    int64_t used = 0;
+
+    if (key->budget_nano == 0)
+        return INT64_MAX;
+    if (!money_add(key->held_nano, over ? 0 : key->spent_nano, &used) || used >= key->budget_nano)
+        return 0;
+    return key->budget_nano - used;
 }
 
 enum status projection_plan(struct projection *p, const struct plan *from)
@@ -257,12 +283,30 @@ static void sweep_users(struct projection *p)
     sweep(&p->users, p->epoch, free_plain);
 }
 
+/* So does a key: what its calls hold of its budget must be there to be released. Nobody can use it any more. A stand-in
+ * that no snapshot named was never a key. */
+static void sweep_keys(struct projection *p)
+{
+    struct table_node *node;
+    size_t cursor = 0;
+
+    while ((node = table_next(&p->keys, &cursor)) != NULL) {
+        struct proj_key *key = (struct proj_key *)(void *)node;
+
+        if (key->at.epoch == p->epoch || key->held_nano == 0 || key->id.n == 0)
+            continue;
+        key->active = false;
+        key->at.epoch = p->epoch;
+    }
+    sweep(&p->keys, p->epoch, free_plain);
+}
+
 void projection_applied(struct projection *p)
 {
     if (!p->loading)
         return;
     p->loading = false;
-    sweep(&p->keys, p->epoch, free_plain);
+    sweep_keys(p);
     sweep(&p->plans, p->epoch, free_plain);
     sweep(&p->prices, p->epoch, free_price);
     sweep(&p->providers, p->epoch, free_plain);

@@ -40,6 +40,10 @@ struct proj_key {
     struct wire_strs models;
     struct bucket requests, tokens;
     uint64_t running;
+    int64_t held_nano; /* sum of its open holds */
+    int64_t budget_nano; /* 0 = none */
+    int64_t spent_nano; /* of the budget, in the period that ends at period_end */
+    uint64_t period_end; /* Unix seconds; 0 = never */
     bool active;
 };
 
@@ -91,6 +95,11 @@ struct proj_plan *projection_find_plan(const struct projection *p, struct slice 
 struct proj_price *projection_find_price(const struct projection *p, struct slice model);
 /* Credit after a change of this revision; an older one than what is known says nothing new. */
 void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t revision);
+/* What the key has spent after a bill. Within a period it never falls: an older figure says nothing new. NULL is fine.
+ */
+void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end);
+/* What the key may still hold of its budget; INT64_MAX without one. */
+int64_t proj_key_left(const struct proj_key *key, uint64_t wall_s);
 bool projection_serves(const struct projection *p, struct slice provider);
 
 void proj_price_unref(struct proj_price *price); /* NULL is fine */

@@ -79,22 +79,24 @@ static enum status take_option(struct args *a, char **argv, int left, int *ret_u
 
 enum status args_parse(struct args *a, int argc, char **argv, struct err *err)
 {
-    size_t n = 0, due = 0;
+    size_t n = 0, due = 0, most;
     int i = 0;
 
     memset(a, 0, sizeof(*a));
     a->command = find(argc, argv, &i);
     if (!a->command)
         return unknown(argc, argv, err);
-    while (due < COMMAND_ARGS && a->command->args[due].name)
+    while (due < COMMAND_ARGS && a->command->args[due].name && a->command->args[due].name[0] != '[')
         due++;
+    for (most = due; most < COMMAND_ARGS && a->command->args[most].name;)
+        most++;
     while (i < argc) {
         int used = 1;
         enum status st = ST_OK;
 
         if (!strncmp(argv[i], "--", 2))
             st = take_option(a, argv + i, argc - i, &used, err);
-        else if (n == due)
+        else if (n == most)
             st = err_set(err, ST_BAD_REQUEST, "'%s' is one word too many", argv[i]);
         else
             a->values[n++] = argv[i];

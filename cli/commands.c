@@ -3,8 +3,11 @@
 #include "cli/special.h"
 
 #define USER_COLUMNS "id,email,name,role,plan,status,balance_usd"
-#define KEY_COLUMNS "id,name,prefix,status,rpm,tpm,concurrency,expires_at"
-#define PLAN_COLUMNS "name,rpm,tpm,concurrency,max_keys"
+#define KEY_COLUMNS "id,name,prefix,status,rpm,tpm,concurrency,expires_at,budget_usd,budget_period,budget_spent_usd"
+#define ENTRY_COLUMNS "id,created,kind,account,amount_usd,balance_usd,request_id,note"
+#define CODE_COLUMNS "id,prefix,status,amount_usd,expires_at,user_id,note"
+#define NEW_CODE_COLUMNS "id,code,amount_usd,expires_at,note"
+#define PLAN_COLUMNS "name,rpm,tpm,concurrency,max_keys,monthly_credit_usd"
 #define PRICE_COLUMNS "model,provider,input,cached_input,output,context_window,max_output,created,ended"
 #define CALL_COLUMNS                                                                                                   \
     "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms"
@@ -19,6 +22,12 @@
     {"rpm", WORD_NUMBER, NULL}, {"tpm", WORD_NUMBER, NULL}, {"concurrency", WORD_NUMBER, NULL},                        \
     {                                                                                                                  \
         "models", WORD_LIST, NULL                                                                                      \
+    }
+
+#define BUDGET                                                                                                         \
+    {"budget", WORD_STRING, "budget_usd"},                                                                             \
+    {                                                                                                                  \
+        "budget-period", WORD_STRING, NULL                                                                             \
     }
 
 /* clang-format off */
@@ -38,16 +47,34 @@ const struct command commands[] = {
      {{NULL, WORD_NONE, NULL}}, NULL, NULL, "move a user to another plan", NULL},
     {"key", "list", "GET", "/api/keys", {{NULL, WORD_NONE, NULL}}, {PAGE},
      NULL, KEY_COLUMNS, "your own API keys", NULL},
-    {"key", "create", "POST", "/api/keys", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"expires-at", WORD_NUMBER, NULL}},
+    {"key", "create", "POST", "/api/keys", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"expires-at", WORD_NUMBER, NULL}, BUDGET},
      NULL, NULL, "make an API key; its secret is shown this once", NULL},
+    {"key", "show", "GET", "/api/keys/%s", {{"KEY_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "one API key, and what is spent of its budget", NULL},
+    {"key", "update", "PATCH", "/api/keys/%s", {{"KEY_ID", WORD_PATH, NULL}},
+     {{"name", WORD_STRING, NULL}, LIMITS, {"expires-at", WORD_NUMBER, NULL}, BUDGET},
+     NULL, NULL, "change an API key; --budget 0 = no budget, --budget-period day, week, month or total", NULL},
     {"key", "revoke", "DELETE", "/api/keys/%s", {{"KEY_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "refuse the key from now on", NULL},
     {"credits", "show", "GET", "/api/credits", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "your own credit", NULL},
     {"credits", "grant", "POST", "/api/admin/users/%s/credits",
      {{"USER", WORD_USER, NULL}, {"AMOUNT_USD", WORD_STRING, "amount_usd"}},
-     {{"note", WORD_STRING, NULL}, {"idempotency-key", WORD_OWN, NULL}},
-     NULL, NULL, "give a user credit (less than zero takes back); the same idempotency key grants once", NULL},
+     {{"kind", WORD_STRING, NULL}, {"request-id", WORD_STRING, NULL}, {"note", WORD_STRING, NULL},
+      {"idempotency-key", WORD_OWN, NULL}},
+     NULL, NULL, "give a user credit (less than zero takes back); the same idempotency key grants once; --kind grant, topup, refund, adjustment",
+     NULL},
+    {"credits", "ledger", "GET", "/api/credits/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE},
+     NULL, ENTRY_COLUMNS, "your own credit, entry by entry, newest first", NULL},
+    {"redeem", "", "POST", "/api/credits/redeem", {{"CODE", WORD_STRING, "code"}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "turn a code into credit; it works once", NULL},
+    {"codes", "create", "POST", "/api/admin/codes", {{"AMOUNT_USD", WORD_STRING, "amount_usd"}},
+     {{"count", WORD_NUMBER, NULL}, {"expires-at", WORD_NUMBER, NULL}, {"note", WORD_STRING, NULL}},
+     NULL, NEW_CODE_COLUMNS, "make redemption codes; they are shown this once", NULL},
+    {"codes", "list", "GET", "/api/admin/codes", {{NULL, WORD_NONE, NULL}}, {PAGE},
+     NULL, CODE_COLUMNS, "redemption codes, newest first", NULL},
+    {"codes", "revoke", "DELETE", "/api/admin/codes/%s", {{"CODE_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "refuse a code from now on", NULL},
     {"usage", "", "GET", "/api/usage", {{NULL, WORD_NONE, NULL}},
      {{"group-by", WORD_QUERY, NULL}, {"from", WORD_QUERY, NULL}, {"to", WORD_QUERY, NULL}},
      NULL, GROUP_COLUMNS, "your usage in sums; --group-by model,key,day,hour", NULL},
@@ -55,6 +82,8 @@ const struct command commands[] = {
      {PAGE, {"from", WORD_QUERY, NULL}, {"to", WORD_QUERY, NULL}, {"model", WORD_QUERY, NULL}, {"key", WORD_QUERY, NULL},
       {"status", WORD_QUERY, NULL}},
      NULL, CALL_COLUMNS, "your calls, newest first", NULL},
+    {"receipt", "", "GET", "/api/usage/requests/%s", {{"REQUEST_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "one call of yours: tokens, price, attempts, ledger entries", NULL},
     {"price", "list", "GET", "/api/admin/prices", {{NULL, WORD_NONE, NULL}},
      {PAGE, {"model", WORD_QUERY, NULL}, {"history", WORD_QUERY_FLAG, NULL}},
      NULL, PRICE_COLUMNS, "prices in force, USD per 1,000,000 tokens; --model M --history: every version of one model", NULL},
@@ -74,12 +103,18 @@ const struct command commands[] = {
      special_price_import},
     {"plan", "list", "GET", "/api/admin/plans", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, PLAN_COLUMNS, "all plans; 0 = unlimited", NULL},
-    {"plan", "set", "PATCH", "/api/admin/plans", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"max-keys", WORD_NUMBER, NULL}},
+    {"plan", "set", "PATCH", "/api/admin/plans", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"max-keys", WORD_NUMBER, NULL}, {"monthly-credit", WORD_STRING, "monthly_credit_usd"}},
      NULL, NULL, "change a plan, or make a new one", NULL},
     {"health", "", "GET", "/health/detailed", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "every service and what it depends on", special_health},
+    {"ledger", "list", "GET", "/api/admin/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE},
+     NULL, ENTRY_COLUMNS, "all entries, everybody's and the operator's, newest first", NULL},
     {"ledger", "verify", "GET", "/api/admin/system/ledger", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "recompute every balance from its entries; exit 1 on any difference", special_ledger_verify},
+    {"backup", "", "POST", "/api/admin/system/backup", {{"[NAME]", WORD_STRING, "name"}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "copy the database while it runs, into backups/ beside it; prints where and how large", NULL},
+    {"restore", "", "", "", {{"FILE", WORD_OWN, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "put a backup in the place of the database at DB_PATH; the router must not run", special_restore},
     {"call", "", "POST", "/v1/chat/completions", {{"MODEL", WORD_OWN, NULL}, {"TEXT", WORD_OWN, NULL}},
      {{"key", WORD_OWN, NULL}}, NULL, NULL, "one chat completion; the key from --key or OPENAI_API_KEY", special_call},
     {"models", "", "GET", "/v1/models", {{NULL, WORD_NONE, NULL}}, {{"key", WORD_OWN, NULL}},

@@ -35,7 +35,7 @@ struct args; /* cli/args.h */
 struct command {
     const char *group, *verb; /* verb "" = the group alone */
     const char *method, *path;
-    struct word args[COMMAND_ARGS]; /* all are due */
+    struct word args[COMMAND_ARGS]; /* all are due but the last ones, in [] */
     struct word options[COMMAND_OPTIONS];
     const char *fixed; /* a ready body */
     const char *columns; /* of a list's rows */

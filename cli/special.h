@@ -9,6 +9,7 @@ int special_health(struct http *h, const struct command *c, const struct args *a
 int special_call(struct http *h, const struct command *c, const struct args *a); /* a chat completion */
 int special_models(struct http *h, const struct command *c, const struct args *a);
 int special_ledger_verify(struct http *h, const struct command *c, const struct args *a); /* exit 1 on any difference */
+int special_restore(struct http *h, const struct command *c, const struct args *a); /* becomes meterd --restore */
 int special_price_import(struct http *h, const struct command *c,
                          const struct args *a); /* a file of LiteLLM's format */
 int special_user_create(struct http *h, const struct command *c,

@@ -6,6 +6,7 @@
 #include "services/json.h"
 
 #define ACCOUNT_CALL_MS 15000u
+#define ACCOUNT_SLOW_MS 600000u
 #define ACCOUNT_SYNC_MS 2000u
 #define ACCOUNT_BODY_MAX 65536u
 #define QUERY_NAME_MAX 64u
@@ -14,12 +15,22 @@
 
 /* Members that only the gateway sets. */
 static const char *const reserved[] = {"actor_id", "client_ip", "session_id", "idempotency_key", NULL};
-static const char *const reserved_and_id[] = {"actor_id",   "client_ip", "session_id", "idempotency_key",
-                                              "request_id", "id",        NULL};
+static const char *const reserved_and_id[] = {"actor_id", "client_ip", "session_id", "idempotency_key", "id", NULL};
+static const char *const reserved_and_request[] = {"actor_id",        "client_ip",  "session_id",
+                                                   "idempotency_key", "request_id", NULL};
+
+/* The member that the path names; the other may be an argument: a refund names a user in the path and a call in the
+ * body. */
+static bool names_request(const struct route *route)
+{
+    return strstr(route->path, "{request_id}") != NULL;
+}
 
 static const char *const *not_for_clients(const struct request *r)
 {
-    return r->param.n ? reserved_and_id : reserved; /* the path has named the object */
+    if (!r->param.n)
+        return reserved;
+    return names_request(r->route) ? reserved_and_request : reserved_and_id;
 }
 
 static void set_member(const struct wire_desc *desc, void *msg, const char *name, struct slice value)
@@ -113,8 +124,7 @@ static void set_ours(struct request *r, void *msg)
         set_member(desc, msg, "idempotency_key", r->idempotency_key);
     set_member(desc, msg, "session_id", r->session_id);
     set_member(desc, msg, "client_ip", r->client_ip);
-    set_member(desc, msg, "request_id", r->param); /* the declaration has one of the two */
-    set_member(desc, msg, "id", r->param);
+    set_member(desc, msg, names_request(r->route) ? "request_id" : "id", r->param);
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
@@ -267,8 +277,8 @@ static enum status call_service(struct request *r, void *rep, struct err *err)
     st = json_check_required(route->req, msg, err);
     if (st != ST_OK)
         return st;
-    return call_wait(svc_peer(r->gw->svc, route->peer), route->req, msg, route->rep, rep, r->arena, ACCOUNT_CALL_MS,
-                     err);
+    return call_wait(svc_peer(r->gw->svc, route->peer), route->req, msg, route->rep, rep, r->arena,
+                     route->flags & ROUTE_SLOW ? ACCOUNT_SLOW_MS : ACCOUNT_CALL_MS, err);
 }
 
 void account_handle(struct request *r)

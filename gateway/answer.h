@@ -43,6 +43,7 @@ void answer_refusal(struct conn *c, int http, const char *message);
     "x-request-id, request-id, openai-processing-ms, openai-version, retry-after, retry-after-ms, x-should-retry, "    \
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "                         \
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-router-provider, "            \
-    "x-router-model, x-router-attempts, x-router-cost-usd, x-router-instance"
+    "x-router-model, x-router-attempts, x-router-cost-usd, x-router-instance, x-router-replayed, "                     \
+    "x-router-original-request-id"
 
 #endif

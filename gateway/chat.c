@@ -68,8 +68,8 @@ static void help_stream(struct chat *c, struct waiting *w)
     if (c->stream.broken || c->gone || (shown > 0 && shown & (LEFT & events)) ||
         (w->stalled_since && clock_ms() - w->stalled_since > CHAT_STALL_MS)) {
         c->stream.broken = true;
-        c->stream.backlog.n = 0;
-        stop = !c->gone && !c->over;
+        stream_flush(&c->stream); /* nothing waits any more; what the provider is owed for it comes back */
+        stop = !c->gone && !c->over && !c->runs_on;
         c->gone = true;
     }
     credit = stream_credit(&c->stream);
@@ -123,7 +123,14 @@ static void wait_until_over(struct chat *c)
         w = (struct waiting){.events = POLLRDHUP, .seen = true};
     pthread_mutex_lock(&c->conn->lock);
     for (;;) {
-        if (c->stream.backlog.n)
+        if (c->runs_on && c->over && c->openers == 0) {
+            c->runs_on = false;
+            pthread_mutex_unlock(&c->conn->lock);
+            chat_keep(c);
+            pthread_mutex_lock(&c->conn->lock);
+            if (chat_keeps_back(c) && !c->gone)
+                chat_answer_plain(c);
+        } else if (c->stream.backlog.n)
             help_stream(c, &w);
         else if (c->over && c->openers == 0 && (!c->settled || w.seen))
             break;
@@ -175,16 +182,19 @@ static void run(struct chat *c)
     attach(c);
     metric_move(c->gw->metrics.streams, c->ask.stream);
     st = chat_begin(c, &c->err);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         wait_until_over(c);
-    else
+    } else {
         c->st = c->err.status = st;
+        chat_keep(c);
+    }
     detach(c);
     if (!c->settled) {
         finish(c);
         chat_take_note(c, &note);
         chat_log(&note);
     }
+    idempotency_fini(&c->keep);
     stream_fini(&c->stream);
     buf_fini(&c->answer);
 }
@@ -200,7 +210,9 @@ void chat_handle(struct request *r)
         answer_no_key(r);
         return;
     }
-    st = c ? request_read_body(r, (size_t)r->gw->settings->max_body_bytes, &err) : ST_NO_MEMORY;
+    st = c ? idempotency_check(r, &err) : ST_NO_MEMORY;
+    if (st == ST_OK)
+        st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, &err);
     if (st == ST_OK)
         st = chat_request_read(r->body, r->arena, &c->ask, &err);
     if (st != ST_OK) {
@@ -211,9 +223,12 @@ void chat_handle(struct request *r)
     c->gw = r->gw;
     c->conn = r->conn;
     c->r = r;
-    c->created_ms = clock_wall_ms();
-    c->began_ms = clock_ms();
     buf_init(&c->answer, CHAT_ANSWER_MAX);
     crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
+    if (!idempotency_begin(&c->keep, r, c->digest))
+        return;
+    c->created_ms = clock_wall_ms(); /* who waited for another's answer begins only now */
+    c->began_ms = clock_ms();
+    c->runs_on = c->keep.key.n > 0;
     run(c);
 }

@@ -12,6 +12,7 @@
 #define GATEWAY_CHAT_H
 
 #include "gateway/chat_request.h"
+#include "gateway/idempotency.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
 
@@ -42,6 +43,8 @@ struct chat {
     struct completion_rep result;
     struct buf answer; /* the body of a plain answer, or the error that ends a stream */
     uint64_t window; /* bytes gathered since credit was returned */
+    bool voided; /* admitted, and nobody began it */
+    struct idempotency keep; /* of a call with an Idempotency-Key */
 
     /* lock below */
     bool has_head, has_result, streaming;
@@ -50,6 +53,7 @@ struct chat {
     bool settled; /* answered, logged and counted by a callback: nothing is left for the thread */
     bool wake_me; /* the thread does not see the client's next request: wake it when all is over */
     bool gone; /* the client left while we worked */
+    bool runs_on; /* although the client left: its answer is kept for whoever repeats the call */
     uint64_t settled_ms;
     unsigned openers; /* callbacks that are opening a call: the thread waits for them, too */
     unsigned attempt, opened; /* 1 … CHAT_ATTEMPTS; the one that is open, 0 = none */
@@ -70,6 +74,13 @@ uint64_t chat_remaining_ms(const struct chat *c); /* of CALL_TIMEOUT_MS, 1 at le
 /* chat_end.c: the last steps, by the closing callback or by the thread. */
 bool chat_answer_plain(struct chat *c); /* under the lock; as stream_put */
 bool chat_can_settle(const struct chat *c); /* under the lock: may the callback settle it, the thread sleeping on? */
+
+/* chat_kept.c: what becomes of a call with an Idempotency-Key. */
+void chat_keep(
+    struct chat *c); /* by the thread, when the last callback is through: kept, forgotten, or left to its bill */
+/* Is its answer the thread's to write? An error is forgotten before its client can know of it and try something else.
+ */
+bool chat_keeps_back(const struct chat *c);
 
 /* What is said of a call when it is over; it outlives the call. */
 struct chat_note {

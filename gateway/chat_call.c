@@ -33,7 +33,7 @@ static void free_place(const struct chat *c)
     call_tell(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_done_req_desc, &done);
 }
 
-static void settle_void(const struct chat *c, enum status st)
+static void settle_void(struct chat *c, enum status st)
 {
     struct usage_event e = {.request_id = slice_of(c->r->id),
                             .user_id = c->admitted.user_id,
@@ -51,6 +51,7 @@ static void settle_void(const struct chat *c, enum status st)
 
     if (c->admitted.price.n)
         e.price_id = c->admitted.price.items[0].id;
+    c->voided = true;
     voids_add(c->gw->voids, &e);
 }
 
@@ -58,6 +59,12 @@ static void settle_void(const struct chat *c, enum status st)
 static bool never_began(enum status st)
 {
     return st == ST_UNAVAILABLE || st == ST_DRAINING || st == ST_NO_MEMORY;
+}
+
+/* Under the lock: nobody waits for it. Of a call that runs on somebody may: who repeats it. */
+static bool abandoned(const struct chat *c)
+{
+    return c->gone && !c->runs_on;
 }
 
 uint64_t chat_remaining_ms(const struct chat *c)
@@ -147,7 +154,7 @@ static void on_admitted(void *ctx, enum status st, struct slice payload)
         unlock(c, false);
         return;
     }
-    gone = c->gone;
+    gone = abandoned(c);
     pthread_mutex_unlock(&c->conn->lock);
     if (gone)
         give_up_admitted(c, ST_CANCELLED, &err);
@@ -230,6 +237,7 @@ static bool take_stream(struct chat *c, struct slice bytes)
     struct slice rest = bytes;
     bool clear = true;
 
+    idempotency_record(&c->keep, bytes);
     if (c->held_done) { /* something follows what looked like the end */
         clear = stream_put(&c->stream, stream_head(c), (struct slice){done_event, DONE_N}, false, true);
         c->held_done = false;
@@ -286,7 +294,7 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
     else if (type == 0)
         take_body(c, bytes);
     credit = credit_of(c);
-    stop = c->st != ST_OK || (c->streaming && c->stream.broken && !c->gone);
+    stop = c->st != ST_OK || (c->streaming && c->stream.broken && !c->gone && !c->runs_on);
     c->gone |= c->streaming && c->stream.broken;
     unlock(c, !clear);
     if (stop)
@@ -345,7 +353,7 @@ static bool end_stream(struct chat *c)
 
 static bool try_again(const struct chat *c, enum status st)
 {
-    return never_began(st) && st != ST_NO_MEMORY && !c->has_head && !c->gone && c->attempt < CHAT_ATTEMPTS;
+    return never_began(st) && st != ST_NO_MEMORY && !c->has_head && !abandoned(c) && c->attempt < CHAT_ATTEMPTS;
 }
 
 static void on_completed(void *ctx, enum status st, struct slice payload)
@@ -371,7 +379,7 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
     atomic_store_explicit(&c->conn->quiet_since_ms, 0, memory_order_relaxed);
     if (c->streaming)
         clear = end_stream(c);
-    else if (c->st == ST_OK && !c->gone)
+    else if (c->st == ST_OK && !c->gone && !chat_keeps_back(c))
         clear = chat_answer_plain(c);
     settled = clear && chat_can_settle(c);
     if (settled) {
@@ -453,7 +461,7 @@ static void open_completion(struct chat *c)
         c->openers--;
     if (st == ST_OK && c->attempt == attempt && !c->over) {
         c->opened = attempt;
-        cancel = c->gone; /* it left while we were opening */
+        cancel = abandoned(c); /* it left while we were opening */
         id = c->ids[attempt - 1];
     }
     unlock(c, false); /* afterwards the call may be another one */
@@ -471,6 +479,8 @@ static bool mark_gone(struct chat *c, struct xchg_id *ret_id)
     if (!c || c->over || c->gone)
         return false;
     c->gone = true;
+    if (c->runs_on)
+        return false;
     if (!c->opened)
         return false; /* admission is not cancelled: its answer says whether there is a hold to release */
     *ret_id = c->ids[c->opened - 1];
@@ -498,6 +508,8 @@ void chat_cancel_all(struct gateway *gw)
         bool cancel;
 
         pthread_mutex_lock(&conn->lock);
+        if (conn->call && conn->call->runs_on && !conn->call->over)
+            conn->call->runs_on = conn->call->gone = false; /* not any more */
         cancel = mark_gone(conn->call, &id);
         pthread_mutex_unlock(&conn->lock);
         if (cancel)

@@ -58,6 +58,9 @@ static void make_metrics(struct gateway *gw)
         metric_counter(m, "router_slow_streams_total", "Times a stream's client did not take its bytes at once.", NULL);
     g->first_byte = metric_histogram(m, "router_call_first_byte_seconds", "Time to the first byte of a call's answer.",
                                      NULL, METRIC_LATENCY_BOUNDS);
+    g->replayed = metric_counter(m, "router_replayed_total", "Answers given again for an Idempotency-Key.", NULL);
+    g->answers_lost = metric_counter(m, "router_answers_not_kept_total",
+                                     "Answers to calls with an Idempotency-Key that could not be kept.", NULL);
     g->voids = metric_counter(m, "router_calls_void_total", "Admitted calls that no providersvc took.", NULL);
     g->voids_waiting = metric_gauge(m, "router_calls_void_waiting", "Of them not yet acknowledged by meterd.", NULL);
 }

@@ -53,7 +53,8 @@ struct gateway_metrics {
     struct metric *requests[GATEWAY_ROUTES_MAX][GATEWAY_CLASSES];
     struct metric *seconds[GATEWAY_ROUTES_MAX];
     struct metric *in_flight, *streams, *connections;
-    struct metric *malformed, *client_gone, *refused_connections, *slow_streams, *first_byte, *voids, *voids_waiting;
+    struct metric *malformed, *client_gone, *refused_connections, *slow_streams, *first_byte, *voids, *voids_waiting,
+        *replayed, *answers_lost;
 };
 
 struct gateway {
@@ -66,7 +67,7 @@ struct gateway {
     atomic_uint conns_made, connections, in_flight;
     atomic_bool listening;
     atomic_bool closing; /* drained: nothing more is answered */
-    atomic_size_t body_bytes;
+    atomic_size_t body_bytes, record_bytes; /* held at once, all connections together */
     struct ticker *ticker;
     struct voids *voids;
     struct gateway_metrics metrics;

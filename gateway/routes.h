@@ -26,6 +26,7 @@ enum route_flags {
     ROUTE_UNWRAP = 8, /* the reply's one object is the answer */
     ROUTE_FIRST = 16, /* the reply's first row is the answer; 404 when there is none */
     ROUTE_IDEMPOTENT = 32, /* takes Idempotency-Key */
+    ROUTE_SLOW = 64, /* the answer may take minutes */
 };
 
 struct route {

@@ -8,7 +8,7 @@
 
 #include "meterd/ops.h"
 
-enum lane { LANE_WRITE, LANE_INGEST, LANE_QUICK, LANE_SLOW, LANES };
+enum lane { LANE_WRITE, LANE_INGEST, LANE_QUICK, LANE_SLOW, LANE_COPY, LANES };
 
 enum status batch_begin(struct store *s, struct err *err);
 /* Runs one operation inside the batch. Whatever it returns, look at s->broken before going on. */

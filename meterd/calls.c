@@ -1,5 +1,6 @@
 #include "meterd/calls.h"
 
+#include "meterd/budgets.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ledger.h"
 #include "meterd/payers.h"
@@ -21,6 +22,12 @@ struct call { /* one event on its way into the ledger */
     uint64_t row; /* revision of the call's row, when there was one */
     struct slice row_status;
 };
+
+/* What this changes in what the payer has paid for the call; below zero: he gets it back. */
+static int64_t spent_now(const struct call *c)
+{
+    return c->effect.outcome == LEDGER_OPENED ? 0 : c->effect.taken_nano - c->view.taken_nano;
+}
 
 static int64_t balance_after(const struct call *c)
 {
@@ -118,9 +125,8 @@ static void decide(struct call *c)
 static enum status post(struct call *c, const char *kind)
 {
     const struct ledger_posts *p = &c->effect.posts;
-    int64_t spent = c->effect.outcome == LEDGER_OPENED ? 0 : c->effect.taken_nano - c->view.taken_nano;
     struct ledger_line lines[] = {
-        {.account = c->payer.account, .amount_nano = p->available_nano, .spent_nano = spent},
+        {.account = c->payer.account, .amount_nano = p->available_nano, .spent_nano = spent_now(c)},
         {.account = c->payer.held_account, .amount_nano = p->held_nano},
         {.account = LEDGER_OVERAGE, .amount_nano = p->overage_nano},
         {.account = LEDGER_REVENUE, .amount_nano = p->revenue_nano},
@@ -139,8 +145,13 @@ static enum status tell_settled(struct call *c)
         .balance_nano = balance_after(c),
         .tokens = tokens > LIMIT_TOKENS ? LIMIT_TOKENS : tokens,
     };
+    enum status st = budgets_spend(c->w, c->e->key_id, spent_now(c), &settled);
 
-    return changes_add(&c->w->s->changes, &settled_desc, &settled, c->revision, c->w->err);
+    if (st == ST_OK)
+        st = changes_add(&c->w->s->changes, &settled_desc, &settled, c->revision, c->w->err);
+    if (st == ST_OK && spent_now(c) < 0 && settled.key_digest.n > 0)
+        st = budgets_tell(c->w, c->e->key_id);
+    return st;
 }
 
 static enum status write_attempt(struct work *w, const struct usage_event *e, const struct usage_attempt *a)

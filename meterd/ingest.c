@@ -78,6 +78,17 @@ static enum status find_position(struct work *w, struct slice source, struct sto
     return ST_OK;
 }
 
+/* This database was restored from a backup that is older than what the source has kept: those records exist nowhere
+ * any more, and waiting for them would only lose those that do. */
+static void skip_what_is_gone(struct store *s, const struct ingest_batch *batch, struct store_position *p)
+{
+    if (batch->oldest_seq <= p->seq + 1 || batch->oldest_seq > batch->first_seq)
+        return;
+    s->counts.lost += batch->oldest_seq - 1 - p->seq;
+    p->seq = batch->oldest_seq - 1;
+    p->moved = true;
+}
+
 enum status ingest_apply(struct work *w, const struct ingest_batch *batch, uint64_t *ret_seq)
 {
     struct store_position *p = NULL;
@@ -87,6 +98,7 @@ enum status ingest_apply(struct work *w, const struct ingest_batch *batch, uint6
 
     if (st != ST_OK || !p)
         return st;
+    skip_what_is_gone(w->s, batch, p);
     *ret_seq = p->seq;
     if (batch->n == 0 || batch->first_seq == 0)
         return ST_OK;
@@ -115,7 +127,7 @@ enum status op_usage_deliver(struct work *w, const void *in, void *out)
 {
     const struct usage_deliver_req *req = in;
     struct usage_deliver_rep *rep = out;
-    struct ingest_batch batch = {req->source, req->first_seq, req->events.items, req->events.n};
+    struct ingest_batch batch = {req->source, req->first_seq, req->events.items, req->events.n, req->oldest_seq};
 
     return ingest_apply(w, &batch, &rep->acked_seq);
 }

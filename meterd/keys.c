@@ -1,3 +1,4 @@
+#include "meterd/budgets.h"
 #include "meterd/ops.h"
 #include "meterd/record.h"
 #include "meterd/state.h"
@@ -39,15 +40,18 @@ enum status op_key_put(struct work *w, const void *in, void *out)
     const struct key_put_req *req = in;
     struct empty *rep = out;
     const struct api_key *k;
+    struct slice models, period;
     struct user_row user;
-    struct slice models;
     uint64_t revision;
     enum status st = check_key(w, req);
 
     if (st != ST_OK)
         return st;
     k = &req->key.items[0];
-    st = users_find(w, k->user_id, &user);
+    period = k->budget_period;
+    st = budgets_check(w, k->budget_nano, &period);
+    if (st == ST_OK)
+        st = users_find(w, k->user_id, &user);
     if (st == ST_OK && !slice_is(user.user.status, "active"))
         st = err_set(w->err, ST_FORBIDDEN, "The account is disabled.");
     if (st == ST_OK)
@@ -58,11 +62,13 @@ enum status op_key_put(struct work *w, const void *in, void *out)
         return st;
     revision = store_next_revision(w->s);
     rep->revision = revision;
-    st = store_run(w->s, SQL_KEY_INSERT,
-                   BINDS(B_S(k->id), B_I(user.num), B_B(req->digest), B_S(k->name), B_S(k->prefix), B_I(k->rpm),
-                         B_I(k->tpm), B_I(k->concurrency), B_S(models), B_I(k->expires_at), B_I(w->s->now_ms / 1000),
-                         B_I(revision)),
-                   w->err);
+    st =
+        store_run(w->s, SQL_KEY_INSERT,
+                  BINDS(B_S(k->id), B_I(user.num), B_B(req->digest), B_S(k->name), B_S(k->prefix), B_I(k->rpm),
+                        B_I(k->tpm), B_I(k->concurrency), B_S(models), B_I(k->expires_at), B_I(w->s->now_ms / 1000),
+                        B_I(revision), B_I(k->budget_nano), B_S(period), B_I(budgets_end(period, w->s->now_ms / 1000))),
+                  w->err);
+    store_forget_keys(w->s);
     return st == ST_OK ? state_changed(w, &key_state_desc, revision) : st;
 }
 
@@ -79,22 +85,131 @@ static enum status fill_key_row(struct work *w, sqlite3_stmt *q, void *to)
     return record_key(w, q, &row->key);
 }
 
+static enum status find_own(struct work *w, struct slice id, struct slice owner, struct key_row *ret)
+{
+    enum status st = record_get(w, SQL_KEY_BY_ID, BINDS(B_S(id)), fill_key_row, ret);
+
+    if (st == ST_NOT_FOUND || (st == ST_OK && !slice_eq(ret->key.user_id, owner)))
+        return err_set_field(w->err, ST_NOT_FOUND, "key_not_found", "id", "There is no such API key.");
+    return st;
+}
+
 enum status op_key_revoke(struct work *w, const void *in, void *out)
 {
     const struct key_revoke_req *req = in;
     struct empty *rep = out;
     struct key_row row = {0};
     uint64_t revision;
-    enum status st = record_get(w, SQL_KEY_BY_ID, BINDS(B_S(req->id)), fill_key_row, &row);
+    enum status st = find_own(w, req->id, req->actor_id, &row);
 
-    if (st == ST_NOT_FOUND || (st == ST_OK && !slice_eq(row.key.user_id, req->actor_id)))
-        return err_set_field(w->err, ST_NOT_FOUND, "key_not_found", "id", "There is no such API key.");
     if (st != ST_OK || slice_is(row.key.status, "revoked"))
         return st;
     revision = store_next_revision(w->s);
     rep->revision = revision;
     st = store_run(w->s, SQL_KEY_REVOKE, BINDS(B_I(row.num), B_I(revision)), w->err);
     return st == ST_OK ? state_changed(w, &key_state_desc, revision) : st;
+}
+
+/* ---- changing ------------------------------------------------------------------------------------------------------
+ */
+
+static void change_limits(const struct key_update_req *req, struct api_key *k)
+{
+    if (WIRE_HAS(req, 4) || req->rpm)
+        k->rpm = req->rpm;
+    if (WIRE_HAS(req, 5) || req->tpm)
+        k->tpm = req->tpm;
+    if (WIRE_HAS(req, 6) || req->concurrency)
+        k->concurrency = req->concurrency;
+    if (WIRE_HAS(req, 7) || req->models.n)
+        k->models = req->models;
+    if (WIRE_HAS(req, 8) || req->expires_at)
+        k->expires_at = req->expires_at;
+}
+
+/* Another period is another count. Another amount is measured by the count that runs. */
+static enum status change_budget(struct work *w, const struct key_update_req *req, struct api_key *k)
+{
+    struct slice before = k->budget_period;
+    enum status st;
+
+    if (WIRE_HAS(req, 9) || req->budget_nano)
+        k->budget_nano = req->budget_nano;
+    if (WIRE_HAS(req, 10) || req->budget_period.n)
+        k->budget_period = req->budget_period;
+    else if (k->budget_nano == 0)
+        k->budget_period = (struct slice){NULL, 0};
+    st = budgets_check(w, k->budget_nano, &k->budget_period);
+    if (st == ST_OK && !slice_eq(before, k->budget_period))
+        k->budget_spent_nano = 0;
+    return st;
+}
+
+static enum status check_update(struct work *w, const struct key_update_req *req, const struct api_key *k)
+{
+    if (slice_is(k->status, "revoked"))
+        return err_set_field(w->err, ST_CONFLICT, "key_revoked", "id", "This API key is revoked.");
+    if (WIRE_HAS(req, 3) && req->name.n == 0)
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "name", "Invalid 'name': it is empty.");
+    return ST_OK;
+}
+
+static enum status write_key(struct work *w, const struct key_row *row, uint64_t revision)
+{
+    const struct api_key *k = &row->key;
+    struct slice models;
+    enum status st = record_join(w, &k->models, &models);
+
+    if (st == ST_OK)
+        st = store_run(w->s, SQL_KEY_UPDATE,
+                       BINDS(B_I(row->num), B_S(k->name), B_I(k->rpm), B_I(k->tpm), B_I(k->concurrency), B_S(models),
+                             B_I(k->expires_at), B_I(k->budget_nano), B_S(k->budget_period), B_I(k->budget_spent_nano),
+                             B_I(budgets_end(k->budget_period, w->s->now_ms / 1000)), B_I(revision)),
+                       w->err);
+    store_forget_keys(w->s);
+    return st == ST_OK ? state_changed(w, &key_state_desc, revision) : st;
+}
+
+enum status op_key_update(struct work *w, const void *in, void *out)
+{
+    const struct key_update_req *req = in;
+    struct key_rep *rep = out;
+    struct key_row *row = arena_alloc(w->a, sizeof(*row));
+    enum status st;
+
+    if (!row)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a key");
+    st = find_own(w, req->id, req->actor_id, row);
+    if (st == ST_OK)
+        st = check_update(w, req, &row->key);
+    if (st != ST_OK)
+        return st;
+    if (req->name.n > 0)
+        row->key.name = req->name;
+    change_limits(req, &row->key);
+    st = change_budget(w, req, &row->key);
+    if (st != ST_OK)
+        return st;
+    rep->revision = store_next_revision(w->s);
+    rep->key.items = &row->key;
+    rep->key.n = 1;
+    return write_key(w, row, rep->revision);
+}
+
+/* ---- lists ---------------------------------------------------------------------------------------------------------
+ */
+
+static enum status one_key(struct work *w, int64_t user_num, struct slice id, struct key_list_rep *rep)
+{
+    struct api_key *key = arena_alloc(w->a, sizeof(*key));
+    enum status st;
+
+    if (!key)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a key");
+    st = record_get(w, SQL_KEY_OF_USER, BINDS(B_I(user_num), B_S(id)), record_key, key);
+    rep->data.items = key;
+    rep->data.n = st == ST_OK;
+    return st == ST_NOT_FOUND ? ST_OK : st; /* an empty list, also for somebody else's key */
 }
 
 enum status op_key_list(struct work *w, const void *in, void *out)
@@ -105,6 +220,8 @@ enum status op_key_list(struct work *w, const void *in, void *out)
     struct user_row user;
     enum status st = users_find(w, req->actor_id, &user);
 
+    if (st == ST_OK && req->id.n > 0)
+        return one_key(w, user.num, req->id, rep);
     if (st == ST_OK)
         st = record_cursor(w, req->cursor, LIMIT_ID, &before);
     if (st == ST_OK) {

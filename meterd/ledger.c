@@ -146,10 +146,11 @@ enum status ledger_post(struct work *w, uint64_t transfer, const char *kind, str
 static enum status note_grant(struct work *w, const struct ledger_grant *g)
 {
     struct bind key = g->idempotency_key.n ? B_S(g->idempotency_key) : B_NULL;
+    struct bind request = g->request_id.n ? B_S(g->request_id) : B_NULL;
 
     return store_run(w->s, SQL_GRANT_INSERT,
                      BINDS(B_I(g->revision), B_I(g->account), B_C(g->kind), B_S(g->actor), key, B_S(g->note),
-                           B_I(g->amount_nano), B_I(g->balance_nano), B_I(g->entry), B_I(w->s->now_ms)),
+                           B_I(g->amount_nano), B_I(g->balance_nano), B_I(g->entry), B_I(w->s->now_ms), request),
                      w->err);
 }
 

@@ -46,8 +46,9 @@ enum status ledger_post(struct work *w, uint64_t transfer, const char *kind, str
 /* A grant of credit to a user's account (or, below zero, its taking back). */
 struct ledger_grant {
     int64_t user_num, account;
-    const char *kind; /* start, signup, admin */
+    const char *kind; /* start, signup, grant, topup, refund, adjustment, code, monthly */
     struct slice actor, idempotency_key, note;
+    struct slice request_id; /* refund: of the call that is paid back */
     int64_t amount_nano;
     int64_t balance_nano; /* answer */
     uint64_t entry; /* answer */

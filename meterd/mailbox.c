@@ -70,7 +70,7 @@ void mailbox_fini(struct mailbox *m)
 
 static size_t bytes_of(const struct mail_item *item)
 {
-    return item->events ? item->events->n_bytes : 0;
+    return item->events ? item->events->n_bytes : item->bytes;
 }
 
 bool mailbox_put(struct mailbox *m, const struct mail_item *item)

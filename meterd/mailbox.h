@@ -30,6 +30,7 @@ struct mail_item {
     const void *in;
     void *out;
     struct mail_events *events;
+    size_t bytes; /* of a call: what it carries, when that is much */
     uint64_t at_ms; /* monotonic: when it came */
     enum status st; /* the taker's */
 };

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "meterd/ops.h"
 #include "meterd/seed.h"
 #include "services/clock.h"
 
@@ -22,10 +23,14 @@ static enum status submit(struct svc_call *call, enum lane lane, meterd_op *op, 
     struct mail_item item = {.call = call, .lane = lane, .op = op, .in = in, .out = out, .at_ms = clock_ms()};
     struct mailbox *box;
 
+    if (op == op_answer_put)
+        item.bytes = ((const struct answer_put_req *)in)->body.n;
     if (lane == LANE_QUICK)
         box = reader_mailbox(self->quick);
     else if (lane == LANE_SLOW)
         box = reader_mailbox(self->slow);
+    else if (lane == LANE_COPY)
+        box = reader_mailbox(self->copy);
     else
         box = writer_mailbox(self->writer);
     if (mailbox_put(box, &item))
@@ -97,6 +102,8 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
         st = seed_run(self->store, &options, &report, err);
     if (st == ST_OK)
         tell_first_start(svc, settings, &report);
+    if (st == ST_OK)
+        self->store->answers_kept_ms = (uint64_t)settings->idempotency_hours * 3600 * 1000;
     sodium_memzero(report.password, sizeof(report.password));
     return st;
 }
@@ -115,11 +122,15 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK)
         st = reader_new(settings->db_path, svc_log(svc), &self->slow, err);
     if (st == ST_OK)
+        st = reader_new(settings->db_path, svc_log(svc), &self->copy, err);
+    if (st == ST_OK)
         st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
     if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         st = feed_sub_new(settings->meterd_events_url, true, on_events, self, &self->sub, err);
+    }
     return st;
 }
 
@@ -142,7 +153,7 @@ static enum status meterd_init(struct svc *svc, struct err *err)
 static size_t depth(struct meterd *self)
 {
     return mailbox_depth(writer_mailbox(self->writer)) + mailbox_depth(reader_mailbox(self->quick)) +
-           mailbox_depth(reader_mailbox(self->slow));
+           mailbox_depth(reader_mailbox(self->slow)) + mailbox_depth(reader_mailbox(self->copy));
 }
 
 static void meterd_drain(struct svc *svc, uint64_t deadline_ms)
@@ -162,6 +173,7 @@ static void meterd_fini(struct svc *svc)
     feed_sub_free(self->sub);
     reader_free(self->quick);
     reader_free(self->slow);
+    reader_free(self->copy);
     writer_free(self->writer);
     feed_pub_free(self->pub);
     store_close(self->store);

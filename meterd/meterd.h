@@ -1,8 +1,8 @@
 /*
  * meterd: the only state of the house, in SQLite: users, plans, keys, prices, ledger, usage. Calls come over the
  * exchange, usage events over the usage feed; every change goes out over the state feed. Handlers run on bus threads
- * and only hand the work to a thread of ours: one writes (meterd/writer.h), two read (meterd/reader.h). What it decides
- * stands in meterd/ops.h.
+ * and only hand the work to a thread of ours: one writes (meterd/writer.h), three read (meterd/reader.h). What it
+ * decides stands in meterd/ops.h.
  */
 #ifndef METERD_METERD_H
 #define METERD_METERD_H
@@ -17,7 +17,7 @@ struct meterd {
     struct svc *svc;
     struct store *store;
     struct writer *writer;
-    struct reader *quick, *slow;
+    struct reader *quick, *slow, *copy;
     struct feed_pub *pub;
     struct feed_sub *sub;
     struct metric *dropped, *bad_events, *refused;

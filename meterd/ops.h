@@ -3,7 +3,8 @@
  * transaction on the store it is given; it knows neither threads nor the bus. The lane says where it runs: WRITE   the
  * writer's thread, inside a savepoint of its own INGEST  the writer's thread, without savepoint: it fails only when the
  * whole transaction does QUICK   a reader's thread, for what others wait for SLOW    another reader's thread, for what
- * may take long
+ * may take long. An operation that a reader runs and that finds that it must write returns ST_PENDING: the writer then
+ * runs it from its beginning, as WRITE.
  */
 #ifndef METERD_OPS_H
 #define METERD_OPS_H
@@ -22,9 +23,15 @@
     O(WRITE,  session_end,       session_end_req,       empty)              \
     O(WRITE,  key_put,           key_put_req,           empty)              \
     O(WRITE,  key_revoke,        key_revoke_req,        empty)              \
+    O(WRITE,  key_update,        key_update_req,        key_rep)            \
     O(QUICK,  key_list,          key_list_req,          key_list_rep)       \
     O(QUICK,  credits,           credits_req,           credits_rep)        \
     O(WRITE,  credit_grant,      credit_grant_req,      credit_grant_rep)   \
+    O(SLOW,   ledger_list,       ledger_list_req,       ledger_list_rep)    \
+    O(WRITE,  code_create,       code_create_req,       code_list_rep)      \
+    O(QUICK,  code_list,         code_list_req,         code_list_rep)      \
+    O(WRITE,  code_revoke,       code_revoke_req,       empty)              \
+    O(WRITE,  code_redeem,       code_redeem_req,       credit_grant_rep)   \
     O(QUICK,  plan_list,         plan_list_req,         plan_list_rep)      \
     O(WRITE,  plan_update,       plan_update_req,       plan_rep)           \
     O(QUICK,  price_list,        price_list_req,        price_list_rep)     \
@@ -34,8 +41,11 @@
     O(SLOW,   usage_summary,     usage_summary_req,     usage_summary_rep)  \
     O(SLOW,   usage_list,        usage_list_req,        usage_list_rep)     \
     O(SLOW,   ledger_verify,     ledger_verify_req,     ledger_verify_rep)  \
+    O(COPY,   backup,            backup_req,            backup_rep)         \
     O(INGEST, usage_deliver,     usage_deliver_req,     usage_deliver_rep)  \
-    O(WRITE,  usage_void,        usage_void_req,        empty)
+    O(WRITE,  usage_void,        usage_void_req,        empty)              \
+    O(QUICK,  answer_begin,      answer_begin_req,      answer_begin_rep)   \
+    O(WRITE,  answer_put,        answer_put_req,        empty)
 /* clang-format on */
 
 /* in: the request's struct; out: the reply's, zeroed. On failure w->err says why. */

@@ -1,5 +1,6 @@
 #include "meterd/plans.h"
 
+#include "meterd/monthly.h"
 #include "meterd/ops.h"
 #include "meterd/state.h"
 
@@ -12,7 +13,7 @@ enum status plans_put(struct work *w, const struct plan *plan, uint64_t *ret_rev
     if (st == ST_OK)
         st = store_run(w->s, SQL_PLAN_PUT,
                        BINDS(B_S(plan->name), B_I(plan->rpm), B_I(plan->tpm), B_I(plan->concurrency),
-                             B_I(plan->max_keys), B_S(models), B_I(revision)),
+                             B_I(plan->max_keys), B_S(models), B_I(revision), B_I(plan->monthly_credit_nano)),
                        w->err);
     *ret_revision = revision;
     return st == ST_OK ? state_changed(w, &plan_desc, revision) : st;
@@ -69,6 +70,12 @@ enum status op_plan_update(struct work *w, const void *in, void *out)
         plan->max_keys = req->max_keys;
     if (WIRE_HAS(req, 7) || req->models.n)
         plan->models = req->models;
+    if (req->monthly_credit_nano < 0)
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "monthly_credit_usd",
+                             "A plan's monthly credit cannot be negative.");
+    if (WIRE_HAS(req, 8) || req->monthly_credit_nano)
+        plan->monthly_credit_nano = req->monthly_credit_nano;
+    monthly_again(w->s);
     rep->plan.items = plan;
     rep->plan.n = 1;
     return plans_put(w, plan, &rep->revision);

@@ -10,23 +10,34 @@ struct reader {
     struct store *store;
     const struct log *log;
     struct mailbox box;
+    struct mailbox *writer; /* for what must write; not ours */
     pthread_t thread;
     bool started;
 };
+
+/* What must write does so on the writer's thread, from its beginning. */
+static bool hand_over(struct reader *r, struct mail_item *item)
+{
+    item->lane = LANE_WRITE;
+    if (r->writer && mailbox_put(r->writer, item))
+        return true;
+    item->st = err_set(&item->call->err, ST_UNAVAILABLE, "meterd has too much to do");
+    return false;
+}
 
 static void run_query(struct reader *r, struct mail_item *item)
 {
     struct svc_call *call = item->call;
     struct work work = {.s = r->store, .a = call->arena, .err = &call->err};
     uint64_t left = svc_remaining_ms(call), now = clock_ms();
-    enum status st;
 
     r->store->interrupt_at_ms = now + (left > 0 && left < READER_QUERY_MS ? left : READER_QUERY_MS);
-    st = batch_single(&work, item->op, item->in, item->out);
+    item->st = batch_single(&work, item->op, item->in, item->out);
     if (r->store->broken != STORE_WELL)
         log_event(r->log, LOG_ERROR, LOG_NO_REQ, "query_failed", LOG_C("why", call->err.text));
     r->store->broken = STORE_WELL;
-    svc_finish(call, st);
+    if (item->st != ST_PENDING || !hand_over(r, item))
+        svc_finish(call, item->st);
 }
 
 static void *run(void *arg)
@@ -78,6 +89,11 @@ void reader_free(struct reader *r)
     mailbox_fini(&r->box);
     store_close(r->store);
     free(r);
+}
+
+void reader_hand_over_to(struct reader *r, struct mailbox *writer)
+{
+    r->writer = writer;
 }
 
 struct mailbox *reader_mailbox(struct reader *r)

@@ -13,6 +13,8 @@ struct reader;
 
 enum status reader_new(const char *db_path, const struct log *log, struct reader **ret, struct err *err);
 void reader_free(struct reader *r); /* finishes what waits first; NULL is fine */
+/* Operations that return ST_PENDING go on there. Before the first call; without it they fail. */
+void reader_hand_over_to(struct reader *r, struct mailbox *writer);
 struct mailbox *reader_mailbox(struct reader *r);
 
 #endif

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "meterd/budgets.h"
+
 /* ---- one row -------------------------------------------------------------------------------------------------------
  */
 
@@ -58,7 +60,10 @@ enum status record_key(struct work *w, sqlite3_stmt *q, void *to)
     k->concurrency = col_u64(q, 6);
     k->expires_at = col_u64(q, 8);
     k->created = col_u64(q, 10);
-    st = TEXTS(w, q, {0, &k->id}, {1, &k->user_id}, {2, &k->name}, {3, &k->prefix}, {7, &models}, {9, &k->status});
+    k->budget_nano = col_i64(q, 13);
+    k->budget_spent_nano = budgets_over(col_u64(q, 16), w->s->now_ms) ? 0 : col_i64(q, 15);
+    st = TEXTS(w, q, {0, &k->id}, {1, &k->user_id}, {2, &k->name}, {3, &k->prefix}, {7, &models}, {9, &k->status},
+               {14, &k->budget_period});
     return st == ST_OK ? record_split(w, models, &k->models) : st;
 }
 
@@ -73,6 +78,10 @@ enum status record_key_state(struct work *w, sqlite3_stmt *q, void *to)
     st = record_key(w, q, key);
     state->key.items = key;
     state->key.n = 1;
+    if (key->budget_nano > 0) {
+        state->period_spent_nano = col_i64(q, 15);
+        state->period_end = col_u64(q, 16);
+    }
     return st == ST_OK ? col_text(q, 11, w->a, &state->digest, w->err) : st;
 }
 
@@ -86,6 +95,7 @@ enum status record_plan(struct work *w, sqlite3_stmt *q, void *to)
     p->tpm = col_u64(q, 2);
     p->concurrency = col_u64(q, 3);
     p->max_keys = col_u64(q, 4);
+    p->monthly_credit_nano = col_i64(q, 6);
     st = TEXTS(w, q, {0, &p->name}, {5, &models});
     return st == ST_OK ? record_split(w, models, &p->models) : st;
 }
@@ -180,7 +190,22 @@ enum status record_settled(struct work *w, sqlite3_stmt *q, void *to)
     s->tokens = tokens > LIMIT_TOKENS ? LIMIT_TOKENS : tokens;
     s->cost_nano = col_i64(q, 3);
     s->balance_nano = col_i64(q, 4);
-    return TEXTS(w, q, {0, &s->request_id}, {1, &s->user_id});
+    if (!col_is_null(q, 5)) {
+        s->key_spent_nano = col_i64(q, 6);
+        s->key_period_end = col_u64(q, 7);
+    }
+    return TEXTS(w, q, {0, &s->request_id}, {1, &s->user_id}, {5, &s->key_digest});
+}
+
+enum status record_entry(struct work *w, sqlite3_stmt *q, void *to)
+{
+    struct ledger_row *e = to;
+
+    e->id = col_u64(q, 0);
+    e->created = col_u64(q, 1) / 1000;
+    e->amount_nano = col_i64(q, 3);
+    e->balance_nano = col_i64(q, 4);
+    return TEXTS(w, q, {2, &e->kind}, {5, &e->request_id}, {6, &e->note}, {7, &e->account});
 }
 
 enum status record_get(struct work *w, enum sql sql, const struct bind *binds, record_fill *fill, void *to)

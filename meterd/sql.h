@@ -16,8 +16,9 @@
     "LEFT JOIN account h ON h.user_num = u.num AND h.kind = 'held' "
 #define SQL_KEY                                                                                                        \
     "SELECT k.id, u.id, k.name, k.prefix, k.rpm, k.tpm, k.concurrency, k.models, k.expires_at, k.status, k.created, "  \
-    "k.digest, k.num FROM api_key k JOIN user u ON u.num = k.user_num "
-#define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models FROM plan "
+    "k.digest, k.num, k.budget_nano, k.budget_period, k.budget_spent_nano, k.budget_until "                            \
+    "FROM api_key k JOIN user u ON u.num = k.user_num "
+#define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models, monthly_credit_nano FROM plan "
 /* A version is in force, or waits (not in force and not ended), or has ended. The end of one that is in force or waits
    is the begin of the next that waits. */
 #define SQL_PRICE                                                                                                      \
@@ -25,15 +26,24 @@
     "p.tier_above, p.tier_input, p.tier_cached, p.tier_write_short, p.tier_write_long, p.tier_output, "                \
     "p.context_window, p.max_output, p.valid_from, p.builtin, p.audio_in, p.image_in, p.audio_out, p.image_out, "      \
     "p.reasoning, CASE WHEN p.ended > 0 THEN p.ended ELSE coalesce((SELECT min(n.valid_from) FROM price n "            \
-    "WHERE n.in_force = 0 AND n.ended = 0 AND n.model = p.model AND n.id <> p.id AND n.valid_from >= p.valid_from), 0) END "\
+    "WHERE n.in_force = 0 AND n.ended = 0 AND n.model = p.model AND n.id <> p.id AND n.valid_from >= p.valid_from), 0) END " \
     "FROM price p "
 #define SQL_USAGE                                                                                                      \
     "SELECT c.request_id, c.created_ms, coalesce(u.id, t.user_id), c.key_id, c.model, c.provider, c.upstream_model, "  \
     "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
     "c.cache_write_long_tokens, c.completion_tokens, c.reasoning_tokens, c.cost_nano, c.overage_nano, c.price_id, "    \
-    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision, c.audio_input_tokens, "                 \
+    "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision, c.audio_input_tokens, " \
     "c.audio_output_tokens, c.image_input_tokens, c.image_output_tokens, c.hold_nano "                                 \
     "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "
+#define SQL_CODE                                                                                                       \
+    "SELECT c.id, c.prefix, c.amount_nano, c.note, c.expires_at, c.status, u.id, c.created, c.redeemed_at, c.num "     \
+    "FROM credit_code c LEFT JOIN user u ON u.num = c.user_num "
+#define SQL_ENTRY                                                                                                      \
+    "SELECT e.id, e.created_ms, e.kind, e.amount_nano, e.balance_nano, "                                               \
+    "coalesce(c.request_id, h.request_id, xc.request_id, g.request_id), g.note, a.kind FROM entry e "                 \
+    "JOIN account a ON a.id = e.account LEFT JOIN usage c ON c.revision = e.transfer "                                \
+    "LEFT JOIN hold h ON h.revision = e.transfer LEFT JOIN correction x ON x.revision = e.transfer "                  \
+    "LEFT JOIN usage xc ON xc.revision = x.usage LEFT JOIN credit_grant g ON g.transfer = e.transfer "
 /* ?1 user num or NULL, ?2 from ms, ?3 to ms */
 #define SQL_SUM                                                                                                        \
     "count(*), sum(status <> 'ok'), sum(prompt_tokens), sum(cached_tokens), "                                          \
@@ -63,9 +73,11 @@
     S(REVISION, "SELECT max(coalesce((SELECT max(revision) FROM user), 0), coalesce((SELECT max(revision) FROM api_key), 0), " \
       "coalesce((SELECT max(revision) FROM plan), 0), coalesce((SELECT max(revision) FROM price), 0), "                \
       "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
-      "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), "                \
+      "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), " \
       "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0))")           \
     S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
+    /* restore.c */                                                                                                    \
+    S(REVISION_LIFT, "UPDATE plan SET revision = ?1 WHERE name = (SELECT min(name) FROM plan)")                        \
     /* users.c */                                                                                                      \
     S(USER_BY_ID, SQL_USER "WHERE u.id = ?1")                                                                          \
     S(USER_BY_EMAIL, SQL_USER "WHERE u.email = ?1")                                                                    \
@@ -98,17 +110,28 @@
     S(KEY_TAKEN, "SELECT 1 FROM api_key WHERE id = ?1 OR digest = ?2")                                                 \
     S(KEY_COUNT, "SELECT count(*) FROM api_key WHERE user_num = ?1 AND status = 'active' "                             \
       "AND (expires_at = 0 OR expires_at > ?2)")                                                                       \
+    S(KEY_OF_USER, SQL_KEY "WHERE k.user_num = ?1 AND k.id = ?2")                                                      \
     S(KEY_INSERT, "INSERT INTO api_key(id, user_num, digest, name, prefix, rpm, tpm, concurrency, models, expires_at, " \
-      "status, created, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12)")               \
+      "status, created, revision, budget_nano, budget_period, budget_until) "                                          \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12, ?13, ?14, ?15)")                           \
+    S(KEY_UPDATE, "UPDATE api_key SET name = ?2, rpm = ?3, tpm = ?4, concurrency = ?5, models = ?6, expires_at = ?7, " \
+      "budget_nano = ?8, budget_period = ?9, budget_spent_nano = ?10, revision = ?12, "                                \
+      "budget_until = CASE WHEN budget_period = ?9 THEN max(budget_until, ?11) ELSE ?11 END WHERE num = ?1")          \
+    /* budgets.c: a count whose period is over (?3 = end of the one that runs) begins anew */                          \
+    S(BUDGET_OF_KEY, "SELECT num, budget_period FROM api_key WHERE id = ?1 AND budget_nano > 0")                       \
+    S(KEY_TOUCH, "UPDATE api_key SET revision = ?2 WHERE id = ?1")                                                     \
+    S(BUDGET_SPEND, "UPDATE api_key SET "                                                                              \
+      "budget_spent_nano = max(0, min(?4, ?2 + CASE WHEN budget_until >= ?3 THEN budget_spent_nano ELSE 0 END)), " \
+      "budget_until = max(budget_until, ?3) WHERE num = ?1 RETURNING digest, budget_spent_nano, budget_until")         \
     S(KEY_REVOKE, "UPDATE api_key SET status = 'revoked', revision = ?2 WHERE num = ?1")                               \
     /* plans.c */                                                                                                      \
     S(PLAN_BY_NAME, SQL_PLAN "WHERE name = ?1")                                                                        \
     S(PLAN_BY_REVISION, SQL_PLAN "WHERE revision = ?1")                                                                \
     S(PLANS, SQL_PLAN "ORDER BY name LIMIT ?1")                                                                        \
     S(PLAN_COUNT, "SELECT count(*) FROM plan")                                                                         \
-    S(PLAN_PUT, "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision) "                           \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, "     \
-      "max_keys = ?5, models = ?6, revision = ?7")                                                                     \
+    S(PLAN_PUT, "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision, monthly_credit_nano) "      \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(name) DO UPDATE SET rpm = ?2, tpm = ?3, concurrency = ?4, " \
+      "max_keys = ?5, models = ?6, revision = ?7, monthly_credit_nano = ?8")                                           \
     /* prices.c, pricing.c */                                                                                          \
     S(PRICE_BY_ID, SQL_PRICE "WHERE p.id = ?1")                                                                        \
     S(PRICE_BY_REVISION, SQL_PRICE "WHERE p.revision = ?1 AND p.in_force = 1")                                         \
@@ -122,12 +145,12 @@
     S(PRICE_DUE, "SELECT id, model, valid_from FROM price WHERE in_force = 0 AND ended = 0 AND valid_from <= ?1 "      \
       "ORDER BY valid_from, id LIMIT 1")                                                                               \
     S(PRICE_END, "UPDATE price SET in_force = 0, ended = ?2 WHERE model = ?1 AND in_force = 1")                        \
-    S(PRICE_REPLACE, "UPDATE price SET ended = valid_from WHERE model = ?1 AND valid_from = ?2 AND in_force = 0 AND ended = 0")\
+    S(PRICE_REPLACE, "UPDATE price SET ended = valid_from WHERE model = ?1 AND valid_from = ?2 AND in_force = 0 AND ended = 0") \
     S(PRICE_BEGIN, "UPDATE price SET in_force = 1, revision = ?2 WHERE id = ?1")                                       \
-    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, "\
-      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, "\
+    S(PRICE_INSERT, "INSERT INTO price(model, provider, mode, input, cached, write_short, write_long, output, tier_above, " \
+      "tier_input, tier_cached, tier_write_short, tier_write_long, tier_output, context_window, max_output, valid_from, " \
       "builtin, in_force, revision, audio_in, image_in, audio_out, image_out, reasoning) "                             \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, "\
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, " \
       "?24, ?25)")                                                                                                     \
     /* providers.c */                                                                                                  \
     S(PROVIDER_BY_NAME, "SELECT name, kind FROM provider WHERE name = ?1")                                             \
@@ -139,10 +162,46 @@
     S(ACCOUNT_SET, "UPDATE account SET balance_nano = ?2, spent_nano = ?3 WHERE id = ?1")                              \
     S(ENTRY_INSERT, "INSERT INTO entry(id, transfer, account, kind, amount_nano, balance_nano, created_ms, hash) "     \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                                                                       \
-    S(GRANT_BY_KEY, "SELECT g.account, g.amount_nano, g.balance_nano, g.entry, g.transfer FROM credit_grant g "        \
-      "WHERE g.actor = ?1 AND g.idempotency_key = ?2")                                                                 \
+    S(GRANT_BY_KEY, "SELECT account, amount_nano, balance_nano, entry, transfer, kind, coalesce(request_id, '') "      \
+      "FROM credit_grant WHERE actor = ?1 AND idempotency_key = ?2")                                                   \
     S(GRANT_INSERT, "INSERT INTO credit_grant(transfer, account, kind, actor, idempotency_key, note, amount_nano, "    \
-      "balance_nano, entry, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")                             \
+      "balance_nano, entry, created_ms, request_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")            \
+    S(CALL_COST, "SELECT cost_nano FROM usage WHERE request_id = ?1 AND user_num = ?2")                                \
+    S(CALL_REFUNDED, "SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = ?1")                   \
+    /* codes.c */                                                                                                      \
+    S(CODES, SQL_CODE "WHERE c.num < ?1 ORDER BY c.num DESC LIMIT ?2")                                                 \
+    S(CODE_BY_ID, SQL_CODE "WHERE c.id = ?1")                                                                          \
+    S(CODE_BY_DIGEST, SQL_CODE "WHERE c.digest = ?1")                                                                  \
+    S(CODE_INSERT, "INSERT INTO credit_code(id, digest, prefix, amount_nano, note, actor, expires_at, status, created) " \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8)")                                                               \
+    S(CODE_REVOKE, "UPDATE credit_code SET status = 'revoked' WHERE num = ?1 AND status = 'open'")                     \
+    S(CODE_REDEEM, "UPDATE credit_code SET status = 'redeemed', user_num = ?2, redeemed_at = ?3, transfer = ?4 "       \
+      "WHERE num = ?1 AND status = 'open'")                                                                            \
+    S(CODE_FAILURES, "SELECT failures, began FROM code_failure WHERE user_num = ?1 AND began > ?2 AND began <= ?3")    \
+    S(CODE_FAILED, "INSERT INTO code_failure(user_num, began, failures) VALUES (?1, ?3, 1) ON CONFLICT(user_num) DO UPDATE " \
+      "SET failures = CASE WHEN began > ?2 AND began <= ?3 THEN failures + 1 ELSE 1 END, "                             \
+      "began = CASE WHEN began > ?2 AND began <= ?3 THEN began ELSE ?3 END")                                           \
+    /* monthly.c: ?1 user num, ?2 month, ?3 the month after it */                                                      \
+    S(MONTHLY_DUE, "SELECT u.num, a.id, p.monthly_credit_nano FROM user u JOIN plan p ON p.name = u.plan "             \
+      "JOIN account a ON a.user_num = u.num AND a.kind = 'available' "                                                 \
+      "WHERE u.num >= ?1 AND u.num <= ?4 AND u.status = 'active' AND p.monthly_credit_nano > 0 AND NOT EXISTS "        \
+      "(SELECT 1 FROM monthly_credit m WHERE m.user_num = u.num AND m.month IN (?2, ?3)) ORDER BY u.num LIMIT 1")      \
+    S(MONTHLY_INSERT, "INSERT INTO monthly_credit(user_num, month, transfer) VALUES (?1, ?2, ?3)")                     \
+    S(MONTHLY_PLANS, "SELECT 1 FROM plan WHERE monthly_credit_nano > 0")                                               \
+    S(USER_MAX, "SELECT coalesce(max(num), 0) FROM user")                                                              \
+    /* entries.c */                                                                                                    \
+    S(ACCOUNT_OF_USER, "SELECT id FROM account WHERE user_num = ?1 AND kind = ?2")                                     \
+    S(ENTRIES, SQL_ENTRY "WHERE e.id < ?1 ORDER BY e.id DESC LIMIT ?2")                                                \
+    S(ENTRIES_OF_USER, SQL_ENTRY "WHERE e.account = ?3 AND e.account > 3 AND e.id < ?1 UNION ALL "                     \
+      SQL_ENTRY "WHERE e.account = ?4 AND e.account > 3 AND e.id < ?1 ORDER BY 1 DESC LIMIT ?2")                       \
+    S(ENTRY_TRANSFER, "SELECT transfer FROM entry WHERE id >= ?1 ORDER BY id LIMIT 1") \
+    S(TRANSFERS_OF_CALL, "SELECT revision FROM hold WHERE request_id = ?1 UNION ALL SELECT ?2 "                        \
+      "UNION ALL SELECT revision FROM correction WHERE usage = ?2 ORDER BY 1")                                         \
+    S(ATTEMPTS, "SELECT number, provider, upstream_model, outcome, http_status, answered, prompt_tokens, cached_tokens, " \
+      "cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, price_id, cost_nano, " \
+      "latency_ms FROM attempt WHERE request_id = ?1 ORDER BY number LIMIT ?2")                                        \
+    S(ENTRY_MAX, "SELECT coalesce(max(id), 0) FROM entry")                                                             \
+    S(ENTRIES_FROM, SQL_ENTRY "WHERE e.id >= ?1 AND e.id < ?1 + 16 AND e.transfer = ?2 ORDER BY e.id")                 \
     /* ingest.c */                                                                                                     \
     S(POSITION, "SELECT seq FROM position WHERE source = ?1")                                                          \
     S(POSITION_PUT, "INSERT INTO position(source, seq, revision, updated_ms) VALUES (?1, ?2, ?3, ?4) "                 \
@@ -184,8 +243,10 @@
     S(USAGE_BY_REQUEST, SQL_USAGE "WHERE c.request_id = ?1")                                                           \
     /* A call stands in the log of changes where it ended, and again where it was corrected. */                        \
     S(SETTLED_BY_REVISION, "SELECT c.request_id, coalesce(u.id, t.user_id), c.prompt_tokens + c.completion_tokens, c.cost_nano, " \
-      "coalesce((SELECT balance_nano FROM correction WHERE revision = ?1), c.balance_nano) "                           \
+      "coalesce((SELECT balance_nano FROM correction WHERE revision = ?1), c.balance_nano), "                          \
+      "k.digest, k.budget_spent_nano, k.budget_until "                                                                 \
       "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "        \
+      "LEFT JOIN api_key k ON k.id = c.key_id AND k.budget_nano > 0 "                                                  \
       "WHERE c.revision = coalesce((SELECT usage FROM correction WHERE revision = ?1), ?1)")                           \
     S(USAGE_ALL, SQL_USAGE "WHERE ?8 = 0 AND " SQL_USAGE_FILTER)                                                       \
     S(USAGE_OF_USER, SQL_USAGE "WHERE c.user_num = ?8 AND " SQL_USAGE_FILTER)                                          \
@@ -209,6 +270,30 @@
       "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
       "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
+    /* answers.c */                                                                                                    \
+    S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
+      "AND u.status = 'active' FROM api_key k JOIN user u ON u.num = k.user_num WHERE k.digest = ?1")                  \
+    S(ANSWER_FIND, "SELECT id, body_digest = ?3, state = 'stored', lease_end_ms, expires_ms, http_status, request_id, " \
+      "content_type, bytes FROM answer WHERE user_num = ?1 AND idempotency_key = ?2")                                         \
+    S(ANSWER_BODY, "SELECT body FROM answer WHERE id = ?1")                                                            \
+    S(ANSWER_PIECES, "SELECT body FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024 ORDER BY id")      \
+    S(ANSWER_PIECE_COUNT, "SELECT count(*) FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024")         \
+    S(ANSWER_PIECE_ADD, "INSERT INTO answer_piece(id, body) VALUES (?1 * 1024 + ?2, ?3)")                              \
+    S(ANSWER_COST, "SELECT cost_nano + overage_nano + (status = 'expired') FROM usage WHERE request_id = ?1")          \
+    S(ANSWER_HOLD, "SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open'")                                      \
+    S(ANSWER_INSERT, "INSERT INTO answer(user_num, idempotency_key, body_digest, request_id, state, created_ms, "      \
+      "expires_ms, lease_ms, lease_end_ms) VALUES (?1, ?2, ?3, ?4, 'begun', ?5, ?6, ?7, ?8)")                          \
+    S(ANSWER_LEASE, "UPDATE answer SET lease_end_ms = ?2 WHERE id = ?1")                                               \
+    S(ANSWER_STORE, "UPDATE answer SET state = 'stored', http_status = ?2, content_type = ?3, bytes = ?4, body = ?5 "  \
+      "WHERE id = ?1")                                                                                                 \
+    S(ANSWER_DROP, "DELETE FROM answer WHERE id = ?1")                                                                 \
+    S(ANSWER_SPACE, "SELECT bytes FROM answer_space WHERE user_num = ?1")                                              \
+    S(ANSWER_OLDEST, "SELECT id, bytes FROM answer WHERE user_num = ?1 AND state = 'stored' ORDER BY id LIMIT ?2")     \
+    S(ANSWER_EVICT, "UPDATE answer SET state = 'begun', lease_end_ms = 0, bytes = 0, body = x'' "                      \
+      "WHERE user_num = ?1 AND state = 'stored' AND id <= ?2")                                                         \
+    S(ANSWERS_RESTART, "UPDATE answer SET lease_end_ms = ?1 + lease_ms WHERE state = 'begun' AND lease_end_ms > 0")    \
+    S(ANSWERS_OLD, "SELECT id, bytes FROM answer WHERE expires_ms <= ?1 AND (state = 'stored' OR lease_end_ms <= ?2) " \
+      "ORDER BY expires_ms LIMIT ?3")                                                                                  \
     /* verify.c */                                                                                                     \
     S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id, created_ms, hash FROM entry ORDER BY id") \
     S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \
@@ -232,8 +317,22 @@
       "LEFT JOIN correction x ON x.usage = c.revision "                                                                \
       "LEFT JOIN account a ON a.user_num = h.user_num AND a.kind = 'held' ORDER BY h.revision")                        \
     S(VERIFY_POSITIONS, "SELECT source, seq FROM position")                                                            \
-    S(VERIFY_GRANT, "SELECT account, amount_nano, balance_nano, entry FROM credit_grant WHERE transfer = ?1")          \
+    S(VERIFY_GRANT, "SELECT account, amount_nano, balance_nano, entry, kind FROM credit_grant WHERE transfer = ?1") \
     S(VERIFY_GRANT_COUNT, "SELECT count(*) FROM credit_grant")                                                         \
+    S(VERIFY_REFUNDS, "SELECT g.request_id, 'refunds of ' || sum(g.amount_nano) || ' nano-USD, but the user paid ' || " \
+      "coalesce(c.cost_nano, 0) FROM credit_grant g JOIN account a ON a.id = g.account "                               \
+      "LEFT JOIN usage c ON c.request_id = g.request_id AND c.user_num = a.user_num WHERE g.request_id IS NOT NULL "   \
+      "GROUP BY g.request_id, g.account HAVING sum(g.amount_nano) > coalesce(c.cost_nano, 0)")                         \
+    S(VERIFY_CODES, "SELECT c.id, 'the code was redeemed, but its grant of credit says otherwise' FROM credit_code c " \
+      "LEFT JOIN credit_grant g ON g.transfer = c.transfer AND g.kind = 'code' AND g.amount_nano = c.amount_nano "     \
+      "LEFT JOIN account a ON a.id = g.account WHERE c.status = 'redeemed' AND a.user_num IS NOT c.user_num "          \
+      "UNION ALL SELECT 'grant ' || g.transfer, 'credit of a code that was never redeemed' FROM credit_grant g "       \
+      "WHERE g.kind = 'code' AND NOT EXISTS (SELECT 1 FROM credit_code c WHERE c.transfer = g.transfer)")              \
+    S(VERIFY_MONTHS, "SELECT 'month ' || m.month, 'the monthly credit of user ' || m.user_num || ' has no grant of credit' " \
+      "FROM monthly_credit m LEFT JOIN credit_grant g ON g.transfer = m.transfer AND g.kind = 'monthly' "              \
+      "LEFT JOIN account a ON a.id = g.account WHERE a.user_num IS NOT m.user_num "                                    \
+      "UNION ALL SELECT 'grant ' || g.transfer, 'monthly credit of no month' FROM credit_grant g "                     \
+      "WHERE g.kind = 'monthly' AND NOT EXISTS (SELECT 1 FROM monthly_credit m WHERE m.transfer = g.transfer)")        \
     S(VERIFY_ACCOUNT_MAX, "SELECT max(id) FROM account")
 
 /* clang-format on */

@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "meterd/files.h"
 #include "meterd/schema/schema.h"
 #include "services/clock.h"
 
@@ -207,12 +206,30 @@ void store_forget_accounts(struct store *s)
     s->n_accounts = 0;
 }
 
+void store_forget_keys(struct store *s)
+{
+    memset(s->keys, 0, sizeof(s->keys));
+}
+
 static void forget_work(struct store *s)
 {
     changes_undo(&s->changes, (struct change_mark){0, 0});
     memset(&s->counts, 0, sizeof(s->counts));
     s->n_positions = 0;
     store_forget_accounts(s);
+}
+
+enum status store_revision_in(sqlite3 *db, uint64_t *ret, struct err *err)
+{
+    sqlite3_stmt *q = NULL;
+    enum status st = ST_OK;
+
+    if (sqlite3_prepare_v2(db, sql_texts[SQL_REVISION], -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        *ret = col_u64(q, 0);
+    else
+        st = err_set(err, ST_INTERNAL, "database: %s", sqlite3_errmsg(db));
+    sqlite3_finalize(q);
+    return st;
 }
 
 static enum status load_chain(struct store *s, struct err *err)
@@ -245,6 +262,7 @@ static enum status load_counters(struct store *s, struct err *err)
 static void forget_known(struct store *s)
 {
     memset(s->payers, 0, sizeof(s->payers));
+    store_forget_keys(s);
     s->holds.known = false;
     pricing_forget(&s->prices);
 }
@@ -357,51 +375,17 @@ static int on_progress(void *ctx)
     return s->interrupt_at_ms != 0 && clock_ms() >= s->interrupt_at_ms;
 }
 
-static enum status os_fail(const char *what, const char *path, struct err *err)
-{
-    char text[128];
-
-    return err_set(err, ST_INTERNAL, "DB_PATH: cannot %s %s: %s", what, path, strerror_r(errno, text, sizeof(text)));
-}
-
-static enum status make_folder(const char *path, struct err *err)
-{
-    char folder[STORE_PATH_MAX];
-    char *slash;
-
-    if (!slice_copy(slice_of(path), folder, sizeof(folder)))
-        return err_set(err, ST_BAD_REQUEST, "DB_PATH is longer than %d bytes", STORE_PATH_MAX - 1);
-    for (slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-            return os_fail("make the folder", folder, err);
-        *slash = '/';
-    }
-    return ST_OK;
-}
-
-static enum status take_lock(struct store *s, const char *path, struct err *err)
-{
-    char lock[STORE_PATH_MAX + 8];
-
-    snprintf(lock, sizeof(lock), "%s.lock", path);
-    s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->lock_fd < 0)
-        return os_fail("open", lock, err);
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return err_set(err, ST_CONFLICT, "DB_PATH: another meterd has %s open", path);
-    return ST_OK;
-}
-
 /* Made by us with its mode, because SQLite would make it readable for everybody; its other files copy the mode. */
 static enum status make_file(const char *path, struct err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
+    if (fd < 0 && errno == EEXIST)
+        return ST_OK;
     if (fd < 0)
-        return os_fail("open", path, err);
+        return files_fail("open", path, err);
     close(fd);
-    return ST_OK;
+    return files_sync_folder_of(path, err);
 }
 
 static enum status pragma(struct store *s, const char *sql, struct err *err)
@@ -411,10 +395,10 @@ static enum status pragma(struct store *s, const char *sql, struct err *err)
     return rc == SQLITE_OK ? ST_OK : store_fail(s, rc, err);
 }
 
-static enum status connect(struct store *s, const char *path, struct err *err)
+static enum status connect(struct store *s, const char *path, const char *vfs, struct err *err)
 {
     int flags = SQLITE_OPEN_NOMUTEX | (s->writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-    int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
+    int rc = sqlite3_open_v2(path, &s->db, flags, vfs);
     char cache[64];
 
     if (rc != SQLITE_OK)
@@ -440,22 +424,27 @@ static enum status make_store(bool writer, struct store **ret, struct err *err)
     return ST_OK;
 }
 
-static enum status open_writer(struct store *s, const char *path, const struct migration *migrations, struct err *err)
+struct opening {
+    const char *path, *vfs; /* vfs NULL = the default */
+    const struct migration *migrations;
+};
+
+static enum status open_writer(struct store *s, const struct opening *o, struct err *err)
 {
     char limit[64];
-    enum status st = make_folder(path, err);
+    enum status st = files_make_folders(o->path, err);
 
     if (st == ST_OK)
-        st = take_lock(s, path, err);
+        st = files_lock(o->path, &s->lock_fd, err);
     if (st == ST_OK)
-        st = make_file(path, err);
+        st = make_file(o->path, err);
     if (st == ST_OK)
-        st = connect(s, path, err);
+        st = connect(s, o->path, o->vfs, err);
     if (st != ST_OK)
         return st;
     snprintf(limit, sizeof(limit), "PRAGMA journal_size_limit=%d", STORE_WAL_KEEP_BYTES);
     /* Looked at before anything is written: another program's file keeps its journal mode. */
-    st = schema_check(s->db, migrations, err);
+    st = schema_check(s->db, o->migrations, err);
     if (st == ST_OK)
         st = pragma(s,
                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
@@ -464,21 +453,21 @@ static enum status open_writer(struct store *s, const char *path, const struct m
     if (st == ST_OK)
         st = pragma(s, limit, err);
     if (st == ST_OK)
-        st = schema_migrate(s->db, migrations, err);
+        st = schema_migrate(s->db, o->migrations, err);
     if (st == ST_OK)
         sqlite3_wal_hook(s->db, on_commit_log, s);
     s->wal_pages = 1; /* what an earlier process left in the log is not known yet */
     return st;
 }
 
-enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err)
+static enum status open_with(const struct opening *o, struct store **ret, struct err *err)
 {
     struct store *s = NULL;
     enum status st = make_store(true, &s, err);
 
     if (st != ST_OK || !s)
         return st;
-    st = open_writer(s, path, migrations, err);
+    st = open_writer(s, o, err);
     if (st != ST_OK) {
         store_close(s);
         return st;
@@ -487,10 +476,18 @@ enum status store_open_with(const char *path, const struct migration *migrations
     return ST_OK;
 }
 
-enum status store_open(const char *path, struct store **ret, struct err *err)
+enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err)
 {
+    struct opening o = {.path = path, .migrations = migrations};
+
+    return open_with(&o, ret, err);
+}
+
+enum status store_open_on(const char *path, const char *vfs, struct store **ret, struct err *err)
+{
+    struct opening o = {.path = path, .vfs = vfs, .migrations = schema_migrations};
     struct store *s = NULL;
-    enum status st = store_open_with(path, schema_migrations, &s, err);
+    enum status st = open_with(&o, &s, err);
 
     if (st != ST_OK || !s)
         return st;
@@ -503,6 +500,11 @@ enum status store_open(const char *path, struct store **ret, struct err *err)
     return ST_OK;
 }
 
+enum status store_open(const char *path, struct store **ret, struct err *err)
+{
+    return store_open_on(path, NULL, ret, err);
+}
+
 enum status store_open_reader(const char *path, struct store **ret, struct err *err)
 {
     struct store *s = NULL;
@@ -510,7 +512,7 @@ enum status store_open_reader(const char *path, struct store **ret, struct err *
 
     if (st != ST_OK || !s)
         return st;
-    st = connect(s, path, err);
+    st = connect(s, path, NULL, err);
     if (st == ST_OK)
         st = pragma(s, "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY;", err);
     if (st != ST_OK) {

@@ -15,6 +15,7 @@
 
 #include "meterd/chain.h"
 #include "meterd/change.h"
+#include "meterd/files.h"
 #include "meterd/pricing.h"
 #include "meterd/sql.h"
 #include "proto/messages.h"
@@ -22,7 +23,7 @@
 
 struct migration;
 
-#define STORE_PATH_MAX 4096
+#define STORE_PATH_MAX FILES_PATH_MAX
 #define STORE_CHECKPOINT_PAGES 4000 /* of log, before it is copied: hot pages are copied less often */
 #define STORE_WAL_KEEP_BYTES (64 * 1024 * 1024) /* a log that grew is cut to this when it is reset */
 #define STORE_CACHE_KIB 32768 /* page cache of the writer */
@@ -30,6 +31,7 @@ struct migration;
 #define STORE_GAP_QUIET_MS 200 /* a gap of one source is complained about this often at most */
 #define STORE_GAPS 16
 #define STORE_ACCOUNTS 256 /* slots for balances that a transaction keeps in memory before it writes them */
+#define STORE_KEYS 1024 /* slots that remember which keys have a budget */
 #define STORE_SOURCES 32 /* positions that a transaction keeps in memory before it writes them */
 #define STORE_HOLD_SLOTS 65536 /* of the filter over calls that have a hold */
 
@@ -38,6 +40,7 @@ enum store_broken { STORE_WELL, STORE_RETRY, STORE_DEAD };
 /* What a transaction did, for the metrics; forgotten with it when it is rolled back. */
 struct store_counts {
     uint64_t settled, duplicates, strays, unpriced, gaps, holds, expired, corrected;
+    uint64_t lost; /* records that will never come */
     int64_t cost_nano, overage_nano;
 };
 
@@ -61,6 +64,18 @@ struct store_payer { /* who a user's id is; never changes once committed */
 struct store_holds {
     bool known; /* else to be read from the database first */
     uint32_t open[STORE_HOLD_SLOTS]; /* how many whose id falls into the slot */
+};
+
+struct store_key { /* which budget a key has (meterd/budgets.c) */
+    char key_id[LIMIT_ID_TEXT + 1];
+    char period[8];
+    int64_t num; /* 0 = none */
+};
+
+struct store_months { /* monthly credit: how far the round over all users has come (meterd/monthly.c) */
+    int64_t month; /* of the round; 0 = begin one */
+    int64_t next; /* user num to go on with */
+    bool done;
 };
 
 struct store_position { /* of a source, as far as this transaction has come */
@@ -89,19 +104,26 @@ struct store {
     struct store_account accounts[STORE_ACCOUNTS];
     unsigned n_accounts; /* how many slots are not empty */
     struct store_payer payers[STORE_ACCOUNTS];
+    struct store_key keys[STORE_KEYS];
+    struct store_months months;
     struct store_holds holds;
     struct store_gap gaps[STORE_GAPS];
     unsigned next_gap;
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
+    uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
 };
 
 /* Makes folder and file when missing, takes the lock, migrates. ST_CONFLICT: not our file, or another meterd has it. */
 enum status store_open(const char *path, struct store **ret, struct err *err);
 /* The same with other migrations: for the tests of migrating. */
 enum status store_open_with(const char *path, const struct migration *migrations, struct store **ret, struct err *err);
+/* The same on another VFS of SQLite's, which must be registered: for the tests of faults. */
+enum status store_open_on(const char *path, const char *vfs, struct store **ret, struct err *err);
 /* A connection that only reads. The file must exist. */
 enum status store_open_reader(const char *path, struct store **ret, struct err *err);
+/* The newest revision in a database that was opened otherwise. */
+enum status store_revision_in(sqlite3 *db, uint64_t *ret, struct err *err);
 void store_close(struct store *s); /* NULL is fine; unfinished work is rolled back */
 
 /* One piece of work on a store: what every operation gets. */
@@ -133,6 +155,7 @@ enum status store_checkpoint(struct store *s, bool idle, struct err *err);
 
 uint64_t store_next_revision(struct store *s);
 void store_forget_accounts(struct store *s); /* balances in memory */
+void store_forget_keys(struct store *s); /* which keys have a budget: due when a key was made or changed */
 void store_forget_changes(struct store *s); /* of the last transaction: they have been published */
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include <time.h>
 
 #include "meterd/ops.h"
+#include "meterd/receipt.h"
 #include "meterd/record.h"
 #include "meterd/users.h"
 
@@ -21,19 +22,29 @@ static int64_t until_ms(uint64_t to)
 /* ---- the log of calls ----------------------------------------------------------------------------------------------
  */
 
+static enum status fill_call(struct work *w, sqlite3_stmt *q, void *to)
+{
+    struct receipt_call *call = to;
+
+    call->revision = col_u64(q, 25);
+    return record_usage(w, q, &call->row);
+}
+
 static enum status one_call(struct work *w, const struct usage_list_req *req, struct usage_list_rep *rep)
 {
-    struct usage_row *row = arena_alloc(w->a, sizeof(*row));
+    struct receipt_call *call = arena_alloc(w->a, sizeof(*call));
     enum status st;
 
-    if (!row)
+    if (!call)
         return err_set(w->err, ST_NO_MEMORY, "no memory for a call");
-    st = record_get(w, SQL_USAGE_BY_REQUEST, BINDS(B_S(req->request_id)), record_usage, row);
-    if (st == ST_NOT_FOUND || (st == ST_OK && req->actor_id.n > 0 && !slice_eq(req->actor_id, row->user_id)))
+    st = record_get(w, SQL_USAGE_BY_REQUEST, BINDS(B_S(req->request_id)), fill_call, call);
+    if (st == ST_NOT_FOUND || (st == ST_OK && req->actor_id.n > 0 && !slice_eq(req->actor_id, call->row.user_id)))
         return ST_OK; /* an empty list, also for somebody else's call */
-    rep->data.items = row;
+    if (st != ST_OK)
+        return st;
+    rep->data.items = &call->row;
     rep->data.n = 1;
-    return st;
+    return receipt_fill(w, call);
 }
 
 enum status op_usage_list(struct work *w, const void *in, void *out)

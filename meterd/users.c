@@ -1,6 +1,7 @@
 #include "meterd/users.h"
 
 #include "meterd/ledger.h"
+#include "meterd/monthly.h"
 #include "meterd/ops.h"
 #include "meterd/state.h"
 #include "services/ids.h"
@@ -126,6 +127,8 @@ enum status op_user_put(struct work *w, const void *in, void *out)
 
         st = ledger_give(w, &grant);
     }
+    if (st == ST_OK)
+        st = monthly_user(w, row.num);
     rep->revision = w->s->revision;
     return st == ST_OK ? reply_user(w, row.user.id, rep) : st;
 }
@@ -257,6 +260,8 @@ enum status op_user_update(struct work *w, const void *in, void *out)
                    w->err);
     if (st == ST_OK)
         st = state_changed(w, &user_desc, revision);
-    rep->revision = revision;
+    if (st == ST_OK)
+        st = monthly_user(w, old.num); /* of a plan that he has joined */
+    rep->revision = w->s->revision;
     return st == ST_OK ? reply_user(w, req->id, rep) : st;
 }

@@ -14,6 +14,8 @@
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
 
+#define TAG_PROBLEMS 6 /* of ledger_verify_rep */
+
 enum status __attribute__((format(printf, 3, 4)))
 verify_problem(struct verify *v, const char *account, const char *format, ...)
 {
@@ -291,6 +293,39 @@ static enum status check_positions(struct verify *v)
     return st;
 }
 
+/* ---- credit --------------------------------------------------------------------------------------------------------
+ */
+
+/* Each row of these statements is a difference: of what (text), and which (text). */
+static const enum sql credit_checks[] = {SQL_VERIFY_REFUNDS, SQL_VERIFY_CODES, SQL_VERIFY_MONTHS};
+
+static enum status check_credit(struct verify *v, enum sql sql)
+{
+    struct store *s = v->w->s;
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(s, sql, NO_BINDS, &q, v->w->err);
+
+    while (st == ST_OK && q) {
+        const char *what = (const char *)sqlite3_column_text(q, 0), *why = (const char *)sqlite3_column_text(q, 1);
+
+        st = verify_problem(v, what ? what : "credit", "%s", why ? why : "does not agree");
+        if (st == ST_OK)
+            st = store_next(s, &q, v->w->err);
+    }
+    store_reset(&q);
+    return st;
+}
+
+static enum status check_credits(struct verify *v)
+{
+    enum status st = ST_OK;
+    size_t i;
+
+    for (i = 0; i < sizeof(credit_checks) / sizeof(credit_checks[0]) && st == ST_OK; i++)
+        st = check_credit(v, credit_checks[i]);
+    return st;
+}
+
 static enum status check_all(struct verify *v)
 {
     enum status st = pair_accounts(v);
@@ -309,6 +344,8 @@ static enum status check_all(struct verify *v)
         st = verify_holds(v);
     if (st == ST_OK)
         st = check_accounts(v);
+    if (st == ST_OK)
+        st = check_credits(v);
     return st == ST_OK ? check_positions(v) : st;
 }
 
@@ -327,6 +364,7 @@ enum status op_ledger_verify(struct work *w, const void *in, void *out)
     if (!v.tallies || !v.problems)
         return err_set(w->err, ST_NO_MEMORY, "no memory to verify %lld accounts", (long long)newest);
     v.rep->ok = true;
+    v.rep->has |= UINT64_C(1) << TAG_PROBLEMS; /* there, also when there are none */
     v.rep->problems.items = v.problems;
     return check_all(&v);
 }

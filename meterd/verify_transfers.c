@@ -131,7 +131,9 @@ static enum status compare_grant(struct verify *v, const struct transfer *t)
     if (st == ST_OK && q)
         same = t->n == 2 && t->lines[0].account == col_i64(q, 0) && t->lines[0].amount == col_i64(q, 1) &&
                t->lines[0].balance == col_i64(q, 2) && t->lines[0].entry == col_u64(q, 3) &&
-               t->lines[1].account == LEDGER_GRANTS;
+               t->lines[1].account == LEDGER_GRANTS &&
+               slice_is((struct slice){(const char *)sqlite3_column_text(q, 4), (size_t)sqlite3_column_bytes(q, 4)},
+                        t->kind);
     store_reset(&q);
     v->grants++;
     if (st == ST_OK && !same)

@@ -3,9 +3,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "meterd/answers.h"
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
+#include "meterd/monthly.h"
 #include "meterd/prices.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
@@ -14,7 +16,7 @@
 
 struct writer_metrics {
     struct metric *commit_seconds, *batch_size, *settled, *duplicates, *overage, *cost, *strays, *unpriced, *gaps,
-        *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
+        *lost, *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
 };
 
 struct writer {
@@ -25,9 +27,10 @@ struct writer {
     struct writer_metrics m;
     uint64_t published; /* revision that the feed has come to */
     uint64_t published_ms; /* monotonic times */
-    uint64_t worked_ms, kept_ms, expired_ms;
+    uint64_t worked_ms, kept_ms, expired_ms, forget_at_ms;
     bool restart; /* leases are due to be counted anew: at the start, and after a time without writing */
     uint64_t prices_ms; /* monotonic: when waiting prices are looked at next; 0 = none waits */
+    uint64_t monthly_ms; /* after a failure: not before this */
     atomic_uint_fast64_t revision, wal_bytes, positions;
     atomic_bool full;
     struct mail_item items[MAILBOX_TAKE];
@@ -54,6 +57,9 @@ static void make_metrics(struct writer *w)
         .unpriced =
             metric_counter(m, "router_meter_unpriced_total", "Events whose pinned price could not be used.", NULL),
         .gaps = metric_counter(m, "router_meter_gaps_total", "Batches of events that came too early.", NULL),
+        .lost = metric_counter(
+            m, "router_meter_lost_records_total",
+            "Records that neither this database nor their outbox has: a restored backup was too old.", NULL),
         .holds = metric_counter(m, "router_meter_holds_total", "Calls that got a hold in the ledger.", NULL),
         .expired = metric_counter(m, "router_meter_expired_total", "Calls that ended because nothing was heard.", NULL),
         .corrected = metric_counter(m, "router_meter_corrected_total", "Calls whose truth came after their end.", NULL),
@@ -73,6 +79,9 @@ static void note_counts(struct writer *w, const struct store_counts *c)
     metric_add(w->m.strays, c->strays);
     metric_add(w->m.unpriced, c->unpriced);
     metric_add(w->m.gaps, c->gaps);
+    metric_add(w->m.lost, c->lost);
+    if (c->lost > 0)
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_lost", LOG_N("records", c->lost));
     metric_add(w->m.holds, c->holds);
     metric_add(w->m.expired, c->expired);
     metric_add(w->m.corrected, c->corrected);
@@ -105,7 +114,9 @@ static void die_if_dead(struct writer *w, const struct err *why)
 
 static size_t units_of(const struct mail_item *item)
 {
-    return item->events ? item->events->batch.events.n : 1;
+    if (item->events)
+        return item->events->batch.events.n;
+    return 1 + (item->bytes < ANSWERS_PIECE_BYTES ? item->bytes : ANSWERS_PIECE_BYTES) / WRITER_UNIT_BYTES;
 }
 
 static void run_item(struct writer *w, struct mail_item *item, struct err *err)
@@ -114,7 +125,7 @@ static void run_item(struct writer *w, struct mail_item *item, struct err *err)
 
     if (item->events) {
         const struct usage_batch *b = &item->events->batch;
-        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n};
+        struct ingest_batch batch = {b->source, b->first_seq, b->events.items, b->events.n, 0};
         uint64_t seq = 0;
 
         work.a = &item->events->arena;
@@ -142,7 +153,7 @@ static void publish(struct writer *w)
     w->published_ms = clock_ms();
 }
 
-static void answer(struct mail_item *item, enum status batch, const struct err *why)
+static void answer(struct writer *w, struct mail_item *item, enum status batch, const struct err *why)
 {
     enum status st = item->st;
 
@@ -150,7 +161,11 @@ static void answer(struct mail_item *item, enum status batch, const struct err *
         mail_events_free(item->events);
         return;
     }
-    if (st == ST_OK && batch != ST_OK) {
+    if (st == ST_PENDING && batch == ST_OK) { /* there is more to do, behind what waits */
+        if (mailbox_put(&w->box, item))
+            return;
+        st = err_set(&item->call->err, ST_UNAVAILABLE, "meterd has too much to do");
+    } else if ((st == ST_OK || st == ST_PENDING) && batch != ST_OK) {
         st = batch;
         item->call->err = *why;
     }
@@ -203,7 +218,7 @@ static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
         note_counts(w, &s->counts);
     }
     for (i = 0; i < done; i++)
-        answer(&items[i], st, &err);
+        answer(w, &items[i], st, &err);
     return done;
 }
 
@@ -225,6 +240,24 @@ static void forget_sessions(struct writer *w, uint64_t now)
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
     atomic_store(&w->positions, (uint64_t)positions);
+    if (st == ST_OK)
+        return;
+    die_if_dead(w, &err);
+    batch_abandon(w->o.store);
+}
+
+static void forget_answers(struct writer *w, uint64_t now)
+{
+    struct err err = {0};
+    struct work work = {.s = w->o.store, .err = &err};
+    bool more = false;
+    enum status st = batch_begin(w->o.store, &err);
+
+    if (st == ST_OK)
+        st = answers_forget(&work, &more);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    w->forget_at_ms = now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
     if (st == ST_OK)
         return;
     die_if_dead(w, &err);
@@ -267,6 +300,8 @@ static void restart_leases(struct writer *w)
 
     if (st == ST_OK)
         st = hold_rows_restart(&work, clock_ms());
+    if (st == ST_OK)
+        st = answers_restart(&work);
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
     w->restart = st != ST_OK;
@@ -341,6 +376,39 @@ static void look_at_prices(struct writer *w, uint64_t now)
     w->prices_ms = next_s != 0 || st != ST_OK ? now + (left < WRITER_PRICES_MS ? left : WRITER_PRICES_MS) : 0;
 }
 
+/* One step of the round that gives plans' monthly credit; calls that wait come between two steps. */
+static void monthly(struct writer *w)
+{
+    struct store *s = w->o.store;
+    struct err err = {0};
+    struct arena arena;
+    struct work work = {.s = s, .a = &arena, .err = &err};
+    struct store_months now = {0};
+    enum status st = batch_begin(s, &err);
+
+    arena_init(&arena, WRITER_MONTHLY_BYTES);
+    if (st == ST_OK)
+        st = monthly_step(&work, &now);
+    if (st == ST_OK)
+        st = batch_commit(s, &err);
+    arena_fini(&arena);
+    if (st == ST_OK) {
+        monthly_stepped(s, &now);
+        if (s->revision != w->published)
+            publish(w);
+        return;
+    }
+    w->monthly_ms = clock_ms() + WRITER_MONTHLY_RETRY_MS;
+    log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "monthly_credit_failed", LOG_C("why", err.text));
+    die_if_dead(w, &err);
+    batch_abandon(s);
+}
+
+static bool monthly_waits(const struct writer *w)
+{
+    return monthly_due(w->o.store, clock_wall_ms()) && clock_ms() >= w->monthly_ms;
+}
+
 static void between(struct writer *w, bool worked)
 {
     uint64_t now = clock_ms();
@@ -358,6 +426,10 @@ static void between(struct writer *w, bool worked)
     }
     if (now - w->kept_ms >= WRITER_HOUSEKEEPING_MS)
         forget_sessions(w, now);
+    if (monthly_waits(w))
+        monthly(w);
+    if (now >= w->forget_at_ms)
+        forget_answers(w, now);
     look_at_leases(w, now);
     if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
         die_if_dead(w, &err);
@@ -373,8 +445,9 @@ static void *run(void *arg)
     size_t n = 1;
 
     while (!closed || n > 0) {
-        struct mailbox_wait wait = {
-            .until_ms = w->published_ms + FEED_HEARTBEAT_MS, .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE};
+        struct mailbox_wait wait = {.until_ms = monthly_waits(w) ? 0 : w->published_ms + FEED_HEARTBEAT_MS,
+                                    .gather_ms = WRITER_GATHER_MS,
+                                    .enough = MAILBOX_TAKE};
         size_t done = 0;
 
         if (w->prices_ms != 0 && w->prices_ms < wait.until_ms)

@@ -11,8 +11,11 @@
 #include "meterd/mailbox.h"
 
 #define WRITER_UNITS 500 /* commands and events of one transaction, and the rest of one message */
+#define WRITER_UNIT_BYTES 4096 /* a command that writes so much counts as one more */
 #define WRITER_GATHER_MS 5 /* events wait so long for others, commands never */
 #define WRITER_IDLE_MS 2000 /* without work: the log is copied and cut */
+#define WRITER_MONTHLY_RETRY_MS 10000 /* after a round of monthly credit that could not be written */
+#define WRITER_MONTHLY_BYTES (4u * 1024u * 1024u) /* memory of one step */
 #define WRITER_PRICES_MS 500 /* while a price waits for its time, the clock is looked at this often at least */
 #define WRITER_PRICES_BYTES (16u * 1024u * 1024u) /* of memory when prices take force */
 #define WRITER_HOUSEKEEPING_MS 600000 /* expired sessions are forgotten this often */

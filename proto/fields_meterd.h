@@ -66,7 +66,8 @@
 #define KEY_LIST_REQ(F, L, m)                                                                                          \
     F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "whose keys")                                                           \
     F(m, 2, U64, limit,    OPT, LIMIT_PAGE,    "page size; 0 = 100")                                                   \
-    F(m, 3, STR, cursor,   OPT, LIMIT_TOKEN,   "from the last page")
+    F(m, 3, STR, cursor,   OPT, LIMIT_TOKEN,   "from the last page")                                                   \
+    F(m, 4, STR, id,       OPT, LIMIT_ID_TEXT, "only this one")
 
 #define KEY_LIST_REP(F, L, m)                                                                                          \
     L(m, 1, api_key, data, LIMIT_PAGE,    "newest first")                                                              \
@@ -361,7 +362,8 @@
 #define USAGE_DELIVER_REQ(F, L, m)                                                                                     \
     F(m, 1, STR, source,    REQ, LIMIT_NAME,   "outbox id")                                                            \
     F(m, 2, U64, first_seq, REQ, LIMIT_ID,     "number of the first record; the others follow without a gap")          \
-    L(m, 3, usage_event, events, LIMIT_EVENTS, "records not acknowledged in time")
+    L(m, 3, usage_event, events, LIMIT_EVENTS, "records not acknowledged in time")                                     \
+    F(m, 4, U64, oldest_seq, OPT, LIMIT_ID,    "the source has no older record any more: what is missing before it will never come")
 
 #define USAGE_DELIVER_REP(F, L, m)                                                                                     \
     F(m, 1, U64, acked_seq, REQ, LIMIT_ID, "everything up to here is committed")

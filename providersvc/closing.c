@@ -75,13 +75,14 @@ enum status closing_usage(struct slice like, const struct usage *u, struct buf *
 {
     yyjson_doc *doc = yyjson_read(like.p, like.n, 0);
     enum status st = begin_chunk(yyjson_doc_get_root(doc), out);
+    uint64_t total = u->prompt + u->completion;
 
     if (st == ST_OK)
         st = buf_addf(out,
                       "\"choices\":[],\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,"
                       "\"total_tokens\":%llu}}\n\n",
                       (unsigned long long)u->prompt, (unsigned long long)u->completion,
-                      (unsigned long long)(u->prompt + u->completion));
+                      (unsigned long long)total);
     yyjson_doc_free(doc);
     return st;
 }

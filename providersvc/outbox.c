@@ -11,6 +11,7 @@
 #include "services/clock.h"
 
 #define READ_STEP (256u * 1024u)
+#define KEPT_PLACE (UINT64_C(1) << 63)
 #define BATCH_MAX (64u * 1024u * 1024u)
 
 /* ---- open and close ------------------------------------------------------------------------------------------------
@@ -33,6 +34,9 @@ static void free_segments(struct outbox *o)
         free(s);
     }
     o->newest = NULL;
+    outbox_keep_free(o);
+    free(o->positions);
+    o->positions = NULL;
 }
 
 static void destroy(struct outbox *o)
@@ -118,6 +122,16 @@ uint64_t outbox_acked(struct outbox *o)
     return acked;
 }
 
+uint64_t outbox_oldest(struct outbox *o)
+{
+    uint64_t oldest;
+
+    pthread_mutex_lock(&o->lock);
+    oldest = o->kept_oldest != NULL ? o->kept_oldest->first_seq : o->oldest->first_seq;
+    pthread_mutex_unlock(&o->lock);
+    return oldest;
+}
+
 uint64_t outbox_last(struct outbox *o)
 {
     uint64_t last;
@@ -140,7 +154,7 @@ static enum status make_segment_file(struct outbox *o, struct outbox_segment *s)
     outbox_segment_name(s->id, name);
     s->fd = openat(o->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (s->fd < 0)
-        return ST_UNAVAILABLE;
+        return errno == ENOSPC ? ST_UNAVAILABLE : ST_INTERNAL;
     if ((fallocate(s->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)s->cap) != 0 && errno == ENOSPC) ||
         pwrite(s->fd, OUTBOX_MAGIC, OUTBOX_MAGIC_BYTES, 0) != (ssize_t)OUTBOX_MAGIC_BYTES) {
         close(s->fd);
@@ -156,9 +170,12 @@ enum status outbox_add_segment(struct outbox *o, uint64_t need)
 {
     struct outbox_segment *s;
     uint64_t cap = o->options.segment_bytes;
+    enum status st;
 
     while (cap < 2 * (need + OUTBOX_MAGIC_BYTES))
         cap *= 2;
+    while (o->bytes + o->kept_bytes + cap > o->options.max_bytes && outbox_keep_drop(o)) {
+    }
     if (o->bytes + cap > o->options.max_bytes)
         return ST_UNAVAILABLE;
     s = calloc(1, sizeof(*s));
@@ -171,7 +188,10 @@ enum status outbox_add_segment(struct outbox *o, uint64_t need)
                                  .last_seq = o->last,
                                  .fd = -1,
                                  .dirty = true};
-    if (make_segment_file(o, s) != ST_OK) {
+    do {
+        st = make_segment_file(o, s);
+    } while (st == ST_UNAVAILABLE && outbox_keep_drop(o));
+    if (st != ST_OK) {
         free(s);
         return ST_UNAVAILABLE;
     }
@@ -201,7 +221,9 @@ enum status outbox_put(struct outbox *o, const struct iovec *parts, int n)
         total += parts[i].iov_len;
     do {
         wrote = pwritev(s->fd, parts, n, (off_t)s->size);
-    } while (wrote < 0 && errno == EINTR);
+        /* a part of it is what a full disk takes */
+    } while (wrote != (ssize_t)total &&
+             ((wrote < 0 && errno == EINTR) || ((wrote >= 0 || errno == ENOSPC) && outbox_keep_drop(o))));
     if (wrote == (ssize_t)total) {
         s->size += total;
         s->dirty = true;
@@ -605,11 +627,56 @@ static struct outbox_segment *segment_with(struct outbox *o, uint64_t seq)
     return NULL;
 }
 
+/* Where the record is: a file, and a part of it. The file is the caller's to leave. */
+struct place {
+    struct outbox_segment *segment; /* pinned; NULL = kept */
+    int fd;
+    uint64_t name; /* no other file has it */
+    uint64_t from, until;
+};
+
+static bool find_place(struct outbox *o, uint64_t seq, struct place *p)
+{
+    const struct outbox_kept *k = NULL;
+
+    *p = (struct place){.fd = -1};
+    pthread_mutex_lock(&o->lock);
+    p->segment = segment_with(o, seq);
+    if (p->segment != NULL) {
+        p->segment->pins++;
+        p->fd = p->segment->fd;
+        p->name = p->segment->id;
+        p->until = p->segment->size;
+    } else {
+        k = outbox_kept_with(o, seq);
+    }
+    if (k != NULL) {
+        p->fd = outbox_kept_open(o, k);
+        p->name = KEPT_PLACE | k->first_seq;
+        p->until = k->bytes;
+    }
+    p->from = o->read_seq == seq && o->read_place == p->name ? o->read_at : OUTBOX_MAGIC_BYTES;
+    pthread_mutex_unlock(&o->lock);
+    return p->fd >= 0;
+}
+
+static void leave_place(struct outbox *o, const struct place *p, uint64_t next_seq, uint64_t stopped)
+{
+    pthread_mutex_lock(&o->lock);
+    o->read_place = p->name;
+    o->read_seq = next_seq;
+    o->read_at = stopped;
+    if (p->segment != NULL)
+        p->segment->pins--;
+    pthread_mutex_unlock(&o->lock);
+    if (p->segment == NULL)
+        close(p->fd);
+}
+
 enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a,
                         struct usage_event **ret_events, size_t *ret_n)
 {
     struct reading r = {.o = o, .a = a, .want = first_seq, .max = max};
-    struct outbox_segment *s;
     enum status st = ST_OK;
     size_t before;
 
@@ -618,26 +685,14 @@ enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct
     if (r.events == NULL)
         return ST_NO_MEMORY;
     do {
-        uint64_t from, until, stopped = 0;
+        struct place p;
+        uint64_t stopped = 0;
 
         before = r.n;
-        pthread_mutex_lock(&o->lock);
-        s = segment_with(o, r.want);
-        if (s == NULL) {
-            pthread_mutex_unlock(&o->lock);
+        if (!find_place(o, r.want, &p))
             break;
-        }
-        s->pins++;
-        from = o->read_segment == s->id && o->read_seq == r.want ? o->read_at : OUTBOX_MAGIC_BYTES;
-        until = s->size;
-        pthread_mutex_unlock(&o->lock);
-        st = read_segment(&r, s->fd, from, until, &stopped);
-        pthread_mutex_lock(&o->lock);
-        o->read_segment = s->id;
-        o->read_seq = r.want;
-        o->read_at = stopped;
-        s->pins--;
-        pthread_mutex_unlock(&o->lock);
+        st = read_segment(&r, p.fd, p.from, p.until, &stopped);
+        leave_place(o, &p, r.want, stopped);
     } while (st == ST_OK && !r.stop && r.n > before);
     *ret_events = r.events;
     *ret_n = r.n;
@@ -654,6 +709,26 @@ void outbox_ack(struct outbox *o, uint64_t seq)
         pthread_cond_signal(&o->wake);
     }
     pthread_mutex_unlock(&o->lock);
+}
+
+void outbox_set_back(struct outbox *o, uint64_t seq)
+{
+    uint64_t acked, missing = 0;
+
+    pthread_mutex_lock(&o->lock);
+    acked = o->acked;
+    if (seq < acked) {
+        uint64_t oldest = o->kept_oldest != NULL ? o->kept_oldest->first_seq : o->oldest->first_seq;
+
+        missing = oldest > seq + 1 ? oldest - seq - 1 : 0;
+        o->acked = seq;
+        pthread_cond_signal(&o->wake);
+    }
+    pthread_mutex_unlock(&o->lock);
+    if (seq < acked)
+        log_event(o->options.log, missing > 0 ? LOG_ERROR : LOG_WARN, LOG_NO_REQ, "outbox_set_back",
+                  LOG_C("source", o->source), LOG_N("from", acked), LOG_N("to", seq),
+                  LOG_N("records_not_kept", missing));
 }
 
 void outbox_on_adopted(struct outbox *o,
@@ -676,6 +751,7 @@ void outbox_state(struct outbox *o, struct outbox_state *ret)
     ret->open_calls = o->open_calls;
     ret->failed = o->failed;
     ret->full = o->full;
+    ret->kept_bytes = o->kept_bytes;
     for (s = o->oldest; s != NULL; s = s->next)
         ret->bytes += s->size;
     s = ret->unacked > 0 ? segment_with(o, o->acked + 1) : NULL;

@@ -1,9 +1,10 @@
 /*
  * The outbox: what this providersvc owes the bill, on disk. A folder SPOOL_DIR/<source id>/ of segment files; a record
  * is `started` (a call is about to be sent upstream), `progress` (what it owes so far; numbered if meterd is told, too)
- * or `finished` (its usage event). Numbers have no gap. What is written is kept until meterd has committed it. Replicas
- * share SPOOL_DIR: a folder belongs to who holds its lock, and one that nobody holds is taken over. A call without
- * `finished` in such a folder is settled with its last progress, or with nothing when there was none.
+ * or `finished` (its usage event). Numbers have no gap. What is written is kept until meterd has committed it, and then
+ * as long as keep_ms and room allow. Replicas share SPOOL_DIR: a folder belongs to who holds its lock, and one that
+ * nobody holds is taken over. A call without `finished` in such a folder is settled with its last progress, or with
+ * nothing when there was none.
  *
  * It knows nothing of upstreams or of the bus. Threads: a batch belongs to one event loop; everything else may be
  * called from any. Failure: what cannot be written is not admitted; room for the end of every admitted call is set
@@ -21,6 +22,9 @@
 
 #define OUTBOX_MAX_BYTES (UINT64_C(512) * 1024 * 1024) /* of one folder; then calls are refused */
 #define OUTBOX_SEGMENT_BYTES (UINT64_C(8) * 1024 * 1024)
+#define OUTBOX_KEEP_BYTES (UINT64_C(256) * 1024 * 1024) /* of acknowledged records; they never take another's room */
+#define OUTBOX_DISK_ROOM_BYTES (UINT64_C(256) * 1024 * 1024) /* less than this free: acknowledged records go … */
+#define OUTBOX_DISK_ROOM_PART 20 /* … or less than this part of the disk, when that is less */
 #define OUTBOX_SYNC_MS 50 /* at most this much is lost when the machine, not the process, dies */
 #define OUTBOX_ADOPT_MS 5000 /* other folders are looked at this often */
 #define OUTBOX_PROGRESS_SHARE                                                                                          \
@@ -33,6 +37,8 @@ struct outbox_options {
     const char *spool_dir;
     uint64_t max_bytes;
     uint64_t segment_bytes;
+    uint64_t keep_ms, keep_bytes; /* of acknowledged records; keep_ms 0 = none are kept */
+    uint64_t disk_room_bytes; /* OUTBOX_DISK_ROOM_BYTES; 0 = the disk is not looked at */
     const struct log *log;
 };
 
@@ -44,6 +50,7 @@ void outbox_close(struct outbox *o); /* to disk, then lets go of the folder; NUL
 const char *outbox_source(const struct outbox *o);
 uint64_t outbox_acked(struct outbox *o); /* newest record known to be committed by meterd */
 uint64_t outbox_last(struct outbox *o); /* newest record */
+uint64_t outbox_oldest(struct outbox *o); /* the oldest that is still there; outbox_last + 1 when none is */
 
 /* ---- writing: one batch a loop -------------------------------------------------------------------------------------
  */
@@ -91,6 +98,8 @@ void outbox_turn_end(struct outbox *o, uint64_t next_seq);
 enum status outbox_read(struct outbox *o, uint64_t first_seq, size_t max, struct arena *a,
                         struct usage_event **ret_events, size_t *ret_n);
 void outbox_ack(struct outbox *o, uint64_t seq); /* everything up to seq may be forgotten */
+/* meterd was set back: it knows nothing after seq any more. What is still there after it is owed again. */
+void outbox_set_back(struct outbox *o, uint64_t seq);
 
 /* Calls each for every call that has begun and not ended, with what its record says, in scratch's memory: each may
  * reset it. Reads the disk: not for an event loop. */
@@ -102,8 +111,15 @@ void outbox_on_adopted(struct outbox *o,
                        void (*publish)(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n),
                        void *ctx);
 
+/* A snapshot of meterd's state: the positions of all sources that it knows, then its end. Sources that are no more and
+ * whose records were kept are compared with it: what meterd was set back behind is written anew, as ours. */
+void outbox_snapshot(struct outbox *o);
+void outbox_snapshot_position(struct outbox *o, struct slice source, uint64_t seq);
+void outbox_snapshot_end(struct outbox *o);
+
 struct outbox_state {
-    uint64_t bytes, unacked, open_calls, oldest_unacked_ms; /* age of the oldest record not acknowledged, 0 = none */
+    uint64_t bytes, kept_bytes, unacked, open_calls,
+        oldest_unacked_ms; /* age of the oldest record not acknowledged, 0 = none */
     bool failed, full;
 };
 void outbox_state(struct outbox *o, struct outbox_state *ret);

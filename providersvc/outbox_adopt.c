@@ -394,6 +394,8 @@ static void import_record(struct import *im, const struct outbox_record *r, enum
 {
     if (im->st == ST_OK)
         im->st = outbox_event_decode(r, &im->arena, &im->events[im->n]);
+    if (im->st == ST_OK && kind == CALL_ENDED && slice_is(im->events[im->n].status, "running"))
+        return; /* numbered progress of a kept file: the call's end says more, and is owed or kept itself */
     if (im->st == ST_OK && kind == CALL_RUNNING)
         end_running(&im->events[im->n]);
     if (im->st == ST_OK)
@@ -468,6 +470,38 @@ static enum status import(struct outbox *o, struct found *f, int dir, bool start
     return st;
 }
 
+enum status outbox_import_kept(struct outbox *o, int dir, const char *name, uint64_t after, size_t *ret_n)
+{
+    struct import im = {.o = o};
+    uint64_t before = outbox_last(o);
+    struct outbox_record r;
+    size_t at = OUTBOX_MAGIC_BYTES;
+    struct buf bytes;
+    enum status st;
+
+    outbox_batch_init(&im.batch);
+    arena_init(&im.arena, IMPORT_ARENA_MAX);
+    im.events = arena_alloc(&im.arena, IMPORT_AT_ONCE * sizeof(*im.events));
+    buf_init(&bytes, SEGMENT_FILE_MAX);
+    st = im.events != NULL ? outbox_read_file(dir, name, &bytes) : ST_NO_MEMORY;
+    while (st == ST_OK && im.st == ST_OK && at < bytes.n &&
+           outbox_record_read(&o->crc, bytes.p + at, bytes.n - at, &r)) {
+        if (r.seq > after)
+            import_record(&im, &r, CALL_ENDED);
+        at += r.bytes;
+    }
+    import_flush(&im);
+    if (st == ST_OK)
+        st = im.st;
+    if (st == ST_OK && outbox_last(o) > before && fdatasync(o->newest->fd) != 0)
+        st = ST_UNAVAILABLE;
+    buf_fini(&bytes);
+    outbox_batch_fini(&im.batch);
+    arena_fini(&im.arena);
+    *ret_n = (size_t)(outbox_last(o) - before);
+    return st;
+}
+
 /* ---- taking over
  * ------------------------------------------------------------------------------------------------------- */
 
@@ -524,6 +558,7 @@ static enum status go_on_with(struct outbox *o, struct folder *folder, struct fo
     own(o, folder);
     o->acked = o->saved_acked = f->acked;
     o->last = f->first_seq > 0 ? f->first_seq - 1 : f->last_seq;
+    outbox_keep_load(o, o->last + 1);
     for (size_t i = 0; i < f->n_segments && st == ST_OK; i++)
         st = take_segment(o, &f->segments[i]);
     if (f->last_seq > o->last)
@@ -632,32 +667,48 @@ enum status outbox_take_folder(struct outbox *o, struct err *err)
     return st;
 }
 
+static void put_aside(struct outbox *o, struct folder *folder)
+{
+    char aside[NAME_MAX + 16];
+
+    log_event(o->options.log, LOG_ERROR, LOG_NO_REQ, "outbox_damaged", LOG_C("folder", folder->name));
+    snprintf(aside, sizeof(aside), "damaged-%s", folder->name);
+    (void)renameat(o->spool, folder->name, o->spool, aside);
+    leave(folder);
+}
+
+/* All that it owed is ours. What meterd has acknowledged stays there while it is kept. */
+static void retire(struct outbox *o, struct folder *folder, const struct found *f, bool compare)
+{
+    for (size_t i = 0; i < f->n_segments; i++)
+        outbox_retire_segment(o, folder->dir, f->segments[i].id, f->segments[i].first_seq, f->segments[i].last_seq);
+    if (outbox_look_at_retired(o, folder->dir, folder->name, compare))
+        remove_folder(o->spool, folder);
+    else
+        leave(folder);
+}
+
 static bool adopt(struct outbox *o, const char *name, void *ctx)
 {
+    const bool *compare = ctx;
     struct folder folder;
     struct found f;
     size_t n = 0;
     enum status st;
 
-    (void)ctx;
     if (!lock_folder(o->spool, name, &folder))
         return false;
     st = look_at(o, &folder, &f);
     if (st == ST_OK)
         st = import(o, &f, folder.dir, false, &n);
-    if (st == ST_OK && fdatasync(o->newest->fd) != 0)
+    if (st == ST_OK && n > 0 && fdatasync(o->newest->fd) != 0)
         st = ST_UNAVAILABLE;
     if (st == ST_OK && n > 0)
         log_event(o->options.log, LOG_WARN, LOG_NO_REQ, "outbox_adopted", LOG_C("from", name), LOG_N("records", n));
     if (st == ST_OK && !f.whole) {
-        char aside[NAME_MAX + 16];
-
-        log_event(o->options.log, LOG_ERROR, LOG_NO_REQ, "outbox_damaged", LOG_C("folder", name));
-        snprintf(aside, sizeof(aside), "damaged-%s", name);
-        (void)renameat(o->spool, name, o->spool, aside);
-        leave(&folder);
+        put_aside(o, &folder);
     } else if (st == ST_OK) {
-        remove_folder(o->spool, &folder);
+        retire(o, &folder, &f, *compare && f.n_segments == 0);
     } else {
         log_event(o->options.log, LOG_WARN, LOG_NO_REQ, "outbox_not_adopted", LOG_C("from", name),
                   LOG_C("why", status_name(st)));
@@ -669,5 +720,11 @@ static bool adopt(struct outbox *o, const char *name, void *ctx)
 
 void outbox_adopt_others(struct outbox *o)
 {
-    each_folder(o, adopt, NULL);
+    bool compare;
+
+    pthread_mutex_lock(&o->lock);
+    compare = o->compare;
+    o->compare = false; /* of a snapshot only once: a source that dies later is ahead of it */
+    pthread_mutex_unlock(&o->lock);
+    each_folder(o, adopt, &compare);
 }

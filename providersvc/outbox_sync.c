@@ -98,13 +98,15 @@ static void trim(struct outbox *o)
         char name[OUTBOX_FILE_NAME];
 
         outbox_segment_name(s->id, name);
-        (void)unlinkat(o->dir, name, 0);
+        if (!outbox_keep(o, s))
+            (void)unlinkat(o->dir, name, 0);
         o->oldest = s->next;
         o->bytes -= s->cap;
         close(s->fd);
         free(s);
         s = o->oldest;
     }
+    outbox_keep_trim(o);
 }
 
 /* The position is on disk before a segment goes. */
@@ -127,7 +129,7 @@ static void *syncer(void *ctx)
 
     pthread_mutex_lock(&o->lock);
     while (!o->closing) {
-        if (!something_to_do(o))
+        if (!something_to_do(o) && !o->compare)
             wait_until(o, adopt_ms);
         if (something_to_do(o)) {
             uint64_t due_ms = clock_ms() + OUTBOX_SYNC_MS;
@@ -138,10 +140,11 @@ static void *syncer(void *ctx)
             save_position(o);
             trim(o);
         }
-        if (!o->closing && clock_ms() >= adopt_ms) {
+        if (!o->closing && (o->compare || clock_ms() >= adopt_ms)) {
             pthread_mutex_unlock(&o->lock);
             outbox_adopt_others(o);
             pthread_mutex_lock(&o->lock);
+            outbox_keep_trim(o);
             adopt_ms = clock_ms() + OUTBOX_ADOPT_MS;
         }
     }

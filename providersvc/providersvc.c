@@ -13,6 +13,7 @@
 #define START_WAIT_MS 1000 /* start waits so long for meterd to hear of us; afterwards we go on trying */
 #define ABORT_WAIT_MS 3000 /* what is ended by force may take so long */
 #define OUTBOX_OLD_MS 60000
+#define HOUR_MS UINT64_C(3600000)
 
 struct upstream *providersvc_find(struct providersvc *self, struct slice name)
 {
@@ -46,29 +47,46 @@ static enum status completion(struct svc_call *call, const void *in, void *out)
 /* ---- what meterd says
  * ------------------------------------------------------------------------------------------------- */
 
+/* Of the state only positions of outboxes are looked at. A snapshot is the whole truth: a position that it does not
+ * have is zero. */
 static void state_reset(void *ctx)
 {
-    (void)ctx; /* nothing is kept of the state */
+    struct providersvc *self = svc_state((struct svc *)ctx);
+
+    self->snapshot = true;
+    self->position = 0;
+    outbox_snapshot(self->outbox);
 }
 
 static void state_change(void *ctx, const struct state_change *change)
 {
-    struct svc *svc = ctx;
-    struct providersvc *self = svc_state(svc);
+    struct providersvc *self = svc_state((struct svc *)ctx);
     struct ack ack;
 
     if (change->kind != ack_desc.type || self->feed == NULL)
         return;
     if (wire_decode(&ack_desc, change->record.p, change->record.n, &ack, NULL, NULL) != ST_OK)
         return;
-    if (slice_is(ack.source, outbox_source(self->outbox)))
+    if (!slice_is(ack.source, outbox_source(self->outbox))) {
+        if (self->snapshot)
+            outbox_snapshot_position(self->outbox, ack.source, ack.acked_seq);
+    } else if (self->snapshot) {
+        self->position = ack.acked_seq;
+    } else {
         feed_source_ack(self->feed, &ack);
+    }
 }
 
 static void state_applied(void *ctx, uint64_t revision)
 {
-    (void)ctx;
+    struct providersvc *self = svc_state((struct svc *)ctx);
+
     (void)revision;
+    if (self->snapshot && self->feed != NULL) {
+        feed_source_position(self->feed, self->position);
+        outbox_snapshot_end(self->outbox);
+    }
+    self->snapshot = false;
 }
 
 static const struct feed_follow_events follow = {
@@ -88,6 +106,16 @@ static void feed_acked(void *ctx, uint64_t seq)
     outbox_ack(ctx, seq);
 }
 
+static void feed_set_back(void *ctx, uint64_t seq)
+{
+    outbox_set_back(ctx, seq);
+}
+
+static uint64_t feed_oldest(void *ctx)
+{
+    return outbox_oldest(ctx);
+}
+
 static void publish_adopted(void *ctx, uint64_t first_seq, const struct usage_event *events, size_t n)
 {
     (void)feed_source_publish(ctx, first_seq, events, n);
@@ -99,6 +127,8 @@ static enum status open_feed(struct providersvc *self, struct err *err)
                                           .meterd = svc_peer(self->svc, SVC_METERD),
                                           .read = feed_read,
                                           .acked = feed_acked,
+                                          .set_back = feed_set_back,
+                                          .oldest = feed_oldest,
                                           .ctx = self->outbox};
     enum status st;
 
@@ -163,6 +193,9 @@ static enum status open_outbox(struct providersvc *self, struct err *err)
     struct outbox_options options = {.spool_dir = svc_settings(self->svc)->spool_dir,
                                      .max_bytes = OUTBOX_MAX_BYTES,
                                      .segment_bytes = OUTBOX_SEGMENT_BYTES,
+                                     .keep_ms = (uint64_t)svc_settings(self->svc)->spool_keep_hours * HOUR_MS,
+                                     .keep_bytes = OUTBOX_KEEP_BYTES,
+                                     .disk_room_bytes = OUTBOX_DISK_ROOM_BYTES,
                                      .log = svc_log(self->svc)};
 
     return outbox_open(&options, &self->outbox, err);
@@ -279,8 +312,9 @@ static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const cha
     outbox_state(self->outbox, &state);
     metric_set(self->outbox_bytes, (int64_t)state.bytes);
     metric_set(self->outbox_unacked, (int64_t)state.unacked);
-    snprintf(text, sizeof(text), "%" PRIu64 " unacknowledged, oldest %" PRIu64 " ms, %" PRIu64 " bytes%s%s",
-             state.unacked, state.oldest_unacked_ms, state.bytes, state.full ? ", full" : "",
+    snprintf(text, sizeof(text),
+             "%" PRIu64 " unacknowledged, oldest %" PRIu64 " ms, %" PRIu64 " bytes, %" PRIu64 " kept%s%s",
+             state.unacked, state.oldest_unacked_ms, state.bytes, state.kept_bytes, state.full ? ", full" : "",
              state.failed ? ", failed" : "");
     add(ctx, "outbox", !state.failed && !state.full && state.oldest_unacked_ms < OUTBOX_OLD_MS, text);
     add(ctx, "announced", announce_heard(&self->announce),

@@ -25,6 +25,8 @@ struct providersvc {
     struct feed_source *feed;
     struct loop *loops[PROVIDERSVC_LOOPS_MAX];
     unsigned n_loops;
+    bool snapshot; /* of meterd's state is being read: the follower's thread */
+    uint64_t position; /* ours in it, as far as it was read */
     atomic_uint turn; /* which loop takes the next call */
     uint64_t first_byte_ms, idle_ms, connect_ms, drain_ms, hold_grace_ms;
     struct announce announce;

@@ -4,7 +4,8 @@
  * A message's JSON is its declaration: member names are keys; NANO members appear without _nano as …_usd decimal
  * strings, PICO members without _pico as decimal strings (USD per 1,000,000 tokens; numbers are accepted on input);
  * SECRET as the string; BIN is never shown or read. Optional members that are zero and not in `has` are shown as their
- * zero ("" , 0, false, []); a price as null.
+ * zero ("" , 0, false, []); a price as null. A list of messages that is empty and not in `has` is absent and left out:
+ * rows of a list do not show the members that only one of them, looked at closely, has.
  */
 #ifndef SERVICES_JSON_H
 #define SERVICES_JSON_H
@@ -30,8 +31,8 @@ enum status json_set_text(const struct wire_desc *desc, struct slice name, struc
 /* First required member that is absent (has bit clear and zero): ST_BAD_REQUEST, code missing_required_parameter. */
 enum status json_check_required(const struct wire_desc *desc, const void *msg, struct err *err);
 
-/* Appends the object. A WIRE_LIST of at most one (L(m, 1, user, user, 1, …)) appears as the object itself, or null.
- * Other lists are arrays. The member `revision` of replies is internal and not shown. */
+/* Appends the object. A WIRE_LIST of at most one (L(m, 1, user, user, 1, …)) appears as the object itself, or null when
+ * it is empty and in `has`. Other lists are arrays. The member `revision` of replies is internal and not shown. */
 enum status json_encode(const struct wire_desc *desc, const void *msg, struct buf *out);
 enum status json_encode_member(const struct wire_field *f, const void *msg, struct buf *out); /* "name":value */
 enum status json_add_string(struct buf *out, struct slice s); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */

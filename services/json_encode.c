@@ -154,9 +154,14 @@ static enum status add_value(struct buf *out, const struct wire_field *f, const 
     return ST_INTERNAL;
 }
 
-static bool shown(const struct wire_field *f)
+static bool absent_list(const struct wire_field *f, uint64_t has, const void *p)
 {
-    return json_field_public(f) && strcmp(f->name, "revision") != 0;
+    return f->kind == WIRE_LIST && !(has >> f->tag & 1u) && ((const struct wire_list *)p)->n == 0;
+}
+
+static bool shown(const struct wire_field *f, uint64_t has, const void *p)
+{
+    return json_field_public(f) && strcmp(f->name, "revision") != 0 && !absent_list(f, has, p);
 }
 
 /* A price that is not set is not a price of zero: another one stands in for it. */
@@ -181,18 +186,21 @@ enum status json_encode_member(const struct wire_field *f, const void *msg, stru
 
 static enum status add_object(struct buf *out, const struct wire_desc *desc, const void *msg)
 {
+    uint64_t has = *(const uint64_t *)msg; /* the first member of every message */
     enum status st = buf_add(out, "{", 1);
     bool first = true;
     uint32_t i;
 
     for (i = 0; i < desc->n_fields && st == ST_OK; i++) {
-        if (!shown(&desc->fields[i]))
+        const struct wire_field *f = &desc->fields[i];
+
+        if (!shown(f, has, (const char *)msg + f->offset))
             continue;
         if (!first)
             st = buf_add(out, ",", 1);
         first = false;
         if (st == ST_OK)
-            st = json_encode_member(&desc->fields[i], msg, out);
+            st = json_encode_member(f, msg, out);
     }
     return st == ST_OK ? buf_add(out, "}", 1) : st;
 }

@@ -7,6 +7,7 @@
 #include "services/version.h"
 
 #define HEALTH_CHECKS_MAX 32
+#define TAG_CHECKS 8 /* of health_rep */
 
 /* Checks gathered for one report; beyond the limit they are left out. */
 struct report {
@@ -87,6 +88,7 @@ enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep)
                                .rss_bytes = resident_bytes()};
     rep->checks.items = checks;
     rep->checks.n = r.n;
+    rep->has |= UINT64_C(1) << TAG_CHECKS; /* there, also when there are none */
     return ST_OK;
 }
 

@@ -17,8 +17,7 @@ const char *const schema_m0003[] = {
 "ALTER TABLE price ADD COLUMN reasoning INTEGER CHECK (reasoning >= 0)",
 "ALTER TABLE price ADD COLUMN ended INTEGER NOT NULL DEFAULT 0 CHECK (ended = 0 OR in_force = 0)",
 /* Until now a version held until the next one of its model was made. */
-"UPDATE price SET ended = max(1, coalesce((SELECT min(n.valid_from) FROM price n WHERE n.model = price.model "
-"AND n.id > price.id), valid_from)) WHERE in_force = 0",
+"UPDATE price SET ended = max(1, coalesce((SELECT min(n.valid_from) FROM price n WHERE n.model = price.model AND n.id > price.id), valid_from)) WHERE in_force = 0",
 "CREATE INDEX price_waits ON price(valid_from) WHERE in_force = 0 AND ended = 0",
 "CREATE INDEX price_history ON price(model, valid_from, id)",
 NULL};

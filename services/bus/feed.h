@@ -64,6 +64,8 @@ struct feed_source_options {
     enum status (*read)(void *ctx, uint64_t first_seq, size_t max, struct arena *a, struct usage_event **ret_events,
                         size_t *ret_n);
     void (*acked)(void *ctx, uint64_t seq); /* everything up to seq is committed: may be forgotten */
+    void (*set_back)(void *ctx, uint64_t seq); /* meterd was: what comes after seq is owed again. May be NULL. */
+    uint64_t (*oldest)(void *ctx); /* the oldest record that read can give. NULL: none was ever forgotten */
     void *ctx;
 };
 /* last_acked: position known at start (0 = none); last_seq: newest record in the outbox. Unacknowledged ones are
@@ -73,7 +75,10 @@ enum status feed_source_new(const struct feed_source_options *options, uint64_t 
 void feed_source_free(struct feed_source *s);
 /* Events first_seq, first_seq+1 … are in the outbox: publish them. In order, from one thread. */
 enum status feed_source_publish(struct feed_source *s, uint64_t first_seq, const struct usage_event *events, size_t n);
-void feed_source_ack(struct feed_source *s,
-                     const struct ack *ack); /* an ack record of this source came with the state feed */
+/* An ack record of this source came with the state feed. */
+void feed_source_ack(struct feed_source *s, const struct ack *ack);
+/* A snapshot of meterd's state says that it has this source's records up to seq, and no more: when that is less than it
+ * had acknowledged, its database was set back, and what comes after seq is delivered again. */
+void feed_source_position(struct feed_source *s, uint64_t seq);
 
 #endif

@@ -146,6 +146,28 @@ static bool advance(struct feed_source *s, uint64_t acked)
     return true;
 }
 
+/* Locked. meterd's database was restored from a backup. A position that is only late, from before the last answer, does
+ * no harm: what it has already it does not take again, and says so. */
+static bool set_back(struct feed_source *s, uint64_t seq)
+{
+    if (seq >= s->acked)
+        return false;
+    s->acked = seq;
+    s->deliver_now = true;
+    return true;
+}
+
+void feed_source_position(struct feed_source *s, uint64_t seq)
+{
+    bool work;
+
+    pthread_mutex_lock(&s->task.lock);
+    work = set_back(s, seq) || advance(s, seq);
+    pthread_mutex_unlock(&s->task.lock);
+    if (work)
+        feed_wake(&s->task);
+}
+
 void feed_source_ack(struct feed_source *s, const struct ack *ack)
 {
     bool work;
@@ -153,7 +175,7 @@ void feed_source_ack(struct feed_source *s, const struct ack *ack)
     if (!slice_is(ack->source, s->options.source))
         return;
     pthread_mutex_lock(&s->task.lock);
-    work = advance(s, ack->acked_seq);
+    work = advance(s, ack->acked_seq) || (ack->gap && set_back(s, ack->acked_seq));
     if (ack->gap && s->acked < s->newest) {
         s->deliver_now = true;
         work = true;
@@ -169,11 +191,18 @@ void feed_source_ack(struct feed_source *s, const struct ack *ack)
 /* ST_OK with *ret_n = 0: nothing is there. */
 static enum status deliver(struct feed_source *s, uint64_t first_seq, struct arena *a, size_t *ret_n)
 {
-    struct usage_deliver_req req = {.source = slice_of(s->options.source), .first_seq = first_seq};
+    struct usage_deliver_req req = {.source = slice_of(s->options.source)};
     struct usage_deliver_rep rep = {.acked_seq = 0};
     struct usage_event *events = NULL;
     size_t n = 0;
-    enum status st = s->options.read(s->options.ctx, first_seq, DELIVER_MAX, a, &events, &n);
+    enum status st;
+
+    if (s->options.oldest)
+        req.oldest_seq = s->options.oldest(s->options.ctx);
+    if (first_seq < req.oldest_seq)
+        first_seq = req.oldest_seq; /* what is missing before it, meterd does not wait for */
+    req.first_seq = first_seq;
+    st = s->options.read(s->options.ctx, first_seq, DELIVER_MAX, a, &events, &n);
 
     *ret_n = n;
     if (st != ST_OK || n == 0)
@@ -187,7 +216,8 @@ static enum status deliver(struct feed_source *s, uint64_t first_seq, struct are
     if (st != ST_OK)
         return st;
     pthread_mutex_lock(&s->task.lock);
-    if (!advance(s, rep.acked_seq) && s->acked < first_seq)
+    if (!advance(s, rep.acked_seq) && !(rep.acked_seq + 1 < first_seq && set_back(s, rep.acked_seq)) &&
+        s->acked < first_seq)
         st = ST_CONFLICT; /* meterd took nothing: no use to go on at once */
     pthread_mutex_unlock(&s->task.lock);
     if (st == ST_OK)
@@ -236,16 +266,17 @@ static uint64_t send_at(const struct feed_source *s)
 
 static void tell(struct feed_source *s)
 {
-    uint64_t acked;
-    bool moved;
+    uint64_t acked, told;
 
     pthread_mutex_lock(&s->task.lock);
     acked = s->acked;
-    moved = acked > s->told;
+    told = s->told;
     s->told = acked;
     pthread_mutex_unlock(&s->task.lock);
-    if (moved && s->options.acked)
+    if (acked > told && s->options.acked)
         s->options.acked(s->options.ctx, acked);
+    if (acked < told && s->options.set_back)
+        s->options.set_back(s->options.ctx, acked);
 }
 
 static void *run(void *arg)

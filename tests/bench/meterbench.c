@@ -106,7 +106,7 @@ static size_t transaction(struct bench *b, struct usage_event *e, size_t message
     if (batch_begin(b->store, &b->err) != ST_OK)
         die(b, "begin");
     for (done = 0; done < b->units; done += message) {
-        struct ingest_batch batch = {slice_of("bench"), b->seq + done + 1, e + done, message};
+        struct ingest_batch batch = {slice_of("bench"), b->seq + done + 1, e + done, message, 0};
 
         if (ingest_apply(&b->work, &batch, &seq) != ST_OK)
             die(b, "ingest");

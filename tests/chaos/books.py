@@ -114,7 +114,7 @@ class Comparison:
         self.findings = []
         self.statuses = collections.Counter(r["status"] for r in books.rows)
         self.counts = dict.fromkeys(
-            "calls whole upstream rows interrupted interrupted_unbilled interrupted_unbilled_first_second unasked".split(), 0
+            "calls whole upstream rows interrupted interrupted_unbilled interrupted_unbilled_first_second unasked keys keys_run_again replays".split(), 0
         )
 
     def find(self, kind, call, text):
@@ -204,15 +204,28 @@ class Comparison:
                 self.findings.append(Finding("sums", "", text))
 
     def look_at_keys(self):
-        """One bill for an Idempotency-Key, however often it was tried."""
-        by_key = {}
+        """One answer and one bill for an Idempotency-Key, however often it was tried."""
+        tries = {}
         for s in self.books.seen:
-            if s.key and s.request_id:
-                by_key.setdefault(s.key, set()).add(s.request_id)
-        for key, ids in by_key.items():
-            billed = [i for i in ids if i in self.calls and any(nano(r["cost_usd"]) for r in self.calls[i].rows)]
+            if s.key:
+                tries.setdefault(s.key, []).append(s)
+        produced = collections.Counter(j["user"] for c in self.calls.values() for j in c.produced)
+        for key, seen in tries.items():
+            self.counts["keys"] += 1
+            ids = {s.request_id for s in seen if s.request_id}
+            billed = sorted(i for i in ids if i in self.calls and any(nano(r["cost_usd"]) for r in self.calls[i].rows))
             if len(billed) > 1:
-                self.findings.append(Finding("key-billed-twice", billed[0], f"{key}: {sorted(billed)}"))
+                self.findings.append(Finding("key-billed-twice", billed[0], f"{key}: {billed}"))
+            self.counts["keys_run_again"] += produced[key] > 1  # right only after an answer that nobody had, and nobody paid
+            for s in seen:
+                if s.replayed and s.outcome == "whole":
+                    self.look_at_replay(s)
+
+    def look_at_replay(self, s):
+        self.counts["replays"] += 1
+        original = self.calls.get(s.original)
+        if not original or not original.rows or original.rows[0]["completion_tokens"] != s.chunks:
+            self.findings.append(Finding("replay", s.original, f"{s.key}: {s.chunks} tokens were replayed, the bill says otherwise"))
 
     def run(self):
         self.counts["calls"] = len(self.books.seen)

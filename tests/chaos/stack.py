@@ -6,6 +6,7 @@ harness asks it for books and grants. tests/chaos/busprobe.c says when a restart
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -56,7 +57,9 @@ class Stack(Router):
         self.bus_ports = {name: free_port() for name in ("authsvc", "meterd", "feed", "events", "providersvc0", "providersvc1")}
         self.lives = []
         self.alive = {}  # name -> Life
-        self.away = []  # threads that will start again what they killed
+        self.away = []  # threads that will start again what they killed, or let go on what they stopped
+        self.standing = set()  # stopped now: not killed meanwhile, or few would stand longer than a lease
+        self.pauses = []  # (from, until)
         self.lock = threading.Lock()
         self.probe = None
         self.extra = {
@@ -172,6 +175,24 @@ class Stack(Router):
         self.away.append(thread)
         return ended
 
+    def pause(self, name, seconds):
+        """It stands still, with all its connections and locks, and goes on as if nothing had been: SIGSTOP, SIGCONT."""
+        process = self.processes[name]
+        process.popen.send_signal(signal.SIGSTOP)
+        self.standing.add(name)
+        begun = time.monotonic()
+
+        def resume():
+            time.sleep(seconds)
+            if process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGCONT)
+            self.standing.discard(name)
+            self.pauses.append((begun, time.monotonic()))
+
+        thread = threading.Thread(target=resume, daemon=True)
+        thread.start()
+        self.away.append(thread)
+
     def all_back(self):
         for thread in self.away:
             thread.join()
@@ -213,11 +234,11 @@ class Stack(Router):
         return out[:most]
 
 
-def recoveries(lives):
+def recoveries(lives, pauses):
     """({service: [(seconds from exec to ready, of them starved)]}, {service: how many are left out}) of every process that was
     restarted.
 
-    Left out: killed before it was ready; and authsvc and providersvc, which learn from meterd, when it was not there all the time.
+    Left out: killed before it was ready; started while something stood still; and authsvc and providersvc, which learn from meterd, when it was not there all the time.
     """
     meterd_there = [(x.ready, x.killed or float("inf")) for x in lives if x.name == "meterd" and x.ready]
     times, left_out, first = {}, {}, set()
@@ -227,7 +248,8 @@ def recoveries(lives):
             first.add(life.name)
             continue
         needs_meterd = service in ("authsvc", "providersvc")
-        if not life.ready or needs_meterd and not any(a <= life.started and life.ready <= b for a, b in meterd_there):
+        stood = any(a <= life.ready and life.started <= b for a, b in pauses)
+        if not life.ready or stood or needs_meterd and not any(a <= life.started and life.ready <= b for a, b in meterd_there):
             left_out[service] = left_out.get(service, 0) + 1
         else:
             took = life.ready - life.started

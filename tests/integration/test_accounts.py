@@ -91,6 +91,7 @@ ADMIN_ROUTES = [
     ("GET", "/api/admin/requests", None),
     ("GET", "/api/admin/system", None),
     ("GET", "/api/admin/system/ledger", None),
+    ("POST", "/api/admin/system/backup", {}),
     ("GET", "/api/admin/system/holds", None),
 ]
 

@@ -31,6 +31,7 @@ struct world {
     struct rate_limits limits;
     struct err err;
     uint64_t now, revision;
+    uint64_t wall_s; /* later than WALL when set */
     unsigned ids;
 };
 
@@ -177,7 +178,7 @@ static inline int teardown(void **state)
 static inline enum status ask(struct world *w, const char *id, const char *secret, struct admit_req req)
 {
     unsigned char digest[LIMIT_DIGEST];
-    struct admission_env env = {w->now, WALL, &w->arena, &w->limits};
+    struct admission_env env = {w->now, w->wall_s ? w->wall_s : WALL, &w->arena, &w->limits};
 
     digest_of(secret, digest);
     req.request_id = slice_of(id);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "services/clock.h"
+#include "tests/unit/answer_fake.h"
 
 /* ---- the fakes --------------------------------------------------------------------------------------------------- */
 
@@ -341,6 +342,8 @@ static const struct svc_route auth_routes[] = {
 static const struct svc_route provider_routes[] = {{&completion_req_desc, &completion_rep_desc, complete}};
 static const struct svc_route meter_routes[] = {
     {&usage_void_req_desc, &empty_desc, void_call},
+    {&answer_begin_req_desc, &answer_begin_rep_desc, answer_fake_begin},
+    {&answer_put_req_desc, &empty_desc, answer_fake_put},
     {&key_list_req_desc, &key_list_rep_desc, list_keys},
     {&key_revoke_req_desc, &empty_desc, revoke_key},
 };
@@ -382,6 +385,7 @@ int gateway_world_start(void **state)
     s->max_connections = 16;
     s->max_body_bytes = 100000;
     script = (struct script){.lock = PTHREAD_MUTEX_INITIALIZER};
+    answer_fake_reset();
     assert_int_equal(svc_start(&fake_auth, s, &w->auth, &err), ST_OK);
     assert_int_equal(svc_start(&fake_provider, s, &w->provider, &err), ST_OK);
     assert_int_equal(svc_start(&fake_meter, s, &w->meter, &err), ST_OK);

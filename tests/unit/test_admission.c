@@ -345,20 +345,21 @@ static void bad_records_change_nothing(void **state)
 static void limits_of_a_new_key_stay_within_the_plan(void **state)
 {
     struct world *w = *state;
-    struct key_create_req req = {.actor_id = slice_of("usr_1"), .name = slice_of("k"), .rpm = 11};
+    struct key_limits limits = {.rpm = 11};
+    struct slice user = slice_of("usr_1");
 
     feed_plan(w, 10, 1000, 0);
-    assert_int_equal(admission_key_limits(&w->a, &req, &w->err), ST_BAD_REQUEST);
+    assert_int_equal(admission_key_limits(&w->a, user, &limits, &w->err), ST_BAD_REQUEST);
     assert_string_equal(w->err.param, "rpm");
-    req.rpm = 10;
-    req.tpm = 1001;
-    assert_int_equal(admission_key_limits(&w->a, &req, &w->err), ST_BAD_REQUEST);
+    limits.rpm = 10;
+    limits.tpm = 1001;
+    assert_int_equal(admission_key_limits(&w->a, user, &limits, &w->err), ST_BAD_REQUEST);
     assert_string_equal(w->err.param, "tpm");
-    req.tpm = 1000;
-    req.concurrency = 1000000; /* the plan's is unlimited */
-    assert_int_equal(admission_key_limits(&w->a, &req, &w->err), ST_OK);
-    req.actor_id = slice_of("nobody");
-    assert_int_equal(admission_key_limits(&w->a, &req, &w->err), ST_FORBIDDEN);
+    limits.tpm = 1000;
+    limits.concurrency = 1000000; /* the plan's is unlimited */
+    assert_int_equal(admission_key_limits(&w->a, user, &limits, &w->err), ST_OK);
+    user = slice_of("nobody");
+    assert_int_equal(admission_key_limits(&w->a, user, &limits, &w->err), ST_FORBIDDEN);
 }
 
 int main(void)

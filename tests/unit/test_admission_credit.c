@@ -151,6 +151,162 @@ static void the_answer_is_shortened_by_the_dearest_class(void **state)
     assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 20000);
 }
 
+/* ---- budgets of keys ----------------------------------------------------------------------------------------------
+ */
+
+#define ONE (INT64_C(1000) * 10000) /* the longest answer of `m` */
+
+/* The fixture's key, with a budget of which so much is spent in a period that ends then. */
+static void feed_budget(struct world *w, const char *secret, const char *id, int64_t budget, int64_t spent,
+                        uint64_t period_end)
+{
+    unsigned char digest[LIMIT_DIGEST];
+    struct api_key key = a_key(id, "usr_1");
+    struct key_state state = {.digest = {(const char *)digest, sizeof(digest)},
+                              .key = {&key, 1},
+                              .period_spent_nano = spent,
+                              .period_end = period_end};
+
+    key.budget_nano = budget;
+    key.budget_period = slice_of(period_end ? "day" : "total");
+    digest_of(secret, digest);
+    feed(w, &key_state_desc, &state);
+}
+
+/* A call of the key was billed: the user has plenty left, the key has spent so much. */
+static void feed_spent(struct world *w, const char *request, const char *secret, int64_t spent, uint64_t period_end)
+{
+    unsigned char digest[LIMIT_DIGEST];
+    struct settled s = {.request_id = slice_of(request),
+                        .user_id = slice_of("usr_1"),
+                        .cost_nano = 1,
+                        .balance_nano = 100 * USD,
+                        .key_digest = {(const char *)digest, sizeof(digest)},
+                        .key_spent_nano = spent,
+                        .key_period_end = period_end};
+
+    digest_of(secret, digest);
+    feed(w, &settled_desc, &s);
+}
+
+static void a_budget_bounds_a_key_as_credit_does(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_budget(w, "secret", "key_1", 2 * ONE + 400 * 10000 + 9999, 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(w->rep.output_limit, 0); /* untouched while the budget bears it */
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(w->rep.output_limit, 400);
+    assert_int_equal(w->rep.hold_nano, 400 * 10000);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    assert_non_null(strstr(w->err.text, "budget of this API key"));
+    feed_key(w, "other",
+             &(struct api_key){.id = slice_of("key_2"),
+                               .user_id = slice_of("usr_1"),
+                               .name = slice_of("k"),
+                               .prefix = slice_of("sk-or-x"),
+                               .status = slice_of("active"),
+                               .created = WALL});
+    assert_int_equal(ask(w, "other", "other", (struct admit_req){.max_output_tokens = 1000}), ST_OK); /* has none */
+    feed_spent(w, "req_1", "secret", ONE / 2, 0); /* it cost half of its hold */
+    assert_int_equal(ask_new(w, 0, 500), ST_OK);
+    assert_int_equal(w->rep.output_limit, 0);
+    assert_int_equal(ask_new(w, 0, 16), ST_NO_FUNDS);
+}
+
+static void credit_is_named_when_it_is_credit_that_is_missing(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 10);
+    feed_budget(w, "secret", "key_1", USD, 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    assert_non_null(strstr(w->err.text, "You exceeded your current credits"));
+}
+
+static void what_runs_counts_when_a_budget_comes_and_stays_when_it_changes(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * USD);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK); /* no budget yet */
+    feed_budget(w, "secret", "key_1", ONE + 15 * 10000, 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_budget(w, "secret", "key_1", 2 * ONE, 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_budget(w, "secret", "key_1", 2 * ONE, ONE, 0); /* of another instance's calls */
+    feed_spent(w, "req_1", "secret", ONE, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_budget(w, "secret", "key_1", 0, 0, 0); /* taken away */
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+}
+
+static void a_period_ends_by_the_wall_clock(void **state)
+{
+    struct world *w = *state;
+    const uint64_t end = WALL + 100, next = end + 86400;
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_budget(w, "secret", "key_1", ONE, ONE, end);
+    w->wall_s = end - 1;
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    w->wall_s = end;
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS); /* what is held counts in the period in which it will be billed */
+    feed_spent(w, "req_late", "secret", ONE, end); /* of the day before: said late */
+    feed_spent(w, "req_2", "secret", 0, next); /* it cost nothing */
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    feed_spent(w, "req_4", "secret", ONE, next);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_spent(w, "req_old", "secret", 0, end); /* older news change nothing */
+    feed_spent(w, "req_old", "secret", 1, next);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    w->wall_s = next;
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+}
+
+static void a_hold_that_expires_gives_the_budget_back(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_budget(w, "secret", "key_1", ONE, 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    w->now += DEADLINE + GRACE;
+    while (figures(w).holds)
+        admission_expire(&w->a, w->now, 100000);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+}
+
+/* A key that a snapshot leaves out is revoked; what its calls hold is released all the same, and not twice. */
+static void a_key_that_is_gone_keeps_its_holds_until_they_end(void **state)
+{
+    struct world *w = *state;
+    struct api_key other = a_key("key_2", "usr_1");
+
+    feed_user(w, "usr_1", 100 * USD);
+    feed_budget(w, "secret", "key_1", ONE, 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    admission_reset(&w->a);
+    feed_plan(w, 0, 0, 0);
+    feed_user(w, "usr_1", 100 * USD);
+    feed_key(w, "secret2", &other);
+    feed_price(w, "m", "openai", 1000);
+    feed_provider(w, "openai");
+    admission_applied(&w->a);
+    assert_int_equal(ask_new(w, 0, 0), ST_UNAUTHENTICATED);
+    feed_budget(w, "secret", "key_1", ONE, 0, 0); /* and back, as after a restore */
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+    feed_spent(w, "req_1", "secret", 0, 0);
+    assert_int_equal(ask_new(w, 0, 0), ST_OK);
+    assert_int_equal(ask_new(w, 0, 0), ST_NO_FUNDS);
+}
+
 /* ---- holds --------------------------------------------------------------------------------------------------------
  */
 
@@ -329,6 +485,67 @@ static void eight_threads_do_not_overspend_the_last_credit(void **state)
     assert_int_equal(figures(w).held_nano, INT64_C(100) * 100 * 10000);
 }
 
+static void eight_threads_do_not_overspend_the_last_of_a_budget(void **state)
+{
+    struct world *w = *state;
+    const int64_t call = 100 * 10000;
+
+    feed_user(w, "usr_1", 1000 * USD);
+    feed_budget(w, "secret", "key_1", 150 * call + 15 * 10000, 50 * call, WALL + 1000);
+    assert_int_equal(run_race(w, ST_NO_FUNDS), 100);
+    assert_int_equal(figures(w).held_nano, 100 * call);
+}
+
+/* Settlements come while eight threads ask: spent and held together never exceed the budget. */
+struct settler {
+    struct world *w;
+    int64_t spent;
+    unsigned settled;
+};
+
+static void *settle_all(void *ctx)
+{
+    struct settler *s = ctx;
+    unsigned i, n;
+    char id[32];
+
+    for (i = 0; i < TRIES; i++)
+        for (n = 0; n < RACERS; n++) {
+            bool open;
+
+            snprintf(id, sizeof(id), "race_%u_%u", n, i);
+            pthread_mutex_lock(&s->w->a.lock);
+            open = holds_find(&s->w->a.holds, slice_of(id)) != NULL;
+            pthread_mutex_unlock(&s->w->a.lock);
+            if (!open)
+                continue;
+            s->spent += 60 * 10000; /* of a hold of 100 */
+            s->settled++;
+            feed_spent(s->w, id, "secret", s->spent, WALL + 1000);
+        }
+    return NULL;
+}
+
+static void a_budget_holds_while_calls_end(void **state)
+{
+    struct world *w = *state;
+    struct settler settler = {.w = w};
+    const int64_t call = 100 * 10000, budget = 150 * call;
+    unsigned admitted;
+    pthread_t thread;
+
+    feed_user(w, "usr_1", 1000 * USD);
+    feed_budget(w, "secret", "key_1", budget, 0, WALL + 1000);
+    assert_int_equal(pthread_create(&thread, NULL, settle_all, &settler), 0);
+    admitted = run_race(w, ST_NO_FUNDS);
+    pthread_join(thread, NULL);
+    assert_int_equal(figures(w).held_nano, (int64_t)(admitted - settler.settled) * call);
+    assert_true(settler.spent + figures(w).held_nano <= budget);
+    settle_all(&settler);
+    assert_int_equal(figures(w).held_nano, 0);
+    assert_true(settler.spent <= budget && settler.settled == admitted);
+}
+
 static void eight_threads_do_not_exceed_a_minute(void **state)
 {
     struct world *w = *state;
@@ -385,12 +602,20 @@ int main(void)
         T(free_models_need_no_credit),
         T(the_hold_bears_the_dearest_class_that_the_tokens_may_be),
         T(the_answer_is_shortened_by_the_dearest_class),
+        T(a_budget_bounds_a_key_as_credit_does),
+        T(credit_is_named_when_it_is_credit_that_is_missing),
+        T(what_runs_counts_when_a_budget_comes_and_stays_when_it_changes),
+        T(a_period_ends_by_the_wall_clock),
+        T(a_hold_that_expires_gives_the_budget_back),
+        T(a_key_that_is_gone_keeps_its_holds_until_they_end),
         T(a_hold_goes_in_the_step_in_which_the_balance_comes),
         T(an_older_balance_does_not_undo_a_newer_one),
         T(a_request_id_that_comes_again_gets_the_same_answer),
         T(the_memory_of_ids_is_bounded),
         T(holds_that_nobody_settles_expire),
         T(eight_threads_do_not_overspend_the_last_credit),
+        T(eight_threads_do_not_overspend_the_last_of_a_budget),
+        T(a_budget_holds_while_calls_end),
         T(eight_threads_do_not_exceed_a_minute),
         T(eight_threads_do_not_exceed_the_tokens_of_a_minute),
         T(eight_threads_do_not_exceed_the_calls_at_once),

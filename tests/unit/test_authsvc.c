@@ -272,12 +272,69 @@ static void settle(struct world *w, const char *id, const struct admit_rep *rep)
                             .price_id = rep->price.n ? rep->price.items[0].id : 0,
                             .hold_nano = rep->hold_nano,
                             .created_ms = clock_wall_ms()};
-    struct usage_deliver_req req = {.source = slice_of("test"), .first_seq = 1, .events = {&e, 1}};
+    struct usage_deliver_req req = {.source = slice_of(id), .first_seq = 1, .events = {&e, 1}};
     struct usage_deliver_rep done;
 
     assert_int_equal(
         call_wait(w->meter, &usage_deliver_req_desc, &req, &usage_deliver_rep_desc, &done, &w->arena, CALL_MS, &w->err),
         ST_OK);
+}
+
+static enum status update_key(struct world *w, struct key_update_req req, struct key_rep *rep)
+{
+    enum status st = ASK(w, key_update_req, key_rep, &req, rep);
+
+    if (st == ST_OK)
+        in_force(w, rep->revision);
+    return st;
+}
+
+/* echo costs more than nothing; a call of the test holds the same each time. */
+static void a_keys_budget_holds_from_its_making_to_the_bill(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.3", ST_OK);
+    struct slice user = admin.user.items[0].id;
+    struct key_create_req create = {.actor_id = user, .name = slice_of("k"), .budget_nano = 1};
+    struct key_created_rep made;
+    struct key_rep key;
+    struct admit_rep rep;
+    uint64_t end = clock_ms() + CALL_MS;
+
+    announce(w);
+    create.budget_period = slice_of("year");
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &create, &made), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "budget_period");
+    create.budget_period = slice_of("month");
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &create, &made), ST_OK);
+    assert_true(made.budget_nano == 1 && slice_is(made.budget_period, "month"));
+    in_force(w, made.revision);
+    assert_int_equal(admit(w, "req_b1", made.key, &rep), ST_NO_FUNDS);
+    assert_non_null(strstr(w->err.text, "budget of this API key"));
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .budget_nano = 1000000000}, &key),
+        ST_OK);
+    assert_int_equal(key.key.items[0].budget_nano, 1000000000);
+    assert_int_equal(admit(w, "req_b2", made.key, &rep), ST_OK);
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .budget_nano = rep.hold_nano}, &key),
+        ST_OK);
+    assert_int_equal(admit(w, "req_b3", made.key, &rep), ST_NO_FUNDS); /* all of it is held */
+    assert_int_equal(admit(w, "req_b2", made.key, &rep), ST_OK);
+    settle(w, "req_b2", &rep);
+    while (holds(w) && clock_ms() < end)
+        usleep(2000);
+    assert_int_equal(holds(w), 0);
+    assert_int_equal(admit(w, "req_b4", made.key, &rep), ST_NO_FUNDS); /* a part is spent, the rest is too little */
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .rpm = 1000000000 + 1}, &key),
+        ST_BAD_MESSAGE);
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = user, .id = made.id, .has = UINT64_C(1) << 9}, &key), ST_OK);
+    assert_int_equal(admit(w, "req_b5", made.key, &rep), ST_OK); /* no budget any more */
+    settle(w, "req_b5", &rep);
+    while (holds(w) && clock_ms() < end)
+        usleep(2000);
 }
 
 static void a_key_is_made_used_and_its_call_settled(void **state)
@@ -465,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_refresh_token_is_good_once),
         cmocka_unit_test(a_session_ends_at_once),
         cmocka_unit_test(ten_wrong_passwords_stop_the_next_right_one_from_there_only),
+        cmocka_unit_test(a_keys_budget_holds_from_its_making_to_the_bill),
         cmocka_unit_test(a_key_is_made_used_and_its_call_settled),
         cmocka_unit_test(an_administrator_makes_users_and_nobody_else_does),
         cmocka_unit_test(a_key_beyond_its_plan_or_with_odd_patterns_is_refused),

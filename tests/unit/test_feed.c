@@ -553,11 +553,17 @@ static void outbox_acked(void *ctx, uint64_t seq)
     atomic_store(&o->acked, seq);
 }
 
+static void outbox_set_back(void *ctx, uint64_t seq)
+{
+    atomic_store(&((struct outbox *)ctx)->acked, seq);
+}
+
 static void outbox_new(struct outbox *o, struct meter *m, uint64_t last_acked, uint64_t last_seq)
 {
     struct feed_source_options options = {
         .events_url = m->events_url, .source = "src_1", .read = outbox_read, .acked = outbox_acked, .ctx = o};
 
+    options.set_back = outbox_set_back;
     memset(o, 0, sizeof(*o));
     o->meter = m;
     o->newest = last_seq;
@@ -721,6 +727,58 @@ static void acks_for_others_and_from_the_future_do_no_harm(void **state)
     meter_free(m);
 }
 
+static void restore(struct meter *m, uint64_t position)
+{
+    pthread_mutex_lock(&m->lock);
+    m->position = position;
+    memset(m->applied + position + 1, 0, (LOG_MAX - position - 1) * sizeof(m->applied[0]));
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void heard_again(struct outbox *o)
+{
+    uint64_t at = 0;
+
+    for (int i = 0; i < 1000 && at != o->newest; i++) {
+        usleep(10000);
+        pthread_mutex_lock(&o->meter->lock);
+        at = o->meter->position;
+        pthread_mutex_unlock(&o->meter->lock);
+    }
+    all_applied_once(o, 8000);
+}
+
+/* By a snapshot, by an ack that tells of a gap, by the answer to a call: each shows that the database was set back. */
+static void a_meterd_that_was_restored_hears_it_again(void **state)
+{
+    struct meter *m = meter_new("inproc");
+    struct ack ack = {.source = slice_of("src_1"), .acked_seq = 7};
+    struct outbox o;
+
+    (void)state;
+    meter_open(m);
+    outbox_new(&o, m, 0, 0);
+    produce(&o, 100);
+    all_applied_once(&o, 8000);
+    feed_source_ack(o.source, &ack); /* late, and no gap: nothing happens */
+    usleep(100000);
+    assert_int_equal(atomic_load(&o.acked), 100);
+    restore(m, 20);
+    feed_source_position(o.source, 20);
+    heard_again(&o);
+    restore(m, 7);
+    ack.gap = true;
+    feed_source_ack(o.source, &ack);
+    heard_again(&o);
+    restore(m, 3);
+    atomic_store(&m->deaf, true); /* only calls arrive */
+    produce(&o, 5);
+    heard_again(&o);
+    outbox_free(&o);
+    meter_close(m);
+    meter_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -735,6 +793,7 @@ int main(void)
         cmocka_unit_test(what_pub_sub_loses_is_delivered_by_calls),
         cmocka_unit_test(an_outbox_found_at_start_is_delivered_first),
         cmocka_unit_test(acks_for_others_and_from_the_future_do_no_harm),
+        cmocka_unit_test(a_meterd_that_was_restored_hears_it_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,7 +243,7 @@ static enum status extend(struct world *w, const char *id, int64_t to, int64_t *
 {
     struct hold_extend_req req = {.request_id = slice_of(id), .amount_nano = to};
     struct hold_extend_rep rep = {.amount_nano = -1};
-    enum status st = admission_extend(&w->a, &req, &rep, &w->err);
+    enum status st = admission_extend(&w->a, w->wall_s ? w->wall_s : WALL, &req, &rep, &w->err);
 
     *ret = rep.amount_nano;
     return st;
@@ -275,6 +275,59 @@ static void a_hold_grows_as_far_as_the_credit_bears(void **state)
     feed(w, &user_desc, &u);
     assert_int_equal(extend(w, "r2", ONE, &now), ST_OK);
     assert_int_equal(now, 10 * 10000);
+}
+
+/* ---- budgets of keys ----------------------------------------------------------------------------------------------
+ */
+
+static void feed_budget(struct world *w, int64_t budget)
+{
+    struct api_key key = a_key("key_1", "usr_1");
+
+    key.budget_nano = budget;
+    key.budget_period = slice_of("total");
+    feed_key(w, "secret", &key);
+}
+
+static void a_hold_grows_as_far_as_the_budget_bears(void **state)
+{
+    struct world *w = *state;
+    int64_t now = 0;
+
+    feed_user(w, "usr_1", 100 * ONE);
+    feed_budget(w, 3 * ONE);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+    assert_int_equal(extend(w, "req_1", 9 * ONE, &now), ST_OK);
+    assert_int_equal(now, 3 * ONE);
+    assert_int_equal(ask_new(w, 0, 16), ST_NO_FUNDS);
+    feed_settled(w, "req_1", "usr_1", 99 * ONE, 0);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+}
+
+static void what_is_asserted_counts_in_the_budget(void **state)
+{
+    struct world *w = *state;
+
+    restart(w);
+    tell_with_key(w, a_hold("old_1", "usr_1", ONE)); /* before anything is known */
+    admission_reset(&w->a);
+    tell_with_key(w, a_hold("old_2", "usr_1", ONE)); /* and while it is loaded */
+    feed_all(w);
+    feed_user(w, "usr_1", 100 * ONE);
+    feed_budget(w, 4 * ONE);
+    admission_applied(&w->a);
+    tell(w, a_hold("old_3", "usr_1", ONE)); /* a providersvc knows no digest */
+    tell_with_key(w, a_hold("old_3", "usr_1", ONE)); /* the gateway does */
+    tell_with_key(w, a_hold("old_3", "usr_1", ONE)); /* again: nothing more */
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+    assert_int_equal(ask_new(w, 0, 16), ST_NO_FUNDS);
+    feed_settled(w, "old_1", "usr_1", 99 * ONE, 0);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+    feed_settled(w, "old_3", "usr_1", 98 * ONE, 0);
+    feed_settled(w, "old_2", "usr_1", 97 * ONE, 0);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+    assert_int_equal(ask_new(w, 0, 16), ST_NO_FUNDS);
 }
 
 static void a_list_shows_the_oldest(void **state)
@@ -379,6 +432,8 @@ int main(void)
         T(an_id_that_was_asserted_is_not_admitted_again),
         T(amounts_beyond_all_bounds_do_not_wrap),
         T(a_hold_grows_as_far_as_the_credit_bears),
+        T(a_hold_grows_as_far_as_the_budget_bears),
+        T(what_is_asserted_counts_in_the_budget),
         T(a_list_shows_the_oldest),
         cmocka_unit_test(the_window_closes_when_all_has_been_said),
         cmocka_unit_test(more_peers_than_are_counted_are_not_waited_for),

@@ -211,7 +211,7 @@ static void acknowledgements_of_a_transaction_are_one_a_source(void **state)
 
     assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
     for (i = 0; i < 4; i++) {
-        struct ingest_batch b = {slice_of(i % 2 ? "out1" : "out2"), i / 2 + 1, &e[i], 1};
+        struct ingest_batch b = {slice_of(i % 2 ? "out1" : "out2"), i / 2 + 1, &e[i], 1, 0};
 
         assert_int_equal(ingest_apply(&w, &b, &seq), ST_OK);
     }
@@ -224,6 +224,35 @@ static void acknowledgements_of_a_transaction_are_one_a_source(void **state)
     assert_int_equal(acks, 2);
     assert_int_equal(m->store->changes.n, 6);
     assert_int_equal(before, m->store->revision);
+}
+
+/* A database from an old backup and an outbox that has not kept everything since: the rest is not waited for. */
+static void what_the_source_has_no_more_is_not_waited_for(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", METER_USD);
+    uint64_t price = meter_price(m, "test-model", IN_PICO, OUT_PICO);
+    struct usage_event e = meter_event(user, "req_1", price);
+    struct usage_deliver_req req = {.source = slice_of("out1"), .first_seq = 50, .events = {&e, 1}, .oldest_seq = 1};
+    struct usage_deliver_rep rep = {0};
+
+    METER_OK(m, op_usage_deliver, &req, &rep);
+    assert_int_equal(rep.acked_seq, 0); /* it has what is missing: that comes first */
+    req.oldest_seq = 60;
+    METER_OK(m, op_usage_deliver, &req, &rep);
+    assert_int_equal(rep.acked_seq, 0); /* nonsense: it sends what it says it does not have */
+    req.oldest_seq = 40;
+    METER_OK(m, op_usage_deliver, &req, &rep);
+    assert_int_equal(rep.acked_seq, 39);
+    req.oldest_seq = 50;
+    METER_OK(m, op_usage_deliver, &req, &rep);
+    assert_int_equal(rep.acked_seq, 50);
+    assert_int_equal(m->store->counts.lost, 10);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM usage"), 1);
+    req.oldest_seq = 20; /* late, and never backwards */
+    METER_OK(m, op_usage_deliver, &req, &rep);
+    assert_int_equal(rep.acked_seq, 50);
+    meter_assert_clean(m);
 }
 
 static void a_full_disk_acknowledges_nothing_and_heals(void **state)
@@ -289,6 +318,7 @@ int main(void)
         T(an_unknown_user_or_price_does_not_stop_the_feed),
         T(the_pinned_price_holds_whatever_comes_later),
         T(acknowledgements_of_a_transaction_are_one_a_source),
+        T(what_the_source_has_no_more_is_not_waited_for),
         T(a_full_disk_acknowledges_nothing_and_heals),
         T(positions_and_revision_survive_a_restart),
     };

@@ -404,6 +404,7 @@ static void objects_look_as_the_api_says(void **state)
     struct api_key key = {.id = slice_of("key_1"), .models = {models, 2}, .created = UINT64_MAX};
     struct price price = {.input_pico = 150000, .builtin = true};
     struct key_state hidden = {.digest = slice_of("12345678")};
+    struct usage_list_rep said = {.has = UINT64_C(1) << 1};
     struct buf out;
 
     (void)state;
@@ -414,7 +415,7 @@ static void objects_look_as_the_api_says(void **state)
     assert_int_equal(buf_add(&out, "", 1), ST_OK);
     assert_string_equal(out.p,
                         "{\"user\":{\"id\":\"usr_1\",\"email\":\"a@b\",\"name\":\"\",\"role\":\"\",\"plan\":\"\","
-                        "\"status\":\"\",\"balance_usd\":\"-1.5\",\"created\":0}}\n{\"user\":null}");
+                        "\"status\":\"\",\"balance_usd\":\"-1.5\",\"created\":0}}\n{}");
     list.data.items = &key;
     list.data.n = 1;
     out.n = 0;
@@ -433,7 +434,13 @@ static void objects_look_as_the_api_says(void **state)
     out.n = 0;
     assert_int_equal(json_encode(&key_state_desc, &hidden, &out), ST_OK);
     assert_int_equal(buf_add(&out, "", 1), ST_OK);
-    assert_string_equal(out.p, "{\"key\":null,\"period_spent_usd\":\"0\",\"period_end\":0}");
+    assert_string_equal(out.p, "{\"period_spent_usd\":\"0\",\"period_end\":0}");
+    out.n = 0;
+    hidden.has = UINT64_C(1) << 2; /* there is none, and that is said */
+    assert_int_equal(json_encode(&key_state_desc, &hidden, &out), ST_OK);
+    assert_int_equal(json_encode(&usage_list_rep_desc, &said, &out), ST_OK);
+    assert_int_equal(buf_add(&out, "", 1), ST_OK);
+    assert_string_equal(out.p, "{\"key\":null,\"period_spent_usd\":\"0\",\"period_end\":0}{\"data\":[],\"next\":\"\"}");
     buf_fini(&out);
     buf_init(&out, 10);
     assert_int_equal(json_encode(&user_rep_desc, &rep, &out), ST_TOO_LARGE);

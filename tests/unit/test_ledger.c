@@ -134,8 +134,7 @@ static const struct tamper tampers[] = {
     {"DELETE FROM credit_grant WHERE kind = 'signup'", "does not agree with its grant"},
     {"UPDATE credit_grant SET amount_nano = amount_nano + 1 WHERE kind = 'signup'", "does not agree with its grant"},
     {"INSERT INTO credit_grant SELECT 9999, account, kind, actor, NULL, note, amount_nano, balance_nano, entry, "
-     "created_ms "
-     "FROM credit_grant LIMIT 1",
+     "created_ms, NULL FROM credit_grant LIMIT 1",
      "grants of credit"},
     {"UPDATE usage SET cost_nano = 5, price_id = 0 WHERE request_id = 'req_free'", "has no entries"},
     /* the chain sees what no sum can: a time, a kind, two entries that change places */

@@ -167,6 +167,126 @@ static void many_callers_read_what_they_wrote(void **state)
     arena_fini(&a);
 }
 
+/* ---- one code, many hands ------------------------------------------------------------------------------------------
+ */
+
+#define HANDS 64
+#define CODES 8
+
+struct hand {
+    struct house *h;
+    pthread_barrier_t *start;
+    pthread_t thread;
+    const struct code_list_rep *codes;
+    char user[LIMIT_ID_TEXT + 1];
+    unsigned won[CODES], refused, other;
+};
+
+static void *redeem_all(void *arg)
+{
+    struct hand *c = arg;
+    struct arena a = {0};
+    size_t i;
+
+    arena_init(&a, METER_ARENA);
+    pthread_barrier_wait(c->start);
+    for (i = 0; i < CODES; i++) {
+        struct code_redeem_req req = {.actor_id = slice_of(c->user), .code = c->codes->data.items[i].code};
+        struct credit_grant_rep rep;
+        enum status st = ASK(c->h, code_redeem_req, credit_grant_rep, &req, &rep, &a);
+
+        c->won[i] += st == ST_OK;
+        c->refused += st == ST_CONFLICT;
+        c->other += st != ST_OK && st != ST_CONFLICT;
+    }
+    arena_fini(&a);
+    return NULL;
+}
+
+static void a_code_that_many_redeem_at_once_is_one_persons(void **state)
+{
+    struct house *h = *state;
+    static struct hand hands[HANDS];
+    struct code_create_req create = {.actor_id = slice_of("usr_t"), .amount_nano = METER_USD, .count = CODES};
+    struct ledger_verify_req verify = {0};
+    struct ledger_verify_rep report;
+    struct code_list_rep codes;
+    pthread_barrier_t start;
+    struct arena a = {0};
+    unsigned i, k;
+    char email[32];
+
+    arena_init(&a, METER_ARENA);
+    assert_int_equal(ASK(h, code_create_req, code_list_rep, &create, &codes, &a), ST_OK);
+    assert_int_equal(codes.data.n, CODES);
+    pthread_barrier_init(&start, NULL, HANDS);
+    for (i = 0; i < HANDS; i++) {
+        hands[i] = (struct hand){.h = h, .start = &start, .codes = &codes};
+        snprintf(email, sizeof(email), "h%u@x.test", i);
+        make_user(h, email, 0, hands[i].user);
+    }
+    for (i = 0; i < HANDS; i++)
+        assert_int_equal(pthread_create(&hands[i].thread, NULL, redeem_all, &hands[i]), 0);
+    for (i = 0; i < HANDS; i++)
+        pthread_join(hands[i].thread, NULL);
+    for (k = 0; k < CODES; k++) {
+        unsigned winners = 0;
+
+        for (i = 0; i < HANDS; i++)
+            winners += hands[i].won[k];
+        assert_int_equal(winners, 1);
+    }
+    for (i = 0; i < HANDS; i++) {
+        struct credits_req req = {.actor_id = slice_of(hands[i].user)};
+        struct credits_rep rep;
+        unsigned won = 0;
+
+        for (k = 0; k < CODES; k++)
+            won += hands[i].won[k];
+        assert_int_equal(hands[i].other, 0);
+        assert_int_equal(won + hands[i].refused, CODES);
+        assert_int_equal(ASK(h, credits_req, credits_rep, &req, &rep, &a), ST_OK);
+        assert_int_equal(rep.balance_nano, won * METER_USD);
+    }
+    assert_int_equal(ASK(h, ledger_verify_req, ledger_verify_rep, &verify, &report, &a), ST_OK);
+    assert_true(report.ok);
+    pthread_barrier_destroy(&start);
+    arena_fini(&a);
+}
+
+/* The writer's own round, without anybody asking: within seconds of the change, in steps, and once. */
+static void a_plans_monthly_credit_comes_by_itself(void **state)
+{
+    struct house *h = *state;
+    struct plan_update_req plan = {.actor_id = slice_of("usr_t"), .name = slice_of("free"), .monthly_credit_nano = 77};
+    struct credits_req req;
+    struct credits_rep credits = {0};
+    struct plan_rep rep;
+    struct arena a = {0};
+    uint64_t end = clock_ms() + CALL_MS;
+    char user[LIMIT_ID_TEXT + 1];
+    int i;
+
+    arena_init(&a, METER_ARENA);
+    make_user(h, "m@x.test", 0, user);
+    req = (struct credits_req){.actor_id = slice_of(user)};
+    assert_int_equal(ASK(h, plan_update_req, plan_rep, &plan, &rep, &a), ST_OK);
+    do {
+        assert_int_equal(ASK(h, credits_req, credits_rep, &req, &credits, &a), ST_OK);
+        usleep(2000);
+    } while (credits.balance_nano == 0 && clock_ms() < end);
+    assert_int_equal(credits.balance_nano, 77);
+    for (i = 0; i < 3; i++) { /* looked at again, by a change and by a restart */
+        plan.rpm = 100 + (uint64_t)i;
+        assert_int_equal(ASK(h, plan_update_req, plan_rep, &plan, &rep, &a), ST_OK);
+        stop(h);
+        start(h);
+    }
+    assert_int_equal(ASK(h, credits_req, credits_rep, &req, &credits, &a), ST_OK);
+    assert_int_equal(credits.balance_nano, 77);
+    arena_fini(&a);
+}
+
 static void a_refusal_carries_its_code(void **state)
 {
     struct house *h = *state;
@@ -185,6 +305,87 @@ static void a_refusal_carries_its_code(void **state)
                      ST_CONFLICT);
     assert_string_equal(err.code, "email_taken");
     arena_fini(&a);
+}
+
+/* ---- answers
+ * ----------------------------------------------------------------------------------------------------------- */
+
+struct putting {
+    struct house *h;
+    pthread_t thread;
+    struct slice body;
+    enum status st;
+    atomic_bool done;
+};
+
+static struct answer_begin_req asking(const char *request_id)
+{
+    static const char digest[LIMIT_DIGEST + 1] = "0123456789abcdef0123456789abcdef";
+
+    return (struct answer_begin_req){.key_digest = {digest, LIMIT_DIGEST},
+                                     .idempotency_key = slice_of("k"),
+                                     .body_digest = {digest, LIMIT_DIGEST},
+                                     .request_id = slice_of(request_id),
+                                     .lease_ms = 60000};
+}
+
+static void *put_large(void *arg)
+{
+    struct putting *p = arg;
+    struct answer_begin_req begun = asking("req_1");
+    struct answer_put_req req = {.key_digest = begun.key_digest,
+                                 .idempotency_key = begun.idempotency_key,
+                                 .request_id = begun.request_id,
+                                 .http_status = 200,
+                                 .content_type = slice_of("text/event-stream"),
+                                 .body = p->body};
+    struct empty rep;
+    struct arena a = {0};
+
+    arena_init(&a, METER_ARENA);
+    p->st = ASK(p->h, answer_put_req, empty, &req, &rep, &a);
+    atomic_store(&p->done, true);
+    arena_fini(&a);
+    return NULL;
+}
+
+static void others_write_while_a_large_answer_comes(void **state)
+{
+    struct house *h = *state;
+    struct putting p = {.h = h, .body = {calloc(1, LIMIT_BODY), LIMIT_BODY}};
+    struct answer_begin_req first = asking("req_1"), second = asking("req_2");
+    struct api_key key = {.id = slice_of("key_1"), .name = slice_of("n"), .prefix = slice_of("sk-or-")};
+    struct key_put_req made = {.digest = first.key_digest, .key = {&key, 1}};
+    struct answer_begin_rep rep;
+    struct empty none;
+    struct arena a = {0};
+    char user[LIMIT_ID_TEXT + 1];
+    int written = 0;
+
+    arena_init(&a, METER_ARENA);
+    make_user(h, "a@x.test", 0, user);
+    key.user_id = slice_of(user);
+    assert_int_equal(ASK(h, key_put_req, empty, &made, &none, &a), ST_OK);
+    assert_int_equal(ASK(h, answer_begin_req, answer_begin_rep, &first, &rep, &a), ST_OK);
+    assert_true(slice_is(rep.state, "begun"));
+    assert_int_equal(pthread_create(&p.thread, NULL, put_large, &p), 0);
+    while (!atomic_load(&p.done)) {
+        struct credit_grant_req grant = {
+            .actor_id = slice_of("usr_t"), .id = slice_of(user), .amount_nano = 1 + written};
+        struct credit_grant_rep granted;
+
+        arena_reset(&a);
+        assert_int_equal(ASK(h, credit_grant_req, credit_grant_rep, &grant, &granted, &a), ST_OK);
+        written += !atomic_load(&p.done);
+    }
+    pthread_join(p.thread, NULL);
+    assert_int_equal(p.st, ST_OK);
+    assert_true(written >= 8); /* between its 32 pieces */
+    assert_int_equal(ASK(h, answer_begin_req, answer_begin_rep, &second, &rep, &a), ST_OK);
+    assert_true(slice_is(rep.state, "stored"));
+    assert_true(slice_eq(rep.body, p.body));
+    arena_fini(&a);
+    free((void *)(uintptr_t)p.body.p);
 }
 
 /* ---- feeds
@@ -463,7 +664,10 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(many_callers_read_what_they_wrote),
+        T(a_code_that_many_redeem_at_once_is_one_persons),
+        T(a_plans_monthly_credit_comes_by_itself),
         T(a_refusal_carries_its_code),
+        T(others_write_while_a_large_answer_comes),
         T(usage_goes_in_and_settlements_come_out),
         T(nonsense_on_the_usage_feed_is_dropped),
         T(a_second_service_on_the_file_does_not_start),

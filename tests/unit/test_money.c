@@ -457,6 +457,36 @@ static void prices_are_read_exactly(void **state)
     }
 }
 
+static const char *const not_token_prices[] = {"",
+                                               "-",
+                                               "-1e-6",
+                                               "1e-13",
+                                               "1.5e-12",
+                                               "1.0000000000001",
+                                               "1.01",
+                                               "2",
+                                               "1e1",
+                                               "1e999999999999",
+                                               "1e-999999999999",
+                                               ".5",
+                                               "5.",
+                                               "1e",
+                                               "1e+",
+                                               "01",
+                                               "00",
+                                               "+1",
+                                               "1 ",
+                                               " 1",
+                                               "0x1",
+                                               "nan",
+                                               "Infinity",
+                                               "1e-7x",
+                                               "1.5.2",
+                                               "1e-7e1",
+                                               "null",
+                                               "3.0000000000000004e-07",
+                                               "123456789012345678901234567890e-30"};
+
 static void prices_per_token_are_read_by_their_digits(void **state)
 {
     static const struct {
@@ -482,35 +512,6 @@ static void prices_per_token_are_read_by_their_digits(void **state)
                 {"0.999999999999", MONEY_PICO_MAX - 1},
                 {"0.1e1", MONEY_PICO_MAX},
                 {"1000e-3", MONEY_PICO_MAX}};
-    static const char *const bad[] = {"",
-                                      "-",
-                                      "-1e-6",
-                                      "1e-13",
-                                      "1.5e-12",
-                                      "1.0000000000001",
-                                      "1.01",
-                                      "2",
-                                      "1e1",
-                                      "1e999999999999",
-                                      "1e-999999999999",
-                                      ".5",
-                                      "5.",
-                                      "1e",
-                                      "1e+",
-                                      "01",
-                                      "00",
-                                      "+1",
-                                      "1 ",
-                                      " 1",
-                                      "0x1",
-                                      "nan",
-                                      "Infinity",
-                                      "1e-7x",
-                                      "1.5.2",
-                                      "1e-7e1",
-                                      "null",
-                                      "3.0000000000000004e-07",
-                                      "123456789012345678901234567890e-30"};
     struct err err = {0};
     size_t i;
 
@@ -521,11 +522,11 @@ static void prices_per_token_are_read_by_their_digits(void **state)
         if (money_parse_token_price(slice_of(good[i].text), &pico, &err) != ST_OK || pico != good[i].pico)
             fail_msg("%s: %lld, %s", good[i].text, (long long)pico, err.text);
     }
-    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (i = 0; i < sizeof(not_token_prices) / sizeof(not_token_prices[0]); i++) {
         int64_t pico = -99;
 
-        if (money_parse_token_price(slice_of(bad[i]), &pico, &err) != ST_BAD_REQUEST || pico != -99)
-            fail_msg("'%s' was read as %lld", bad[i], (long long)pico);
+        if (money_parse_token_price(slice_of(not_token_prices[i]), &pico, &err) != ST_BAD_REQUEST || pico != -99)
+            fail_msg("'%s' was read as %lld", not_token_prices[i], (long long)pico);
     }
     assert_int_equal(money_parse_token_price(slice_of("1.5e-12"), &(int64_t){0}, &err), ST_BAD_REQUEST);
     assert_string_equal(err.text, "'1.5e-12' is not a price in USD per token: it has parts of a pico-USD (1e-12).");

@@ -50,6 +50,30 @@ def test_stream_with_usage(client):
     assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (21, 4)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_idempotency_key(client, stream):
+    def once():
+        raw = client.chat.completions.with_raw_response.create(
+            model=MODEL,
+            messages=ask("[[tokens=4 prompt=9]] hi"),
+            stream=stream,
+            extra_headers={"Idempotency-Key": f"{key}"},
+        )
+        parsed = raw.parse()
+        content = "".join(c.choices[0].delta.content or "" for c in parsed) if stream else parsed.choices[0].message.content
+        return content, raw.headers
+
+    key = f"sdk-{time.time_ns()}"
+    first, head = once()
+    again, head_again = once()
+    assert first and again == first
+    assert "x-router-replayed" not in head and head_again["x-router-replayed"] == "true"
+    assert head_again["x-router-original-request-id"] == head["x-request-id"]
+    with pytest.raises(openai.ConflictError) as e:
+        client.chat.completions.create(model=MODEL, messages=ask("other"), extra_headers={"Idempotency-Key": key})
+    assert e.value.code == "idempotency_key_reused"
+
+
 def test_stream_helper(client):
     with client.chat.completions.stream(model=MODEL, messages=ask("[[tokens=4]] hi")) as stream:
         for _ in stream:

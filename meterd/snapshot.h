@@ -1,0 +1,19 @@
+/*
+ * snapshot: a whole database in one file that nobody writes: what a backup leaves and a restore takes. It has no log of
+ * its own, so it may be copied with any tool.
+ */
+#ifndef METERD_SNAPSHOT_H
+#define METERD_SNAPSHOT_H
+
+#include <sqlite3.h>
+
+#include "proto/status.h"
+
+/* Opens the file at `path`, which must be there, for reading and writing, and takes it out of log mode. On failure
+ * *ret is NULL. */
+enum status snapshot_open(const char *path, sqlite3 **ret, struct err *err);
+/* Ours, of a version that this program knows, and whole. ST_CONFLICT: another's or a newer one; ST_BAD_REQUEST:
+ * damaged. */
+enum status snapshot_check(sqlite3 *db, const char *path, struct err *err);
+
+#endif
