@@ -88,9 +88,10 @@ class Racers:
         assert len(self.router.upstream.rows()) == self.paid
 
     def held(self, port=None):
+        """The open holds; none are seen while authsvc cannot say."""
         a = call(port or self.router.port, "GET", "/api/admin/system/holds", headers={"authorization": f"Bearer {self.admin}"})
-        assert a.status == 200, a
-        return a.json()
+        assert a.status in (200, 503), a
+        return a.json() if a.status == 200 else {"open": -1}
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_a_restart_of_authsvc_gives_no_credit_twice(racers):
 
         def kill_and_look():
             kill_and_restart(router)
-            wait_until("every hold is known again", 3, lambda: racers.held()["open"] >= LONG)
+            wait_until("every hold is known again", 4, lambda: racers.held()["open"] >= LONG)
             known.append(True)
 
         killed = threading.Timer(0.2, kill_and_look)
