@@ -88,9 +88,10 @@ class Racers:
         assert len(self.router.upstream.rows()) == self.paid
 
     def held(self, port=None):
+        """The open holds; none are seen while authsvc cannot say."""
         a = call(port or self.router.port, "GET", "/api/admin/system/holds", headers={"authorization": f"Bearer {self.admin}"})
-        assert a.status == 200, a
-        return a.json()
+        assert a.status in (200, 503), a
+        return a.json() if a.status == 200 else {"open": -1}
 
 
 @pytest.fixture
@@ -135,16 +136,22 @@ def test_a_restart_of_authsvc_gives_no_credit_twice(racers):
             running.append(Events(router, racers.key, f"[[tokens={TOKENS} delay={LONG_MS}]]", model="race", max_tokens=TOKENS, port=router.ports[i % 2]))
         assert all(e.status == 200 for e in running)
         assert racers.held()["open"] == LONG
-        killed = threading.Timer(0.2, lambda: kill_and_restart(router))
+        known = []
+
+        def kill_and_look():
+            kill_and_restart(router)
+            wait_until("every hold is known again", 4, lambda: racers.held()["open"] >= LONG)
+            known.append(True)
+
+        killed = threading.Timer(0.2, kill_and_look)
         until = time.monotonic() + 2.5 * TIME_SCALE
         killed.start()
         with Watch(router, racers.token), Burst(router.ports, CONNECTIONS, racers.request(), keep={0, 503}) as b:
             b.run(10**9, stop=lambda: time.monotonic() > until)
         killed.join()
-        assert b.statuses[200] == CALLS - LONG, (b.statuses, b.codes)
+        assert known  # nothing was forgotten
         only(b, {200: CALLS - LONG, 429: b.answers() - (CALLS - LONG)})
         assert b.slowest < 3 * TIME_SCALE, b.slowest
-        assert racers.held()["open"] >= LONG  # they still run: nothing was forgotten
         for e in running:
             assert list(e)[-1] == "[DONE]"
             e.close()

@@ -50,7 +50,7 @@ static void a_plain_call(void **state)
     crypto_hash_sha256(digest, (const unsigned char *)KEY, strlen(KEY));
     assert_memory_equal(look()->digest, digest, sizeof(digest));
     assert_in_range(look()->estimate, 8, 20);
-    assert_int_equal(look()->done, 1);
+    assert_true(reached(&script.done, 1)); /* sent before the answer's end, taken by another thread */
     assert_int_equal(look()->voids, 0);
     assert_non_null(strstr(w->answer, look()->request_id));
 }
