@@ -81,9 +81,10 @@ class Call:
         return any(s.outcome == "whole" and not s.replayed for s in self.seen)
 
     def killed_in(self, kills):
-        return any(
-            j["end_ms"] - j["took_ms"] - KILL_SLACK_MS <= k <= j["end_ms"] + KILL_SLACK_MS for j in self.journal for k in kills
-        )
+        """From its first byte upstream until its client had its end: what upstream sent may lie unread for a while."""
+        begun = min(j["end_ms"] - j["took_ms"] for j in self.journal) - KILL_SLACK_MS
+        ended = max([j["end_ms"] for j in self.journal] + [s.ended for s in self.seen]) + KILL_SLACK_MS
+        return any(begun <= k <= ended for k in kills)
 
 
 def collect(books):

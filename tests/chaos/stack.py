@@ -33,20 +33,20 @@ class Life:
     wall_started: float
     answered: float = 0.0  # somebody got an answer from it
     ready: float = 0.0  # it takes work
-    starved: float = 0.0  # until then: seconds that its slowest thread could have run, and had no CPU
+    starved: float = 0.0  # until then: seconds that its threads could have run, and had no CPU
     killed: float = 0.0
     wall_killed: float = 0.0
 
 
 def waited_for_cpu(pid):
     """What a machine that is busy with other things has cost a process so far, as the kernel counts it (schedstat)."""
-    waited = [0]
+    waited = []
     for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
         try:
             waited.append(int(path.read_text().split()[1]))
         except (OSError, IndexError, ValueError):
             pass  # it has ended meanwhile
-    return max(waited) / 1e9
+    return sum(waited) / 1e9
 
 
 class Stack(Router):
