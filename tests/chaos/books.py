@@ -12,6 +12,7 @@ from fractions import Fraction
 MILLION = 1_000_000
 INPUT, CACHED, OUTPUT = Fraction("0.15") / MILLION, Fraction("0.075") / MILLION, Fraction("0.60") / MILLION  # gpt-4o-mini
 NANO = 10**9
+DEADLINE_SLACK_MS = 500  # providersvc's deadline is what is left of the gateway's
 KILL_SLACK_MS = 150  # a kill and what it cut are noticed by different clocks
 JOURNAL = "seq request_id user model stream status outcome prompt cached completion reasoning chunks took_ms end_ms write".split()
 FINAL = ("ok", "cancelled", "truncated", "error", "void", "expired")
@@ -33,6 +34,7 @@ class Books:
     granted: dict  # user name -> nano
     credits: dict  # user name -> {"balance": nano, "spent": nano, "held": nano}
     users: dict  # user id -> name
+    deadline_ms: int  # CALL_TIMEOUT_MS
 
     def copy(self):
         return copy.deepcopy(self)
@@ -115,7 +117,7 @@ class Comparison:
         self.findings = []
         self.statuses = collections.Counter(r["status"] for r in books.rows)
         self.counts = dict.fromkeys(
-            "calls whole upstream rows interrupted interrupted_unbilled interrupted_unbilled_first_second unasked keys keys_run_again replays".split(), 0
+            "calls whole upstream rows interrupted interrupted_unbilled interrupted_unbilled_first_second unasked overdue keys keys_run_again replays".split(), 0
         )
 
     def find(self, kind, call, text):
@@ -167,10 +169,16 @@ class Comparison:
             self.find("too-much", call, f"{row['completion_tokens']} tokens, the upstream sent {truth['completion']}")
         if call.killed_in(self.books.provider_kills):
             self.look_at_interrupted(call, row, truth)
+        elif not call.delivered and self.overdue(row):
+            self.counts["overdue"] += 1  # its providersvc stood still until its time was over: an answer that nobody gets costs nothing
         elif row["status"] == "error":
             self.find("lost-without-a-kill", call, "the upstream produced tokens, no providersvc was killed, the row says 'error'")
         elif call.delivered and row["completion_tokens"] == 0:
             self.find("tokens", call, f"{call.delivered} chunks were delivered, none is on the bill")
+
+    def overdue(self, row):
+        late = row["latency_ms"] >= self.books.deadline_ms - DEADLINE_SLACK_MS
+        return late and (row["status"], row["http_status"]) == ("error", 504)
 
     def look_at_interrupted(self, call, row, truth):
         """Its providersvc may have been killed under it. What was delivered is on the bill, never nothing."""

@@ -306,7 +306,7 @@ def run(stack, checks):
     granted["poor"] = b.nano(POOR_GRANT) + bank.given
     books = b.Books([s for c in clients for s in c.seen], b.read_journal(stack.upstream.journal), rows,
                     [x.wall_killed for x in stack.lives if x.killed and x.name.startswith("providersvc")],
-                    granted, balances(stack, users), users)
+                    granted, balances(stack, users), users, st.CALL_TIMEOUT_MS)
     if os.environ.get("FALSIFY", "") not in ("", "0"):
         books.rows.pop(len(books.rows) // 2)
     comparison = b.compare(books)
