@@ -11,6 +11,7 @@
 
 #define TICK_MS 100
 #define TICK_WINDOW_MS 10 /* while calls may be parked */
+#define AUTHSVC_CURRENT_MS (3u * FEED_HEARTBEAT_MS) /* a state that is older is not current */
 #define TICK_SLOTS 8192u /* places of the table of holds looked at in each tick */
 #define SCRATCH_MAX (4u * LIMIT_RECORD)
 #define SIGNUP_CREDIT_LOOPBACK (5 * MONEY_NANO_PER_USD)
@@ -181,7 +182,11 @@ static void watch_window(struct authsvc *self, uint64_t now_ms)
 static void tick(struct authsvc *self, uint64_t now_ms)
 {
     struct admission_figures f;
-    size_t expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
+    size_t expired = 0;
+
+    /* What is not asserted any more may have been billed, and we not yet told: then its credit must not be free. */
+    if (now_ms < svc_current_ms(self->svc) + AUTHSVC_CURRENT_MS)
+        expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
 
     if (expired)
         log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("holds", expired));

@@ -50,6 +50,8 @@ enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, co
                             void *ctx, struct feed_follow **ret, struct err *err);
 void feed_follow_free(struct feed_follow *f);
 uint64_t feed_follow_revision(struct feed_follow *f); /* 0 = no snapshot yet */
+/* When (monotonic) the projection last was all that meterd had published; 0 = never. It grows with each heartbeat. */
+uint64_t feed_follow_current_ms(struct feed_follow *f);
 
 /* ---- delivering usage ---------------------------------------------------------------------------------------------
  */

@@ -18,6 +18,8 @@
 #include "tests/lib/slow.h"
 
 #define CALL_MS 8000
+#define GRACE_MS 1000 /* of a hold after its call's deadline */
+#define STALE_MS 3500 /* a state of which nothing was heard for so long is not current */
 #define DIR_TEMPLATE "/tmp/test_authsvc.XXXXXX"
 #define DIR_SIZE sizeof(DIR_TEMPLATE)
 #define PASSWORD "correct horse battery"
@@ -46,6 +48,7 @@ static void use(struct world *w)
     snprintf(path, sizeof(path), "%s/app.db", w->dir);
     settings_set(&s->db_path, path);
     settings_set(&s->log_level, "error");
+    s->hold_grace_ms = GRACE_MS;
     settings_set(&s->jwt_secret, "0123456789abcdef0123456789abcdef");
     settings_set(&s->admin_password, PASSWORD);
     settings_set(&s->authsvc_url, "inproc://ta-authsvc");
@@ -222,7 +225,8 @@ static struct key_created_rep make_key(struct world *w, struct slice user)
     return rep;
 }
 
-static enum status admit(struct world *w, const char *id, struct slice key, struct admit_rep *rep)
+static enum status admit_for(struct world *w, uint64_t deadline_ms, const char *id, struct slice key,
+                             struct admit_rep *rep)
 {
     unsigned char digest[LIMIT_DIGEST];
     struct admit_req req = {.request_id = slice_of(id),
@@ -231,10 +235,15 @@ static enum status admit(struct world *w, const char *id, struct slice key, stru
                             .endpoint = slice_of("chat.completions"),
                             .prompt_tokens_estimate = 10,
                             .max_output_tokens = 20,
-                            .deadline_ms = 60000};
+                            .deadline_ms = deadline_ms};
 
     crypto_hash_sha256(digest, (const unsigned char *)key.p, key.n);
     return ASK(w, admit_req, admit_rep, &req, rep);
+}
+
+static enum status admit(struct world *w, const char *id, struct slice key, struct admit_rep *rep)
+{
+    return admit_for(w, 60000, id, key, rep);
 }
 
 static void announce(struct world *w)
@@ -498,6 +507,31 @@ static void without_meterd_calls_go_on_and_sign_ins_fail(void **state)
     assert_int_equal(svc_start(&meterd_def, &w->settings, &w->meterd, &w->err), ST_OK);
 }
 
+/* A call that was billed while we hear nothing of it must not give its credit back. */
+static void a_hold_does_not_lapse_unheard(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.6", ST_OK);
+    struct key_created_rep key = make_key(w, admin.user.items[0].id);
+    struct admit_rep rep;
+    uint64_t end, others;
+
+    announce(w);
+    others = holds(w);
+    svc_drain(w->meterd, 1000);
+    svc_stop(w->meterd);
+    w->meterd = NULL;
+    usleep(STALE_MS * 1000); /* nothing is current any more */
+    assert_int_equal(admit_for(w, 1, "req_unheard", key.key, &rep), ST_OK);
+    usleep((GRACE_MS + 500) * 1000);
+    assert_int_equal(holds(w), others + 1);
+    assert_int_equal(svc_start(&meterd_def, &w->settings, &w->meterd, &w->err), ST_OK);
+    end = clock_ms() + 2 * CALL_MS;
+    while (holds(w) > others && clock_ms() < end)
+        usleep(2000);
+    assert_int_equal(holds(w), others);
+}
+
 static void no_secret_no_start(void **state)
 {
     struct world *w = *state;
@@ -530,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_flood_of_sign_ins_is_refused_before_hashing),
         cmocka_unit_test(a_restart_knows_everything_again),
         cmocka_unit_test(without_meterd_calls_go_on_and_sign_ins_fail),
+        cmocka_unit_test(a_hold_does_not_lapse_unheard),
         cmocka_unit_test(no_secret_no_start),
     };
 
