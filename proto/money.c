@@ -53,7 +53,7 @@ static struct rates rates_for(const struct token_prices *p, uint64_t input_token
     return r;
 }
 
-static bool price_ok(int64_t pico, int64_t lowest)
+static unsigned price_ok(int64_t pico, int64_t lowest)
 {
     return pico >= lowest && pico <= MONEY_PICO_MAX;
 }
@@ -64,12 +64,12 @@ static bool prices_ok(const struct token_prices *p)
     const int64_t optional[] = {p->cached,           p->write_short,     p->write_long,  p->tier_input, p->tier_cached,
                                 p->tier_write_short, p->tier_write_long, p->tier_output, p->audio_in,   p->image_in,
                                 p->audio_out,        p->image_out,       p->reasoning};
-    bool ok = price_ok(p->input, 0) & price_ok(p->output, 0);
+    unsigned ok = price_ok(p->input, 0) & price_ok(p->output, 0);
     size_t i;
 
     for (i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
         ok &= price_ok(optional[i], -1);
-    return ok;
+    return ok != 0;
 }
 
 static bool tokens_ok(const struct token_counts *t)
