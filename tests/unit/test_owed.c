@@ -339,7 +339,7 @@ static void drain_ends_in_time(void **state)
     struct meter_fake_event ev;
     struct completion_req req;
     struct answered a = {0};
-    uint64_t began = clock_ms();
+    uint64_t began;
 
     restart(w, "drain", 300);
     began = clock_ms();

@@ -294,7 +294,7 @@ static void the_history_comes_in_pages(void **state)
 {
     struct meter *m = *state;
     struct price_put_req req = a_price();
-    struct price_list_rep page = {0};
+    struct price_list_rep page;
     uint64_t last = UINT64_MAX, seen = 0;
     struct slice cursor = {NULL, 0};
     size_t i, pages = 0;
