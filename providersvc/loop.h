@@ -24,7 +24,7 @@ struct http;
 #define LOOP_HOLD_TRY_MS 50
 #define LOOP_PACE_CALLS 16u /* with so many calls open … */
 #define LOOP_PACE_NS_CALL 8000u /* … a turn begins no sooner than so long for each of them after the last one … */
-#define LOOP_PACE_NS_MAX 1500000u /* … and this at most */
+#define LOOP_PACE_NS_MAX 300000u /* … and this at most */
 #define LOOP_STACK (512u * 1024u)
 #define LOOP_TEXT_MAX (64u * 1024u * 1024u)
 

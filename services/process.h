@@ -14,7 +14,7 @@ bool process_arguments(const char *program, unsigned services, int argc, char **
 
 /* Before the first thread: SIGTERM and SIGINT are blocked for process_wait, SIGPIPE is ignored, core dumps (they would
  * hold keys) are off, malloc keeps few arenas (there are thousands of small threads), libsodium generates random bytes
- * in the process. */
+ * in the process, the table of descriptors has its final size. */
 void process_prepare(void);
 
 /* Waits for SIGTERM or SIGINT. Afterwards a second one ends the process at once. */

@@ -32,7 +32,7 @@
 #define SERVER_LINGER_MS 1000u /* a server that is freed waits so long for its last answers to be taken */
 #define SERVER_PIPE_BUCKETS 256u
 #define SESSION_HOLD 1u /* requests of a client that are kept waiting */
-#define SESSION_FLUSH_FRAMES 64u /* answers gathered in the strand before they go */
+#define SESSION_FLUSH_FRAMES 256u /* answers gathered in the strand before they go */
 #define SESSION_BUCKETS_FIRST 64u
 
 struct session;
