@@ -104,7 +104,7 @@ static void add_date(struct buf *out)
 
     gmtime_r(&now, &tm);
     if (strftime(text, sizeof(text), "date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm))
-        buf_addf(out, "%s", text);
+        buf_addc(out, text);
 }
 
 static bool no_body(int http)
@@ -116,14 +116,24 @@ enum status answer_head(const struct request *r, struct buf *out, int http, stru
 {
     uint64_t ms = (clock_ns() - r->began_ns) / NS_PER_MS;
 
-    buf_addf(out, "HTTP/1.1 %d %s\r\n", http, reason(http));
+    buf_addc(out, "HTTP/1.1 ");
+    buf_addu(out, (uint64_t)http);
+    buf_addc(out, " ");
+    buf_addc(out, reason(http));
+    buf_addc(out, "\r\n");
     add_date(out);
-    if (type.n)
-        buf_addf(out, "content-type: " SLICE_FMT "\r\n", SLICE_ARG(type));
-    if (length >= 0 && !no_body(http))
-        buf_addf(out, "content-length: %lld\r\n", (long long)length);
-    else if (length < 0 && !r->http10)
-        buf_addf(out, "transfer-encoding: chunked\r\n");
+    if (type.n) {
+        buf_addc(out, "content-type: ");
+        buf_add(out, type.p, type.n);
+        buf_addc(out, "\r\n");
+    }
+    if (length >= 0 && !no_body(http)) {
+        buf_addc(out, "content-length: ");
+        buf_addu(out, (uint64_t)length);
+        buf_addc(out, "\r\n");
+    } else if (length < 0 && !r->http10) {
+        buf_addc(out, "transfer-encoding: chunked\r\n");
+    }
     if (!r->keep_alive)
         buf_addf(out, "connection: close\r\n");
     else if (r->http10)
@@ -131,10 +141,11 @@ enum status answer_head(const struct request *r, struct buf *out, int http, stru
     if (r->origin.n)
         buf_addf(out, "access-control-allow-origin: *\r\naccess-control-expose-headers: " ANSWER_CORS_EXPOSED
                       "\r\nvary: origin\r\n");
-    return buf_addf(out,
-                    "x-request-id: %s\r\nopenai-processing-ms: %llu\r\nopenai-version: 2020-10-01\r\n"
-                    "x-content-type-options: nosniff\r\n",
-                    r->id, (unsigned long long)ms);
+    buf_addc(out, "x-request-id: ");
+    buf_addc(out, r->id);
+    buf_addc(out, "\r\nopenai-processing-ms: ");
+    buf_addu(out, ms);
+    return buf_addc(out, "\r\nopenai-version: 2020-10-01\r\nx-content-type-options: nosniff\r\n");
 }
 
 enum status answer_retry(struct buf *out, uint64_t ms, int should)

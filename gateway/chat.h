@@ -21,6 +21,7 @@
 #define CHAT_KEEP_ALIVE_MS 10000u /* a silent stream gets a comment this often */
 #define CHAT_STALL_MS 30000u /* a client that takes nothing of a stream for so long is gone */
 #define CHAT_IDLE_MS 60000u /* a connection waits so long for its next request */
+#define CHAT_MANY 16u /* with so many requests under way none of them is hurried over the bus */
 #define CHAT_ATTEMPTS 2u /* a call that no instance took is offered once more */
 #define CHAT_ADMISSIONS 2u /* so is an admission whose authsvc was lost: its id makes it the same one */
 #define CHAT_ENDPOINT "chat.completions"

@@ -81,6 +81,12 @@ static void let_go(struct chat *c)
     pthread_mutex_unlock(&c->conn->lock);
 }
 
+/* Others are under way: this one may wait a moment, to travel with them. */
+static bool among_many(const struct chat *c)
+{
+    return atomic_load_explicit(&c->gw->in_flight, memory_order_relaxed) >= CHAT_MANY;
+}
+
 /* Under the lock. */
 static void give_up(struct chat *c, enum status st, const struct err *err)
 {
@@ -167,8 +173,10 @@ static const struct xchg_events admission_events = {.end = on_admitted};
 static enum status ask_admission(struct chat *c, struct err *err)
 {
     uint64_t used = clock_ms() - c->began_ms;
-    struct xchg_open open = {
-        .deadline_ms = used < CHAT_ADMIT_MS ? CHAT_ADMIT_MS - used : 1, .events = &admission_events, .ctx = c};
+    struct xchg_open open = {.deadline_ms = used < CHAT_ADMIT_MS ? CHAT_ADMIT_MS - used : 1,
+                             .patient = among_many(c),
+                             .events = &admission_events,
+                             .ctx = c};
     struct admit_req req = {.request_id = slice_of(c->r->id),
                             .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                             .model = c->ask.model,
@@ -439,8 +447,11 @@ static void give_up_opening(struct chat *c, enum status st, const struct err *er
 static void open_completion(struct chat *c)
 {
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
-    struct xchg_open open = {
-        .deadline_ms = chat_remaining_ms(c), .window = STREAM_WINDOW, .events = &completion_events, .ctx = c};
+    struct xchg_open open = {.deadline_ms = chat_remaining_ms(c),
+                             .window = STREAM_WINDOW,
+                             .patient = among_many(c),
+                             .events = &completion_events,
+                             .ctx = c};
     struct err err = {.status = ST_OK};
     struct completion_req req;
     unsigned attempt;

@@ -33,15 +33,29 @@ void chat_go_duration(uint64_t ms, char *to, size_t size)
         snprintf(to, size, "%s", seconds);
 }
 
+static void limit_line(struct buf *out, const char *kind, const char *what, uint64_t n)
+{
+    buf_addc(out, "x-ratelimit-");
+    buf_addc(out, kind);
+    buf_addc(out, what);
+    buf_addc(out, ": ");
+    buf_addu(out, n);
+    buf_addc(out, "\r\n");
+}
+
 /* Without a limit the largest number that the wire knows is shown: a zero would tell clients to stop. */
 static void limit_lines(struct buf *out, const char *what, uint64_t limit, uint64_t remaining, uint64_t reset_ms)
 {
     char reset[64];
 
     chat_go_duration(limit ? reset_ms : 0, reset, sizeof(reset));
-    buf_addf(out, "x-ratelimit-limit-%s: %llu\r\nx-ratelimit-remaining-%s: %llu\r\nx-ratelimit-reset-%s: %s\r\n", what,
-             (unsigned long long)(limit ? limit : LIMIT_COUNT), what,
-             (unsigned long long)(limit ? remaining : LIMIT_COUNT), what, reset);
+    limit_line(out, "limit-", what, limit ? limit : LIMIT_COUNT);
+    limit_line(out, "remaining-", what, limit ? remaining : LIMIT_COUNT);
+    buf_addc(out, "x-ratelimit-reset-");
+    buf_addc(out, what);
+    buf_addc(out, ": ");
+    buf_addc(out, reset);
+    buf_addc(out, "\r\n");
 }
 
 void chat_limit_lines(const struct rate_limits *l, struct buf *out)
@@ -113,8 +127,12 @@ static bool fit_for_header(struct slice s, bool is_name)
 
 static void add_line(struct buf *out, const char *name, struct slice value)
 {
-    if (fit_for_header(value, false))
-        buf_addf(out, "%s: " SLICE_FMT "\r\n", name, SLICE_ARG(value));
+    if (!fit_for_header(value, false))
+        return;
+    buf_addc(out, name);
+    buf_addc(out, ": ");
+    buf_add(out, value.p, value.n);
+    buf_addc(out, "\r\n");
 }
 
 static bool upstream_lines(const struct response_head *head, struct buf *out)

@@ -5,6 +5,7 @@
 
 #include "proto/wire.h"
 
+#define BUF_DIGITS_MAX 20 /* of a 64-bit number */
 #define BUF_FIRST 256 /* bytes of the first allocation, if the ceiling is not lower */
 
 void buf_init(struct buf *b, size_t max)
@@ -56,6 +57,23 @@ enum status buf_add(struct buf *b, const void *p, size_t n)
     memcpy(b->p + b->n, p, n);
     b->n += n;
     return ST_OK;
+}
+
+enum status buf_addc(struct buf *b, const char *text)
+{
+    return buf_add(b, text, strlen(text));
+}
+
+enum status buf_addu(struct buf *b, uint64_t number)
+{
+    char text[BUF_DIGITS_MAX];
+    size_t at = sizeof(text);
+
+    do {
+        text[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    return buf_add(b, text + at, sizeof(text) - at);
 }
 
 enum status buf_addf(struct buf *b, const char *format, ...)

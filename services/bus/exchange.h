@@ -20,6 +20,8 @@
 #define XCHG_MESSAGE_MAX (32u * 1024u * 1024u) /* bytes of one batch: NNG_OPT_RECVMAXSZ */
 #define XCHG_WINDOW_DEFAULT (256u * 1024u) /* bytes a stream may be ahead of its reader */
 #define XCHG_CONTEXTS 4 /* REQ contexts in flight to one instance */
+#define XCHG_PATIENCE_US                                                                                               \
+    500 /* what can wait is sent no sooner than this after the last batch, and 1 ms later at most */
 #define XCHG_WAIT_MS 5000 /* an empty wait is answered after this */
 #define XCHG_LOST_MS 12000 /* a peer silent for so long is lost */
 #define XCHG_CONNECT_WAIT_MS 2000 /* a call waits so long for an instance to appear, then ST_UNAVAILABLE */
@@ -80,6 +82,7 @@ struct xchg_open {
     uint64_t deadline_ms; /* from now; at its end the call ends with ST_TIMEOUT and the server is told */
     uint32_t window; /* bytes of DATA the server may send before WINDOW; 0 = XCHG_WINDOW_DEFAULT */
     uint64_t avoid; /* instance id not to choose when there is another; 0 = none */
+    bool patient; /* it may wait XCHG_PATIENCE_US for others to travel with: for who has many calls under way */
     const struct xchg_events *events;
     void *ctx;
 };

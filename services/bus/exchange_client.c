@@ -88,6 +88,7 @@ static void fill(struct xcall *x, const struct xchg_open *open)
     x->taken = 0;
     x->ending = ST_OK;
     x->method = open->method;
+    x->patient = open->patient;
     x->payload = NULL;
     x->payload_n = 0;
 }
@@ -123,6 +124,8 @@ enum status xchg_open(struct xchg_client *c, const struct xchg_open *open, struc
     *ret_id = (struct xchg_id){.call = calls_id(x), .slot = x->slot};
     l = client_choose(c, open->avoid);
     st = l ? link_take_call(l, x, open->payload) : ST_DRAINING;
+    if (l)
+        link_promise(l);
     if (st == ST_OK && client_note_deadline(c, deadline))
         client_wake(c);
     if (st == ST_DRAINING) /* none, or it was lost this very moment */
@@ -167,6 +170,7 @@ enum status xchg_tell(struct xchg_client *c, uint16_t method, struct slice paylo
         uint64_t instance = atomic_load(&l->instance);
         enum status st = told_before(told, n, instance) ? ST_DRAINING : link_tell(l, method, payload);
 
+        link_promise(l);
         if (st == ST_OK)
             told[n++] = instance;
         else if (st != ST_DRAINING)

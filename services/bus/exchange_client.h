@@ -45,6 +45,7 @@ struct xcall {
     uint32_t slot, generation, shard;
     uint32_t window, taken; /* taken: read but not yet told to the server */
     enum status ending; /* not ST_OK: to be ended with this by its owner's thread */
+    bool patient;
     uint16_t method;
     char *payload; /* of a waiting call; its own */
     size_t payload_n;
@@ -114,6 +115,9 @@ struct xlink {
     struct wheel wheel;
     struct xcall *endings, **endings_tail; /* to be ended here: cancelled or out of time */
     bool running; /* somebody is in the strand */
+    uint64_t sent_ns; /* the last batch with frames */
+    bool urgent; /* something in `out` is not to wait */
+    atomic_bool deferred; /* something waits for others: the worker sends it if nobody does before */
     bool gathered; /* in a thread's list: that thread pumps it soon */
     struct xlink *next_gathered;
     bool abort; /* the strand is to cut the connection */
@@ -163,6 +167,7 @@ void link_end_call(struct xlink *l, struct xcall *x,
                    enum status st); /* locked: ends it in the strand, tells the server */
 void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a); /* locked */
 void link_pump(struct xlink *l); /* locked; sends what waits if a context is free */
+void link_promise(struct xlink *l); /* after a pump, unlocked: what was deferred goes out in a moment */
 void link_pump_soon(struct xlink *l); /* locked; the same, or left to the strand or to the thread's gathering */
 void link_lose(struct xlink *l); /* locked; the strand does the rest */
 bool link_owes(struct xlink *l); /* the client closes soon: are there frames that the server has yet to take? */

@@ -58,6 +58,9 @@ static void pump_links(struct xlink *l)
         pthread_mutex_lock(&l->lock);
         if (!l->running)
             link_pump(l);
+        pthread_mutex_unlock(&l->lock);
+        link_promise(l);
+        pthread_mutex_lock(&l->lock);
         l->gathered = false; /* from now on the link may be gone */
         pthread_mutex_unlock(&l->lock);
         l = next;

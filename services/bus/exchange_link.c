@@ -50,6 +50,22 @@ static void send_batch(struct xlink *l, struct lctx *x, nng_msg *msg, uint32_t f
         nng_aio_cancel(x->recv);
 }
 
+/* Of who has many calls under way, frames wait a moment for each other: a batch costs both ends the same whatever is in
+ * it. Only while the server has something of ours to answer on. */
+static bool can_wait(const struct xlink *l)
+{
+    return l->out.n == 1 && l->out.open_frames < GATHER_FRAMES && !l->urgent && l->in_flight > 0 &&
+           clock_ns() < l->sent_ns + XCHG_PATIENCE_US * 1000;
+}
+
+static void note_sent(struct xlink *l)
+{
+    l->content_seq = l->send_seq + 1;
+    l->sent_ns = clock_ns();
+    l->urgent = l->out.n > 0;
+    atomic_store(&l->deferred, false);
+}
+
 void link_pump(struct xlink *l)
 {
     while (l->state == LINK_UP) {
@@ -59,6 +75,10 @@ void link_pump(struct xlink *l)
 
         if (!x)
             return;
+        if (can_wait(l)) {
+            atomic_store(&l->deferred, true);
+            return;
+        }
         msg = outq_take(&l->out, &frames);
         if (!msg && l->in_flight == 0)
             msg = outq_empty_batch(); /* the server can only answer what we asked */
@@ -66,9 +86,15 @@ void link_pump(struct xlink *l)
             return;
         COUNT(l, frames_sent, frames);
         if (frames)
-            l->content_seq = l->send_seq + 1;
+            note_sent(l);
         send_batch(l, x, msg, 0);
     }
+}
+
+void link_promise(struct xlink *l)
+{
+    if (atomic_load(&l->deferred) && client_note_deadline(l->client, clock_ms() + 1))
+        client_wake(l->client);
 }
 
 void link_pump_soon(struct xlink *l)
@@ -100,6 +126,7 @@ void link_send_control(struct xlink *l, uint8_t kind, uint64_t call, uint32_t a)
 {
     struct frame f = {.kind = kind, .call = call, .a = a};
 
+    l->urgent = true;
     if (l->state == LINK_UP && outq_add(&l->out, &f) != ST_OK)
         link_lose(l); /* a call that the server is not told of would never move again */
 }
@@ -140,6 +167,7 @@ enum status link_take_call(struct xlink *l, struct xcall *x, struct slice payloa
         wheel_add(&l->wheel, &x->timer, x->deadline_ms);
         atomic_fetch_add(&l->outstanding, 1);
         atomic_store(&x->id, f.call);
+        l->urgent |= !x->patient;
         link_pump_soon(l);
     }
     pthread_mutex_unlock(&l->lock);
@@ -154,8 +182,7 @@ enum status link_tell(struct xlink *l, uint16_t method, struct slice payload)
     pthread_mutex_lock(&l->lock);
     if (l->state == LINK_UP) /* a draining server still hears what its open calls need */
         st = outq_add(&l->out, &f);
-    /* While a call is open it travels with the next batch, at the latest when an answer comes. */
-    if (st == ST_OK && atomic_load(&l->outstanding) == 0)
+    if (st == ST_OK)
         link_pump_soon(l);
     pthread_mutex_unlock(&l->lock);
     return st;
@@ -226,6 +253,7 @@ static void greet(struct xlink *l)
     l->recv_seq = 0;
     l->taken = 0;
     l->content_seq = 0;
+    l->urgent = false;
     l->draining = false;
     send_batch(l, x, hello, FRAME_HELLO);
 }
@@ -255,6 +283,8 @@ void link_check(struct xlink *l, uint64_t now_ms, uint64_t *next_ms)
         link_end_call(l, (struct xcall *)(void *)due, ST_TIMEOUT);
     link_strand(l);
     next = wheel_next_ms(&l->wheel);
+    if (atomic_load(&l->deferred) && next > now_ms + 1)
+        next = now_ms + 1;
     pthread_mutex_unlock(&l->lock);
     if (next < *next_ms)
         *next_ms = next;

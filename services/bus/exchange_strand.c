@@ -75,6 +75,7 @@ void link_answered(void *arg)
         accept_failure(l, x, unsent);
     link_strand(l);
     pthread_mutex_unlock(&l->lock);
+    link_promise(l);
 }
 
 /* ---- what is in them

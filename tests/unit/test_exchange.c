@@ -569,79 +569,6 @@ static void what_is_told_goes_to_all_before_later_calls(void **state)
     pair_free(&pair);
 }
 
-/* ---- gathering
- * ---------------------------------------------------------------------------------------------------------- */
-
-#define FOLLOWERS 16u
-
-struct followers {
-    struct xchg_client *second;
-    atomic_uint opened, ended;
-};
-
-static void count_end(void *ctx, enum status st, struct slice payload)
-{
-    struct followers *f = ctx;
-
-    (void)payload;
-    if (st == ST_OK)
-        atomic_fetch_add(&f->ended, 1);
-}
-
-/* As the gateway does: the answer of one service opens calls at the next. */
-static void open_followers(void *ctx, enum status st, struct slice payload)
-{
-    static const struct xchg_events ends = {.end = count_end};
-    struct followers *f = ctx;
-    unsigned i;
-
-    (void)payload;
-    for (i = 0; i < FOLLOWERS && st == ST_OK; i++) {
-        struct xchg_open open = {
-            .method = PEER_ECHO, .payload = S("x"), .deadline_ms = 5000, .events = &ends, .ctx = f};
-        struct xchg_id id;
-
-        if (xchg_open(f->second, &open, &id) == ST_OK)
-            atomic_fetch_add(&f->opened, 1);
-    }
-}
-
-static void what_a_callback_sends_travels_together(void **state)
-{
-    static const struct xchg_events ends = {.end = open_followers};
-    struct followers f = {0};
-    struct xchg_open open = {.method = PEER_ECHO, .deadline_ms = 5000, .events = &ends, .ctx = &f};
-    struct xchg_stats before, after;
-    struct bus_peer *a, *b;
-    struct xchg_client *first;
-    char url_a[URL_SIZE], url_b[URL_SIZE];
-    struct xchg_id id;
-
-    (void)state;
-    make_url(url_a, "inproc");
-    make_url(url_b, "inproc");
-    a = bus_peer_new(url_a, 0);
-    b = bus_peer_new(url_b, 0);
-    assert_non_null(a);
-    assert_non_null(b);
-    first = bus_client(url_a);
-    f.second = bus_client(url_b);
-    assert_true(bus_ready(first, 1, 5000));
-    assert_true(bus_ready(f.second, 1, 5000));
-    xchg_client_stats(f.second, &before);
-    assert_int_equal(xchg_open(first, &open, &id), ST_OK);
-    BUS_UNTIL(atomic_load(&f.ended) == FOLLOWERS, 5000);
-    xchg_client_stats(f.second, &after);
-    assert_int_equal(atomic_load(&f.opened), FOLLOWERS);
-    assert_int_equal(atomic_load(&f.ended), FOLLOWERS);
-    assert_int_equal(after.frames_sent - before.frames_sent, FOLLOWERS);
-    assert_in_range(after.batches_sent - before.batches_sent, 1, 3); /* and one or two that ask for the answers */
-    xchg_client_free(f.second);
-    xchg_client_free(first);
-    bus_peer_free(a);
-    bus_peer_free(b);
-}
-
 static void a_name_is_looked_up(void **state)
 {
     struct bus_peer *p = NULL;
@@ -761,7 +688,6 @@ int main(void)
         cmocka_unit_test(an_instance_can_be_avoided_if_there_is_another),
         cmocka_unit_test(a_draining_instance_gets_no_new_calls),
         cmocka_unit_test(what_is_told_goes_to_all_before_later_calls),
-        cmocka_unit_test(what_a_callback_sends_travels_together),
         cmocka_unit_test(a_name_is_looked_up),
         cmocka_unit_test(a_bad_address_is_refused),
         cmocka_unit_test(freeing_a_client_ends_its_calls),
