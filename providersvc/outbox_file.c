@@ -17,8 +17,11 @@ void outbox_crc_init(struct outbox_crc *c)
 
         for (int bit = 0; bit < 8; bit++)
             v = (v >> 1) ^ ((v & 1) != 0 ? CRC_POLYNOMIAL : 0);
-        c->table[i] = v;
+        c->table[0][i] = v;
     }
+    for (unsigned k = 1; k < OUTBOX_CRC_AT_ONCE; k++)
+        for (uint32_t i = 0; i < 256; i++)
+            c->table[k][i] = c->table[0][c->table[k - 1][i] & 0xff] ^ (c->table[k - 1][i] >> 8);
 }
 
 uint32_t outbox_crc(const struct outbox_crc *c, const void *p, size_t n)
@@ -26,8 +29,13 @@ uint32_t outbox_crc(const struct outbox_crc *c, const void *p, size_t n)
     const unsigned char *at = p;
     uint32_t v = 0xffffffffu;
 
+    for (; n >= OUTBOX_CRC_AT_ONCE; n -= OUTBOX_CRC_AT_ONCE, at += OUTBOX_CRC_AT_ONCE) {
+        v ^= (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+        v = c->table[7][v & 0xff] ^ c->table[6][(v >> 8) & 0xff] ^ c->table[5][(v >> 16) & 0xff] ^
+            c->table[4][v >> 24] ^ c->table[3][at[4]] ^ c->table[2][at[5]] ^ c->table[1][at[6]] ^ c->table[0][at[7]];
+    }
     for (size_t i = 0; i < n; i++)
-        v = c->table[(v ^ at[i]) & 0xff] ^ (v >> 8);
+        v = c->table[0][(v ^ at[i]) & 0xff] ^ (v >> 8);
     return ~v;
 }
 

@@ -18,8 +18,9 @@
 #define OUTBOX_RECORD_MAX 16384u /* a usage event has at most 2 KB */
 #define OUTBOX_FILE_NAME 32
 
+#define OUTBOX_CRC_AT_ONCE 8 /* bytes taken in one step, each with a table of its own */
 struct outbox_crc {
-    uint32_t table[256];
+    uint32_t table[OUTBOX_CRC_AT_ONCE][256];
 };
 void outbox_crc_init(struct outbox_crc *c);
 uint32_t outbox_crc(const struct outbox_crc *c, const void *p, size_t n);

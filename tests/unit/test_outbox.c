@@ -1,4 +1,5 @@
 /* The outbox: what is written is there after any death, what is acknowledged goes, and its room is bounded. */
+#include "providersvc/outbox_file.h"
 #include "tests/unit/outbox_fixture.h"
 
 static void what_is_written_can_be_read(void **state)
@@ -548,10 +549,25 @@ static void a_list_of_attempts_fits_into_what_was_set_aside(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* The check value of CRC-32C and the zeros of RFC 3720, appendix B.4: lengths around the eight bytes of a step. */
+static void the_checksum_is_crc32c(void **state)
+{
+    static const unsigned char zeros[32] = {0};
+    struct outbox_crc c;
+
+    (void)state;
+    outbox_crc_init(&c);
+    assert_int_equal(outbox_crc(&c, "123456789", 9), 0xe3069283u);
+    assert_int_equal(outbox_crc(&c, zeros, sizeof(zeros)), 0x8a9136aau);
+    assert_int_equal(outbox_crc(&c, "", 0), 0);
+    assert_int_equal(outbox_crc(&c, "a", 1), 0xc1d04330u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_written_can_be_read),
+        TEST(the_checksum_is_crc32c),
         TEST(it_goes_on_after_a_restart),
         TEST(acknowledged_segments_go),
         TEST(a_call_that_never_finished_is_settled),
