@@ -206,10 +206,14 @@ static void on_cancel(void *ctx, uint64_t tag)
     struct svc_call *call;
 
     (void)ctx;
-    (void)tag;
     pthread_mutex_lock(&script.lock);
-    call = script.call;
-    script.call = NULL;
+    if (tag == script.n_hung) { /* the newest, unless a test has ended it itself */
+        call = script.call;
+        script.call = NULL;
+    } else {
+        call = script.hung[tag % HUNG_MAX];
+        script.hung[tag % HUNG_MAX] = NULL;
+    }
     script.cancelled++;
     script.cancelled_ms = clock_ms();
     pthread_mutex_unlock(&script.lock);
@@ -221,11 +225,15 @@ static const struct xchg_call_events call_events = {.cancel = on_cancel, .window
 
 static enum status hang(struct svc_call *call)
 {
+    uint64_t tag;
+
     pthread_mutex_lock(&script.lock);
     script.call = call;
     script.much_sent = 0;
+    tag = ++script.n_hung;
+    script.hung[tag % HUNG_MAX] = call;
     pthread_mutex_unlock(&script.lock);
-    svc_watch(call, &call_events, NULL, 1);
+    svc_watch(call, &call_events, NULL, tag);
     return ST_PENDING;
 }
 

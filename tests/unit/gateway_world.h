@@ -34,6 +34,8 @@ enum act {
     HUGE_ANSWER, /* a plain answer that is too large */
 };
 
+#define HUNG_MAX 64 /* calls that hang at once */
+
 struct script {
     pthread_mutex_t lock;
     enum act act;
@@ -53,7 +55,9 @@ struct script {
     uint64_t hold_lease_ms;
     bool hold_running;
     size_t much_total;
-    struct svc_call *call; /* the one that hangs or streams much */
+    struct svc_call *call; /* the one that hangs or streams much; several: the newest */
+    struct svc_call *hung[HUNG_MAX]; /* all of them, by tag */
+    uint64_t n_hung;
     size_t much_sent;
 };
 

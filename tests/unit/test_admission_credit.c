@@ -539,7 +539,8 @@ static void a_budget_holds_while_calls_end(void **state)
     assert_int_equal(pthread_create(&thread, NULL, settle_all, &settler), 0);
     admitted = run_race(w, ST_NO_FUNDS);
     pthread_join(thread, NULL);
-    assert_int_equal(figures(w).held_nano, (int64_t)(admitted - settler.settled) * call);
+    /* the last of a budget may have been given to a shortened call */
+    assert_true(figures(w).held_nano <= (int64_t)(admitted - settler.settled) * call);
     assert_true(settler.spent + figures(w).held_nano <= budget);
     settle_all(&settler);
     assert_int_equal(figures(w).held_nano, 0);
