@@ -156,6 +156,7 @@ static void on_applied(void *ctx, uint64_t revision)
     struct authsvc *self = svc_state(ctx);
 
     admission_applied(&self->admission);
+    atomic_store(&self->current_ms, clock_ms());
     if (atomic_load(&self->window.open))
         recent_begin(&self->recent, revision);
     sync_reached(&self->sync, revision);
@@ -185,7 +186,7 @@ static void tick(struct authsvc *self, uint64_t now_ms)
     size_t expired = 0;
 
     /* What is not asserted any more may have been billed, and we not yet told: then its credit must not be free. */
-    if (now_ms < svc_current_ms(self->svc) + AUTHSVC_CURRENT_MS)
+    if (now_ms < atomic_load(&self->current_ms) + AUTHSVC_CURRENT_MS)
         expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
 
     if (expired)

@@ -32,6 +32,7 @@ struct authsvc {
     struct recent recent;
     struct throttle throttle;
     struct ended ended;
+    _Atomic uint64_t current_ms; /* when the state that is followed last was all there is; 0 = never */
     struct sync sync;
     struct worker *worker;
     struct voids *lapsed; /* holds that nobody settled: meterd makes their rows */

@@ -60,13 +60,6 @@ uint64_t svc_revision(struct svc *svc)
     return follow ? feed_follow_revision(follow) : 0;
 }
 
-uint64_t svc_current_ms(struct svc *svc)
-{
-    struct feed_follow *follow = atomic_load(&svc->follow);
-
-    return follow ? feed_follow_current_ms(follow) : 0;
-}
-
 bool svc_draining(struct svc *svc)
 {
     return atomic_load(&svc->draining);

@@ -71,7 +71,6 @@ struct metrics *svc_metrics(struct svc *svc);
 struct xchg_client *svc_peer(struct svc *svc, enum svc_peer peer);
 const char *svc_instance(struct svc *svc); /* 16 hex digits, new at every start */
 uint64_t svc_revision(struct svc *svc); /* of the state followed; 0 = none yet */
-uint64_t svc_current_ms(struct svc *svc); /* when that was all there is, monotonic: see feed_follow_current_ms */
 bool svc_ready(struct svc *svc); /* started, state there, not draining */
 bool svc_draining(struct svc *svc);
 enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep); /* as its route health_req answers */

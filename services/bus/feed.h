@@ -43,15 +43,15 @@ struct feed_follow;
 struct feed_follow_events {
     void (*reset)(void *ctx); /* a snapshot comes: forget everything */
     void (*change)(void *ctx, const struct state_change *change); /* one record; lives until it returns */
-    void (*applied)(void *ctx, uint64_t revision); /* the projection now shows this revision */
+    /* The projection now shows this revision, which is all that meterd has published; said again with each heartbeat.
+     */
+    void (*applied)(void *ctx, uint64_t revision);
 };
 /* All three run on one thread of the follower's own. meterd is asked for snapshots and gaps (state_read_req). */
 enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events,
                             void *ctx, struct feed_follow **ret, struct err *err);
 void feed_follow_free(struct feed_follow *f);
 uint64_t feed_follow_revision(struct feed_follow *f); /* 0 = no snapshot yet */
-/* When (monotonic) the projection last was all that meterd had published; 0 = never. It grows with each heartbeat. */
-uint64_t feed_follow_current_ms(struct feed_follow *f);
 
 /* ---- delivering usage ---------------------------------------------------------------------------------------------
  */

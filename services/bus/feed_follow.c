@@ -17,7 +17,6 @@ struct feed_follow {
     void *ctx;
     pthread_t thread;
     _Atomic uint64_t revision;
-    _Atomic uint64_t current_ms; /* feed_follow_current_ms */
     uint64_t heard_ms;
     bool caught_up; /* nothing of what the queue held at the last read is left: what comes now is new */
     struct arena batch;
@@ -83,7 +82,6 @@ static void applied(struct feed_follow *f, uint64_t revision)
     atomic_store(&f->revision, revision);
     if (f->events.applied)
         f->events.applied(f->ctx, revision);
-    atomic_store(&f->current_ms, clock_ms());
 }
 
 /* Records are states of objects, so applying one again does no harm: of pages that were read while meterd went on, the
@@ -144,7 +142,7 @@ static bool take_batch(struct feed_follow *f, const struct state_batch *b)
     if (b->revision > ours)
         return false; /* a gap */
     if (b->revision == ours) /* a heartbeat: nothing is missing */
-        atomic_store(&f->current_ms, f->heard_ms);
+        applied(f, ours);
     /* From before our last read, or of a meterd whose database was set back: that one goes on sending it. */
     return b->revision == ours || !f->caught_up;
 }
@@ -242,11 +240,6 @@ void feed_follow_free(struct feed_follow *f)
     arena_fini(&f->batch);
     feed_task_fini(&f->task);
     free(f);
-}
-
-uint64_t feed_follow_current_ms(struct feed_follow *f)
-{
-    return atomic_load(&f->current_ms);
 }
 
 uint64_t feed_follow_revision(struct feed_follow *f)
