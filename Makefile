@@ -60,7 +60,7 @@ objects = $(patsubst %.c,$(O)/obj/%.o,$(1))
 CHASSIS_SRC := $(filter-out services/launcher.c,$(call sources,proto services services/bus))
 gateway_SRC := $(call sources,gateway)
 authsvc_SRC := $(call sources,authsvc)
-providersvc_SRC := $(call sources,providersvc providersvc/adapters)
+providersvc_SRC := $(call sources,providersvc providersvc/adapters providersvc/dialects)
 meterd_SRC := $(call sources,meterd meterd/schema)
 routerctl_SRC := $(call sources,cli)
 LAUNCHER_SRC := $(wildcard services/launcher.c)
@@ -176,7 +176,7 @@ $(UNIT_BINS): $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(UNIT_COMMON) $(CARRIE
 # It lets our own allocations fail; the libraries' are their own.
 $(O)/tests/unit/test_store_memory: private LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
-$(FUZZ_BINS): $(O)/%: $(O)/obj/tests/fuzz/%.o $(call objects,$(CHASSIS_SRC) $(PARTS_SRC)) $(CARRIED)
+$(FUZZ_BINS): $(O)/%: $(O)/obj/tests/fuzz/%.o $(call objects,$(CHASSIS_SRC) $(PARTS_SRC) tests/lib/translating.c) $(CARRIED)
 	$(call LINK,lib)
 
 # Objects that only a pattern mentions would be deleted as intermediate.

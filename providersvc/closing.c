@@ -49,7 +49,7 @@ static enum status add_choices(uint64_t choices, struct buf *out)
     enum status st = buf_addf(out, "\"choices\":[");
     const char *comma = "";
 
-    for (unsigned k = 0; k < CHAT_CHOICES_TRACKED && st == ST_OK; k++) {
+    for (unsigned k = 0; k < FACTS_CHOICES_TRACKED && st == ST_OK; k++) {
         if ((choices >> k & 1) == 0)
             continue;
         st = buf_addf(out, "%s{\"index\":%u,\"delta\":{},\"finish_reason\":\"length\"}", comma, k);

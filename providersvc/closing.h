@@ -5,7 +5,7 @@
 #ifndef PROVIDERSVC_CLOSING_H
 #define PROVIDERSVC_CLOSING_H
 
-#include "providersvc/chat.h"
+#include "providersvc/dialects/dialect.h"
 
 /* A chunk that ends every choice of the set (bit k: choice k) with finish_reason "length". null_usage: "usage":null, as
  * in streams whose last chunk reports it. */

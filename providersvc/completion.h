@@ -17,7 +17,7 @@
 
 #include <stdbool.h>
 
-#include "providersvc/chat.h"
+#include "providersvc/dialects/dialect.h"
 #include "providersvc/outbox.h"
 #include "providersvc/timers.h"
 #include "providersvc/upstream.h"

@@ -84,7 +84,7 @@ struct loop {
     struct timer hold;
     uint64_t held_since_ms; /* 0 = the outbox takes what it is given */
     struct budget budgets[UPSTREAMS_MAX];
-    struct chat_scratch scratch;
+    struct facts_scratch scratch;
 };
 
 enum status loop_new(struct providersvc *self, unsigned index, struct loop **ret, struct err *err);

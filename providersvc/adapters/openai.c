@@ -13,7 +13,6 @@
 #include "providersvc/http.h"
 #include "providersvc/loop.h"
 #include "providersvc/providersvc.h"
-#include "services/json.h"
 
 #define ERROR_BODY_MAX (256u * 1024u)
 
@@ -59,15 +58,16 @@ static enum http_take take_whole(struct completion *c, struct openai *s, const s
 static void take_good_answer(struct completion *c, struct openai *s, const struct http_answer *answer)
 {
     struct slice json = {s->whole.p, s->whole.n};
-    struct chat_facts facts;
+    struct facts facts;
 
-    if (chat_read(json, &c->loop->scratch, &facts) != ST_OK) {
+    if (dialect_chat.read(json, NULL, &c->loop->scratch, &facts) != ST_OK) {
         completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, "The provider answered with something that is not JSON.");
         return;
     }
-    if (facts.error && !facts.has_choices) { /* some say 200 to everything */
-        err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s", facts.message);
-        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, facts.message);
+    if (facts.failed && !facts.has_answer) { /* some say 200 to everything */
+        err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s",
+                      facts.error.message);
+        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, facts.error.message);
         return;
     }
     if (c->req->stream || !content_is(answer, "application/json")) {
@@ -94,33 +94,22 @@ static const char *error_type(unsigned status)
     return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
-static enum status wrap_error(struct openai *s, unsigned status, const char *message, const char *code)
+static enum status wrap_error(struct completion *c, struct openai *s, unsigned status, struct upstream_error *e)
 {
-    char plain[64];
-    enum status st;
-
-    snprintf(plain, sizeof(plain), "The provider answered with HTTP status %u.", status);
+    if (e->message[0] == '\0')
+        snprintf(e->message, sizeof(e->message), "The provider answered with HTTP status %u.", status);
+    snprintf(e->type, sizeof(e->type), "%s", error_type(status)); /* a foreign one means nothing to the client */
     s->whole.n = 0;
-    st = buf_addf(&s->whole, "{\"error\":{\"message\":");
-    if (st == ST_OK)
-        st = json_add_string(&s->whole, slice_of(message[0] != '\0' ? message : plain));
-    if (st == ST_OK)
-        st = buf_addf(&s->whole, ",\"type\":\"%s\",\"param\":null,\"code\":", error_type(status));
-    if (st == ST_OK)
-        st = code[0] != '\0' ? json_add_string(&s->whole, slice_of(code)) : buf_add(&s->whole, "null", 4);
-    if (st == ST_OK)
-        st = buf_add(&s->whole, "}}", 2);
-    return st;
+    return dialect_chat.write_error(e, c->req->request_id, &s->whole);
 }
 
 static void pass_error(struct completion *c, struct openai *s, const struct http_answer *answer)
 {
-    char message[ERR_TEXT_MAX], code[ERR_CODE_MAX];
     unsigned status = answer->status == 529 ? 503 : answer->status;
-    bool shaped = false;
+    struct upstream_error e;
 
-    (void)chat_read_error((struct slice){s->whole.p, s->whole.n}, &shaped, message, code);
-    if (!shaped && wrap_error(s, status, message, code) != ST_OK) {
+    dialect_chat.read_error(status, (struct slice){s->whole.p, s->whole.n}, &e);
+    if (!e.shaped && wrap_error(c, s, status, &e) != ST_OK) {
         completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, "The provider answered with an error.");
         return;
     }

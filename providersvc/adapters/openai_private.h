@@ -28,7 +28,7 @@ struct openai {
     enum http_end over_end; /* … in this way */
     const char *fault; /* why the transfer was given up by us */
     uint64_t seen, finished; /* choices */
-    struct chat_facts *facts; /* of an error that came instead of an answer */
+    struct facts *facts; /* of an error that came instead of an answer */
     struct buf kept; /* events that wait until the hold bears them */
 };
 

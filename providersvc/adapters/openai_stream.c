@@ -31,7 +31,7 @@ static enum status pass(struct feeding *f, struct slice bytes)
 
 /* A client that did not ask for usage must not see that we did: the chunk that has nothing else is hidden, the member
  * is cut out of the others, and all other bytes stay (contract, section 6.3). */
-static enum status pass_chunk(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
+static enum status pass_chunk(struct feeding *f, const struct sse_event *ev, const struct facts *facts)
 {
     struct slice before, after;
     enum status st;
@@ -55,7 +55,7 @@ static enum status pass_chunk(struct feeding *f, const struct sse_event *ev, con
     return after.n > 0 || f->s->tail ? pass(f, after) : ST_OK;
 }
 
-static enum status take_error(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
+static enum status take_error(struct feeding *f, const struct sse_event *ev, const struct facts *facts)
 {
     struct openai *s = f->s;
 
@@ -71,7 +71,7 @@ static enum status take_error(struct feeding *f, const struct sse_event *ev, con
 }
 
 /* Ends what the client sees before the event at hand, which would cost more than the hold bears. */
-static enum status cap(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
+static enum status cap(struct feeding *f, const struct sse_event *ev, const struct facts *facts)
 {
     struct completion *c = f->c;
     uint64_t open = (f->s->seen | facts->seen) & ~f->s->finished;
@@ -106,7 +106,7 @@ static enum status tell_limit(struct completion *c, const struct openai *s)
     return c->req->credit_limited && s->length ? completion_tell_limit(c, c->req->output_limit) : ST_OK;
 }
 
-static enum status take_chunk(struct feeding *f, const struct sse_event *ev, const struct chat_facts *facts)
+static enum status take_chunk(struct feeding *f, const struct sse_event *ev, const struct facts *facts)
 {
     struct completion *c = f->c;
 
@@ -127,14 +127,14 @@ static enum status take_chunk(struct feeding *f, const struct sse_event *ev, con
     f->s->seen |= facts->seen;
     f->s->finished |= facts->finished;
     f->s->length |= facts->length;
-    return facts->error ? take_error(f, ev, facts) : pass_chunk(f, ev, facts);
+    return facts->failed ? take_error(f, ev, facts) : pass_chunk(f, ev, facts);
 }
 
 static enum status take_event(void *ctx, const struct sse_event *ev)
 {
     struct feeding *f = ctx;
     struct completion *c = f->c;
-    struct chat_facts facts;
+    struct facts facts;
 
     if (f->s->done)
         return ST_OK;
@@ -150,7 +150,7 @@ static enum status take_event(void *ctx, const struct sse_event *ev)
         (void)tell_limit(c, f->s);
         return pass(f, ev->raw);
     }
-    if (chat_read(ev->data, &c->loop->scratch, &facts) != ST_OK) {
+    if (dialect_chat.read(ev->data, NULL, &c->loop->scratch, &facts) != ST_OK) {
         f->s->fault = "The provider sent an event that is not JSON.";
         return ST_UPSTREAM;
     }
@@ -180,8 +180,8 @@ static void finish_stream(struct completion *c, struct openai *s, enum http_end 
 {
     if (s->facts != NULL) {
         err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s",
-                      s->facts->message);
-        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, s->facts->message);
+                      s->facts->error.message);
+        completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, s->facts->error.message);
     } else if (s->fault != NULL) {
         completion_fail(c, ATTEMPT_BROKEN, ST_UPSTREAM, s->fault);
     } else if (s->capped) {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "providersvc/chat.h"
+#include "providersvc/dialects/dialect.h"
 #include "providersvc/sse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,7 +23,7 @@ static void mix(struct seen *s, const char *p, size_t n)
 static enum status note(void *ctx, const struct sse_event *ev)
 {
     struct seen *s = ctx;
-    struct chat_facts facts;
+    struct facts facts;
 
     s->n++;
     s->bytes += ev->raw.n;
@@ -31,7 +31,7 @@ static enum status note(void *ctx, const struct sse_event *ev)
     mix(s, ev->data.p, ev->data.n);
     mix(s, ev->has_field ? "f" : "n", 1);
     mix(s, ev->one_line ? "1" : "m", 1);
-    (void)chat_read(ev->data, NULL, &facts);
+    (void)dialect_chat.read(ev->data, NULL, NULL, &facts);
     return ST_OK;
 }
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "providersvc/body.h"
-#include "providersvc/chat.h"
+#include "providersvc/dialects/dialect.h"
 
 struct cut_case {
     const char *client, *model;
@@ -188,19 +188,20 @@ static void assert_usage(const struct usage *u, const struct usage *is)
 
 static void usage_is_read_from_every_dialect(void **state)
 {
-    static struct chat_scratch scratch;
+    static struct facts_scratch scratch;
 
     (void)state;
     for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++) {
         const struct usage_case *c = &usages[i];
-        struct chat_facts f;
+        struct facts f;
         struct buf json;
 
         buf_init(&json, 4096);
         assert_int_equal(buf_addf(&json, "{\"choices\":[],\"usage\":%s}", c->usage), ST_OK);
-        assert_int_equal(chat_read((struct slice){json.p, json.n}, i % 2 == 0 ? &scratch : NULL, &f), ST_OK);
+        assert_int_equal(dialect_chat.read((struct slice){json.p, json.n}, NULL, i % 2 == 0 ? &scratch : NULL, &f),
+                         ST_OK);
         assert_usage(&f.usage, &c->is);
-        assert_true(f.usage_key && f.empty_choices && !f.has_choices);
+        assert_true(f.usage_key && f.empty_choices && !f.has_answer);
         buf_fini(&json);
     }
 }
@@ -212,46 +213,46 @@ static void text_is_counted_wherever_it_is(void **state)
         "\"index\":0,"
         "\"function\":{\"name\":\"gh\",\"arguments\":\"{}\"}}]},\"finish_reason\":null},"
         "{\"index\":1,\"delta\":{\"refusal\":\"\xc3\xa9\xe6\x97\xa5\"},\"finish_reason\":\"stop\"}]}";
-    struct chat_facts f;
+    struct facts f;
 
     (void)state;
-    assert_int_equal(chat_read(slice_of(json), NULL, &f), ST_OK);
+    assert_int_equal(dialect_chat.read(slice_of(json), NULL, NULL, &f), ST_OK);
     assert_int_equal(f.text.ascii, 10);
     assert_int_equal(f.text.other, 2);
     assert_int_equal(tally_tokens(&f.text), 5); /* 2.5 + 1.8 */
     assert_int_equal(f.seen, 3);
     assert_int_equal(f.finished, 2);
-    assert_false(f.error);
+    assert_false(f.failed);
 }
 
 static void what_is_no_object_is_refused(void **state)
 {
     static const char *const bad[] = {"", "[]", "null", "{", "{\"a\":}", "\"x\"", "{} {}"};
-    struct chat_facts f;
+    struct facts f;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_int_equal(chat_read(slice_of(bad[i]), NULL, &f), ST_BAD_REQUEST);
+        assert_int_equal(dialect_chat.read(slice_of(bad[i]), NULL, NULL, &f), ST_BAD_REQUEST);
+}
+
+static void check_error(const char *json, bool shaped, const char *message, const char *code)
+{
+    struct upstream_error e;
+
+    dialect_chat.read_error(400, slice_of(json), &e);
+    assert_int_equal(e.shaped, shaped);
+    assert_string_equal(e.message, message);
+    assert_string_equal(e.code, code);
 }
 
 static void errors_are_found_in_every_shape(void **state)
 {
-    char message[ERR_TEXT_MAX], code[ERR_CODE_MAX];
-    bool shaped;
-
     (void)state;
-    assert_true(chat_read_error(slice_of("{\"error\":{\"message\":\"m\",\"code\":\"c\"}}"), &shaped, message, code));
-    assert_true(shaped);
-    assert_string_equal(message, "m");
-    assert_string_equal(code, "c");
-    assert_true(chat_read_error(slice_of("{\"error\":\"m\"}"), &shaped, message, code));
-    assert_false(shaped);
-    assert_string_equal(message, "m");
-    assert_true(chat_read_error(slice_of("{\"detail\":\"d\"}"), &shaped, message, code));
-    assert_false(shaped);
-    assert_string_equal(message, "d");
-    assert_false(chat_read_error(slice_of("<html>"), &shaped, message, code));
-    assert_false(chat_read_error(slice_of("{\"detail\":[{\"msg\":1}]}"), &shaped, message, code));
+    check_error("{\"error\":{\"message\":\"m\",\"code\":\"c\"}}", true, "m", "c");
+    check_error("{\"error\":\"m\"}", false, "m", "");
+    check_error("{\"detail\":\"d\"}", false, "d", "");
+    check_error("<html>", false, "", "");
+    check_error("{\"detail\":[{\"msg\":1}]}", false, "", "");
 }
 
 static void tokens_are_rounded_up_once(void **state)

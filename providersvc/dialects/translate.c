@@ -1,0 +1,33 @@
+#include "providersvc/dialects/translate.h"
+
+#include <string.h>
+
+/* Is path one of the names in "a, b"? */
+static bool noted(const struct buf *names, const char *path)
+{
+    size_t at = 0, n = strlen(path);
+
+    while (at < names->n) {
+        const char *comma = memchr(names->p + at, ',', names->n - at);
+        size_t end = comma != NULL ? (size_t)(comma - names->p) : names->n;
+
+        if (end - at == n && memcmp(names->p + at, path, n) == 0)
+            return true;
+        at = end + 2; /* ", " */
+    }
+    return false;
+}
+
+enum status translate_unsupported(struct translate_call *call, const char *path, const char *upstream_name,
+                                  struct err *err)
+{
+    if (!call->drop_unsupported)
+        return err_set_field(
+            err, ST_BAD_REQUEST, "unsupported_parameter", path,
+            "Unsupported parameter: '%s' cannot be used with this model: %s has nothing like it. (With "
+            "DROP_UNSUPPORTED=on the router leaves such parameters out.)",
+            path, upstream_name);
+    if (!noted(call->dropped, path) && call->dropped->n + strlen(path) + 2 <= TRANSLATE_DROPPED_MAX)
+        (void)buf_addf(call->dropped, "%s%s", call->dropped->n > 0 ? ", " : "", path);
+    return ST_OK;
+}
