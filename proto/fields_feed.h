@@ -60,6 +60,11 @@
     F(m, 3, NANO, period_spent_nano, OPT, MONEY_NANO_MAX, "of a budget: spent in the period that runs")                \
     F(m, 4, U64,  period_end,        OPT, LIMIT_TIME,     "Unix seconds from which nothing of the budget is spent; 0 = never")
 
+/* A provider of the catalog as providersvc needs it. */
+#define PROVIDER_STATE(F, L, m)                                                                                        \
+    L(m, 1, catalog_provider, provider, 1,                "the provider")                                              \
+    L(m, 2, sealed_key,       keys, LIMIT_UPSTREAM_KEYS,  "its keys, in the order of provider.keys")
+
 /* A call was billed. Releases its hold and sets the user's balance. */
 #define SETTLED(F, L, m)                                                                                               \
     F(m, 1, STR,  request_id,   REQ, LIMIT_ID_TEXT,  "req_…")                                                          \

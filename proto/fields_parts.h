@@ -136,6 +136,56 @@
     F(m, 9, U64,  created,     REQ, LIMIT_TIME,     "Unix seconds")                                                    \
     F(m, 10, U64, redeemed_at, OPT, LIMIT_TIME,     "Unix seconds")
 
+#define CALL_ROUTE(F, L, m)                                                                                            \
+    F(m, 1, STR, provider,       REQ, LIMIT_NAME,   "who may serve the call")                                          \
+    F(m, 2, STR, upstream_model, REQ, LIMIT_MODEL,  "the model's name there")                                          \
+    F(m, 3, U64, tier,           OPT, LIMIT_TIER,   "lower first")                                                     \
+    F(m, 4, U64, weight,         OPT, LIMIT_WEIGHT, "share among routes of its tier; 0 = 1")                           \
+    L(m, 5, price, price, 1,                        "price pinned at admission; none = free of charge")
+
+#define CATALOG_ROUTE(F, L, m)                                                                                         \
+    F(m, 1, STR, provider, REQ, LIMIT_NAME,   "name of a provider")                                                    \
+    F(m, 2, STR, model,    REQ, LIMIT_MODEL,  "the model's name there")                                                \
+    F(m, 3, U64, tier,     OPT, LIMIT_TIER,   "lower first; absent = 1")                                               \
+    F(m, 4, U64, weight,   OPT, LIMIT_WEIGHT, "share among routes of its tier; absent = 1")
+
+#define CATALOG_MODEL(F, L, m)                                                                                         \
+    F(m, 1, STR,  name,           REQ, LIMIT_MODEL,  "as clients say it")                                              \
+    F(m, 2, STRS, aliases,        OPT, LIMIT_MODELS, "other names for it")                                             \
+    L(m, 3, catalog_route, routes, LIMIT_ROUTES,     "who serves it; none = the model is gone (state record)")         \
+    F(m, 4, U64,  max_output,     OPT, LIMIT_TOKENS, "tokens of an answer at most; 0 = as its price says")             \
+    F(m, 5, U64,  context_window, OPT, LIMIT_TOKENS, "tokens of prompt and answer together; 0 = as its price says")    \
+    F(m, 6, STR,  routing,        OPT, LIMIT_NAME,   "among routes of a tier: weighted (default) or latency")          \
+    F(m, 7, BOOL, own_price,      OPT, 1,            "its price is the one of its own name; else of the route's model")\
+    F(m, 8, U64,  created,        OPT, LIMIT_TIME,   "Unix seconds")                                                   \
+    F(m, 9, STR,  source,         OPT, LIMIT_NAME,   "config or api")
+
+#define UPSTREAM_KEY(F, L, m)                                                                                          \
+    F(m, 1, STR, id,   REQ, LIMIT_ID_TEXT, "ukey_…")                                                                   \
+    F(m, 2, STR, hint, REQ, LIMIT_NAME,    "its last four characters, or ${NAME}: read from providersvc's environment")
+
+#define CATALOG_PROVIDER(F, L, m)                                                                                      \
+    F(m, 1, STR,  name,          REQ, LIMIT_NAME,   "as in provider/model")                                            \
+    F(m, 2, STR,  kind,          REQ, LIMIT_NAME,   "openai, azure, anthropic, gemini or echo; empty = it is gone (state record)") \
+    F(m, 3, STR,  base_url,      OPT, LIMIT_URL,    "absent = the kind's own")                                         \
+    F(m, 4, BOOL, internal,      OPT, 1,            "private addresses are allowed")                                   \
+    F(m, 5, STR,  disconnect,    OPT, LIMIT_NAME,   "cancel or drain; absent = DISCONNECT")                            \
+    F(m, 6, U64,  connect_ms,    OPT, LIMIT_MS,     "0 = UPSTREAM_CONNECT_MS")                                         \
+    F(m, 7, U64,  first_byte_ms, OPT, LIMIT_MS,     "0 = UPSTREAM_FIRST_BYTE_MS")                                      \
+    F(m, 8, U64,  idle_ms,       OPT, LIMIT_MS,     "0 = UPSTREAM_IDLE_MS")                                            \
+    F(m, 9, U64,  total_ms,      OPT, LIMIT_MS,     "of one attempt; 0 = the call's own deadline")                     \
+    F(m, 10, STR, api_version,   OPT, LIMIT_NAME,   "azure: api-version; absent = its v1 API")                         \
+    F(m, 11, BOOL, disabled,     OPT, 1,            "no calls go there")                                               \
+    F(m, 12, STRS, drop_params,  OPT, LIMIT_MODELS, "members that this provider refuses: left out of every request")   \
+    L(m, 13, upstream_key, keys, LIMIT_UPSTREAM_KEYS, "without their secrets")                                         \
+    F(m, 14, U64, created,       OPT, LIMIT_TIME,   "Unix seconds")                                                    \
+    F(m, 15, STR, source,        OPT, LIMIT_NAME,   "config or api")
+
+#define SEALED_KEY(F, L, m)                                                                                            \
+    F(m, 1, STR, id,     REQ, LIMIT_ID_TEXT,  "ukey_…")                                                                \
+    F(m, 2, BIN, sealed, OPT, LIMIT_SEALED,   "the secret, sealed with MASTER_KEY (services/seal.h)")                  \
+    F(m, 3, STR, env,    OPT, LIMIT_NAME,     "or the name of the environment variable that holds it")
+
 #define MODEL_INFO(F, L, m)                                                                                            \
     F(m, 1, STR, id,       REQ, LIMIT_MODEL, "model name")                                                             \
     F(m, 2, STR, object,   REQ, LIMIT_NAME,  "always model")                                                           \

@@ -19,6 +19,13 @@
 #define LIMIT_BODY (16u * 1024u * 1024u) /* body of a request */
 #define LIMIT_METRICS (1024u * 1024u)
 #define LIMIT_RECORD 65536u /* a state record, encoded */
+#define LIMIT_ROUTES 16 /* of a model */
+#define LIMIT_TIER 1000
+#define LIMIT_WEIGHT 1000000
+#define LIMIT_UPSTREAM_KEYS 32 /* of a provider */
+#define LIMIT_SECRET 1024 /* an upstream key */
+#define LIMIT_SEALED (LIMIT_SECRET + 64) /* with its nonce and tag */
+#define LIMIT_URL 1024
 #define LIMIT_MODELS 64 /* patterns in a list of allowed models */
 #define LIMIT_PAGE 500 /* rows of a page */
 #define LIMIT_LIST 10000 /* items of an internal list */

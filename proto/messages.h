@@ -36,6 +36,12 @@
     M(HOLD_STATE, hold_state, 0x050f, "an open hold")                                                                  \
     M(LEDGER_ROW, ledger_row, 0x0510, "a ledger entry")                                                                \
     M(CREDIT_CODE, credit_code, 0x0511, "a redemption code")                                                           \
+    M(CALL_ROUTE, call_route, 0x0512, "who may serve a call, at which price")                                          \
+    M(CATALOG_ROUTE, catalog_route, 0x0513, "one way to a model")                                                      \
+    M(CATALOG_MODEL, catalog_model, 0x0514, "a model of the catalog; also a state record")                             \
+    M(UPSTREAM_KEY, upstream_key, 0x0515, "a key for a provider, without its secret")                                  \
+    M(CATALOG_PROVIDER, catalog_provider, 0x0516, "a provider of the catalog")                                         \
+    M(SEALED_KEY, sealed_key, 0x0517, "a key for a provider, sealed")                                                  \
     M(HEALTH_CHECK, health_check, 0x0508, "one line of a health report")                                               \
     M(HTTP_HEADER, http_header, 0x0509, "a response header")                                                           \
     M(USAGE_GROUP, usage_group, 0x050a, "sums over calls")                                                             \
@@ -47,6 +53,7 @@
     M(USAGE_BATCH, usage_batch, 0x0403, "usage feed, providersvc to meterd")                                           \
     M(STATE_BATCH, state_batch, 0x0404, "state feed, meterd to all")                                                   \
     M(KEY_STATE, key_state, 0x0405, "state record of a key")                                                           \
+    M(PROVIDER_STATE, provider_state, 0x0408, "state record of a provider of the catalog")                             \
     M(SETTLED, settled, 0x0406, "state record of a billed call")                                                       \
     M(ACK, ack, 0x0407, "state record of a committed position")                                                        \
     M(FAULT, fault, 0x0001, "why a call failed")                                                                       \
