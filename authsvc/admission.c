@@ -231,16 +231,12 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
     rep->user_id = arena_copy(env->arena, hold->user_id, st);
     if (*st == ST_OK)
         rep->key_id = arena_copy(env->arena, hold->key_id, st);
-    if (*st == ST_OK)
-        rep->provider = arena_copy(env->arena, hold->provider, st);
-    if (*st == ST_OK)
-        rep->upstream_model = arena_copy(env->arena, hold->upstream_model, st);
     rep->hold_nano = hold->amount_nano;
     rep->output_limit = hold->output_limit;
     rep->credit_limited = hold->credit_limited;
 }
 
-static enum status answer_price(const struct hold *hold, struct arena *arena, struct admit_rep *rep)
+static enum status answer_price(const struct hold *hold, struct arena *arena, struct call_route *route)
 {
     struct price *price;
     enum status st = ST_OK;
@@ -256,8 +252,24 @@ static enum status answer_price(const struct hold *hold, struct arena *arena, st
         price->provider = arena_copy(arena, price->provider, &st);
     if (st == ST_OK)
         price->mode = arena_copy(arena, price->mode, &st);
-    rep->price.items = price;
-    rep->price.n = 1;
+    route->price.items = price;
+    route->price.n = 1;
+    return st;
+}
+
+static enum status answer_routes(const struct hold *hold, struct arena *arena, struct admit_rep *rep)
+{
+    struct call_route *route = arena_alloc(arena, sizeof(*route));
+    enum status st = route ? ST_OK : ST_NO_MEMORY;
+
+    if (st == ST_OK)
+        route->provider = arena_copy(arena, hold->provider, &st);
+    if (st == ST_OK)
+        route->upstream_model = arena_copy(arena, hold->upstream_model, &st);
+    if (st == ST_OK)
+        st = answer_price(hold, arena, route);
+    rep->routes.items = route;
+    rep->routes.n = 1;
     return st;
 }
 
@@ -268,7 +280,7 @@ static enum status answer(const struct hold *hold, const struct admission_env *e
 
     repeat(hold, env, rep, &st);
     if (st == ST_OK)
-        st = answer_price(hold, env->arena, rep);
+        st = answer_routes(hold, env->arena, rep);
     if (st == ST_OK && env->limits && env->limits->has) {
         struct rate_limits *limits = arena_alloc(env->arena, sizeof(*limits));
 

@@ -15,6 +15,7 @@
 #include "gateway/idempotency.h"
 #include "gateway/request.h"
 #include "gateway/stream.h"
+#include "proto/endpoints.h"
 
 #define CHAT_ADMIT_MS 5000u /* admission takes microseconds; the bus waits 2 s for a restarting authsvc */
 #define CHAT_ANSWER_MAX (16u * 1024u * 1024u) /* bytes of an answer that is not streamed */
@@ -24,7 +25,7 @@
 #define CHAT_MANY 16u /* with so many requests under way none of them is hurried over the bus */
 #define CHAT_ATTEMPTS 2u /* a call that no instance took is offered once more */
 #define CHAT_ADMISSIONS 2u /* so is an admission whose authsvc was lost: its id makes it the same one */
-#define CHAT_ENDPOINT "chat.completions"
+#define CHAT_ENDPOINT ENDPOINT_CHAT
 
 struct chat {
     struct gateway *gw;

@@ -39,8 +39,8 @@ static void settle_void(struct chat *c, enum status st)
                             .user_id = c->admitted.user_id,
                             .key_id = c->admitted.key_id,
                             .model = c->ask.model,
-                            .provider = c->admitted.provider,
-                            .upstream_model = c->admitted.upstream_model,
+                            .provider = c->admitted.routes.items[0].provider,
+                            .upstream_model = c->admitted.routes.items[0].upstream_model,
                             .endpoint = slice_of(CHAT_ENDPOINT),
                             .stream = c->ask.stream,
                             .status = slice_of("void"),
@@ -49,8 +49,8 @@ static void settle_void(struct chat *c, enum status st)
                             .created_ms = c->created_ms,
                             .latency_ms = clock_ms() - c->began_ms};
 
-    if (c->admitted.price.n)
-        e.price_id = c->admitted.price.items[0].id;
+    if (c->admitted.routes.items[0].price.n)
+        e.price_id = c->admitted.routes.items[0].price.items[0].id;
     c->voided = true;
     voids_add(c->gw->voids, &e);
 }
@@ -121,6 +121,8 @@ static enum status take_admission(struct chat *c, enum status st, struct slice p
             return err_set(err, copied, "%s", status_text(copied));
     }
     st = call_result(st, payload, &admit_rep_desc, &c->admitted, &mem, err, &c->limits);
+    if (st == ST_OK && c->admitted.routes.n == 0)
+        st = err_set(err, ST_BAD_MESSAGE, "Admission named no route.");
     if (st == ST_OK && c->admitted.limits.n)
         c->limits = c->admitted.limits.items[0];
     c->limits.has |= st == ST_OK && c->admitted.limits.n; /* so that it shows even when all are zero */
@@ -414,8 +416,8 @@ static void fill_request(const struct chat *c, struct completion_req *req)
                                    .user_id = a->user_id,
                                    .key_id = a->key_id,
                                    .model = c->ask.model,
-                                   .provider = a->provider,
-                                   .upstream_model = a->upstream_model,
+                                   .routes = {a->routes.items, a->routes.n},
+                                   .by_latency = a->by_latency,
                                    .endpoint = slice_of(CHAT_ENDPOINT),
                                    .stream = c->ask.stream,
                                    .usage_asked = c->ask.usage_asked,
@@ -425,10 +427,6 @@ static void fill_request(const struct chat *c, struct completion_req *req)
                                    .prompt_tokens_estimate = c->ask.tokens,
                                    .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                                    .body = c->r->body};
-    req->price.items = a->price.items;
-    req->price.n = a->price.n;
-    if (a->price.n)
-        req->price_id = a->price.items[0].id;
 }
 
 /* Our hold on `openers` keeps the thread until the call is settled. */

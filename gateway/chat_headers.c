@@ -69,14 +69,16 @@ void chat_limit_lines(const struct rate_limits *l, struct buf *out)
 bool chat_cost(const struct chat *c, int64_t *ret_nano)
 {
     struct token_prices prices;
+    const struct call_route *route;
     struct token_counts tokens;
 
-    if (!c->has_result)
+    if (!c->has_result || c->result.route >= c->admitted.routes.n)
         return false;
+    route = &c->admitted.routes.items[c->result.route];
     *ret_nano = 0;
-    if (!c->admitted.price.n)
+    if (!route->price.n)
         return true;
-    prices = tariff_prices(c->admitted.price.items);
+    prices = tariff_prices(route->price.items);
     tokens = tariff_answer(&c->result);
     return money_cost(&prices, &tokens, ret_nano, NULL) == ST_OK;
 }
@@ -159,7 +161,9 @@ void chat_answer_lines(const struct chat *c, struct buf *out)
 
     chat_limit_lines(&c->limits, out);
     add_line(out, "x-router-provider", c->head.provider);
-    add_line(out, "x-router-model", c->admitted.upstream_model);
+    if (c->head.route < c->admitted.routes.n)
+        add_line(out, "x-router-model", c->admitted.routes.items[c->head.route].upstream_model);
+    add_line(out, "x-router-dropped", c->head.dropped);
     add_line(out, "x-router-instance", c->head.instance);
     buf_addf(out, "x-router-attempts: %llu\r\n", (unsigned long long)c->head.attempts);
     if (c->head.http_status == 200 && c->admitted.credit_limited)

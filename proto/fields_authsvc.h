@@ -15,18 +15,21 @@
     F(m, 6, U64,  max_output_tokens, OPT, LIMIT_TOKENS,  "output limit in the request; 0 = none")                      \
     F(m, 7, U64,  choices,           OPT, 128,           "n; 0 = 1")                                                   \
     F(m, 8, U64,  deadline_ms,       REQ, LIMIT_MS,      "how long the call may run: the hold lives so long and a grace") \
-    F(m, 9, STR,  client_ip,         OPT, LIMIT_NAME,    "for the security log")
+    F(m, 9, STR,  client_ip,         OPT, LIMIT_NAME,    "for the security log")                                       \
+    F(m, 10, PICO, max_input_pico,   OPT, MONEY_PICO_MAX, "no route dearer than this per input token; absent = any")   \
+    F(m, 11, PICO, max_output_pico,  OPT, MONEY_PICO_MAX, "nor than this per output token; absent = any")              \
+    F(m, 12, STR,  provider,         OPT, LIMIT_NAME,    "only this one: it keeps the object that the call is about")  \
+    F(m, 13, BOOL, free,             OPT, 1,             "the endpoint costs nothing: no price, no hold; keys and limits apply")
 
 #define ADMIT_REP(F, L, m)                                                                                             \
     F(m, 1, STR,  user_id,      REQ, LIMIT_ID_TEXT,  "who pays")                                                       \
     F(m, 2, STR,  key_id,       REQ, LIMIT_ID_TEXT,  "which key")                                                      \
-    F(m, 3, STR,  provider,     REQ, LIMIT_NAME,     "who serves the model")                                           \
-    F(m, 4, STR,  upstream_model, REQ, LIMIT_MODEL,  "the model's name there")                                         \
     F(m, 5, NANO, hold_nano,    REQ, MONEY_NANO_MAX, "credit held for this call")                                      \
     F(m, 6, U64,  output_limit, OPT, LIMIT_TOKENS,   "output limit to send upstream; 0 = leave the request untouched") \
-    L(m, 7, price, price, 1,                         "price in force, pinned for this call; none = free of charge")    \
     L(m, 8, rate_limits, limits, 1,                  "for the x-ratelimit-* headers")                                  \
-    F(m, 9, BOOL, credit_limited, OPT, 1,           "output_limit is what the credit (or the key's budget) bears, not what was asked for")
+    F(m, 9, BOOL, credit_limited, OPT, 1,           "output_limit is what the credit (or the key's budget) bears, not what was asked for") \
+    L(m, 10, call_route, routes, LIMIT_ROUTES,        "who may serve it, at the prices in force, pinned for this call") \
+    F(m, 11, BOOL, by_latency,   OPT, 1,              "among routes of a tier the fastest, not by weight")
 
 #define ADMIT_DONE_REQ(F, L, m)                                                                                        \
     F(m, 1, STR, request_id, REQ, LIMIT_ID_TEXT, "the call has ended: its place among the concurrent ones is free")

@@ -11,20 +11,25 @@
     F(m, 1, STR,  request_id,     REQ, LIMIT_ID_TEXT,  "req_…")                                                        \
     F(m, 2, STR,  user_id,        REQ, LIMIT_ID_TEXT,  "who pays")                                                     \
     F(m, 3, STR,  key_id,         REQ, LIMIT_ID_TEXT,  "which key")                                                    \
-    F(m, 4, STR,  model,          REQ, LIMIT_MODEL,    "as the client said it")                                        \
-    F(m, 5, STR,  provider,       REQ, LIMIT_NAME,     "who serves it")                                                \
-    F(m, 6, STR,  upstream_model, REQ, LIMIT_MODEL,    "its name there")                                               \
-    F(m, 7, STR,  endpoint,       REQ, LIMIT_NAME,     "chat.completions …")                                           \
+    F(m, 4, STR,  model,          OPT, LIMIT_MODEL,    "as the client said it; empty = the endpoint has none")         \
+    F(m, 7, STR,  endpoint,       REQ, LIMIT_NAME,     "chat.completions, messages …: proto/endpoints.h")              \
     F(m, 8, BOOL, stream,         OPT, 1,              "the client asked for SSE")                                     \
     F(m, 9, BOOL, usage_asked,    OPT, 1,              "the client asked for the usage chunk")                         \
-    F(m, 10, U64, price_id,       OPT, LIMIT_ID,       "price pinned at admission; 0 = free of charge")                \
     F(m, 11, NANO, hold_nano,     OPT, MONEY_NANO_MAX, "credit held")                                                  \
     F(m, 12, U64, output_limit,   OPT, LIMIT_TOKENS,   "put this output limit into the request; 0 = leave it untouched") \
     F(m, 13, U64, prompt_tokens_estimate, OPT, LIMIT_TOKENS, "billed when upstream gives no usage")                    \
-    F(m, 14, BIN, body,           REQ, LIMIT_BODY,     "the client's bytes: valid JSON, an object, checked by the gateway")\
+    F(m, 14, BIN, body,           OPT, LIMIT_BODY,     "the client's bytes; of a JSON endpoint an object, checked by the gateway")\
     F(m, 15, BOOL, credit_limited, OPT, 1,             "output_limit is what the credit bears: the answer says so when it ends there")\
-    L(m, 16, price, price, 1,                          "price pinned at admission, to see what the call costs while it runs; none = free of charge")\
-    F(m, 17, BIN, key_digest,     OPT, LIMIT_DIGEST,   "SHA-256 of the key, to assert the hold")
+    F(m, 17, BIN, key_digest,     OPT, LIMIT_DIGEST,   "SHA-256 of the key, to assert the hold")                       \
+    F(m, 18, STR, method,         OPT, LIMIT_NAME,     "of the HTTP request; empty = POST")                            \
+    F(m, 19, STR, path,           OPT, LIMIT_URL,      "below /v1 with its query, percent-encoded as the client did; empty = the endpoint's own") \
+    F(m, 20, STR, content_type,   OPT, LIMIT_TITLE,    "of the body; empty = application/json")                        \
+    L(m, 21, http_header, headers, 16,                 "the client's, those that upstream may see")                    \
+    F(m, 22, U64, upload_bytes,   OPT, LIMIT_UPLOAD,   "the body is so long and comes in pieces, as upload_want asks for them; body is empty") \
+    F(m, 23, U64, model_at,       OPT, LIMIT_UPLOAD,   "of an upload: where the model's name stands, to be replaced by the upstream's …") \
+    F(m, 24, U64, model_bytes,    OPT, LIMIT_MODEL,    "… and how long it is; 0 = it is not in there")                \
+    L(m, 25, call_route, routes,  LIMIT_ROUTES,        "who may serve it; one at least")                              \
+    F(m, 26, BOOL, by_latency,    OPT, 1,              "among routes of a tier the fastest, not by weight")
 
 #define HTTP_HEADER(F, L, m)                                                                                           \
     F(m, 1, STR, name,  REQ, LIMIT_NAME,   "lower case")                                                               \
@@ -37,7 +42,9 @@
     F(m, 4, STR, instance,     OPT, LIMIT_NAME, "which providersvc")                                                   \
     F(m, 5, U64, attempts,     OPT, 100,        "upstream calls made so far")                                          \
     F(m, 6, U64, retry_after_ms, OPT, LIMIT_MS, "from upstream, on errors")                                            \
-    L(m, 7, http_header, headers, 32,           "upstream's, those on the allow-list")
+    L(m, 7, http_header, headers, 32,           "upstream's, those on the allow-list")                                 \
+    F(m, 8, U64, route,        OPT, LIMIT_ROUTES, "index of the route that answered")                                  \
+    F(m, 9, STR, dropped,      OPT, LIMIT_TITLE,  "names of the request's fields that were left out for this upstream")
 
 #define COMPLETION_REP(F, L, m)                                                                                        \
     F(m, 1, U64,  prompt_tokens,      OPT, LIMIT_TOKENS, "all input")                                                  \
@@ -52,7 +59,15 @@
     F(m, 10, U64, audio_input_tokens,  OPT, LIMIT_TOKENS, "of the input audio")                                        \
     F(m, 11, U64, audio_output_tokens, OPT, LIMIT_TOKENS, "of the output audio")                                       \
     F(m, 12, U64, image_input_tokens,  OPT, LIMIT_TOKENS, "of the input images")                                       \
-    F(m, 13, U64, image_output_tokens, OPT, LIMIT_TOKENS, "of the output images")
+    F(m, 13, U64, image_output_tokens, OPT, LIMIT_TOKENS, "of the output images")                                      \
+    F(m, 14, U64, route,               OPT, LIMIT_ROUTES, "index of the route that the tokens are of")
+
+/* A stretch of the body that providersvc is ready to send. It travels to the gateway as DATA, and the gateway answers
+ * with DATA of type 0 (exchange: xchg_push), in order, exactly those bytes. May ask for the beginning again: another
+ * attempt. */
+#define UPLOAD_WANT(F, L, m)                                                                                           \
+    F(m, 1, U64, from,  OPT, LIMIT_UPLOAD, "first byte")                                                               \
+    F(m, 2, U64, bytes, REQ, LIMIT_UPLOAD, "how many")
 
 /* clang-format on */
 

@@ -17,6 +17,7 @@
 #define LIMIT_DIGEST 32 /* SHA-256 */
 #define LIMIT_HEADER 4096 /* value of one response header */
 #define LIMIT_BODY (16u * 1024u * 1024u) /* body of a request */
+#define LIMIT_UPLOAD (UINT64_C(1024) * 1024 * 1024) /* a body that is not kept in memory */
 #define LIMIT_METRICS (1024u * 1024u)
 #define LIMIT_RECORD 65536u /* a state record, encoded */
 #define LIMIT_ROUTES 16 /* of a model */

@@ -83,6 +83,7 @@
     M(HOLD_EXTEND_REP, hold_extend_rep, 0x011a, "what is held now")                                                    \
     M(HOLDS_LIST_REQ, holds_list_req, 0x011b, "what is held?")                                                         \
     M(HOLDS_LIST_REP, holds_list_rep, 0x011c, "these")                                                                 \
+    M(UPLOAD_WANT, upload_want, 0x0204, "the body of a call is wanted from here to there")                             \
     M(COMPLETION_REQ, completion_req, 0x0201, "make this call upstream")                                               \
     M(COMPLETION_REP, completion_rep, 0x0202, "it is over: what it used")                                              \
     M(RESPONSE_HEAD, response_head, 0x0203, "head of the answer, before its bytes")                                    \

@@ -8,12 +8,12 @@
 
 #define NUMBER_TEXT 24
 
-struct body_cuts body_cuts_for(const struct completion_req *req, bool no_stream_options)
+struct body_cuts body_cuts_for(const struct completion_req *req, const struct call_route *route, bool no_stream_options)
 {
     struct body_cuts cuts = {0};
 
-    if (!slice_eq(req->model, req->upstream_model))
-        cuts.model = req->upstream_model;
+    if (!slice_eq(req->model, route->upstream_model))
+        cuts.model = route->upstream_model;
     cuts.force_usage = req->stream && !req->usage_asked && !no_stream_options;
     cuts.output_limit = req->output_limit;
     return cuts;

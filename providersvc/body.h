@@ -18,7 +18,8 @@ struct body_cuts {
 #define BODY_MAX (LIMIT_BODY + BODY_GROWTH_MAX)
 
 /* What must be cut out of or into the client's body of this call. no_stream_options: this upstream refuses them. */
-struct body_cuts body_cuts_for(const struct completion_req *req, bool no_stream_options);
+struct body_cuts body_cuts_for(const struct completion_req *req, const struct call_route *route,
+                               bool no_stream_options);
 
 /* *ret is the body to send: the client's bytes themselves, or out's. out is overwritten; the caller owns it. */
 enum status body_make(struct slice client, const struct body_cuts *cuts, struct buf *out, struct slice *ret);

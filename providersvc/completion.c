@@ -164,7 +164,8 @@ void completion_begin(struct completion *c)
     c->cap.hold_nano = c->req->hold_nano;
     c->room = 1;
     buf_init(&c->out, COMPLETION_OUT_MAX);
-    c->upstream = providersvc_find(l->self, c->req->provider);
+    c->route = c->req->routes.items; /* one at least, or the message is refused */
+    c->upstream = c->req->routes.n > 0 ? providersvc_find(l->self, c->route->provider) : NULL;
     if (c->upstream == NULL || upstream_path(c->req->endpoint) == NULL) {
         completion_refuse(c, ST_UNAVAILABLE, "No provider of that name serves this here.");
         return;
@@ -202,9 +203,10 @@ void completion_head(struct completion *c, const struct answer_head *head)
 {
     struct response_head msg = {.http_status = head->status,
                                 .content_type = head->content_type,
-                                .provider = c->req->provider,
+                                .provider = c->route->provider,
                                 .instance = slice_of(svc_instance(c->loop->self->svc)),
                                 .attempts = c->attempts,
+                                .route = (uint64_t)(c->route - c->req->routes.items),
                                 .retry_after_ms = head->retry_after_ms,
                                 .headers = {head->headers, head->n_headers}};
 
@@ -425,6 +427,7 @@ void completion_finish(struct completion *c)
     rep->image_output_tokens = u.image_out;
     rep->estimated = estimated;
     rep->attempts = c->attempts;
+    rep->route = (uint64_t)(c->route - c->req->routes.items);
     rep->outcome = slice_of(outcome_name(c->outcome));
     leave_call(c, c->end_status);
 }

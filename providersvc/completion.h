@@ -64,6 +64,7 @@ struct completion {
     struct loop *loop;
     struct svc_call *call;
     const struct completion_req *req;
+    const struct call_route *route; /* of the attempt at hand */
     struct upstream *upstream;
     void *state; /* the adapter's */
     uint64_t tag;

@@ -5,6 +5,11 @@
 #include "providersvc/providersvc.h"
 #include "services/clock.h"
 
+static uint64_t bill_price_id(const struct call_route *route)
+{
+    return route->price.n > 0 ? route->price.items[0].id : 0;
+}
+
 static void describe(const struct completion *c, struct usage_event *ev)
 {
     const struct completion_req *r = c->req;
@@ -13,11 +18,11 @@ static void describe(const struct completion *c, struct usage_event *ev)
                                .user_id = r->user_id,
                                .key_id = r->key_id,
                                .model = r->model,
-                               .provider = r->provider,
-                               .upstream_model = r->upstream_model,
+                               .provider = c->route->provider,
+                               .upstream_model = c->route->upstream_model,
                                .endpoint = r->endpoint,
                                .stream = r->stream,
-                               .price_id = r->price_id,
+                               .price_id = bill_price_id(c->route),
                                .hold_nano = c->cap.hold_nano,
                                .created_ms = c->created_ms};
 }
@@ -179,12 +184,12 @@ static void describe_attempt(const struct completion *c, const struct attempt *f
                              struct usage_attempt *to)
 {
     *to = (struct usage_attempt){.number = number,
-                                 .provider = c->req->provider,
-                                 .upstream_model = c->req->upstream_model,
+                                 .provider = c->route->provider,
+                                 .upstream_model = c->route->upstream_model,
                                  .outcome = slice_of(attempt_outcome_name(from->outcome)),
                                  .http_status = from->http_status,
                                  .answered = from->answered,
-                                 .price_id = c->req->price_id,
+                                 .price_id = bill_price_id(c->route),
                                  .latency_ms = at_most_a_week(from->ended_ms - from->begun_ms)};
     to->prompt_tokens = from->usage.prompt;
     to->cached_tokens = from->usage.cached;

@@ -17,7 +17,7 @@
 
 static const struct price *price_of(const struct completion *c)
 {
-    return c->req->price.n > 0 ? c->req->price.items : NULL;
+    return c->route->price.n > 0 ? c->route->price.items : NULL;
 }
 
 /* At the pinned price; the bill itself is meterd's. What is beyond all bounds costs more than any hold bears. */

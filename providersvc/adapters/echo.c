@@ -161,7 +161,7 @@ static enum status choose_tool(struct completion *c, struct echo *e, yyjson_val 
     struct buf arguments;
     enum status st;
 
-    if (!slice_is(c->req->upstream_model, "echo-tools") || !yyjson_is_str(name) || tool_has_answered(root) ||
+    if (!slice_is(c->route->upstream_model, "echo-tools") || !yyjson_is_str(name) || tool_has_answered(root) ||
         yyjson_equals_str(yyjson_obj_get(root, "tool_choice"), "none"))
         return ST_OK;
     buf_init(&arguments, COMPLETION_OUT_MAX);
@@ -311,7 +311,7 @@ static enum status write_head(struct completion *c, struct echo *e, const char *
         st = buf_addf(&b, "\",\"object\":\"%s\",\"created\":%llu,\"model\":", object,
                       (unsigned long long)(c->created_ms / 1000));
     if (st == ST_OK)
-        st = json_add_string(&b, c->req->upstream_model);
+        st = json_add_string(&b, c->route->upstream_model);
     if (st == ST_OK)
         st = buf_addf(&b, ",\"choices\":[");
     if (st == ST_OK) {
@@ -524,7 +524,7 @@ static enum status echo_start(struct completion *c)
         st = write_head(c, e, c->req->stream ? "chat.completion.chunk" : "chat.completion");
     if (st != ST_OK)
         return st == ST_BAD_REQUEST ? st : err_set(&c->call->err, ST_INTERNAL, "The echo provider could not answer.");
-    e->slow = slice_is(c->req->upstream_model, "echo-slow");
+    e->slow = slice_is(c->route->upstream_model, "echo-slow");
     completion_quiet_off(c);
     if (c->req->stream)
         go_on(c, e);

@@ -242,7 +242,7 @@ static void openai_fini(struct completion *c)
 
 static enum status make_body(struct completion *c, struct openai *s)
 {
-    struct body_cuts cuts = body_cuts_for(c->req, atomic_load(&c->upstream->no_stream_options));
+    struct body_cuts cuts = body_cuts_for(c->req, c->route, atomic_load(&c->upstream->no_stream_options));
     enum status st;
 
     if (s->made)

@@ -54,6 +54,7 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     static const struct rate_limits limits = {
         .limit_requests = 60, .remaining_requests = 59, .reset_requests_ms = 1000};
     static const struct price price = {.id = 7, .input_pico = 1000000, .output_pico = 2000000};
+    static const struct call_route route = {.provider = {"p", 1}, .upstream_model = {"up", 2}, .price = {&price, 1}};
     const struct admit_req *req = in;
     struct admit_rep *rep = out;
     enum status st;
@@ -76,10 +77,8 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     }
     *rep = (struct admit_rep){.user_id = slice_of("usr_1"),
                               .key_id = slice_of("key_1"),
-                              .provider = slice_of("p"),
-                              .upstream_model = slice_of("up"),
+                              .routes = {&route, 1},
                               .hold_nano = 5,
-                              .price = {&price, 1},
                               .limits = {&limits, 1}};
     if (!look_delay_ms())
         return ST_OK;

@@ -146,6 +146,26 @@ void provider_world_stop(struct provider_world *w)
     must(system(command) == 0, "cannot clean up");
 }
 
+void provider_world_route(struct provider_world *w, struct completion_req *req, const char *provider,
+                          const char *upstream_model)
+{
+    static const struct price price = {.id = 7};
+    struct call_route *route = &w->routes[w->n_routes++ % PROVIDER_WORLD_ROUTES];
+
+    *route = (struct call_route){
+        .provider = slice_of(provider), .upstream_model = slice_of(upstream_model), .price = {&price, 1}};
+    req->routes.items = route;
+    req->routes.n = 1;
+}
+
+void provider_world_price(struct completion_req *req, const struct price *price)
+{
+    struct call_route *route = (struct call_route *)(uintptr_t)req->routes.items; /* the world's own */
+
+    route->price.items = price;
+    route->price.n = price != NULL;
+}
+
 void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider,
                             const char *body)
 {
@@ -153,10 +173,8 @@ void provider_world_request(struct provider_world *w, struct completion_req *req
     req->user_id = slice_of("usr_1");
     req->key_id = slice_of("key_1");
     req->model = slice_of("gpt-4o-mini");
-    req->upstream_model = slice_of("gpt-4o-mini");
-    req->provider = slice_of(provider);
     req->endpoint = slice_of("chat.completions");
-    req->price_id = 7;
+    provider_world_route(w, req, provider, "gpt-4o-mini");
     req->hold_nano = 1000;
     req->prompt_tokens_estimate = 11;
     req->body = slice_of(body);

@@ -8,6 +8,8 @@
 #include "services/svc.h"
 #include "tests/unit/meter_fake.h"
 
+#define PROVIDER_WORLD_ROUTES 256u
+
 struct provider_world {
     struct settings settings;
     struct meter_fake *meter;
@@ -20,6 +22,8 @@ struct provider_world {
     unsigned asked; /* how often */
     char spool[64];
     unsigned calls;
+    struct call_route routes[PROVIDER_WORLD_ROUTES]; /* of the requests made lately */
+    unsigned n_routes;
 };
 
 /* def: providersvc_def, handed in so that this file links without it. base_url NULL: no openai provider. */
@@ -51,6 +55,10 @@ struct answered {
 };
 
 /* Fills in what every request needs; the caller sets the rest. */
+/* Its one route, at price 7. */
+void provider_world_route(struct provider_world *w, struct completion_req *req, const char *provider,
+                          const char *upstream_model);
+void provider_world_price(struct completion_req *req, const struct price *price); /* NULL = free of charge */
 void provider_world_request(struct provider_world *w, struct completion_req *req, const char *provider,
                             const char *body);
 void provider_world_open(struct provider_world *w, struct completion_req *req, uint64_t deadline_ms,

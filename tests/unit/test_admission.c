@@ -11,12 +11,12 @@ static void a_call_is_admitted_with_the_highest_cost_it_can_have(void **state)
     assert_int_equal(ask_new(w, 100, 50), ST_OK);
     assert_true(slice_is(w->rep.user_id, "usr_1"));
     assert_true(slice_is(w->rep.key_id, "key_1"));
-    assert_true(slice_is(w->rep.provider, "openai"));
-    assert_true(slice_is(w->rep.upstream_model, "m"));
+    assert_true(slice_is(w->rep.routes.items[0].provider, "openai"));
+    assert_true(slice_is(w->rep.routes.items[0].upstream_model, "m"));
     assert_int_equal(w->rep.hold_nano, 100 * 1000 + 50 * 10000);
     assert_int_equal(w->rep.output_limit, 0);
-    assert_int_equal(w->rep.price.n, 1);
-    assert_int_equal(w->rep.price.items[0].output_pico, 10000000);
+    assert_int_equal(w->rep.routes.items[0].price.n, 1);
+    assert_int_equal(w->rep.routes.items[0].price.items[0].output_pico, 10000000);
     assert_int_equal(w->rep.limits.n, 1);
     assert_int_equal(ask_new(w, 100, 0), ST_OK); /* no limit: the model's maximum */
     assert_int_equal(w->rep.hold_nano, 100 * 1000 + 1000 * 10000);
@@ -86,14 +86,14 @@ static void a_name_leads_to_a_provider_and_a_price(void **state)
     assert_non_null(strstr(w->err.text, "`routerctl price set unknown INPUT OUTPUT` or POST /api/admin/prices"));
     assert_int_equal(ask_model(w, "served-by-nobody"), ST_NOT_FOUND);
     assert_int_equal(ask_model(w, "openai/m"), ST_OK);
-    assert_true(slice_is(w->rep.upstream_model, "m"));
-    assert_true(slice_is(w->rep.provider, "openai"));
+    assert_true(slice_is(w->rep.routes.items[0].upstream_model, "m"));
+    assert_true(slice_is(w->rep.routes.items[0].provider, "openai"));
     assert_int_equal(ask_model(w, "absent/m"), ST_NOT_FOUND);
     assert_int_equal(ask_model(w, "openai/unknown"), ST_NOT_FOUND);
     assert_int_equal(ask_model(w, "openai/"), ST_NOT_FOUND);
     assert_int_equal(ask_model(w, "/m"), ST_NOT_FOUND);
     assert_int_equal(ask_model(w, "org/weights"), ST_OK); /* a slash alone names no provider */
-    assert_true(slice_is(w->rep.upstream_model, "org/weights"));
+    assert_true(slice_is(w->rep.routes.items[0].upstream_model, "org/weights"));
     feed_provider(w, "spare");
     assert_int_equal(ask_model(w, "spare/m"), ST_NOT_FOUND); /* openai's price is not spare's */
 }
@@ -106,11 +106,11 @@ static void unpriced_models_are_free_only_when_the_operator_says_so(void **state
     feed_user(w, "usr_1", 0);
     assert_int_equal(ask_model(w, "openai/new"), ST_OK);
     assert_int_equal(w->rep.hold_nano, 0);
-    assert_int_equal(w->rep.price.n, 0);
+    assert_int_equal(w->rep.routes.items[0].price.n, 0);
     assert_int_equal(w->rep.output_limit, 0);
-    assert_true(slice_is(w->rep.upstream_model, "new"));
+    assert_true(slice_is(w->rep.routes.items[0].upstream_model, "new"));
     assert_int_equal(ask_model(w, "gpt-new"), ST_OK);
-    assert_true(slice_is(w->rep.provider, "openai"));
+    assert_true(slice_is(w->rep.routes.items[0].provider, "openai"));
     assert_int_equal(ask_model(w, "m"), ST_NO_FUNDS);
 }
 

@@ -89,7 +89,7 @@ static void free_models_need_no_credit(void **state)
     feed_user(w, "usr_1", 0);
     assert_int_equal(ask(w, "r1", "secret", (struct admit_req){.model = slice_of("gratis")}), ST_OK);
     assert_int_equal(w->rep.hold_nano, 0);
-    assert_int_equal(w->rep.price.n, 1);
+    assert_int_equal(w->rep.routes.items[0].price.n, 1);
 }
 
 /* 1 USD a million tokens of input, 10 of output, and classes that are dearer. */
@@ -353,7 +353,7 @@ static void a_request_id_that_comes_again_gets_the_same_answer(void **state)
     assert_int_equal(ask(w, "same", "secret", req), ST_OK);
     assert_int_equal(w->rep.output_limit, 400);
     assert_int_equal(w->rep.hold_nano, 100 * 1000 + 400 * 10000);
-    assert_int_equal(w->rep.price.items[0].max_output, 1000);
+    assert_int_equal(w->rep.routes.items[0].price.items[0].max_output, 1000);
     assert_int_equal(figures(w).holds, 1);
     feed_key(w, "secret2", &key);
     assert_int_equal(ask(w, "same", "secret2", req), ST_CONFLICT);

@@ -272,13 +272,13 @@ static void settle(struct world *w, const char *id, const struct admit_rep *rep)
                             .user_id = rep->user_id,
                             .key_id = rep->key_id,
                             .model = slice_of("echo"),
-                            .provider = rep->provider,
-                            .upstream_model = rep->upstream_model,
+                            .provider = rep->routes.items[0].provider,
+                            .upstream_model = rep->routes.items[0].upstream_model,
                             .endpoint = slice_of("chat.completions"),
                             .status = slice_of("ok"),
                             .prompt_tokens = 10,
                             .completion_tokens = 5,
-                            .price_id = rep->price.n ? rep->price.items[0].id : 0,
+                            .price_id = rep->routes.items[0].price.n ? rep->routes.items[0].price.items[0].id : 0,
                             .hold_nano = rep->hold_nano,
                             .created_ms = clock_wall_ms()};
     struct usage_deliver_req req = {.source = slice_of(id), .first_seq = 1, .events = {&e, 1}};

@@ -146,8 +146,7 @@ static void ask(struct world *w, bool stream, const char *body, int64_t hold_nan
     req->stream = stream;
     req->prompt_tokens_estimate = ESTIMATE;
     req->hold_nano = hold_nano;
-    req->price.items = &price;
-    req->price.n = 1;
+    provider_world_price(req, &price);
 }
 
 #define STREAM(words) "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"" words "\"}]}"
@@ -556,7 +555,7 @@ static void a_free_call_is_not_watched(void **state)
     struct answered a = {0};
 
     ask(w, true, STREAM("say-100-0"), 0, &req);
-    req.price.n = 0;
+    provider_world_price(&req, NULL);
     provider_world_call(&w->p, &req, &a, &ev);
     assert_int_equal(ev.completion, 100);
     assert_int_equal(provider_world_asked(&w->p), 0);

@@ -39,7 +39,8 @@ static int teardown(void **state)
 static void ask(struct provider_world *w, const char *model, bool stream, const char *body, struct completion_req *req)
 {
     provider_world_request(w, req, "echo", body);
-    req->model = req->upstream_model = slice_of(model);
+    req->model = slice_of(model);
+    provider_world_route(w, req, "echo", model);
     req->stream = stream;
 }
 

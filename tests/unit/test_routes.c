@@ -220,9 +220,10 @@ static void upstreams_headers_cannot_break_ours(void **state)
         {.name = {"x-ratelimit-limit-requests", 26}, .value = {"1", 1}},
         {.name = {"Set-Cookie", 10}, .value = {"a=b", 3}},
     };
+    static const struct call_route route = {.upstream_model = {"m", 1}};
     struct chat c = {
         .head = {.http_status = 429, .attempts = 2, .retry_after_ms = 2000, .headers = {headers, COUNT(headers)}},
-        .admitted = {.upstream_model = {"m", 1}}};
+        .admitted = {.routes = {&route, 1}}};
     struct buf b;
 
     (void)state;
@@ -249,15 +250,16 @@ static void the_cost_is_what_meterd_will_book(void **state)
 {
     static const struct price p = {
         .has = 1u << 5, .input_pico = 150000, .cached_input_pico = 75000, .output_pico = 600000};
+    struct call_route route = {.price = {&p, 1}};
     struct chat c = {.has_result = true,
                      .result = {.prompt_tokens = 1000, .cached_tokens = 999, .completion_tokens = 7},
-                     .admitted = {.price = {&p, 1}}};
+                     .admitted = {.routes = {&route, 1}}};
     int64_t nano;
 
     (void)state;
     assert_true(chat_cost(&c, &nano));
     assert_int_equal(nano, (150000 * 1 + 75000 * 999 + 600000 * 7 + 999) / 1000);
-    c.admitted.price.n = 0;
+    route.price.n = 0;
     assert_true(chat_cost(&c, &nano));
     assert_int_equal(nano, 0);
     c.has_result = false;

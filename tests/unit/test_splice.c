@@ -86,20 +86,21 @@ static void a_body_at_the_limit_can_still_be_cut(void **state)
 
 static void cuts_follow_the_request(void **state)
 {
-    struct completion_req r = {.model = slice_of("a"), .upstream_model = slice_of("a")};
+    struct completion_req r = {.model = slice_of("a"), .stream = false};
+    struct call_route to = {.upstream_model = slice_of("a")};
 
     (void)state;
-    assert_int_equal(body_cuts_for(&r, false).model.n, 0);
-    assert_false(body_cuts_for(&r, false).force_usage);
+    assert_int_equal(body_cuts_for(&r, &to, false).model.n, 0);
+    assert_false(body_cuts_for(&r, &to, false).force_usage);
     r.stream = true;
-    assert_true(body_cuts_for(&r, false).force_usage);
-    assert_false(body_cuts_for(&r, true).force_usage);
+    assert_true(body_cuts_for(&r, &to, false).force_usage);
+    assert_false(body_cuts_for(&r, &to, true).force_usage);
     r.usage_asked = true;
-    assert_false(body_cuts_for(&r, false).force_usage);
-    r.upstream_model = slice_of("b");
+    assert_false(body_cuts_for(&r, &to, false).force_usage);
+    to.upstream_model = slice_of("b");
     r.output_limit = 3;
-    assert_true(slice_is(body_cuts_for(&r, false).model, "b"));
-    assert_int_equal(body_cuts_for(&r, false).output_limit, 3);
+    assert_true(slice_is(body_cuts_for(&r, &to, false).model, "b"));
+    assert_int_equal(body_cuts_for(&r, &to, false).output_limit, 3);
 }
 
 struct usage_case {

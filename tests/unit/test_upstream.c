@@ -240,7 +240,7 @@ static void members_are_cut_in_and_the_rest_stays(void **state)
     (void)state;
     provider_world_request(&world, &req, "openai", "{ \"model\" : \"mine\",\"max_tokens\":900, \"x\":[1, 2] }");
     req.model = slice_of("mine");
-    req.upstream_model = slice_of("gpt-4o-mini");
+    provider_world_route(&world, &req, "openai", "gpt-4o-mini");
     req.output_limit = 77;
     provider_world_call(&world, &req, &a, &ev);
     tiny_last_body(tiny, sent, sizeof(sent));
