@@ -62,6 +62,7 @@ struct pending_call {
 struct turns {
     yyjson_mut_val *said; /* content of the last message when it is the assistant's */
     size_t said_at; /* which of the client's messages ended it */
+    yyjson_mut_val *heard; /* of the last message when it is the user's */
     yyjson_mut_val *results, *rest; /* the user's turn that is not closed yet */
     bool asked; /* it has a message, be it empty */
     struct pending_call calls[CALLS_MAX]; /* of the last assistant's turn */

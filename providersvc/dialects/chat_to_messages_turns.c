@@ -62,20 +62,25 @@ static void answer_calls(struct making *m)
     t->n_calls = t->next = 0;
 }
 
+/* Behind a user's turn, when the assistant's between them was empty, it goes on with that one; there are no results
+ * then. */
 static void close_user(struct making *m)
 {
     struct turns *t = &m->turns;
-    yyjson_mut_val *block;
+    yyjson_mut_val *to, *block;
 
     if (t->n_calls == 0 && !t->asked)
         return;
     open_user(m);
     answer_calls(m);
+    to = t->heard != NULL ? t->heard : t->results;
     while ((block = yyjson_mut_arr_remove_first(t->rest)) != NULL)
-        making_append(m, t->results, block);
-    if (yyjson_mut_arr_size(t->results) == 0)
-        making_text_block(m, slice_of(PLACEHOLDER), t->results);
-    add_message(m, "user", t->results);
+        making_append(m, to, block);
+    if (yyjson_mut_arr_size(to) == 0)
+        making_text_block(m, slice_of(PLACEHOLDER), to);
+    if (t->heard == NULL)
+        add_message(m, "user", to);
+    t->heard = to;
     t->results = t->rest = t->said = NULL;
     t->asked = false;
 }
@@ -368,6 +373,7 @@ static enum status add_assistant(struct making *m, yyjson_val *message)
             add_placeholder(m);
         add_message(m, "assistant", content);
     }
+    t->heard = NULL;
     t->said = content;
     t->said_at = m->at.i;
     return ST_OK;
