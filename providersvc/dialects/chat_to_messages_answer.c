@@ -53,9 +53,9 @@ static bool usable_id(struct slice id)
     return id.n > 0 && id.n <= LIMIT_OBJECT_ID;
 }
 
-static void put_id(struct writer *w, yyjson_val *message, const struct translate_call *call)
+/* id: upstream's, may be empty. */
+static void put_id(struct writer *w, struct slice id, const struct translate_call *call)
 {
-    struct slice id = facts_text(yyjson_obj_get(message, "id"));
     char text[ID_MAX];
 
     if (!usable_id(id))
@@ -237,7 +237,7 @@ static enum status write_answer(struct answering *a, const struct usage *usage)
     if (finish == NULL)
         return senseless(a->err, "it does not say why it ended");
     put(&a->w, "{\"id\":");
-    put_id(&a->w, a->message, a->call);
+    put_id(&a->w, facts_text(yyjson_obj_get(a->message, "id")), a->call);
     put(&a->w, ",\"object\":\"chat.completion\",\"created\":");
     put_number(&a->w, a->call->created);
     put(&a->w, ",\"model\":");
@@ -284,6 +284,8 @@ enum status messages_to_chat_answer(void *state, const struct translate_call *ca
 
 /* ---- a stream -----------------------------------------------------------------------------------------------------
  */
+
+static const struct slice no_id = {"", 0};
 
 struct streaming {
     struct chat_to_messages *state;
@@ -332,17 +334,17 @@ static enum status close_chunk(struct streaming *s, const char *finish)
     return send(s);
 }
 
-/* The first chunk; message: upstream's, if it says one. */
-static enum status begin(struct streaming *s, yyjson_val *message)
+/* The first chunk. id: upstream's; empty = it says none. */
+static enum status begin(struct streaming *s, struct slice id)
 {
-    struct writer id = {&s->state->id, ST_OK};
+    struct writer w = {&s->state->id, ST_OK};
 
     if (s->state->begun)
         return ST_OK;
     open_buffers(s->state);
-    put_id(&id, message, s->call);
-    if (id.st != ST_OK)
-        return written(id.st, s->err);
+    put_id(&w, id, s->call);
+    if (w.st != ST_OK)
+        return written(w.st, s->err);
     s->state->begun = true;
     open_chunk(s);
     put(&s->w, "\"role\":\"assistant\",\"content\":\"\"");
@@ -464,13 +466,13 @@ static enum status take(struct streaming *s, yyjson_val *event)
     enum status st;
 
     if (yyjson_equals_str(type, "message_start"))
-        return begin(s, yyjson_obj_get(event, "message"));
+        return begin(s, facts_text(yyjson_obj_get(yyjson_obj_get(event, "message"), "id")));
     if (yyjson_equals_str(type, "content_block_start")) {
-        st = begin(s, NULL);
+        st = begin(s, no_id);
         return st == ST_OK ? block_start(s, event) : st;
     }
     if (yyjson_equals_str(type, "content_block_delta")) {
-        st = begin(s, NULL);
+        st = begin(s, no_id);
         return st == ST_OK ? block_delta(s, event) : st;
     }
     if (yyjson_equals_str(type, "content_block_stop"))
@@ -503,7 +505,7 @@ enum status messages_to_chat_end(void *state, const struct translate_call *call,
 
     if (finish == NULL)
         return senseless(err, "it does not say why it ended");
-    st = begin(&s, NULL);
+    st = begin(&s, no_id);
     if (st == ST_OK && how == TRANSLATE_WHOLE)
         st = close_block(&s);
     if (st != ST_OK)

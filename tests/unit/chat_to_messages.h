@@ -1,6 +1,13 @@
-/* What the tests of chat_to_messages share. Behind cmocka.h and its like. */
+/* What the tests of chat_to_messages share. */
 #ifndef TESTS_UNIT_CHAT_TO_MESSAGES_H
 #define TESTS_UNIT_CHAT_TO_MESSAGES_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "tests/lib/translating.h"
 
