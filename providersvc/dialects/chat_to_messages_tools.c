@@ -223,7 +223,7 @@ static enum status read_strict(struct making *m, yyjson_val *function, struct to
     return ST_OK;
 }
 
-/* prefix: "function." in tools, "" in functions. */
+/* holder: the tool around the function; old: the function stands alone, in `functions`. */
 static enum status add_function(struct making *m, yyjson_val *holder, yyjson_val *function, bool old,
                                 struct tools *tools)
 {
