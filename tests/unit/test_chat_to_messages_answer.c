@@ -92,6 +92,9 @@ struct answer_case {
 };
 
 static const struct answer_case answers[] = {
+    {"{\"id\":5,\"content\":[{\"type\":\"text\",\"text\":{\"a\":1}}],\"stop_reason\":\"end_turn\"}",
+     "{\"id\":\"chatcmpl-req_test\",\"object\":\"chat.completion\",\"created\":1795400000,\"model\":\"m\","
+     "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"refusal\":null,\"content\":\"\"" TAIL("stop")},
     {ANSWER("", "end_turn"), HEAD "\"content\":null" TAIL("stop")},
     {ANSWER(TEXT("a") "," TEXT("") "," TEXT("b\\u0000"), "stop_sequence"),
      HEAD "\"content\":\"ab\\u0000\"" TAIL("stop")},
@@ -118,6 +121,8 @@ static const struct answer_case answers[] = {
     {"{\"content\":[" TEXT("a") "]}", NULL},
     {"{\"content\":[],\"stop_reason\":null}", NULL},
     {ANSWER("{\"type\":\"tool_use\",\"id\":\"a\",\"input\":{}}", "tool_use"), NULL},
+    {ANSWER("{\"type\":\"tool_use\",\"name\":123}", "tool_use"), NULL},
+    {ANSWER("{\"type\":\"tool_use\",\"name\":[1]}", "tool_use"), NULL},
     {ANSWER(USE("a", "[]"), "tool_use"), NULL},
 };
 
