@@ -8,6 +8,8 @@
 
 struct slice facts_text(yyjson_val *v)
 {
+    if (!yyjson_is_str(v)) /* which has a length, too */
+        return (struct slice){"", 0};
     return (struct slice){yyjson_get_str(v), yyjson_get_len(v)};
 }
 
