@@ -1,0 +1,8 @@
+#include "tests/fuzz/translating_fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_translator(&messages_to_chat, data, size);
+}
