@@ -305,9 +305,9 @@ static yyjson_mut_val *config(struct configuring *c)
 /* Numbers of the client are kept as they are written; this reads one. */
 static bool number_of(yyjson_val *v, yyjson_val *ret)
 {
-    const char *end = yyjson_is_raw(v) ? yyjson_read_number(yyjson_get_raw(v), ret, 0, NULL, NULL) : NULL;
+    const char *text = yyjson_get_raw(v);
 
-    return end == yyjson_get_raw(v) + yyjson_get_len(v) && end != NULL;
+    return text != NULL && yyjson_read_number(text, ret, 0, NULL, NULL) == text + yyjson_get_len(v);
 }
 
 static void put_number(struct configuring *c, const char *key, yyjson_val *v)
