@@ -49,51 +49,51 @@ enum status making_write(struct making *m, struct buf *out)
     return st;
 }
 
-yyjson_mut_val *put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v)
+yyjson_mut_val *making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v)
 {
     m->lost |= !yyjson_mut_obj_add_val(m->doc, object, key, v);
     return v;
 }
 
-yyjson_mut_val *put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
+yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
 {
-    return put(m, object, key, yyjson_mut_strn(m->doc, text.p != NULL ? text.p : "", text.n));
+    return making_put(m, object, key, yyjson_mut_strn(m->doc, text.p != NULL ? text.p : "", text.n));
 }
 
-yyjson_mut_val *put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
+yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
 {
-    return put(m, object, key, yyjson_mut_strncpy(m->doc, text.p != NULL ? text.p : "", text.n));
+    return making_put(m, object, key, yyjson_mut_strncpy(m->doc, text.p != NULL ? text.p : "", text.n));
 }
 
-yyjson_mut_val *put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal)
+yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal)
 {
-    return put(m, object, key, yyjson_mut_str(m->doc, literal));
+    return making_put(m, object, key, yyjson_mut_str(m->doc, literal));
 }
 
-yyjson_mut_val *put_value(struct making *m, yyjson_mut_val *object, const char *key, yyjson_val *v)
+yyjson_mut_val *making_put_value(struct making *m, yyjson_mut_val *object, const char *key, yyjson_val *v)
 {
-    return put(m, object, key, yyjson_val_mut_copy(m->doc, v));
+    return making_put(m, object, key, yyjson_val_mut_copy(m->doc, v));
 }
 
-yyjson_mut_val *put_object(struct making *m, yyjson_mut_val *object, const char *key)
+yyjson_mut_val *making_put_object(struct making *m, yyjson_mut_val *object, const char *key)
 {
-    return put(m, object, key, yyjson_mut_obj(m->doc));
+    return making_put(m, object, key, yyjson_mut_obj(m->doc));
 }
 
-yyjson_mut_val *put_array(struct making *m, yyjson_mut_val *object, const char *key)
+yyjson_mut_val *making_put_array(struct making *m, yyjson_mut_val *object, const char *key)
 {
-    return put(m, object, key, yyjson_mut_arr(m->doc));
+    return making_put(m, object, key, yyjson_mut_arr(m->doc));
 }
 
-yyjson_mut_val *push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v)
+yyjson_mut_val *making_push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v)
 {
     m->lost |= !yyjson_mut_arr_append(array, v);
     return v;
 }
 
-yyjson_mut_val *push_object(struct making *m, yyjson_mut_val *array)
+yyjson_mut_val *making_push_object(struct making *m, yyjson_mut_val *array)
 {
-    return push(m, array, yyjson_mut_obj(m->doc));
+    return making_push(m, array, yyjson_mut_obj(m->doc));
 }
 
 /* ---- what is wrong with a request --------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ struct configuring {
 static yyjson_mut_val *config(struct configuring *c)
 {
     if (c->config == NULL)
-        c->config = put_object(&c->a->out, c->a->out.root, "generationConfig");
+        c->config = making_put_object(&c->a->out, c->a->out.root, "generationConfig");
     return c->config;
 }
 
@@ -312,7 +312,7 @@ static bool number_of(yyjson_val *v, yyjson_val *ret)
 
 static void put_number(struct configuring *c, const char *key, yyjson_val *v)
 {
-    put(&c->a->out, config(c), key, yyjson_mut_rawn(c->a->out.doc, yyjson_get_raw(v), yyjson_get_len(v)));
+    making_put(&c->a->out, config(c), key, yyjson_mut_rawn(c->a->out.doc, yyjson_get_raw(v), yyjson_get_len(v)));
 }
 
 static enum status take_decimal(struct configuring *c, enum field f, const char *key, double min, double max)
@@ -398,9 +398,9 @@ static enum status take_limits(struct configuring *c)
     if (c->a->call->output_limit > 0)
         c->output_limit = c->a->call->output_limit;
     if (c->output_limit > 0)
-        put(&c->a->out, config(c), "maxOutputTokens", yyjson_mut_uint(c->a->out.doc, c->output_limit));
+        making_put(&c->a->out, config(c), "maxOutputTokens", yyjson_mut_uint(c->a->out.doc, c->output_limit));
     if (candidates > 1)
-        put(&c->a->out, config(c), "candidateCount", yyjson_mut_sint(c->a->out.doc, candidates));
+        making_put(&c->a->out, config(c), "candidateCount", yyjson_mut_sint(c->a->out.doc, candidates));
     return ST_OK;
 }
 
@@ -422,17 +422,17 @@ static enum status take_stop(struct configuring *c)
         return ST_OK; /* nothing ends at an empty text */
     list = yyjson_mut_arr(c->a->out.doc);
     if (yyjson_is_str(v))
-        push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(v), yyjson_get_len(v)));
+        making_push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(v), yyjson_get_len(v)));
     yyjson_arr_foreach(v, i, n, item)
     {
         asking_path(at, "stop[%zu]", i);
         if (!yyjson_is_str(item))
             return asking_wrong_type(c->a, at, "a string", item);
         if (yyjson_get_len(item) > 0)
-            push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(item), yyjson_get_len(item)));
+            making_push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(item), yyjson_get_len(item)));
     }
     if (yyjson_mut_arr_size(list) > 0)
-        put(&c->a->out, config(c), "stopSequences", list);
+        making_put(&c->a->out, config(c), "stopSequences", list);
     return ST_OK;
 }
 
@@ -449,9 +449,9 @@ static enum status take_logprobs(struct configuring *c)
     if (top > 0 && !yyjson_is_true(v))
         return asking_invalid(c->a, "top_logprobs", "'logprobs' to be true where it is given");
     if (yyjson_is_true(v))
-        put(&c->a->out, config(c), "responseLogprobs", yyjson_mut_bool(c->a->out.doc, true));
+        making_put(&c->a->out, config(c), "responseLogprobs", yyjson_mut_bool(c->a->out.doc, true));
     if (top > 0)
-        put(&c->a->out, config(c), "logprobs", yyjson_mut_sint(c->a->out.doc, top));
+        making_put(&c->a->out, config(c), "logprobs", yyjson_mut_sint(c->a->out.doc, top));
     return ST_OK;
 }
 
@@ -470,7 +470,7 @@ static enum status take_format(struct configuring *c)
         return st;
     if (!slice_is(type, "json_object") && !slice_is(type, "json_schema"))
         return asking_invalid(c->a, "response_format.type", "one of 'text', 'json_object' and 'json_schema'");
-    put_word(&c->a->out, config(c), "responseMimeType", "application/json");
+    making_put_word(&c->a->out, config(c), "responseMimeType", "application/json");
     if (slice_is(type, "json_object"))
         return ST_OK;
     wanted = yyjson_obj_get(v, "json_schema");
@@ -483,7 +483,7 @@ static enum status take_format(struct configuring *c)
         return ST_OK;
     if (!yyjson_is_obj(schema))
         return asking_wrong_type(c->a, "response_format.json_schema.schema", "an object", schema);
-    put_value(&c->a->out, config(c), "responseJsonSchema", schema);
+    making_put_value(&c->a->out, config(c), "responseJsonSchema", schema);
     return ST_OK;
 }
 
@@ -560,10 +560,11 @@ static enum status take_effort(struct configuring *c)
         return effort == EFFORT_NONE ? ST_OK
                                      : translate_unsupported(c->a->call, "reasoning_effort", GEMINI_NAME, c->a->err);
     if (c->a->family == GEMINI_BUDGET)
-        put(out, put_object(out, config(c), "thinkingConfig"), "thinkingBudget",
-            yyjson_mut_uint(out->doc, budget_of(c, effort)));
+        making_put(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingBudget",
+                   yyjson_mut_uint(out->doc, budget_of(c, effort)));
     else
-        put_word(out, put_object(out, config(c), "thinkingConfig"), "thinkingLevel", level_of(c->a, effort));
+        making_put_word(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingLevel",
+                        level_of(c->a, effort));
     return ST_OK;
 }
 

@@ -62,15 +62,15 @@ static enum status put_function(struct saying *s, struct making *out, yyjson_mut
         return senseless(s, "a function call has no name");
     if (args != NULL && !yyjson_is_obj(args))
         return senseless(s, "the arguments of a function call are not an object");
-    put_copy(out, function, "name", facts_text(name));
+    making_put_copy(out, function, "name", facts_text(name));
     if (args == NULL) {
-        put_word(out, function, "arguments", "{}");
+        making_put_word(out, function, "arguments", "{}");
         return ST_OK;
     }
     text = yyjson_val_write(args, 0, &n);
     if (text == NULL)
         return no_memory(s);
-    put_copy(out, function, "arguments", (struct slice){text, n});
+    making_put_copy(out, function, "arguments", (struct slice){text, n});
     free(text);
     return ST_OK;
 }
@@ -83,7 +83,7 @@ static void put_call_id(struct saying *s, struct making *out, yyjson_mut_val *ma
     char text[sizeof("call__") + LIMIT_ID_TEXT + 20];
 
     if (yyjson_is_str(id) && yyjson_get_len(id) > 0 && yyjson_get_len(id) <= GEMINI_ID_MAX) {
-        put_copy(out, made, "id", facts_text(id));
+        making_put_copy(out, made, "id", facts_text(id));
         return;
     }
     if (request.n > n_prefix && memcmp(request.p, REQUEST_PREFIX, n_prefix) == 0)
@@ -92,7 +92,7 @@ static void put_call_id(struct saying *s, struct making *out, yyjson_mut_val *ma
         request.n = LIMIT_ID_TEXT;
     snprintf(text, sizeof(text), "call_" SLICE_FMT "_%llu", SLICE_ARG(request),
              (unsigned long long)s->state->made_ids++);
-    put_copy(out, made, "id", slice_of(text));
+    making_put_copy(out, made, "id", slice_of(text));
 }
 
 /* A part with a functionCall, into an item of tool_calls. */
@@ -102,11 +102,11 @@ static enum status put_tool_call(struct saying *s, struct making *out, yyjson_mu
     enum status st;
 
     put_call_id(s, out, made, yyjson_obj_get(call, "id"));
-    put_word(out, made, "type", "function");
-    st = put_function(s, out, put_object(out, made, "function"), call);
+    making_put_word(out, made, "type", "function");
+    st = put_function(s, out, making_put_object(out, made, "function"), call);
     if (yyjson_is_str(signature))
-        put_copy(out, put_object(out, put_object(out, made, "extra_content"), "google"), "thought_signature",
-                 facts_text(signature));
+        making_put_copy(out, making_put_object(out, making_put_object(out, made, "extra_content"), "google"),
+                        "thought_signature", facts_text(signature));
     return st;
 }
 
@@ -180,33 +180,33 @@ static void put_head(struct saying *s, struct making *out, const char *object)
     char id[sizeof(ID_PREFIX) + GEMINI_ID_MAX];
 
     snprintf(id, sizeof(id), ID_PREFIX "%s", s->state->id);
-    put_copy(out, out->root, "id", slice_of(id));
-    put_word(out, out->root, "object", object);
-    put(out, out->root, "created", yyjson_mut_uint(out->doc, s->call->created));
-    put_text(out, out->root, "model", s->call->model);
+    making_put_copy(out, out->root, "id", slice_of(id));
+    making_put_word(out, out->root, "object", object);
+    making_put(out, out->root, "created", yyjson_mut_uint(out->doc, s->call->created));
+    making_put_text(out, out->root, "model", s->call->model);
 }
 
 static void put_count(struct making *out, yyjson_mut_val *object, const char *key, uint64_t n)
 {
-    put(out, object, key, yyjson_mut_uint(out->doc, n));
+    making_put(out, object, key, yyjson_mut_uint(out->doc, n));
 }
 
 static void put_null(struct making *out, yyjson_mut_val *object, const char *key)
 {
-    put(out, object, key, yyjson_mut_null(out->doc));
+    making_put(out, object, key, yyjson_mut_null(out->doc));
 }
 
 static void put_usage(struct making *out, const struct usage *u)
 {
-    yyjson_mut_val *usage = put_object(out, out->root, "usage"), *details;
+    yyjson_mut_val *usage = making_put_object(out, out->root, "usage"), *details;
 
     put_count(out, usage, "prompt_tokens", u->prompt);
     put_count(out, usage, "completion_tokens", u->completion);
     put_count(out, usage, "total_tokens", u->prompt + u->completion);
-    details = put_object(out, usage, "prompt_tokens_details");
+    details = making_put_object(out, usage, "prompt_tokens_details");
     put_count(out, details, "cached_tokens", u->cached);
     put_count(out, details, "audio_tokens", u->audio_in);
-    details = put_object(out, usage, "completion_tokens_details");
+    details = making_put_object(out, usage, "completion_tokens_details");
     put_count(out, details, "reasoning_tokens", u->reasoning);
     put_count(out, details, "audio_tokens", u->audio_out);
     put_count(out, details, "accepted_prediction_tokens", 0);
@@ -217,9 +217,9 @@ static void put_logprob(struct making *out, yyjson_mut_val *to, yyjson_val *toke
 {
     yyjson_val *logprob = yyjson_obj_get(token, "logProbability");
 
-    put_copy(out, to, "token", facts_text(yyjson_obj_get(token, "token")));
+    making_put_copy(out, to, "token", facts_text(yyjson_obj_get(token, "token")));
     if (yyjson_is_raw(logprob))
-        put_value(out, to, "logprob", logprob);
+        making_put_value(out, to, "logprob", logprob);
     else
         put_count(out, to, "logprob", 0); /* what is zero is left out by Gemini */
     put_null(out, to, "bytes");
@@ -237,17 +237,17 @@ static void put_logprobs(struct making *out, yyjson_mut_val *choice, yyjson_val 
         put_null(out, choice, "logprobs");
         return;
     }
-    logprobs = put_object(out, choice, "logprobs");
-    content = put_array(out, logprobs, "content");
+    logprobs = making_put_object(out, choice, "logprobs");
+    content = making_put_array(out, logprobs, "content");
     put_null(out, logprobs, "refusal");
     yyjson_arr_foreach(chosen, i, n, token)
     {
         yyjson_val *top = yyjson_obj_get(yyjson_arr_iter_next(&tops), "candidates");
 
-        made = push_object(out, content);
+        made = making_push_object(out, content);
         put_logprob(out, made, token);
-        list = put_array(out, made, "top_logprobs");
-        yyjson_arr_foreach(top, j, m, other) put_logprob(out, push_object(out, list), other);
+        list = making_put_array(out, made, "top_logprobs");
+        yyjson_arr_foreach(top, j, m, other) put_logprob(out, making_push_object(out, list), other);
     }
 }
 
@@ -273,7 +273,7 @@ static enum status read_index(struct saying *s, yyjson_val *candidate, size_t pl
 static void put_joined(struct making *out, yyjson_mut_val *message, const char *key, const struct buf *text)
 {
     if (text->n > 0)
-        put_copy(out, message, key, (struct slice){text->p, text->n});
+        making_put_copy(out, message, key, (struct slice){text->p, text->n});
 }
 
 static enum status put_calls(struct saying *s, struct making *out, yyjson_mut_val *message, yyjson_val *parts,
@@ -290,11 +290,12 @@ static enum status put_calls(struct saying *s, struct making *out, yyjson_mut_va
         if (kind_of_part(part) != PART_CALL)
             continue;
         if (s->state->legacy && *ret_calls == 0) {
-            st = put_function(s, out, put_object(out, message, "function_call"), yyjson_obj_get(part, "functionCall"));
+            st = put_function(s, out, making_put_object(out, message, "function_call"),
+                              yyjson_obj_get(part, "functionCall"));
         } else if (!s->state->legacy) {
             if (list == NULL)
-                list = put_array(out, message, "tool_calls");
-            st = put_tool_call(s, out, push_object(out, list), part);
+                list = making_put_array(out, message, "tool_calls");
+            st = put_tool_call(s, out, making_push_object(out, list), part);
         }
         if (st != ST_OK)
             return st;
@@ -306,7 +307,7 @@ static enum status put_calls(struct saying *s, struct making *out, yyjson_mut_va
 static enum status put_message(struct saying *s, struct making *out, yyjson_mut_val *choice, yyjson_val *candidate,
                                uint64_t *ret_calls)
 {
-    yyjson_mut_val *message = put_object(out, choice, "message");
+    yyjson_mut_val *message = making_put_object(out, choice, "message");
     struct buf content, reasoning;
     enum status st = ST_OK;
     yyjson_val *part;
@@ -322,7 +323,7 @@ static enum status put_message(struct saying *s, struct making *out, yyjson_mut_
         if (st == ST_OK && (kind == PART_TEXT || kind == PART_THOUGHT))
             st = buf_add(kind == PART_TEXT ? &content : &reasoning, text.p, text.n);
     }
-    put_word(out, message, "role", "assistant");
+    making_put_word(out, message, "role", "assistant");
     put_joined(out, message, "content", &content);
     if (content.n == 0)
         put_null(out, message, "content");
@@ -338,7 +339,7 @@ static enum status put_message(struct saying *s, struct making *out, yyjson_mut_
 static enum status put_choice(struct saying *s, struct making *out, yyjson_mut_val *choices, yyjson_val *candidate,
                               size_t place)
 {
-    yyjson_mut_val *choice = push_object(out, choices);
+    yyjson_mut_val *choice = making_push_object(out, choices);
     const char *finish = NULL;
     uint64_t calls = 0;
     size_t index = 0;
@@ -354,22 +355,22 @@ static enum status put_choice(struct saying *s, struct making *out, yyjson_mut_v
     if (st != ST_OK)
         return st;
     put_logprobs(out, choice, yyjson_obj_get(candidate, "logprobsResult"));
-    put_word(out, choice, "finish_reason", finish_word(s->state, finish, calls));
+    making_put_word(out, choice, "finish_reason", finish_word(s->state, finish, calls));
     return ST_OK;
 }
 
 /* The prompt was refused: an answer without text. */
 static void put_blocked(struct making *out, yyjson_mut_val *choices)
 {
-    yyjson_mut_val *choice = push_object(out, choices), *message;
+    yyjson_mut_val *choice = making_push_object(out, choices), *message;
 
     put_count(out, choice, "index", 0);
-    message = put_object(out, choice, "message");
-    put_word(out, message, "role", "assistant");
+    message = making_put_object(out, choice, "message");
+    making_put_word(out, message, "role", "assistant");
     put_null(out, message, "content");
     put_null(out, message, "refusal");
     put_null(out, choice, "logprobs");
-    put_word(out, choice, "finish_reason", "content_filter");
+    making_put_word(out, choice, "finish_reason", "content_filter");
 }
 
 static enum status put_answer(struct saying *s, struct making *out, yyjson_val *root, const struct usage *usage)
@@ -381,7 +382,7 @@ static enum status put_answer(struct saying *s, struct making *out, yyjson_val *
 
     name_answer(s, root);
     put_head(s, out, "chat.completion");
-    choices = put_array(out, out->root, "choices");
+    choices = making_put_array(out, out->root, "choices");
     if (yyjson_arr_size(candidates) == 0 && !prompt_blocked(root))
         return senseless(s, "it has no candidates");
     if (yyjson_arr_size(candidates) == 0)
@@ -445,10 +446,10 @@ static bool chunk_begin(struct saying *s, struct chunk *c, size_t k)
     if (!making_begin(&c->out))
         return false;
     put_head(s, &c->out, "chat.completion.chunk");
-    choices = put_array(&c->out, c->out.root, "choices");
-    c->choice = push_object(&c->out, choices);
+    choices = making_put_array(&c->out, c->out.root, "choices");
+    c->choice = making_push_object(&c->out, choices);
     put_count(&c->out, c->choice, "index", k);
-    c->delta = put_object(&c->out, c->choice, "delta");
+    c->delta = making_put_object(&c->out, c->choice, "delta");
     return true;
 }
 
@@ -472,7 +473,7 @@ static enum status chunk_give(struct saying *s, struct chunk *c, yyjson_val *log
 
     put_logprobs(&c->out, c->choice, logprobs);
     if (finish != NULL)
-        put_word(&c->out, c->choice, "finish_reason", finish);
+        making_put_word(&c->out, c->choice, "finish_reason", finish);
     else
         put_null(&c->out, c->choice, "finish_reason");
     if (s->call->usage_asked)
@@ -491,11 +492,11 @@ static enum status give_role(struct saying *s, size_t k, bool calls_first)
     if (!chunk_begin(s, &c, k))
         return no_memory(s);
     s->state->choices[k].started = true;
-    put_word(&c.out, c.delta, "role", "assistant");
+    making_put_word(&c.out, c.delta, "role", "assistant");
     if (calls_first)
         put_null(&c.out, c.delta, "content");
     else
-        put_word(&c.out, c.delta, "content", "");
+        making_put_word(&c.out, c.delta, "content", "");
     put_null(&c.out, c.delta, "refusal");
     return chunk_give(s, &c, NULL, NULL);
 }
@@ -510,7 +511,7 @@ static enum status give_text(struct saying *s, size_t k, const char *key, struct
         return ST_OK;
     if (!chunk_begin(s, &c, k))
         return no_memory(s);
-    put_text(&c.out, c.delta, key, text);
+    making_put_text(&c.out, c.delta, key, text);
     *logprobs = NULL;
     return chunk_give(s, &c, with, NULL);
 }
@@ -527,10 +528,10 @@ static enum status give_call(struct saying *s, size_t k, yyjson_val *part)
     if (!chunk_begin(s, &c, k))
         return no_memory(s);
     if (s->state->legacy) {
-        st =
-            put_function(s, &c.out, put_object(&c.out, c.delta, "function_call"), yyjson_obj_get(part, "functionCall"));
+        st = put_function(s, &c.out, making_put_object(&c.out, c.delta, "function_call"),
+                          yyjson_obj_get(part, "functionCall"));
     } else {
-        made = push_object(&c.out, put_array(&c.out, c.delta, "tool_calls"));
+        made = making_push_object(&c.out, making_put_array(&c.out, c.delta, "tool_calls"));
         put_count(&c.out, made, "index", choice->calls);
         st = put_tool_call(s, &c.out, made, part);
     }
@@ -632,7 +633,7 @@ static enum status give_usage(struct saying *s, const struct usage *usage)
     if (!making_begin(&out))
         return no_memory(s);
     put_head(s, &out, "chat.completion.chunk");
-    put_array(&out, out.root, "choices");
+    making_put_array(&out, out.root, "choices");
     put_usage(&out, usage);
     st = give(s, &out);
     making_end(&out);

@@ -30,9 +30,9 @@ static yyjson_mut_val *parts_of(struct turns *t, bool model)
 
     if (t->parts != NULL && t->model == model)
         return t->parts;
-    content = push_object(&t->a->out, t->contents);
-    put_word(&t->a->out, content, "role", model ? "model" : "user");
-    t->parts = put_array(&t->a->out, content, "parts");
+    content = making_push_object(&t->a->out, t->contents);
+    making_put_word(&t->a->out, content, "role", model ? "model" : "user");
+    t->parts = making_put_array(&t->a->out, content, "parts");
     t->model = model;
     t->called = false;
     return t->parts;
@@ -41,7 +41,7 @@ static yyjson_mut_val *parts_of(struct turns *t, bool model)
 static void add_text(struct turns *t, bool model, struct slice text)
 {
     if (text.n > 0)
-        put_text(&t->a->out, push_object(&t->a->out, parts_of(t, model)), "text", text);
+        making_put_text(&t->a->out, making_push_object(&t->a->out, parts_of(t, model)), "text", text);
 }
 
 /* ---- parts of content --------------------------------------------------------------------------------------------
@@ -49,11 +49,11 @@ static void add_text(struct turns *t, bool model, struct slice text)
 
 static void add_blob(struct turns *t, struct slice type, struct slice base64)
 {
-    yyjson_mut_val *part = push_object(&t->a->out, parts_of(t, false));
-    yyjson_mut_val *blob = put_object(&t->a->out, part, "inlineData");
+    yyjson_mut_val *part = making_push_object(&t->a->out, parts_of(t, false));
+    yyjson_mut_val *blob = making_put_object(&t->a->out, part, "inlineData");
 
-    put_text(&t->a->out, blob, "mimeType", type);
-    put_text(&t->a->out, blob, "data", base64);
+    making_put_text(&t->a->out, blob, "mimeType", type);
+    making_put_text(&t->a->out, blob, "data", base64);
 }
 
 static bool starts(struct slice s, const char *with)
@@ -122,8 +122,9 @@ static enum status add_image(struct turns *t, yyjson_val *part, const char *path
         return asking_invalid(t->a, at,
                               "a data URL, or a file of Google's or a video of YouTube's (this model's provider loads "
                               "nothing from elsewhere)");
-    put_text(&t->a->out, put_object(&t->a->out, push_object(&t->a->out, parts_of(t, false)), "fileData"), "fileUri",
-             url);
+    making_put_text(&t->a->out,
+                    making_put_object(&t->a->out, making_push_object(&t->a->out, parts_of(t, false)), "fileData"),
+                    "fileUri", url);
     return ST_OK;
 }
 
@@ -241,8 +242,9 @@ static void add_system(struct turns *t, struct slice text)
     if (text.n == 0)
         return;
     if (t->system == NULL)
-        t->system = put_array(&t->a->out, put_object(&t->a->out, t->a->out.root, "systemInstruction"), "parts");
-    put_text(&t->a->out, push_object(&t->a->out, t->system), "text", text);
+        t->system =
+            making_put_array(&t->a->out, making_put_object(&t->a->out, t->a->out.root, "systemInstruction"), "parts");
+    making_put_text(&t->a->out, making_push_object(&t->a->out, t->system), "text", text);
 }
 
 static enum status take_system_part(struct turns *t, yyjson_val *part, struct slice type, const char *path)
@@ -335,13 +337,13 @@ static enum status put_args(struct turns *t, yyjson_mut_val *to, yyjson_val *fun
     if (!yyjson_is_str(v))
         return asking_wrong_type(t->a, at, "a string", v);
     if (yyjson_get_len(v) == 0) {
-        put_object(&t->a->out, to, "args");
+        making_put_object(&t->a->out, to, "args");
         return ST_OK;
     }
     doc = object_of(facts_text(v));
     if (doc == NULL)
         return asking_invalid(t->a, at, "the JSON of an object");
-    put_value(&t->a->out, to, "args", yyjson_doc_get_root(doc));
+    making_put_value(&t->a->out, to, "args", yyjson_doc_get_root(doc));
     yyjson_doc_free(doc);
     return ST_OK;
 }
@@ -358,16 +360,16 @@ static enum status add_call(struct turns *t, struct slice id, yyjson_val *call, 
         st = signature_of(t, call, path, &signature);
     if (st != ST_OK)
         return st;
-    part = push_object(&t->a->out, parts_of(t, true));
-    made = put_object(&t->a->out, part, "functionCall");
+    part = making_push_object(&t->a->out, parts_of(t, true));
+    made = making_put_object(&t->a->out, part, "functionCall");
     if (id.n > 0)
-        put_text(&t->a->out, made, "id", id);
-    put_text(&t->a->out, made, "name", name);
+        making_put_text(&t->a->out, made, "id", id);
+    making_put_text(&t->a->out, made, "name", name);
     st = put_args(t, made, function, function_path);
     if (signature.n == 0 && !t->called && t->a->family == GEMINI_LEVEL)
         signature = slice_of(GEMINI_LOST_SIGNATURE); /* of parallel calls the first one has it */
     if (signature.n > 0)
-        put_text(&t->a->out, part, "thoughtSignature", signature);
+        making_put_text(&t->a->out, part, "thoughtSignature", signature);
     t->called = true;
     return st;
 }
@@ -461,9 +463,9 @@ static void put_result(struct turns *t, yyjson_mut_val *response, struct slice t
     yyjson_doc *doc = object_of(text);
 
     if (doc != NULL)
-        put_value(&t->a->out, response, "response", yyjson_doc_get_root(doc));
+        making_put_value(&t->a->out, response, "response", yyjson_doc_get_root(doc));
     else
-        put_copy(&t->a->out, put_object(&t->a->out, response, "response"), "result", text);
+        making_put_copy(&t->a->out, making_put_object(&t->a->out, response, "response"), "result", text);
     yyjson_doc_free(doc);
 }
 
@@ -480,10 +482,11 @@ static enum status add_result(struct turns *t, struct slice id, struct slice nam
     asking_path(at, "%s.content", path);
     st = result_text(t, yyjson_obj_get(message, "content"), at, &joined, &text);
     if (st == ST_OK) {
-        response = put_object(&t->a->out, push_object(&t->a->out, parts_of(t, false)), "functionResponse");
+        response =
+            making_put_object(&t->a->out, making_push_object(&t->a->out, parts_of(t, false)), "functionResponse");
         if (id.n > 0)
-            put_text(&t->a->out, response, "id", id);
-        put_text(&t->a->out, response, "name", name);
+            making_put_text(&t->a->out, response, "id", id);
+        making_put_text(&t->a->out, response, "name", name);
         put_result(t, response, text);
     }
     buf_fini(&joined);
@@ -688,7 +691,7 @@ enum status gemini_messages(struct asking *a, yyjson_val *messages)
         st = err_set(a->err, st, "%s", status_text(st));
     }
     if (st == ST_OK)
-        put(&a->out, a->out.root, "contents", t.contents);
+        making_put(&a->out, a->out.root, "contents", t.contents);
     buf_fini(&calls);
     return st;
 }

@@ -19,7 +19,7 @@
 /* ---- JSON in the making ------------------------------------------------------------------------------------------
  */
 
-/* Whatever finds no memory sets lost, so that only gemini_write need be checked. */
+/* Whatever finds no memory sets lost, so that only making_write need be checked. */
 struct making {
     yyjson_mut_doc *doc;
     yyjson_mut_val *root; /* an object */
@@ -31,16 +31,17 @@ bool making_begin(struct making *m);
 void making_end(struct making *m);
 enum status making_write(struct making *m, struct buf *out); /* ST_NO_MEMORY, ST_TOO_LARGE */
 
-/* Keys are literals; strings are borrowed until making_end but for put_copy's. All return the value. */
-yyjson_mut_val *put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
-yyjson_mut_val *put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
-yyjson_mut_val *put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
-yyjson_mut_val *put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal);
-yyjson_mut_val *put_value(struct making *m, yyjson_mut_val *object, const char *key, yyjson_val *v); /* a deep copy */
-yyjson_mut_val *put_object(struct making *m, yyjson_mut_val *object, const char *key);
-yyjson_mut_val *put_array(struct making *m, yyjson_mut_val *object, const char *key);
-yyjson_mut_val *push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v);
-yyjson_mut_val *push_object(struct making *m, yyjson_mut_val *array);
+/* Keys are literals; strings are borrowed until making_end but for making_put_copy's. All return the value. */
+yyjson_mut_val *making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
+yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
+yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
+yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal);
+yyjson_mut_val *making_put_value(struct making *m, yyjson_mut_val *object, const char *key,
+                                 yyjson_val *v); /* a deep copy */
+yyjson_mut_val *making_put_object(struct making *m, yyjson_mut_val *object, const char *key);
+yyjson_mut_val *making_put_array(struct making *m, yyjson_mut_val *object, const char *key);
+yyjson_mut_val *making_push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v);
+yyjson_mut_val *making_push_object(struct making *m, yyjson_mut_val *array);
 
 /* ---- the request -------------------------------------------------------------------------------------------------
  */

@@ -65,13 +65,14 @@ static enum status declare(struct declaring *d, yyjson_val *function, const char
         return asking_wrong_type(d->a, at, "a boolean", strict);
     d->strict |= yyjson_is_true(strict) && d->a->family != GEMINI_PLAIN; /* those know no such mode */
     if (d->functions == NULL)
-        d->functions = put_array(out, push_object(out, put_array(out, out->root, "tools")), "functionDeclarations");
-    made = push_object(out, d->functions);
-    put_text(out, made, "name", name);
+        d->functions = making_put_array(out, making_push_object(out, making_put_array(out, out->root, "tools")),
+                                        "functionDeclarations");
+    made = making_push_object(out, d->functions);
+    making_put_text(out, made, "name", name);
     if (description != NULL)
-        put_text(out, made, "description", facts_text(description));
+        making_put_text(out, made, "description", facts_text(description));
     if (parameters != NULL)
-        put_value(out, made, "parametersJsonSchema", parameters);
+        making_put_value(out, made, "parametersJsonSchema", parameters);
     return ST_OK;
 }
 
@@ -119,9 +120,10 @@ static enum status declare_all(struct declaring *d, yyjson_val *list, const char
 static yyjson_mut_val *put_mode(struct declaring *d, const char *mode)
 {
     struct making *out = &d->a->out;
-    yyjson_mut_val *config = put_object(out, put_object(out, out->root, "toolConfig"), "functionCallingConfig");
+    yyjson_mut_val *config =
+        making_put_object(out, making_put_object(out, out->root, "toolConfig"), "functionCallingConfig");
 
-    put_word(out, config, "mode", mode);
+    making_put_word(out, config, "mode", mode);
     return config;
 }
 
@@ -189,7 +191,7 @@ static enum status choose_allowed(struct declaring *d, yyjson_val *allowed, cons
     asking_path(at, "%s.tools", path);
     if (!yyjson_is_arr(tools) || yyjson_arr_size(tools) == 0)
         return asking_invalid(d->a, at, "an array of at least one tool");
-    names = put_array(&d->a->out, put_mode(d, required ? "ANY" : "VALIDATED"), "allowedFunctionNames");
+    names = making_put_array(&d->a->out, put_mode(d, required ? "ANY" : "VALIDATED"), "allowedFunctionNames");
     yyjson_arr_foreach(tools, i, n, tool)
     {
         asking_path(at, "%s.tools[%zu]", path, i);
@@ -197,7 +199,7 @@ static enum status choose_allowed(struct declaring *d, yyjson_val *allowed, cons
         if (st != ST_OK)
             break;
         if (name.n > 0)
-            push(&d->a->out, names, yyjson_mut_strn(d->a->out.doc, name.p, name.n));
+            making_push(&d->a->out, names, yyjson_mut_strn(d->a->out.doc, name.p, name.n));
     }
     return st;
 }
@@ -208,8 +210,8 @@ static enum status choose_one(struct declaring *d, struct slice name)
 
     if (name.n == 0)
         return ST_OK;
-    names = put_array(&d->a->out, put_mode(d, "ANY"), "allowedFunctionNames");
-    push(&d->a->out, names, yyjson_mut_strn(d->a->out.doc, name.p, name.n));
+    names = making_put_array(&d->a->out, put_mode(d, "ANY"), "allowedFunctionNames");
+    making_push(&d->a->out, names, yyjson_mut_strn(d->a->out.doc, name.p, name.n));
     return ST_OK;
 }
 
