@@ -1,0 +1,104 @@
+/*
+ * What the files of chat_to_gemini share: chat_to_gemini.c turns the request's options, chat_to_gemini_messages.c its
+ * messages, chat_to_gemini_tools.c its tools, chat_to_gemini_answer.c answers and streams. The source of every rule is
+ * the contract, section 5.1, and Google's reference of generateContent (v1beta).
+ */
+#ifndef PROVIDERSVC_DIALECTS_CHAT_TO_GEMINI_PRIVATE_H
+#define PROVIDERSVC_DIALECTS_CHAT_TO_GEMINI_PRIVATE_H
+
+#include <yyjson.h>
+
+#include "providersvc/dialects/translate.h"
+
+#define GEMINI_NAME "Gemini"
+#define GEMINI_CANDIDATES_MAX 8 /* candidateCount, and so an index: 0 … 7 */
+#define GEMINI_ID_MAX 128 /* bytes of an upstream's id that is passed on */
+/* What stands for a signature that the client has lost: without one Gemini 3 refuses the history. */
+#define GEMINI_LOST_SIGNATURE "skip_thought_signature_validator"
+
+/* ---- JSON in the making ------------------------------------------------------------------------------------------
+ */
+
+/* Whatever finds no memory sets lost, so that only making_write need be checked. */
+struct making {
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *root; /* an object */
+    bool lost;
+};
+
+/* false: no memory; then nothing is to be freed. */
+bool making_begin(struct making *m);
+void making_end(struct making *m);
+enum status making_write(struct making *m, struct buf *out); /* ST_NO_MEMORY, ST_TOO_LARGE */
+
+/* Keys are literals; strings are borrowed until making_end but for making_put_copy's. All return the value. */
+yyjson_mut_val *making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
+yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
+yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
+yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal);
+yyjson_mut_val *making_put_value(struct making *m, yyjson_mut_val *object, const char *key,
+                                 yyjson_val *v); /* a deep copy */
+yyjson_mut_val *making_put_object(struct making *m, yyjson_mut_val *object, const char *key);
+yyjson_mut_val *making_put_array(struct making *m, yyjson_mut_val *object, const char *key);
+yyjson_mut_val *making_push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v);
+yyjson_mut_val *making_push_object(struct making *m, yyjson_mut_val *array);
+
+/* ---- the request -------------------------------------------------------------------------------------------------
+ */
+
+enum gemini_family {
+    GEMINI_PLAIN, /* does not think */
+    GEMINI_BUDGET, /* 2.5: thinks, told by a number of tokens */
+    GEMINI_LEVEL, /* 3 and later, told by a word; names that say nothing are taken for the newest */
+};
+
+struct asking {
+    struct translate_call *call;
+    struct err *err;
+    struct making out;
+    enum gemini_family family;
+    unsigned version; /* 100 * major + minor; 0 = the name says none */
+};
+
+/* A field's path, cut to what an error holds. */
+void asking_path(char to[ERR_PARAM_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* All set err and return ST_BAD_REQUEST. */
+enum status asking_wrong_type(struct asking *a, const char *path, const char *expected, yyjson_val *got);
+enum status asking_missing(struct asking *a, const char *path);
+enum status asking_invalid(struct asking *a, const char *path, const char *expected);
+/* The member key of object, which must be a string that is not empty. path is the object's. */
+enum status asking_name(struct asking *a, yyjson_val *object, const char *key, const char *path, struct slice *ret);
+/* v is null or absent: like a member that is not there. */
+bool asking_absent(yyjson_val *v);
+
+/* Sets systemInstruction and contents. */
+enum status gemini_messages(struct asking *a, yyjson_val *messages);
+/* Sets tools and toolConfig. choice: "tool_choice", or the older "function_call". NULL = absent. */
+enum status gemini_tools(struct asking *a, yyjson_val *tools, yyjson_val *functions, yyjson_val *choice,
+                         const char *choice_path);
+
+/* ---- the answer --------------------------------------------------------------------------------------------------
+ */
+
+struct gemini_choice {
+    bool started;
+    const char *finish; /* of a candidate that has ended, OpenAI's word; NULL = it has not */
+    uint64_t calls;
+};
+
+/* One call. Holds no memory. */
+struct gemini_state {
+    bool legacy; /* the client speaks of functions, not of tools */
+    char id[GEMINI_ID_MAX + 1]; /* of a stream: what chunks are called; empty = none yet */
+    uint64_t made_ids;
+    struct gemini_choice choices[GEMINI_CANDIDATES_MAX];
+};
+
+enum status gemini_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
+                          struct err *err);
+enum status gemini_event(void *state, const struct translate_call *call, struct slice data,
+                         const struct translate_sink *to, struct err *err);
+enum status gemini_end(void *state, const struct translate_call *call, enum translate_end how,
+                       const struct usage *usage, const struct translate_sink *to, struct err *err);
+
+#endif
