@@ -8,7 +8,7 @@
 
 struct slice facts_text(yyjson_val *v)
 {
-    return (struct slice){yyjson_get_str(v), yyjson_get_len(v)};
+    return (struct slice){yyjson_get_str(v), yyjson_is_str(v) ? yyjson_get_len(v) : 0}; /* lists have a length, too */
 }
 
 bool facts_count_of(yyjson_val *v, uint64_t *ret)
