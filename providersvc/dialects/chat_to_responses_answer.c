@@ -13,11 +13,6 @@
 #define ID_PREFIX "chatcmpl-"
 #define DELTA_MAX (6u * LIMIT_BODY) /* an event's text, escaped */
 
-static enum status nonsense(struct err *err, const char *what)
-{
-    return err_set(err, ST_UPSTREAM, "The provider's answer makes no sense: %s.", what);
-}
-
 /* Unix seconds; 0 = not said. */
 static uint64_t time_of(yyjson_val *v)
 {
@@ -114,7 +109,7 @@ struct said {
 
 static void add(struct buf *to, struct slice text, enum status *st)
 {
-    if (*st == ST_OK)
+    if (*st == ST_OK && text.n > 0)
         *st = buf_add(to, text.p, text.n);
 }
 
@@ -176,9 +171,9 @@ static enum status read_call(struct said *s, yyjson_val *item, bool custom, stru
     struct put p = {&s->calls, ST_OK};
 
     if (!yyjson_is_str(id) || !yyjson_is_str(name) || !yyjson_is_str(arguments))
-        return nonsense(err, "a tool call without id, name or arguments");
+        return reshape_nonsense(err, "a tool call without id, name or arguments");
     if (s->n_calls++ >= BRIDGE_CALLS_MAX)
-        return nonsense(err, "too many tool calls");
+        return reshape_nonsense(err, "too many tool calls");
     put_raw(&p, s->n_calls > 1 ? ",{" : "{");
     put_call(&p, custom, facts_text(id), facts_text(name), facts_text(arguments));
     return p.st;
@@ -273,7 +268,7 @@ static enum status check_status(yyjson_val *response, struct err *err)
         return err_set(err, ST_UPSTREAM, "The provider failed: %s",
                        yyjson_is_str(message) ? yyjson_get_str(message) : "it does not say why.");
     if (yyjson_is_str(status) && !yyjson_equals_str(status, "completed") && !yyjson_equals_str(status, "incomplete"))
-        return nonsense(err, "it is not finished");
+        return reshape_nonsense(err, "it is not finished");
     return ST_OK;
 }
 
@@ -293,7 +288,7 @@ static enum status bridge_answer(void *state, const struct translate_call *call,
     for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         buf_init(parts[i], DELTA_MAX);
     if (!yyjson_is_arr(output))
-        st = nonsense(err, "it has no output");
+        st = reshape_nonsense(err, "it has no output");
     if (st == ST_OK)
         st = check_status(root, err);
     if (st == ST_OK)
@@ -435,9 +430,9 @@ static enum status new_call(struct giving *g, yyjson_val *root, bool custom)
     yyjson_val *index = yyjson_obj_get(root, "output_index");
 
     if (!yyjson_is_uint(index) || call_of(g, root) != NULL)
-        return nonsense(g->err, "a tool call without a place of its own");
+        return reshape_nonsense(g->err, "a tool call without a place of its own");
     if (s->n_calls >= BRIDGE_CALLS_MAX)
-        return nonsense(g->err, "too many tool calls");
+        return reshape_nonsense(g->err, "too many tool calls");
     if (s->n_calls == s->cap_calls) {
         size_t cap = s->cap_calls > 0 ? s->cap_calls * 2 : 4;
         struct bridge_call *more = realloc(s->calls, cap * sizeof(*more));
@@ -462,7 +457,7 @@ static enum status on_item(struct giving *g, yyjson_val *root)
     if (!is_call(item, &custom))
         return yyjson_equals_str(yyjson_obj_get(item, "type"), "message") ? give_role(g, true) : ST_OK;
     if (!yyjson_is_str(id) || !yyjson_is_str(name))
-        return nonsense(g->err, "a tool call without id or name");
+        return reshape_nonsense(g->err, "a tool call without id or name");
     st = new_call(g, root, custom);
     if (st == ST_OK)
         st = give_role(g, false);
@@ -494,7 +489,7 @@ static enum status on_arguments(struct giving *g, yyjson_val *root)
     struct bridge_call *call = call_of(g, root);
 
     if (call == NULL || !yyjson_is_str(text))
-        return nonsense(g->err, "arguments of a tool call that was not begun");
+        return reshape_nonsense(g->err, "arguments of a tool call that was not begun");
     return give_arguments(g, call, facts_text(text));
 }
 
@@ -559,7 +554,7 @@ static enum status on_finish(struct giving *g, yyjson_val *root)
 static enum status on_failure(struct giving *g, yyjson_val *root)
 {
     (void)root;
-    return nonsense(g->err, "a failure in place of an event");
+    return reshape_nonsense(g->err, "a failure in place of an event");
 }
 
 static const struct {
@@ -592,7 +587,7 @@ static enum status bridge_event(void *state, const struct translate_call *call, 
     struct giving g = {state, call, to, err};
     yyjson_doc *doc = facts_parse(data, NULL);
     yyjson_val *root = yyjson_doc_get_root(doc), *type = yyjson_obj_get(root, "type");
-    enum status st = doc != NULL ? ST_OK : nonsense(err, "an event that is no object");
+    enum status st = doc != NULL ? ST_OK : reshape_nonsense(err, "an event that is no object");
 
     for (size_t k = 0; st == ST_OK && g.s->finish == NULL && k < sizeof(events) / sizeof(events[0]); k++) {
         if (yyjson_equals_str(type, events[k].type)) {
@@ -624,7 +619,7 @@ static enum status bridge_end(void *state, const struct translate_call *call, en
     if (how == TRANSLATE_LIMIT)
         g.s->finish = "length";
     if (g.s->finish == NULL)
-        return nonsense(err, "the stream has no end");
+        return reshape_nonsense(err, "the stream has no end");
     st = give_role(&g, true);
     if (st != ST_OK)
         return st;

@@ -174,6 +174,19 @@ enum status reshape_unsupported(struct reshape *r, const char *key)
     return translate_unsupported(r->call, path_of(r, key, path), r->upstream, r->err);
 }
 
+enum status reshape_unsupported_value(struct reshape *r, const char *key, yyjson_val *text)
+{
+    char path[ERR_PARAM_MAX];
+
+    if (r->call->drop_unsupported)
+        return reshape_unsupported(r, key);
+    path_of(r, key, path);
+    return err_set_field(r->err, ST_BAD_REQUEST, "unsupported_value", path,
+                         "Unsupported value: '%s' is '%s', but %s has nothing like it. (With DROP_UNSUPPORTED=on the "
+                         "router leaves such things out.)",
+                         path, yyjson_get_str(text), r->upstream);
+}
+
 enum status reshape_refuse(struct reshape *r, const char *key, const char *why)
 {
     char path[ERR_PARAM_MAX];
@@ -313,12 +326,17 @@ void reshape_append(struct reshape *r, yyjson_mut_val *array, yyjson_mut_val *v)
     r->no_memory |= !yyjson_mut_arr_append(array, v);
 }
 
+enum status reshape_nonsense(struct err *err, const char *what)
+{
+    return err_set(err, ST_UPSTREAM, "The provider's answer makes no sense: %s.", what);
+}
+
 /* ---- piece by piece -------------------------------------------------------------------------------------------------
  */
 
 void put_bytes(struct put *p, const void *json, size_t n)
 {
-    if (p->st == ST_OK)
+    if (p->st == ST_OK && n > 0)
         p->st = buf_add(p->out, json, n);
 }
 

@@ -64,6 +64,7 @@ enum status reshape_wrong_type(struct reshape *r, const char *key, const char *e
 enum status reshape_invalid(struct reshape *r, const char *key, const char *expected);
 enum status reshape_missing(struct reshape *r, const char *key);
 enum status reshape_unsupported(struct reshape *r, const char *key);
+enum status reshape_unsupported_value(struct reshape *r, const char *key, yyjson_val *text); /* likewise */
 /* What would change the call's meaning if it were left out, so never is. */
 enum status reshape_refuse(struct reshape *r, const char *key, const char *why);
 
@@ -88,6 +89,8 @@ yyjson_mut_val *reshape_slice(struct reshape *r, struct slice s); /* borrows */
 yyjson_mut_val *reshape_copy(struct reshape *r, yyjson_val *v);
 void reshape_add(struct reshape *r, yyjson_mut_val *object, const char *name, yyjson_mut_val *v);
 void reshape_append(struct reshape *r, yyjson_mut_val *array, yyjson_mut_val *v);
+
+enum status reshape_nonsense(struct err *err, const char *what); /* ST_UPSTREAM, of an answer */
 
 /* ---- writing JSON piece by piece: the first failure stays ----------------------------------------------------------
  */

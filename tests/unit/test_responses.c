@@ -185,6 +185,7 @@ static void ends_and_errors(void **state)
         {"{'error':'plain'}", 1, 0, 0, 0, 0, "", "plain"},
         {"{'object':'list','data':[]}", 0, 0, 0, 1, 0, "", ""},
         {"{}", 0, 0, 0, 0, 0, "", ""},
+        {"{'type':[1,2,3,4,5],'object':'x'}", 0, 0, 0, 1, 0, "", ""},
         {"{'type':7,'response':[],'output':{},'usage':[],'error':3}", 0, 0, 0, 0, 0, "", ""},
     };
 
