@@ -1,5 +1,6 @@
 #include "providersvc/dialects/reshape.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 #include "services/json.h"
 
-#define FIELDS_MAX 64 /* rows of a table: bits of a word */
+#define FIELDS_MAX 64 /* rows of a table */
 #define COUNT_DIGITS 18 /* of a whole number that surely fits */
 
 enum status reshape_begin(struct reshape *r, struct translate_call *call, struct slice body, const char *upstream,
@@ -44,19 +45,20 @@ static enum status take_field(struct reshape *r, const struct reshape_field *f, 
 enum status reshape_fields(struct reshape *r, const struct reshape_field *fields, size_t n, void *ctx)
 {
     yyjson_val *key, *value;
-    uint64_t seen = 0;
+    bool seen[FIELDS_MAX] = {false};
     enum status st = ST_OK;
     size_t i, m, k;
 
+    assert(n <= FIELDS_MAX);
     yyjson_obj_foreach(yyjson_doc_get_root(r->from), i, m, key, value)
     {
-        for (k = 0; k < n && k < FIELDS_MAX && !yyjson_equals_str(key, fields[k].name); k++)
+        for (k = 0; k < n && !yyjson_equals_str(key, fields[k].name); k++)
             ;
-        if (k < n && (seen >> k & 1) != 0) /* the gateway may have read the other one */
+        if (k < n && seen[k]) /* the gateway may have read the other one */
             return err_set_field(r->err, ST_BAD_REQUEST, "invalid_value", fields[k].name,
                                  "Parameter given more than once: '%s'.", fields[k].name);
         if (k < n)
-            seen |= UINT64_C(1) << k;
+            seen[k] = true;
         if (yyjson_is_null(value))
             continue;
         st = k < n ? take_field(r, &fields[k], value, ctx) : reshape_unsupported(r, yyjson_get_str(key));

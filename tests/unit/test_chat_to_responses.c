@@ -469,91 +469,95 @@ static void bad_answers_are_upstreams_fault(void **state)
     }
 }
 
-/* Events without their "event:" lines; the members of the one choice that is given, a line each. */
+#define CUT "{'type':'response.incomplete','response':{'incomplete_details':{'reason':'max_output_tokens'}}}"
+
+/* Events without their "event:" lines; delta, logprobs and finish_reason of each chunk, a line each. */
+static const struct {
+    const char *events[8];
+    const char *choices;
+} streams[] = {
+    {{"{'type':'response.output_item.added','output_index':0,'item':{'type':'message'}}",
+      "{'type':'response.output_text.delta','output_index':0,'delta':'a','logprobs':[{'token':'a'}]}",
+      "{'type':'response.output_text.delta','output_index':0,'delta':'b','logprobs':[]}",
+      "{'type':'response.output_text.done','text':'ab'}",
+      "{'type':'response.completed','response':{'status':'completed'}}"},
+     "{'role':'assistant','content':'','refusal':null} null null\n"
+     "{'content':'a'} {'content':[{'token':'a'}],'refusal':null} null\n"
+     "{'content':'b'} null null\n"
+     "{} null 'stop'\n"},
+    {{"{'type':'response.refusal.delta','delta':'no'}", "{'type':'response.unknown.event'}",
+      "{'type':'response.incomplete','response':{'incomplete_details':{'reason':'content_filter'}}}",
+      "{'type':'response.output_text.delta','delta':'late'}"},
+     "{'role':'assistant','content':'','refusal':null} null null\n"
+     "{'refusal':'no'} null null\n"
+     "{} null 'content_filter'\n"},
+    {{"{'type':'response.reasoning_summary_part.added','part':{'type':'summary_text'}}",
+      "{'type':'response.reasoning_summary_text.delta','delta':'x'}",
+      "{'type':'response.reasoning_summary_part.added','part':{'type':'summary_text'}}",
+      "{'type':'response.reasoning_summary_text.delta','delta':'y'}",
+      "{'type':'response.content_part.added','part':{'type':'output_text'}}",
+      "{'type':'response.output_text.delta','delta':'z'}", CUT},
+     "{'role':'assistant','content':null} null null\n"
+     "{'reasoning_content':'x'} null null\n"
+     "{'reasoning_content':'\\n\\n'} null null\n"
+     "{'reasoning_content':'y'} null null\n"
+     "{'content':'z'} null null\n"
+     "{} null 'length'\n"},
+    /* two calls at once; the second's arguments come at its end only */
+    {{"{'type':'response.output_item.added','output_index':3,'item':{'type':'function_call','call_id':'1','name':"
+      "'f'}}",
+      "{'type':'response.output_item.added','output_index':5,'item':{'type':'custom_tool_call','call_id':'2',"
+      "'name':'c'}}",
+      "{'type':'response.function_call_arguments.delta','output_index':3,'delta':'{}'}",
+      "{'type':'response.output_item.done','output_index':5,'item':{'input':'i'}}",
+      "{'type':'response.output_item.done','output_index':3,'item':{'arguments':'{}'}}",
+      "{'type':'response.completed','response':{'status':'completed'}}"},
+     "{'role':'assistant','content':null} null null\n"
+     "{'tool_calls':[{'index':0,'id':'1','type':'function','function':{'name':'f','arguments':''}}]} null null\n"
+     "{'tool_calls':[{'index':1,'id':'2','type':'custom','custom':{'name':'c','input':''}}]} null null\n"
+     "{'tool_calls':[{'index':0,'function':{'arguments':'{}'}}]} null null\n"
+     "{'tool_calls':[{'index':1,'custom':{'input':'i'}}]} null null\n"
+     "{} null 'tool_calls'\n"},
+    {{"{'type':'response.completed','response':{'status':'completed'}}"},
+     "{'role':'assistant','content':'','refusal':null} null null\n"
+     "{} null 'stop'\n"},
+};
+
+/* The chunks that such lines are short for. */
+static void write_chunks(struct buf *to, const char *lines)
+{
+    for (const char *p = lines; *p != '\0';) {
+        const char *end = strchr(p, '\n'), *finish = end, *logprobs = strstr(p, "} ") + 2;
+
+        while (finish[-1] != ' ')
+            finish--;
+        (void)buf_addf(to,
+                       "data: {\"id\":\"chatcmpl-req_test\",\"object\":\"chat.completion.chunk\",\"created\":"
+                       "1700000000,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":%.*s,\"logprobs\":%.*s,"
+                       "\"finish_reason\":%.*s}]}\n\n",
+                       (int)(logprobs - 1 - p), p, (int)(finish - 1 - logprobs), logprobs, (int)(end - finish), finish);
+        p = end + 1;
+    }
+}
+
 static void streams_are_translated(void **state)
 {
-    static const struct {
-        const char *events[8];
-        const char *choices;
-    } rows[] = {
-        {{"{'type':'response.output_item.added','output_index':0,'item':{'type':'message'}}",
-          "{'type':'response.output_text.delta','output_index':0,'delta':'a','logprobs':[{'token':'a'}]}",
-          "{'type':'response.output_text.delta','output_index':0,'delta':'b','logprobs':[]}",
-          "{'type':'response.output_text.done','text':'ab'}",
-          "{'type':'response.completed','response':{'status':'completed'}}"},
-         "{'role':'assistant','content':'','refusal':null} null null\n"
-         "{'content':'a'} {'content':[{'token':'a'}],'refusal':null} null\n"
-         "{'content':'b'} null null\n"
-         "{} null 'stop'\n"},
-        {{"{'type':'response.refusal.delta','delta':'no'}", "{'type':'response.unknown.event'}",
-          "{'type':'response.incomplete','response':{'incomplete_details':{'reason':'content_filter'}}}",
-          "{'type':'response.output_text.delta','delta':'late'}"},
-         "{'role':'assistant','content':'','refusal':null} null null\n"
-         "{'refusal':'no'} null null\n"
-         "{} null 'content_filter'\n"},
-        {{"{'type':'response.reasoning_summary_part.added','part':{'type':'summary_text'}}",
-          "{'type':'response.reasoning_summary_text.delta','delta':'x'}",
-          "{'type':'response.reasoning_summary_part.added','part':{'type':'summary_text'}}",
-          "{'type':'response.reasoning_summary_text.delta','delta':'y'}",
-          "{'type':'response.content_part.added','part':{'type':'output_text'}}",
-          "{'type':'response.output_text.delta','delta':'z'}",
-          "{'type':'response.completed','response':{'status':'incomplete','incomplete_details':{'reason':"
-          "'max_output_tokens'}}}"},
-         "{'role':'assistant','content':null} null null\n"
-         "{'reasoning_content':'x'} null null\n"
-         "{'reasoning_content':'\\n\\n'} null null\n"
-         "{'reasoning_content':'y'} null null\n"
-         "{'content':'z'} null null\n"
-         "{} null 'length'\n"},
-        /* two calls at once; the second's arguments come at its end only */
-        {{"{'type':'response.output_item.added','output_index':3,'item':{'type':'function_call','call_id':'1','name':"
-          "'f'}}",
-          "{'type':'response.output_item.added','output_index':5,'item':{'type':'custom_tool_call','call_id':'2',"
-          "'name':'c'}}",
-          "{'type':'response.function_call_arguments.delta','output_index':3,'delta':'{}'}",
-          "{'type':'response.output_item.done','output_index':5,'item':{'input':'i'}}",
-          "{'type':'response.output_item.done','output_index':3,'item':{'arguments':'{}'}}",
-          "{'type':'response.completed','response':{'status':'completed'}}"},
-         "{'role':'assistant','content':null} null null\n"
-         "{'tool_calls':[{'index':0,'id':'1','type':'function','function':{'name':'f','arguments':''}}]} null null\n"
-         "{'tool_calls':[{'index':1,'id':'2','type':'custom','custom':{'name':'c','input':''}}]} null null\n"
-         "{'tool_calls':[{'index':0,'function':{'arguments':'{}'}}]} null null\n"
-         "{'tool_calls':[{'index':1,'custom':{'input':'i'}}]} null null\n"
-         "{} null 'tool_calls'\n"},
-        {{"{'type':'response.completed','response':{'status':'completed'}}"},
-         "{'role':'assistant','content':'','refusal':null} null null\n"
-         "{} null 'stop'\n"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
         struct buf sse, want;
-        struct slice lines = quoted(rows[i].choices);
+        struct slice lines = quoted(streams[i].choices);
         struct translating t;
         size_t first = 0;
 
         buf_init(&sse, 65536);
         buf_init(&want, 65536);
-        for (size_t k = 0; k < 8 && rows[i].events[k] != NULL; k++) {
-            struct slice event = quoted(rows[i].events[k]);
+        for (size_t k = 0; k < 8 && streams[i].events[k] != NULL; k++) {
+            struct slice event = quoted(streams[i].events[k]);
 
             (void)buf_addf(&sse, "data: " SLICE_FMT "\n\n", SLICE_ARG(event));
             drop(event);
         }
-        for (const char *p = lines.p; *p != '\0';) {
-            const char *end = strchr(p, '\n'), *finish = end, *logprobs;
-
-            while (finish[-1] != ' ')
-                finish--;
-            logprobs = strstr(p, "} ") + 2;
-            (void)buf_addf(&want,
-                           "data: {\"id\":\"chatcmpl-req_test\",\"object\":\"chat.completion.chunk\",\"created\":"
-                           "1700000000,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":%.*s,\"logprobs\":%.*s,"
-                           "\"finish_reason\":%.*s}]}\n\n",
-                           (int)(logprobs - 1 - p), p, (int)(finish - 1 - logprobs), logprobs, (int)(end - finish),
-                           finish);
-            p = end + 1;
-        }
+        write_chunks(&want, lines.p);
         begin(&t);
         t.call.usage_asked = false;
         ask(&t);

@@ -693,36 +693,39 @@ static void a_stream_that_we_stop_reached_its_limit(void **state)
 static void what_a_stream_may_hold_is_bounded(void **state)
 {
     size_t n = TRANSLATE_STATE_MAX / 4;
-    char *event = malloc(n + 128);
+    char *text = malloc(n + 1), name[128];
     struct translating t;
     int events = 0;
-    struct buf out;
+    struct buf out, event;
     struct translate_sink sink = {keep, &out};
     enum status st = ST_OK;
 
     (void)state;
-    assert_non_null(event);
+    assert_non_null(text);
+    memset(text, 'x', n);
+    text[n] = '\0';
     buf_init(&out, 1u << 20);
-    strcpy(event, "{\"choices\":[{\"delta\":{\"content\":\"");
-    memset(event + strlen(event), 'x', n);
-    strcpy(event + 33 + n, "\"}}]}");
+    buf_init(&event, 2 * n);
+    assert_int_equal(buf_addf(&event, "{\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}", text), ST_OK);
     begin(&t);
     ask(&t);
     while (st == ST_OK && events++ < 100)
-        st = t.translator->event(t.state, &t.call, slice_of(event), &sink, &t.err);
+        st = t.translator->event(t.state, &t.call, (struct slice){event.p, event.n}, &sink, &t.err);
     assert_int_equal(st, ST_UPSTREAM);
     assert_int_equal(events, 5);
     translating_end(&t);
     begin(&t);
     ask(&t);
     for (st = ST_OK, events = 0; st == ST_OK && events < 5000; events++) {
-        snprintf(event, 128, "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":%d,\"function\":{}}]}}]}", events);
-        st = t.translator->event(t.state, &t.call, slice_of(event), &sink, &t.err);
+        snprintf(name, sizeof(name), "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":%d,\"function\":{}}]}}]}",
+                 events);
+        st = t.translator->event(t.state, &t.call, slice_of(name), &sink, &t.err);
     }
     assert_int_equal(st, ST_UPSTREAM);
     translating_end(&t);
     buf_fini(&out);
-    free(event);
+    buf_fini(&event);
+    free(text);
 }
 
 int main(void)
