@@ -8,9 +8,7 @@
 
 struct slice facts_text(yyjson_val *v)
 {
-    if (!yyjson_is_str(v)) /* which has a length, too */
-        return (struct slice){"", 0};
-    return (struct slice){yyjson_get_str(v), yyjson_get_len(v)};
+    return (struct slice){yyjson_get_str(v), yyjson_is_str(v) ? yyjson_get_len(v) : 0}; /* lists have a length, too */
 }
 
 bool facts_count_of(yyjson_val *v, uint64_t *ret)

@@ -143,6 +143,17 @@ struct slice fixture(const char *path)
     return (struct slice){text, (size_t)n};
 }
 
+struct slice quoted(const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL)
+        abort();
+    for (char *p = strchr(copy, '\''); p != NULL; p = strchr(p, '\''))
+        *p = '"';
+    return slice_of(copy);
+}
+
 static bool alike(yyjson_val *a, yyjson_val *b);
 
 static bool same_text(yyjson_val *a, yyjson_val *b)

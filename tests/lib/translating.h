@@ -32,6 +32,8 @@ enum status translating_stream(struct translating *t, struct slice sse, size_t s
 
 /* A file below tests/fixtures/; aborts when there is none. Free p. */
 struct slice fixture(const char *path);
+/* JSON out of a table in C: every ' becomes ". Free p. */
+struct slice quoted(const char *text);
 /* Same JSON but for spacing and the order of members; strings that are JSON objects themselves (arguments) likewise. */
 bool json_alike(struct slice a, struct slice b);
 /* The same for streams: same events in order, names equal, data alike. first: index of the first that differs. */

@@ -1,0 +1,98 @@
+/*
+ * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c) and the answers (_answer.c,
+ * _stream.c, _object.c). Private.
+ */
+#ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
+#define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
+
+#include "providersvc/dialects/reshape.h"
+
+#define OUTPUT_ITEMS_MAX 1024 /* of one answer */
+#define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
+#define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
+
+/* ---- a request while it is made ------------------------------------------------------------------------------------
+ */
+
+struct input_making {
+    struct reshape r;
+    yyjson_mut_val *echo; /* the members that every response object repeats */
+    yyjson_mut_val *messages;
+    yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
+    yyjson_mut_val *calls; /* of it; NULL = none yet */
+    yyjson_val *instructions, *input;
+    yyjson_val *limit, *top_logprobs, *tool_choice, *parallel;
+    bool logprobs, has_tools;
+};
+
+/* Adds the messages that `instructions` and `input` are. */
+enum status input_messages(struct input_making *q);
+
+/* ---- an answer while it is made ------------------------------------------------------------------------------------
+ */
+
+enum output_kind { OUTPUT_REASONING, OUTPUT_TEXT, OUTPUT_REFUSAL, OUTPUT_CALL, OUTPUT_CUSTOM };
+
+/* One item of the output. Its place in the array is its output_index. A message has one part. */
+struct output_item {
+    enum output_kind kind;
+    bool added; /* the client knows it: a call without a name waits */
+    bool closed;
+    uint64_t index; /* of a call: upstream's */
+    struct buf text; /* what it says, or a call's arguments */
+    struct buf logprobs; /* of a text: JSON, without the brackets */
+    struct buf call_id, name; /* of a call */
+};
+
+/* The state of one call. */
+struct output {
+    struct buf echo; /* members of the response object, without braces */
+    bool begun; /* response.created is out */
+    uint64_t sequence; /* number of the next event */
+    uint64_t created; /* of upstream; 0 = not said */
+    const char *finish; /* upstream's word for the answer's end; NULL = none yet */
+    char tier[OUTPUT_TIER_MAX];
+    size_t held; /* bytes in the items */
+    size_t n_items, cap_items;
+    struct output_item *items;
+    struct buf event; /* being made */
+};
+
+/* How the object stands. */
+enum output_status { OUTPUT_IN_PROGRESS, OUTPUT_COMPLETED, OUTPUT_LENGTH, OUTPUT_FILTERED };
+
+void output_note_head(struct output *o, yyjson_val *root); /* what upstream says of the whole */
+const char *output_finish_of(yyjson_val *choice); /* length, content_filter or stop; NULL = not yet */
+struct slice output_reasoning_of(yyjson_val *message); /* of a message or a delta; empty = none */
+/* A string's text, or an object as JSON: some give one. */
+enum status output_say_arguments(struct output *o, struct buf *to, yyjson_val *v, struct err *err);
+enum output_status output_status_of(const char *finish); /* a finish_reason */
+/* A new item, not yet known to the client. ST_UPSTREAM: too many. */
+enum status output_new(struct output *o, enum output_kind kind, struct output_item **ret, struct err *err);
+/* Appends to one of an item's texts. ST_UPSTREAM: the answer became too long. */
+enum status output_say(struct output *o, struct buf *to, struct slice text, struct err *err);
+enum status output_note_logprobs(struct output *o, struct output_item *item, yyjson_val *logprobs, struct err *err);
+/* "msg_…", "fc_…": made of the request's id and the item's place; the ids of calls that upstream gave none. */
+void output_put_id(struct put *p, const struct output *o, const struct translate_call *call,
+                   const struct output_item *item);
+void output_put_call_id(struct put *p, const struct output *o, const struct translate_call *call,
+                        const struct output_item *item);
+/* The content part of a message, full or as it begins. */
+void output_put_part(struct put *p, const struct output_item *item, bool full);
+/* The item: as it is added (status in progress, nothing said), or as it ended. */
+void output_put_item(struct put *p, const struct output *o, const struct translate_call *call,
+                     const struct output_item *item, enum output_status status);
+/* The response object; usage NULL or not known = null. Items that the client does not know are not shown. */
+void output_put_object(struct put *p, const struct output *o, const struct translate_call *call,
+                       enum output_status status, const struct usage *usage);
+
+enum status output_request(void *state, struct translate_call *call, struct slice body, struct buf *out,
+                           struct err *err);
+enum status output_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
+                          struct err *err);
+enum status output_event(void *state, const struct translate_call *call, struct slice data,
+                         const struct translate_sink *to, struct err *err);
+enum status output_end(void *state, const struct translate_call *call, enum translate_end how,
+                       const struct usage *usage, const struct translate_sink *to, struct err *err);
+
+#endif

@@ -1,0 +1,9 @@
+/* The bridge from chat completions to Responses: tests/fuzz/translating_fuzz.h says how the input is read. */
+#include "tests/fuzz/translating_fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_translator(&chat_to_responses, data, size);
+}
