@@ -167,6 +167,7 @@ static enum status weigh(struct encoder *e, const struct wire_path *at, const st
         *bytes += f->kind == WIRE_BIN ? bytes_of_bin(s->n) : bytes_of_text(s->n);
         return check_slice(e, at, f, *s);
     case WIRE_STRS:
+    case WIRE_SECRETS:
         *ret_set = list->n > 0;
         *bytes += bytes_of_count(list->n);
         return check_strs(e, at, f, p, bytes);
@@ -240,7 +241,8 @@ static inline int pack_field(struct buf *out, const struct wire_field *f, const 
     case WIRE_STR:
     case WIRE_SECRET: return bad | pack_slice(out, *(const struct slice *)p, false);
     case WIRE_BIN: return bad | pack_slice(out, *(const struct slice *)p, true);
-    case WIRE_STRS: return bad | pack_strs(out, p);
+    case WIRE_STRS:
+    case WIRE_SECRETS: return bad | pack_strs(out, p);
     case WIRE_LIST: return bad | msgpack_pack_array(out, ((const struct wire_list *)p)->n);
     }
     return -1;
