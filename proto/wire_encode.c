@@ -122,9 +122,9 @@ static enum status check_strs(struct encoder *e, const struct wire_path *at, con
     if (s->n > f->limit)
         return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "%zu items, at most %" PRIu64 " are allowed", s->n, f->limit);
     for (i = 0; i < s->n; i++) {
-        if (s->items[i].n > WIRE_STRS_ITEM_MAX)
-            return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "item %zu has %zu bytes, at most %d are allowed", i,
-                             s->items[i].n, WIRE_STRS_ITEM_MAX);
+        if (s->items[i].n > wire_item_max(f))
+            return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "item %zu has %zu bytes, at most %zu are allowed", i,
+                             s->items[i].n, wire_item_max(f));
         if (!utf8_valid(s->items[i].p, s->items[i].n))
             return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "item %zu is not UTF-8 text without NUL", i);
         *bytes += bytes_of_text(s->items[i].n);
