@@ -244,6 +244,14 @@ enum status catalog_drop_model(struct work *w, struct slice name, struct slice a
     return st == ST_OK ? state_changed(w, &catalog_model_desc, *ret_revision) : st;
 }
 
+enum status op_model_drop(struct work *w, const void *in, void *out)
+{
+    const struct model_drop_req *req = in;
+    struct empty *rep = out;
+
+    return catalog_drop_model(w, req->name, req->actor_id, &rep->revision);
+}
+
 static enum status one_model(struct work *w, struct slice name, struct model_list_rep *rep)
 {
     struct catalog_model *m = arena_alloc(w->a, sizeof(*m));

@@ -283,16 +283,12 @@ enum status catalog_drop_provider(struct work *w, struct slice name, struct slic
     return st == ST_OK ? state_changed(w, &provider_state_desc, *ret_revision) : st;
 }
 
-enum status op_catalog_drop(struct work *w, const void *in, void *out)
+enum status op_provider_drop(struct work *w, const void *in, void *out)
 {
-    const struct catalog_drop_req *req = in;
+    const struct provider_drop_req *req = in;
     struct empty *rep = out;
 
-    if ((req->provider.n > 0) == (req->model.n > 0))
-        return err_set(w->err, ST_BAD_REQUEST, "Either a provider or a model is removed.");
-    if (req->provider.n > 0)
-        return catalog_drop_provider(w, req->provider, req->actor_id, &rep->revision);
-    return catalog_drop_model(w, req->model, req->actor_id, &rep->revision);
+    return catalog_drop_provider(w, req->name, req->actor_id, &rep->revision);
 }
 
 /* ---- looking -------------------------------------------------------------------------------------------------------

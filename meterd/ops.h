@@ -41,7 +41,8 @@
     O(QUICK,  provider_list,     provider_list_req,     provider_list_rep)  \
     O(WRITE,  model_put,         model_put_req,         model_rep)          \
     O(QUICK,  model_list,        model_list_req,        model_list_rep)     \
-    O(WRITE,  catalog_drop,      catalog_drop_req,      empty)              \
+    O(WRITE,  provider_drop,     provider_drop_req,     empty)              \
+    O(WRITE,  model_drop,        model_drop_req,        empty)              \
     O(WRITE,  config_apply,      config_apply_req,      config_apply_rep)   \
     O(SLOW,   config_export,     config_export_req,     config_export_rep)  \
     O(QUICK,  audit_list,        audit_list_req,        audit_list_rep)     \

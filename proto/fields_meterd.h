@@ -415,10 +415,13 @@
     L(m, 1, catalog_model, data, LIMIT_PAGE, "by name")                                                                \
     F(m, 2, STR, next, OPT, LIMIT_TOKEN,     "cursor of the next page")
 
-#define CATALOG_DROP_REQ(F, L, m)                                                                                      \
+#define PROVIDER_DROP_REQ(F, L, m)                                                                                     \
     F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                                \
-    F(m, 2, STR, provider, OPT, LIMIT_NAME,    "this provider; CONFLICT while a model has a route to it")              \
-    F(m, 3, STR, model,    OPT, LIMIT_MODEL,   "or this model")
+    F(m, 2, STR, name,     REQ, LIMIT_NAME,    "which; CONFLICT while a model has a route to it")
+
+#define MODEL_DROP_REQ(F, L, m)                                                                                        \
+    F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                                \
+    F(m, 2, STR, name,     REQ, LIMIT_MODEL,   "which; its price stays, for the calls that it was billed by")
 
 #define CONFIG_APPLY_REQ(F, L, m)                                                                                      \
     F(m, 1, STR,    actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                             \

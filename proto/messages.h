@@ -153,13 +153,14 @@
     M(MODEL_REP, model_rep, 0x034a, "the model")                                                                       \
     M(MODEL_LIST_REQ, model_list_req, 0x034b, "models of the catalog")                                                 \
     M(MODEL_LIST_REP, model_list_rep, 0x034c, "a page of them")                                                        \
-    M(CATALOG_DROP_REQ, catalog_drop_req, 0x034d, "remove a provider or a model")                                      \
+    M(PROVIDER_DROP_REQ, provider_drop_req, 0x034d, "remove a provider")                                               \
     M(CONFIG_APPLY_REQ, config_apply_req, 0x034f, "bring the catalog to what a CONFIG file says")                      \
     M(CONFIG_APPLY_REP, config_apply_rep, 0x0350, "what changed")                                                      \
     M(AUDIT_LIST_REQ, audit_list_req, 0x0351, "who changed what")                                                      \
     M(AUDIT_LIST_REP, audit_list_rep, 0x0352, "a page of it")                                                          \
     M(CONFIG_EXPORT_REQ, config_export_req, 0x0353, "the catalog as a CONFIG file")                                    \
-    M(CONFIG_EXPORT_REP, config_export_rep, 0x0354, "the file")
+    M(CONFIG_EXPORT_REP, config_export_rep, 0x0354, "the file")                                                        \
+    M(MODEL_DROP_REQ, model_drop_req, 0x0355, "remove a model")
 
 /* clang-format on */
 
