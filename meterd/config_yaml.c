@@ -171,6 +171,8 @@ static enum status complain(struct slice text, const struct complaint *c, cyaml_
         return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", path, "line %u: unknown member '%.*s'%s%s",
                              line_of_member(text, what, line), FIELD_SHOWN, what, path[0] ? " in " : "", path);
     }
+    if (line == 0)
+        line = 1; /* of an error in the first token libcyaml says no place */
     return err_set_field(err, ST_BAD_REQUEST, "invalid_value", path, "line %u: %s%s%s", line, what,
                          path[0] ? " in " : "", path);
 }

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from router import ADMIN_EMAIL, ADMIN_PASSWORD, BIN, Router, call, wait_until
+from router import BIN, Router, call, wait_until
 
 MASTER = "a-master-key-of-more-than-thirty-two-characters"
 KEY = "sk-upstream-" + "0123456789abcdef" * 2
@@ -44,7 +44,7 @@ def refused(shop, method, path, body, status, param=None, words=""):
 
 
 def ctl(shop, *words, check=True, stdin=None):
-    env = {**os.environ, "ROUTER_URL": f"http://127.0.0.1:{shop.port}", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
+    env = {**os.environ, "ROUTER_URL": f"http://127.0.0.1:{shop.port}", "ROUTER_TOKEN": shop.token}
     env.pop("CONFIG", None)
     done = subprocess.run([str(BIN / "routerctl"), *words], env=env, input=stdin, capture_output=True, text=True, timeout=60)
     assert not check or done.returncode == 0, done
@@ -118,7 +118,7 @@ def test_a_provider_is_made_looked_at_changed_and_removed(shop):
 def test_a_wrong_provider_is_refused_by_the_name_of_its_field(shop, fields, param):
     body = {"name": name(), "kind": "openai", **fields}
     refused(shop, "POST", "/api/admin/providers", body, 400, param)
-    assert shop.call("GET", f"/api/admin/providers/{body['name'].strip() or 'x'}", token=shop.token).status in (404, 400) or "/" in body["name"]
+    assert body["name"] not in [p["name"] for p in shop.ok("GET", "/api/admin/providers?limit=500", token=shop.token)["data"]]
 
 
 def test_only_administrators_see_the_catalog(shop):
