@@ -13,6 +13,11 @@
     "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms"
 #define GROUP_COLUMNS "model,key_id,time,requests,errors,prompt_tokens,completion_tokens,cost_usd"
 
+#define PROVIDER_COLUMNS "name,kind,base_url,keys,internal,disabled,source"
+#define MODEL_COLUMNS "name,aliases,routes,max_output,context_window,routing,own_price,source"
+#define CHANGE_COLUMNS "action,object,name,detail"
+#define AUDIT_COLUMNS "id,created,actor_id,action,object,detail"
+
 #define PAGE                                                                                                           \
     {"limit", WORD_QUERY, NULL},                                                                                       \
     {                                                                                                                  \
@@ -22,6 +27,37 @@
     {"rpm", WORD_NUMBER, NULL}, {"tpm", WORD_NUMBER, NULL}, {"concurrency", WORD_NUMBER, NULL},                        \
     {                                                                                                                  \
         "models", WORD_LIST, NULL                                                                                      \
+    }
+
+#define PRICES                                                                                                         \
+    {"input", WORD_STRING, "price.input"}, {"cached-input", WORD_STRING, "price.cached_input"},                        \
+        {"cache-write", WORD_STRING, "price.cache_write"},                                                             \
+        {"cache-write-long", WORD_STRING, "price.cache_write_long"}, {"output", WORD_STRING, "price.output"},          \
+        {"audio-input", WORD_STRING, "price.audio_input"}, {"audio-output", WORD_STRING, "price.audio_output"},        \
+        {"image-input", WORD_STRING, "price.image_input"}, {"image-output", WORD_STRING, "price.image_output"},        \
+        {"reasoning", WORD_STRING, "price.reasoning"}, {"tier-above-tokens", WORD_NUMBER, "price.tier_above_tokens"},  \
+        {"tier-input", WORD_STRING, "price.tier_input"},                                                               \
+        {"tier-cached-input", WORD_STRING, "price.tier_cached_input"},                                                 \
+        {"tier-cache-write", WORD_STRING, "price.tier_cache_write"},                                                   \
+        {"tier-cache-write-long", WORD_STRING, "price.tier_cache_write_long"},                                         \
+        {"tier-output", WORD_STRING, "price.tier_output"},                                                             \
+    {                                                                                                                  \
+        "mode", WORD_STRING, "price.mode"                                                                              \
+    }
+
+#define PROVIDER                                                                                                       \
+    {"base-url", WORD_STRING, NULL}, {"api-keys", WORD_LIST, NULL}, {"internal", WORD_BOOL, NULL},                     \
+        {"disconnect", WORD_STRING, NULL}, {"connect-ms", WORD_NUMBER, NULL}, {"first-byte-ms", WORD_NUMBER, NULL},    \
+        {"idle-ms", WORD_NUMBER, NULL}, {"total-ms", WORD_NUMBER, NULL}, {"api-version", WORD_STRING, NULL},           \
+        {"disabled", WORD_BOOL, NULL},                                                                                 \
+    {                                                                                                                  \
+        "drop-params", WORD_LIST, NULL                                                                                 \
+    }
+
+#define MODEL                                                                                                          \
+    {"aliases", WORD_LIST, NULL}, {"max-output", WORD_NUMBER, NULL}, {"context-window", WORD_NUMBER, NULL},            \
+    {                                                                                                                  \
+        "routing", WORD_STRING, NULL                                                                                   \
     }
 
 #define BUDGET                                                                                                         \
@@ -105,6 +141,39 @@ const struct command commands[] = {
      NULL, PLAN_COLUMNS, "all plans; 0 = unlimited", NULL},
     {"plan", "set", "PATCH", "/api/admin/plans", {{"NAME", WORD_STRING, "name"}}, {LIMITS, {"max-keys", WORD_NUMBER, NULL}, {"monthly-credit", WORD_STRING, "monthly_credit_usd"}},
      NULL, NULL, "change a plan, or make a new one", NULL},
+    {"provider", "list", "GET", "/api/admin/providers", {{NULL, WORD_NONE, NULL}}, {PAGE},
+     NULL, PROVIDER_COLUMNS, "providers of the catalog", NULL},
+    {"provider", "show", "GET", "/api/admin/providers/%s", {{"NAME", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "one provider, its keys masked", NULL},
+    {"provider", "add", "POST", "/api/admin/providers", {{"NAME", WORD_STRING, "name"}, {"KIND", WORD_STRING, "kind"}}, {PROVIDER},
+     NULL, NULL, "make a provider; KIND openai, azure, anthropic, gemini or echo; --api-keys KEY,'${NAME}' or - for standard input",
+     special_provider_put},
+    {"provider", "set", "PATCH", "/api/admin/providers/%s", {{"NAME", WORD_PATH, NULL}}, {{"kind", WORD_STRING, NULL}, PROVIDER},
+     NULL, NULL, "change a provider; --api-keys replaces all of them, - reads them from standard input, one a line",
+     special_provider_put},
+    {"provider", "remove", "DELETE", "/api/admin/providers/%s", {{"NAME", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "remove a provider that no model has a route to", NULL},
+    {"provider", "test", "POST", "/api/admin/providers/%s/test", {{"NAME", WORD_PATH, NULL}}, {{"model", WORD_STRING, NULL}},
+     NULL, NULL, "ask the provider itself for its models, with --model for an answer, too; exit 1 when it fails", special_provider_test},
+    {"model", "list", "GET", "/api/admin/models", {{NULL, WORD_NONE, NULL}}, {PAGE},
+     NULL, MODEL_COLUMNS, "models of the catalog", NULL},
+    {"model", "show", "GET", "/api/admin/models/%s", {{"NAME", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "one model, by its name or an alias, with its price", NULL},
+    {"model", "add", "POST", "/api/admin/models", {{"NAME", WORD_STRING, "name"}, {"ROUTES", WORD_ROUTES, "routes"}}, {MODEL, PRICES},
+     NULL, NULL, "make a model; ROUTES PROVIDER/MODEL[:tier[:weight]],… ; prices in USD per 1,000,000 tokens, without them its route's", NULL},
+    {"model", "set", "PATCH", "/api/admin/models/%s", {{"NAME", WORD_PATH, NULL}},
+     {{"routes", WORD_ROUTES, NULL}, {"own-price", WORD_BOOL, NULL}, MODEL, PRICES},
+     NULL, NULL, "change a model; what is given replaces what was there; --own-price false = billed as its route's model", NULL},
+    {"model", "remove", "DELETE", "/api/admin/models/%s", {{"NAME", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "remove a model from the catalog", NULL},
+    {"config", "apply", "POST", "/api/admin/config", {{"[FILE]", WORD_OWN, NULL}},
+     {{"dry-run", WORD_OWN_FLAG, NULL}, {"prune", WORD_OWN_FLAG, NULL}},
+     NULL, CHANGE_COLUMNS, "bring the catalog to what a CONFIG file says, and say what changed; --prune removes what only an earlier file named",
+     special_config_apply},
+    {"config", "export", "GET", "/api/admin/config", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "print the catalog as a CONFIG file", special_config_export},
+    {"audit", "", "GET", "/api/admin/audit", {{NULL, WORD_NONE, NULL}}, {PAGE},
+     NULL, AUDIT_COLUMNS, "who changed what, newest first", NULL},
     {"health", "", "GET", "/health/detailed", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "every service and what it depends on", special_health},
     {"ledger", "list", "GET", "/api/admin/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE},

@@ -8,14 +8,16 @@
 #include "cli/http.h"
 
 #define COMMAND_ARGS 3
-#define COMMAND_OPTIONS 24
+#define COMMAND_OPTIONS 28
 
 enum word_kind {
     WORD_NONE,
     WORD_USER, /* id or e-mail address: becomes the %s of the path */
     WORD_PATH, /* becomes the %s of the path */
-    WORD_STRING, /* a member of the body */
+    WORD_STRING, /* a member of the body; a field "price.input" is the member input of the object price */
     WORD_NUMBER,
+    WORD_BOOL, /* true or false */
+    WORD_ROUTES, /* comma-separated PROVIDER/MODEL[:tier[:weight]] */
     WORD_LIST, /* comma-separated strings */
     WORD_QUERY, /* a parameter of the query */
     WORD_QUERY_FLAG, /* the same, without a value of its own: given = true */

@@ -9,6 +9,7 @@
 
 #define PATH_SIZE 4096
 #define FIELD_SIZE 64
+#define ROUTE_DIGITS_MAX 9 /* of a tier or a weight */
 
 int cli_fail(const struct err *err)
 {
@@ -58,6 +59,90 @@ static bool add_list(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *fiel
     return yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), list);
 }
 
+static bool add_bool(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *field, const char *value)
+{
+    bool yes = !strcmp(value, "true");
+
+    if (!yes && strcmp(value, "false") != 0)
+        return false;
+    return yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_bool(doc, yes));
+}
+
+/* Cuts a closing ":digits" off; names of models may hold colons, so nothing else is cut. */
+static bool cut_number(const char *text, size_t *n, uint64_t *ret)
+{
+    size_t from = *n, i;
+    uint64_t v = 0;
+
+    while (from > 0 && text[from - 1] >= '0' && text[from - 1] <= '9')
+        from--;
+    if (from < 2 || from == *n || *n - from > ROUTE_DIGITS_MAX || text[from - 1] != ':')
+        return false;
+    for (i = from; i < *n; i++)
+        v = v * 10 + (uint64_t)(text[i] - '0');
+    *n = from - 1;
+    *ret = v;
+    return true;
+}
+
+/* PROVIDER/MODEL[:tier[:weight]] */
+static bool add_route(yyjson_mut_doc *doc, yyjson_mut_val *list, const char *text, size_t n)
+{
+    const char *slash = memchr(text, '/', n);
+    yyjson_mut_val *route = yyjson_mut_obj(doc);
+    uint64_t last = 0, before = 0;
+    bool one = cut_number(text, &n, &last), two = one && cut_number(text, &n, &before);
+    size_t provider = slash ? (size_t)(slash - text) : 0;
+
+    if (provider == 0 || provider + 1 >= n)
+        return false;
+    yyjson_mut_obj_add_strncpy(doc, route, "provider", text, provider);
+    yyjson_mut_obj_add_strncpy(doc, route, "model", slash + 1, n - provider - 1);
+    if (one)
+        yyjson_mut_obj_add_uint(doc, route, "tier", two ? before : last);
+    if (two)
+        yyjson_mut_obj_add_uint(doc, route, "weight", last);
+    return yyjson_mut_arr_append(list, route);
+}
+
+static bool add_routes(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *field, const char *value)
+{
+    yyjson_mut_val *list = yyjson_mut_arr(doc);
+    bool ok = true;
+
+    while (*value && ok) {
+        size_t n = strcspn(value, ",");
+
+        ok = n == 0 || add_route(doc, list, value, n);
+        value += n + (value[n] == ',');
+    }
+    return ok && yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), list);
+}
+
+/* "price.input" is a member of the object price, which is made when it is not there yet. */
+static yyjson_mut_val *object_of(yyjson_mut_doc *doc, yyjson_mut_val *body, const char **field)
+{
+    const char *dot = strchr(*field, '.');
+    yyjson_mut_val *object;
+
+    if (!dot)
+        return body;
+    object = yyjson_mut_obj_getn(body, *field, (size_t)(dot - *field));
+    if (!object) {
+        object = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add(body, yyjson_mut_strncpy(doc, *field, (size_t)(dot - *field)), object);
+    }
+    *field = dot + 1;
+    return object;
+}
+
+static const char *expected_of(const struct word *w)
+{
+    if (w->kind == WORD_BOOL)
+        return "neither true nor false";
+    return w->kind == WORD_ROUTES ? "not PROVIDER/MODEL[:tier[:weight]], or several with commas" : "not a whole number";
+}
+
 static enum status add_member(yyjson_mut_doc *doc, yyjson_mut_val *body, const struct word *w, const char *value,
                               struct err *err)
 {
@@ -67,13 +152,19 @@ static enum status add_member(yyjson_mut_doc *doc, yyjson_mut_val *body, const s
 
     if (!value)
         return ST_OK;
+    if (w->kind == WORD_STRING || w->kind == WORD_NUMBER)
+        body = object_of(doc, body, &field);
     if (w->kind == WORD_STRING)
         ok = yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_strcpy(doc, value));
     else if (w->kind == WORD_NUMBER)
         ok = add_number(doc, body, field, value);
     else if (w->kind == WORD_LIST)
         ok = add_list(doc, body, field, value);
-    return ok ? ST_OK : err_set(err, ST_BAD_REQUEST, "%s: '%s' is not a whole number", w->name, value);
+    else if (w->kind == WORD_BOOL)
+        ok = add_bool(doc, body, field, value);
+    else if (w->kind == WORD_ROUTES)
+        ok = add_routes(doc, body, field, value);
+    return ok ? ST_OK : err_set(err, ST_BAD_REQUEST, "%s: '%s' is %s", w->name, value, expected_of(w));
 }
 
 /* NULL in *ret = the command sends no body. */

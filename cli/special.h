@@ -12,6 +12,10 @@ int special_ledger_verify(struct http *h, const struct command *c, const struct 
 int special_restore(struct http *h, const struct command *c, const struct args *a); /* becomes meterd --restore */
 int special_price_import(struct http *h, const struct command *c,
                          const struct args *a); /* a file of LiteLLM's format */
+int special_provider_put(struct http *h, const struct command *c, const struct args *a); /* --api-keys - reads them */
+int special_provider_test(struct http *h, const struct command *c, const struct args *a); /* exit 1 when it fails */
+int special_config_apply(struct http *h, const struct command *c, const struct args *a);
+int special_config_export(struct http *h, const struct command *c, const struct args *a); /* prints the file */
 int special_user_create(struct http *h, const struct command *c,
                         const struct args *a); /* makes a password when none is given */
 

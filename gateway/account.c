@@ -9,28 +9,41 @@
 #define ACCOUNT_SLOW_MS 600000u
 #define ACCOUNT_SYNC_MS 2000u
 #define ACCOUNT_BODY_MAX 65536u
+#define ACCOUNT_LARGE_MAX (2u * LIMIT_CONFIG) /* a file within JSON */
 #define QUERY_NAME_MAX 64u
 #define QUERY_VALUE_MAX 4096u
 #define ANSWER_BODY_MAX (16u * 1024u * 1024u)
 
 /* Members that only the gateway sets. */
-static const char *const reserved[] = {"actor_id", "client_ip", "session_id", "idempotency_key", NULL};
-static const char *const reserved_and_id[] = {"actor_id", "client_ip", "session_id", "idempotency_key", "id", NULL};
-static const char *const reserved_and_request[] = {"actor_id",        "client_ip",  "session_id",
-                                                   "idempotency_key", "request_id", NULL};
+static const char *const reserved[] = {"actor_id", "client_ip", "session_id", "idempotency_key", "create"};
 
-/* The member that the path names; the other may be an argument: a refund names a user in the path and a call in the
- * body. */
-static bool names_request(const struct route *route)
+#define RESERVED_N (sizeof(reserved) / sizeof(reserved[0]))
+#define PARAM_NAME_MAX 32
+
+/* What a client may not set: the reserved members, and what the path names. Others of that kind may be arguments: a
+ * refund names a user in the path and a call in the body. */
+struct closed {
+    char param[PARAM_NAME_MAX]; /* the member that the {…} of the path fills; empty = the path has none */
+    const char *names[RESERVED_N + 2];
+};
+
+static void close_members(const struct request *r, struct closed *c)
 {
-    return strstr(route->path, "{request_id}") != NULL;
+    const char *open = strchr(r->route->path, '{');
+    size_t n = open ? strcspn(open + 1, "}*") : 0;
+
+    memcpy(c->names, reserved, sizeof(reserved));
+    c->names[RESERVED_N] = c->names[RESERVED_N + 1] = NULL;
+    if (slice_copy((struct slice){open ? open + 1 : "", n}, c->param, sizeof(c->param)) && r->param.n)
+        c->names[RESERVED_N] = c->param;
 }
 
-static const char *const *not_for_clients(const struct request *r)
+/* What is longer than its member may be names nothing. */
+static bool param_fits(const struct wire_desc *desc, const struct closed *closed, struct slice param)
 {
-    if (!r->param.n)
-        return reserved;
-    return names_request(r->route) ? reserved_and_request : reserved_and_id;
+    const struct wire_field *f = wire_field_named(desc, slice_of(closed->param));
+
+    return !f || param.n <= f->limit;
 }
 
 static void set_member(const struct wire_desc *desc, void *msg, const char *name, struct slice value)
@@ -46,6 +59,14 @@ static void set_member(const struct wire_desc *desc, void *msg, const char *name
     memcpy(msg, &has, sizeof(has));
 }
 
+static void set_flag(const struct wire_desc *desc, void *msg, const char *name)
+{
+    const struct wire_field *f = wire_field_named(desc, slice_of(name));
+
+    if (f && f->kind == WIRE_BOOL)
+        *((bool *)msg + f->offset) = true; /* members of one byte */
+}
+
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 static bool is_listed(struct slice name, const char *const *list)
@@ -56,8 +77,8 @@ static bool is_listed(struct slice name, const char *const *list)
     return false;
 }
 
-static enum status set_argument(struct request *r, void *msg, struct slice raw_name, struct slice raw_value,
-                                struct err *err)
+static enum status set_argument(struct request *r, const struct closed *closed, void *msg, struct slice raw_name,
+                                struct slice raw_value, struct err *err)
 {
     char name[QUERY_NAME_MAX], value[QUERY_VALUE_MAX];
     struct slice n, v;
@@ -66,7 +87,7 @@ static enum status set_argument(struct request *r, void *msg, struct slice raw_n
     if (!request_decode(raw_name, true, name, sizeof(name), &n) ||
         !request_decode(raw_value, true, value, sizeof(value), &v))
         return err_set(err, ST_BAD_REQUEST, "The query string is not valid.");
-    if (is_listed(n, not_for_clients(r)))
+    if (is_listed(n, closed->names))
         return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", name, "Unknown parameter: '" SLICE_FMT "'.",
                              SLICE_ARG(n));
     n = arena_copy(r->arena, n, &st);
@@ -77,7 +98,7 @@ static enum status set_argument(struct request *r, void *msg, struct slice raw_n
     return json_set_text(r->route->req, n, v, msg, r->arena, err);
 }
 
-static enum status read_query(struct request *r, void *msg, struct err *err)
+static enum status read_query(struct request *r, const struct closed *closed, void *msg, struct err *err)
 {
     struct slice rest = r->query;
     enum status st = ST_OK;
@@ -90,29 +111,30 @@ static enum status read_query(struct request *r, void *msg, struct err *err)
         struct slice value = {eq ? eq + 1 : NULL, eq ? pair.n - name.n - 1 : 0};
 
         if (pair.n)
-            st = set_argument(r, msg, name, value, err);
+            st = set_argument(r, closed, msg, name, value, err);
         rest.p += pair.n + (amp != NULL);
         rest.n -= pair.n + (amp != NULL);
     }
     return st;
 }
 
-static enum status read_arguments(struct request *r, void *msg, struct err *err)
+static enum status read_arguments(struct request *r, const struct closed *closed, void *msg, struct err *err)
 {
+    size_t most = r->route->flags & ROUTE_LARGE ? ACCOUNT_LARGE_MAX : ACCOUNT_BODY_MAX;
     bool body = slice_is(r->method, "POST") || slice_is(r->method, "PATCH");
     enum status st = ST_OK;
 
     if (body && !(r->route->flags & ROUTE_NO_BODY)) {
-        st = request_read_body(r, ACCOUNT_BODY_MAX, err);
+        st = request_read_body(r, most, err);
         if (st == ST_OK)
-            st = json_decode(r->route->req, r->body, not_for_clients(r), msg, r->arena, err);
+            st = json_decode(r->route->req, r->body, closed->names, msg, r->arena, err);
     } else if (!body) {
-        st = read_query(r, msg, err);
+        st = read_query(r, closed, msg, err);
     }
     return st;
 }
 
-static void set_ours(struct request *r, void *msg)
+static void set_ours(struct request *r, const struct closed *closed, void *msg)
 {
     const struct wire_desc *desc = r->route->req;
 
@@ -124,7 +146,10 @@ static void set_ours(struct request *r, void *msg)
         set_member(desc, msg, "idempotency_key", r->idempotency_key);
     set_member(desc, msg, "session_id", r->session_id);
     set_member(desc, msg, "client_ip", r->client_ip);
-    set_member(desc, msg, names_request(r->route) ? "request_id" : "id", r->param);
+    if (closed->param[0])
+        set_member(desc, msg, closed->param, r->param);
+    if (r->route->flags & ROUTE_NEW)
+        set_flag(desc, msg, "create");
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------- */
@@ -266,14 +291,18 @@ static enum status call_service(struct request *r, void *rep, struct err *err)
 {
     const struct route *route = r->route;
     void *msg = arena_alloc(r->arena, route->req->size);
+    struct closed closed;
     enum status st;
 
     if (!msg)
         return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
-    st = read_arguments(r, msg, err);
+    close_members(r, &closed);
+    if (!param_fits(route->req, &closed, r->param))
+        return err_set(err, ST_NOT_FOUND, "There is nothing of so long a name.");
+    st = read_arguments(r, &closed, msg, err);
     if (st != ST_OK)
         return st;
-    set_ours(r, msg);
+    set_ours(r, &closed, msg);
     st = json_check_required(route->req, msg, err);
     if (st != ST_OK)
         return st;

@@ -21,7 +21,7 @@
 #define GATEWAY_ARENA_MAX (64u * 1024u * 1024u) /* of one request: lists of an administrator's page are the largest */
 #define GATEWAY_BODIES_MAX (512u * 1024u * 1024u) /* bytes of request bodies held at once, all connections together */
 #define GATEWAY_KEEP_BYTES 65536u /* a buffer that is not larger stays for the connection's next request */
-#define GATEWAY_ROUTES_MAX 64
+#define GATEWAY_ROUTES_MAX 128
 #define GATEWAY_CLASSES 5 /* 1xx … 5xx */
 
 struct mg_context;

@@ -11,7 +11,7 @@
 struct mg_connection;
 struct route;
 
-#define REQUEST_PARAM_MAX 512 /* a path parameter, decoded */
+#define REQUEST_PARAM_MAX 1024 /* a path parameter as it came: a model's name may be percent-encoded */
 
 struct request {
     struct gateway *gw;

@@ -27,6 +27,8 @@ enum route_flags {
     ROUTE_FIRST = 16, /* the reply's first row is the answer; 404 when there is none */
     ROUTE_IDEMPOTENT = 32, /* takes Idempotency-Key */
     ROUTE_SLOW = 64, /* the answer may take minutes */
+    ROUTE_NEW = 128, /* makes an object: there must be none of its name */
+    ROUTE_LARGE = 256, /* the body may be a file */
 };
 
 struct route {

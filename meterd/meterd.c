@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "meterd/catalog.h"
+#include "meterd/config.h"
 #include "meterd/ops.h"
 #include "meterd/seed.h"
 #include "services/clock.h"
@@ -102,6 +104,12 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
         st = seed_run(self->store, &options, &report, err);
     if (st == ST_OK)
         tell_first_start(svc, settings, &report);
+    if (st == ST_OK)
+        st = seal_key_init(&self->store->seal, settings->master_key, err);
+    if (st == ST_OK && settings->config)
+        st = config_seed(self->store, settings->config, svc_log(svc), err);
+    if (st == ST_OK)
+        st = catalog_check_seals(self->store, svc_log(svc), err);
     if (st == ST_OK)
         self->store->answers_kept_ms = (uint64_t)settings->idempotency_hours * 3600 * 1000;
     sodium_memzero(report.password, sizeof(report.password));

@@ -37,6 +37,15 @@
     O(QUICK,  price_list,        price_list_req,        price_list_rep)     \
     O(WRITE,  price_put,         price_put_req,         price_rep)          \
     O(WRITE,  provider_announce, provider_announce_req, empty)              \
+    O(WRITE,  provider_put,      provider_put_req,      provider_rep)       \
+    O(QUICK,  provider_list,     provider_list_req,     provider_list_rep)  \
+    O(WRITE,  model_put,         model_put_req,         model_rep)          \
+    O(QUICK,  model_list,        model_list_req,        model_list_rep)     \
+    O(WRITE,  provider_drop,     provider_drop_req,     empty)              \
+    O(WRITE,  model_drop,        model_drop_req,        empty)              \
+    O(WRITE,  config_apply,      config_apply_req,      config_apply_rep)   \
+    O(SLOW,   config_export,     config_export_req,     config_export_rep)  \
+    O(QUICK,  audit_list,        audit_list_req,        audit_list_rep)     \
     O(QUICK,  state_read,        state_read_req,        state_read_rep)     \
     O(SLOW,   usage_summary,     usage_summary_req,     usage_summary_rep)  \
     O(SLOW,   usage_list,        usage_list_req,        usage_list_rep)     \

@@ -436,6 +436,29 @@ static bool same(const struct price *a, const struct price *b)
            a->max_output == b->max_output && slice_eq(a->provider, b->provider) && slice_eq(a->mode, b->mode);
 }
 
+enum status prices_put_own(struct work *w, const struct price_put_req *req, struct price *ret, uint64_t *ret_revision)
+{
+    struct price now = {.mode = slice_of("chat")};
+    enum status st = check_price(w, req);
+    bool found;
+
+    *ret_revision = 0;
+    if (st == ST_OK)
+        st = prices_take_force(w);
+    if (st == ST_OK)
+        st = record_get(w, SQL_PRICE_OF_MODEL, BINDS(B_S(req->model)), record_price, &now);
+    found = st == ST_OK;
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        return st;
+    *ret = now;
+    apply(req, ret);
+    if (found && !now.builtin && same(&now, ret)) {
+        *ret = now;
+        return ST_OK;
+    }
+    return prices_put(w, ret, false, ret_revision);
+}
+
 static enum status add_one(struct work *w, const struct price_table_row *row, uint64_t *n)
 {
     struct price now = {0}, table = from_table(row);

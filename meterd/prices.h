@@ -13,6 +13,10 @@
 /* Puts a version in force (its id, created and builtin are filled in here). */
 enum status prices_put(struct work *w, struct price *price, bool builtin, uint64_t *ret_revision);
 
+/* The price of a model of the catalog (meterd/catalog.h), which holds from now on and says nothing of a provider: its
+ * routes do. *ret_revision = 0 when an administrator has set the very same before. ST_BAD_REQUEST as op_price_put. */
+enum status prices_put_own(struct work *w, const struct price_put_req *req, struct price *ret, uint64_t *ret_revision);
+
 /* Lets a version wait for price->created, in place of another that waits for the same second. */
 enum status prices_wait(struct work *w, struct price *price, uint64_t *ret_revision);
 

@@ -28,6 +28,11 @@
     "p.reasoning, CASE WHEN p.ended > 0 THEN p.ended ELSE coalesce((SELECT min(n.valid_from) FROM price n "            \
     "WHERE n.in_force = 0 AND n.ended = 0 AND n.model = p.model AND n.id <> p.id AND n.valid_from >= p.valid_from), 0) END " \
     "FROM price p "
+#define SQL_PROVIDER_DEF                                                                                               \
+    "SELECT name, kind, base_url, internal, disconnect, connect_ms, first_byte_ms, idle_ms, total_ms, api_version, "   \
+    "disabled, drop_params, created, source FROM provider_def "
+#define SQL_MODEL_DEF                                                                                                  \
+    "SELECT name, max_output, context_window, routing, own_price, created, source FROM model_def "
 #define SQL_USAGE                                                                                                      \
     "SELECT c.request_id, c.created_ms, coalesce(u.id, t.user_id), c.key_id, c.model, c.provider, c.upstream_model, "  \
     "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
@@ -74,7 +79,8 @@
       "coalesce((SELECT max(revision) FROM plan), 0), coalesce((SELECT max(revision) FROM price), 0), "                \
       "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
       "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), " \
-      "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0))")           \
+      "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0), "            \
+      "coalesce((SELECT max(revision) FROM provider_def), 0), coalesce((SELECT max(revision) FROM model_def), 0))")    \
     S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
     /* restore.c */                                                                                                    \
     S(REVISION_LIFT, "UPDATE plan SET revision = ?1 WHERE name = (SELECT min(name) FROM plan)")                        \
@@ -260,16 +266,50 @@
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
       "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
+      "UNION ALL SELECT revision, 1032 FROM provider_def WHERE revision > ?1 AND gone = 0 "                            \
+      "UNION ALL SELECT revision, 1300 FROM model_def WHERE revision > ?1 AND gone = 0 "                               \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                         \
     S(STATE_AFTER, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                              \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 "                                              \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
       "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
+      "UNION ALL SELECT revision, 1032 FROM provider_def WHERE revision > ?1 "                                         \
+      "UNION ALL SELECT revision, 1300 FROM model_def WHERE revision > ?1 "                                            \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 "                                             \
       "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
       "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
+    /* catalog_rows.c */                                                                                               \
+    S(DEF_PROVIDER, SQL_PROVIDER_DEF "WHERE name = ?1 AND gone = 0")                                                   \
+    S(DEF_PROVIDER_BY_REVISION, SQL_PROVIDER_DEF "WHERE revision = ?1")                                                \
+    S(DEF_PROVIDERS, SQL_PROVIDER_DEF "WHERE gone = 0 AND name > ?1 ORDER BY name LIMIT ?2")                           \
+    S(DEF_PROVIDER_COUNT, "SELECT count(*) FROM provider_def WHERE gone = 0")                                          \
+    S(DEF_PROVIDER_PUT, "INSERT OR REPLACE INTO provider_def(name, kind, base_url, internal, disconnect, connect_ms, " \
+      "first_byte_ms, idle_ms, total_ms, api_version, disabled, drop_params, created, source, gone, revision) "        \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)")                                \
+    S(DEF_KEYS, "SELECT id, sealed, env, hint FROM provider_key WHERE provider = ?1 ORDER BY place")                   \
+    S(DEF_KEYS_DROP, "DELETE FROM provider_key WHERE provider = ?1")                                                   \
+    S(DEF_KEY_INSERT, "INSERT INTO provider_key(provider, place, id, sealed, env, hint) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")\
+    S(DEF_MODEL, SQL_MODEL_DEF "WHERE name = ?1 AND gone = 0")                                                         \
+    S(DEF_MODEL_BY_REVISION, SQL_MODEL_DEF "WHERE revision = ?1")                                                      \
+    S(DEF_MODELS, SQL_MODEL_DEF "WHERE gone = 0 AND name > ?1 ORDER BY name LIMIT ?2")                                 \
+    S(DEF_MODEL_COUNT, "SELECT count(*) FROM model_def WHERE gone = 0")                                                \
+    S(DEF_MODEL_PUT, "INSERT OR REPLACE INTO model_def(name, max_output, context_window, routing, own_price, created, source, "\
+      "gone, revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                                                   \
+    S(DEF_ALIASES, "SELECT alias FROM model_alias WHERE model = ?1 ORDER BY place")                                    \
+    S(DEF_ALIASES_DROP, "DELETE FROM model_alias WHERE model = ?1")                                                    \
+    S(DEF_ALIAS_INSERT, "INSERT INTO model_alias(alias, model, place) VALUES (?1, ?2, ?3)")                            \
+    S(DEF_ALIAS_OF, "SELECT model FROM model_alias WHERE alias = ?1")                                                  \
+    S(DEF_ROUTES, "SELECT provider, upstream_model, tier, weight FROM model_route WHERE model = ?1 ORDER BY place")    \
+    S(DEF_ROUTES_DROP, "DELETE FROM model_route WHERE model = ?1")                                                     \
+    S(DEF_ROUTE_INSERT, "INSERT INTO model_route(model, place, provider, upstream_model, tier, weight) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")\
+    S(DEF_ROUTE_TO, "SELECT model FROM model_route WHERE provider = ?1 LIMIT 1")                                       \
+    S(DEF_FROM_CONFIG, "SELECT name, 1 FROM model_def WHERE gone = 0 AND source = 'config' "                           \
+      "UNION ALL SELECT name, 0 FROM provider_def WHERE gone = 0 AND source = 'config' ORDER BY 2 DESC, 1")            \
+    /* audit.c */                                                                                                      \
+    S(AUDIT_INSERT, "INSERT INTO audit(created, actor, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5)")           \
+    S(AUDITS, "SELECT id, created, actor, action, object, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")  \
     /* answers.c */                                                                                                    \
     S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
       "AND u.status = 'active' FROM api_key k JOIN user u ON u.num = k.user_num WHERE k.digest = ?1")                  \

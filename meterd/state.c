@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "meterd/catalog.h"
 #include "meterd/ops.h"
 
 union any_record {
@@ -11,6 +12,8 @@ union any_record {
     struct plan plan;
     struct price price;
     struct provider provider;
+    struct provider_state provider_state;
+    struct catalog_model catalog_model;
     struct ack ack;
     struct settled settled;
 };
@@ -27,6 +30,8 @@ static const struct state_kind kinds[] = {
     {&plan_desc, SQL_PLAN_BY_REVISION, record_plan},
     {&price_desc, SQL_PRICE_BY_REVISION, record_price},
     {&provider_desc, SQL_PROVIDER_BY_REVISION, record_provider},
+    {&provider_state_desc, SQL_DEF_PROVIDER_BY_REVISION, catalog_fill_state},
+    {&catalog_model_desc, SQL_DEF_MODEL_BY_REVISION, catalog_fill_model},
     {&ack_desc, SQL_ACK_BY_REVISION, record_ack},
     {&settled_desc, SQL_SETTLED_BY_REVISION, record_settled},
 };

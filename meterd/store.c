@@ -538,5 +538,6 @@ void store_close(struct store *s)
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     changes_fini(&s->changes);
+    seal_key_fini(&s->seal);
     free(s);
 }

@@ -20,6 +20,7 @@
 #include "meterd/sql.h"
 #include "proto/messages.h"
 #include "services/arena.h"
+#include "services/seal.h"
 
 struct migration;
 
@@ -112,6 +113,7 @@ struct store {
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
     uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
+    struct seal_key seal; /* of the writer: for upstream keys */
 };
 
 /* Makes folder and file when missing, takes the lock, migrates. ST_CONFLICT: not our file, or another meterd has it. */

@@ -8,7 +8,7 @@
 
 #define STATE_CHANGE(F, L, m)                                                                                          \
     F(m, 1, U64, revision, REQ, LIMIT_ID,    "its place in the order of all changes")                                  \
-    F(m, 2, U64, kind,     REQ, 0xffff,      "type number of the record: user, key_state, plan, price, provider, settled, ack") \
+    F(m, 2, U64, kind,     REQ, 0xffff,      "type number of the record: user, key_state, plan, price, provider, catalog_model, provider_state, settled, ack") \
     F(m, 3, BIN, record,   REQ, LIMIT_RECORD, "the record, encoded: the new state of that object")
 
 #define STATE_READ_REQ(F, L, m)                                                                                        \
@@ -356,6 +356,97 @@
     F(m, 4, U64, http_status,     OPT, 599,           "of the answer; 0 = forget it: nothing was billed, the next one with this key makes the call")\
     F(m, 5, STR, content_type,    OPT, LIMIT_NAME,    "of the answer")                                                 \
     F(m, 6, BIN, body,            OPT, LIMIT_BODY,    "the answer")
+
+/* ---- meterd: the catalog and the audit ----------------------------------------------------------------------------- */
+
+/* The whole of a provider or model is kept as it is where a member is absent; a new one has the defaults. */
+#define PROVIDER_PUT_REQ(F, L, m)                                                                                      \
+    F(m, 1, STR,  actor_id,      REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                          \
+    F(m, 2, BOOL, create,        OPT, 1,             "set by the gateway: CONFLICT when there is one already; else NOT_FOUND when there is none")\
+    F(m, 3, STR,  name,          REQ, LIMIT_NAME,    "as in provider/model: no spaces, control characters or slashes") \
+    F(m, 4, STR,  kind,          OPT, LIMIT_NAME,    "openai, azure, anthropic, gemini or echo; due for a new one")    \
+    F(m, 5, STR,  base_url,      OPT, LIMIT_URL,     "http or https; empty = the kind's own")                          \
+    F(m, 6, BOOL, internal,      OPT, 1,             "private addresses are allowed")                                  \
+    F(m, 7, STR,  disconnect,    OPT, LIMIT_NAME,    "cancel or drain; empty = DISCONNECT")                            \
+    F(m, 8, U64,  connect_ms,    OPT, LIMIT_MS,      "0 = UPSTREAM_CONNECT_MS")                                        \
+    F(m, 9, U64,  first_byte_ms, OPT, LIMIT_MS,      "0 = UPSTREAM_FIRST_BYTE_MS")                                     \
+    F(m, 10, U64, idle_ms,       OPT, LIMIT_MS,      "0 = UPSTREAM_IDLE_MS")                                           \
+    F(m, 11, U64, total_ms,      OPT, LIMIT_MS,      "of one attempt; 0 = the call's own deadline")                    \
+    F(m, 12, STR, api_version,   OPT, LIMIT_NAME,    "azure: api-version; empty = its v1 API")                         \
+    F(m, 13, BOOL, disabled,     OPT, 1,             "no calls go there")                                              \
+    F(m, 14, STRS, drop_params,  OPT, LIMIT_MODELS,  "members that this provider refuses: left out of every request")  \
+    F(m, 15, SECRETS, api_keys,  OPT, LIMIT_UPSTREAM_KEYS, "all its keys, or ${NAME}: read from providersvc's environment")
+
+#define PROVIDER_REP(F, L, m)                                                                                          \
+    L(m, 1, catalog_provider, provider, 1, "the provider as it is now")                                                \
+    F(m, 2, U64, revision, OPT, LIMIT_ID,  "of the state with it; 0 = nothing changed")
+
+#define PROVIDER_LIST_REQ(F, L, m)                                                                                     \
+    F(m, 1, U64, limit,  OPT, LIMIT_PAGE,  "page size; 0 = 100")                                                       \
+    F(m, 2, STR, cursor, OPT, LIMIT_TOKEN, "from the last page")                                                       \
+    F(m, 3, STR, name,   OPT, LIMIT_NAME,  "only this one")
+
+#define PROVIDER_LIST_REP(F, L, m)                                                                                     \
+    L(m, 1, catalog_provider, data, LIMIT_PAGE, "by name")                                                             \
+    F(m, 2, STR, next, OPT, LIMIT_TOKEN,        "cursor of the next page")
+
+#define MODEL_PUT_REQ(F, L, m)                                                                                         \
+    F(m, 1, STR,  actor_id,       REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                         \
+    F(m, 2, BOOL, create,         OPT, 1,             "set by the gateway: CONFLICT when there is one already; else NOT_FOUND when there is none")\
+    F(m, 3, STR,  name,           REQ, LIMIT_MODEL,   "as clients say it: no spaces or control characters")            \
+    F(m, 4, STRS, aliases,        OPT, LIMIT_MODELS,  "other names for it")                                            \
+    L(m, 5, catalog_route, routes, LIMIT_ROUTES,      "who serves it; due for a new one")                              \
+    F(m, 6, U64,  max_output,     OPT, LIMIT_TOKENS,  "tokens of an answer at most; 0 = as its price says")            \
+    F(m, 7, U64,  context_window, OPT, LIMIT_TOKENS,  "tokens of prompt and answer together; 0 = as its price says")   \
+    F(m, 8, STR,  routing,        OPT, LIMIT_NAME,    "among routes of a tier: weighted or latency")                   \
+    F(m, 9, BOOL, own_price,      OPT, 1,             "false: billed by the price of the route's model again; true needs a price")\
+    L(m, 10, model_price, price, 1,                   "its own price")
+
+#define MODEL_REP(F, L, m)                                                                                             \
+    L(m, 1, catalog_model, model, 1,      "the model as it is now")                                                    \
+    F(m, 2, U64, revision, OPT, LIMIT_ID, "of the state with it; 0 = nothing changed")
+
+#define MODEL_LIST_REQ(F, L, m)                                                                                        \
+    F(m, 1, U64, limit,  OPT, LIMIT_PAGE,  "page size; 0 = 100")                                                       \
+    F(m, 2, STR, cursor, OPT, LIMIT_TOKEN, "from the last page")                                                       \
+    F(m, 3, STR, name,   OPT, LIMIT_MODEL, "only this one, by its name or an alias; its price is shown")
+
+#define MODEL_LIST_REP(F, L, m)                                                                                        \
+    L(m, 1, catalog_model, data, LIMIT_PAGE, "by name")                                                                \
+    F(m, 2, STR, next, OPT, LIMIT_TOKEN,     "cursor of the next page")
+
+#define PROVIDER_DROP_REQ(F, L, m)                                                                                     \
+    F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                                \
+    F(m, 2, STR, name,     REQ, LIMIT_NAME,    "which; CONFLICT while a model has a route to it")
+
+#define MODEL_DROP_REQ(F, L, m)                                                                                        \
+    F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                                \
+    F(m, 2, STR, name,     REQ, LIMIT_MODEL,   "which; its price stays, for the calls that it was billed by")
+
+#define CONFIG_APPLY_REQ(F, L, m)                                                                                      \
+    F(m, 1, STR,    actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                             \
+    F(m, 2, SECRET, text,     REQ, LIMIT_CONFIG,  "the file, YAML: it may hold keys")                                  \
+    F(m, 3, BOOL,   dry_run,  OPT, 1,             "only say what would change")                                        \
+    F(m, 4, BOOL,   prune,    OPT, 1,             "remove what came from a file and is not in this one")
+
+#define CONFIG_APPLY_REP(F, L, m)                                                                                      \
+    L(m, 1, config_change, data, LIMIT_LIST, "one row for each object")                                                \
+    F(m, 2, BOOL, dry_run, OPT, 1,           "nothing was changed")                                                    \
+    F(m, 3, U64, revision, OPT, LIMIT_ID,    "of the state with it; 0 = nothing changed")
+
+#define CONFIG_EXPORT_REQ(F, L, m)                                                                                     \
+    F(m, 1, BOOL, unused, OPT, 1, "no arguments")
+
+#define CONFIG_EXPORT_REP(F, L, m)                                                                                     \
+    F(m, 1, STR, text, REQ, LIMIT_BODY, "the catalog as a CONFIG file; keys that are no reference are left out")
+
+#define AUDIT_LIST_REQ(F, L, m)                                                                                        \
+    F(m, 1, U64, limit,  OPT, LIMIT_PAGE,  "page size; 0 = 100")                                                       \
+    F(m, 2, STR, cursor, OPT, LIMIT_TOKEN, "from the last page")
+
+#define AUDIT_LIST_REP(F, L, m)                                                                                        \
+    L(m, 1, audit_entry, data, LIMIT_PAGE, "newest first")                                                             \
+    F(m, 2, STR, next, OPT, LIMIT_TOKEN,   "cursor of the next page")
 
 /* ---- meterd: usage ---------------------------------------------------------------------------------------------- */
 

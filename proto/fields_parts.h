@@ -158,7 +158,27 @@
     F(m, 6, STR,  routing,        OPT, LIMIT_NAME,   "among routes of a tier: weighted (default) or latency")          \
     F(m, 7, BOOL, own_price,      OPT, 1,            "its price is the one of its own name; else of the route's model")\
     F(m, 8, U64,  created,        OPT, LIMIT_TIME,   "Unix seconds")                                                   \
-    F(m, 9, STR,  source,         OPT, LIMIT_NAME,   "config or api")
+    F(m, 9, STR,  source,         OPT, LIMIT_NAME,   "config or api")                                                   \
+    L(m, 10, price, price, 1,                        "its own price in force, when one model is looked at")
+
+#define MODEL_PRICE(F, L, m)                                                                                           \
+    F(m, 1, PICO, input_pico,            OPT, MONEY_PICO_MAX, "per input token; due")                                  \
+    F(m, 2, PICO, cached_input_pico,     OPT, MONEY_PICO_MAX, "absent = as input")                                     \
+    F(m, 3, PICO, cache_write_pico,      OPT, MONEY_PICO_MAX, "absent = as input")                                     \
+    F(m, 4, PICO, cache_write_long_pico, OPT, MONEY_PICO_MAX, "absent = as input")                                     \
+    F(m, 5, PICO, output_pico,           OPT, MONEY_PICO_MAX, "per output token; due")                                 \
+    F(m, 6, PICO, audio_input_pico,      OPT, MONEY_PICO_MAX, "absent = as input")                                     \
+    F(m, 7, PICO, audio_output_pico,     OPT, MONEY_PICO_MAX, "absent = as output")                                    \
+    F(m, 8, PICO, image_input_pico,      OPT, MONEY_PICO_MAX, "absent = as input")                                     \
+    F(m, 9, PICO, image_output_pico,     OPT, MONEY_PICO_MAX, "absent = as output")                                    \
+    F(m, 10, PICO, reasoning_pico,       OPT, MONEY_PICO_MAX, "absent = as output")                                    \
+    F(m, 11, U64,  tier_above_tokens,    OPT, LIMIT_TOKENS,   "with more input than this the tier's prices hold; absent = no tier")\
+    F(m, 12, PICO, tier_input_pico,      OPT, MONEY_PICO_MAX, "due with a tier")                                       \
+    F(m, 13, PICO, tier_cached_input_pico, OPT, MONEY_PICO_MAX, "absent = as the tier's input")                        \
+    F(m, 14, PICO, tier_cache_write_pico, OPT, MONEY_PICO_MAX, "absent = as the tier's input")                         \
+    F(m, 15, PICO, tier_cache_write_long_pico, OPT, MONEY_PICO_MAX, "absent = as the tier's input")                    \
+    F(m, 16, PICO, tier_output_pico,     OPT, MONEY_PICO_MAX, "due with a tier")                                       \
+    F(m, 17, STR,  mode,                 OPT, LIMIT_NAME,     "chat, embedding, image, audio …; absent = as it is, chat for a new model")
 
 #define UPSTREAM_KEY(F, L, m)                                                                                          \
     F(m, 1, STR, id,   REQ, LIMIT_ID_TEXT, "ukey_…")                                                                   \
@@ -185,6 +205,20 @@
     F(m, 1, STR, id,     REQ, LIMIT_ID_TEXT,  "ukey_…")                                                                \
     F(m, 2, BIN, sealed, OPT, LIMIT_SEALED,   "the secret, sealed with MASTER_KEY (services/seal.h)")                  \
     F(m, 3, STR, env,    OPT, LIMIT_NAME,     "or the name of the environment variable that holds it")
+
+#define CONFIG_CHANGE(F, L, m)                                                                                         \
+    F(m, 1, STR, object, REQ, LIMIT_NAME,  "provider or model")                                                        \
+    F(m, 2, STR, name,   REQ, LIMIT_MODEL, "which")                                                                    \
+    F(m, 3, STR, action, REQ, LIMIT_NAME,  "added, changed, unchanged, removed, or kept: changed by the API since")    \
+    F(m, 4, STR, detail, OPT, LIMIT_TITLE, "what of it changed")
+
+#define AUDIT_ENTRY(F, L, m)                                                                                           \
+    F(m, 1, U64, id,       REQ, LIMIT_ID,      "its place in the order of entries")                                    \
+    F(m, 2, U64, created,  REQ, LIMIT_TIME,    "Unix seconds")                                                         \
+    F(m, 3, STR, actor_id, OPT, LIMIT_ID_TEXT, "which administrator; empty = the CONFIG file at a start")              \
+    F(m, 4, STR, action,   REQ, LIMIT_NAME,    "provider.create, provider.update, provider.delete, model.create …")    \
+    F(m, 5, STR, object,   REQ, LIMIT_MODEL,   "of what: its name")                                                    \
+    F(m, 6, STR, detail,   OPT, LIMIT_TITLE,   "what changed; secrets masked")
 
 #define MODEL_INFO(F, L, m)                                                                                            \
     F(m, 1, STR, id,       REQ, LIMIT_MODEL, "model name")                                                             \

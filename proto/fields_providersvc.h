@@ -46,6 +46,17 @@
     F(m, 8, U64, route,        OPT, LIMIT_ROUTES, "index of the route that answered")                                  \
     F(m, 9, STR, dropped,      OPT, LIMIT_TITLE,  "names of the request's fields that were left out for this upstream")
 
+#define PROVIDER_TEST_REQ(F, L, m)                                                                                     \
+    F(m, 1, STR, name,  REQ, LIMIT_NAME,  "which provider")                                                            \
+    F(m, 2, STR, model, OPT, LIMIT_MODEL, "its name there: a call of one token is made, too; empty = its list of models only")
+
+#define PROVIDER_TEST_REP(F, L, m)                                                                                     \
+    F(m, 1, BOOL, ok,         OPT, 1,            "it answered as it should")                                           \
+    F(m, 2, U64, http_status, OPT, 999,          "what it said; 0 = nothing")                                          \
+    F(m, 3, U64, latency_ms,  OPT, LIMIT_MS,     "to its whole answer")                                                \
+    F(m, 4, STR, text,        OPT, LIMIT_TITLE,  "for a human: what is wrong, or what it answered")                    \
+    F(m, 5, STRS, models,     OPT, LIMIT_MODELS, "the first of its models")
+
 #define COMPLETION_REP(F, L, m)                                                                                        \
     F(m, 1, U64,  prompt_tokens,      OPT, LIMIT_TOKENS, "all input")                                                  \
     F(m, 2, U64,  cached_tokens,      OPT, LIMIT_TOKENS, "of them read from a cache")                                  \

@@ -27,6 +27,7 @@
 #define LIMIT_SECRET 1024 /* an upstream key */
 #define LIMIT_SEALED (LIMIT_SECRET + 64) /* with its nonce and tag */
 #define LIMIT_URL 1024
+#define LIMIT_CONFIG (2048u * 1024u) /* a CONFIG file */
 #define LIMIT_MODELS 64 /* patterns in a list of allowed models */
 #define LIMIT_PAGE 500 /* rows of a page */
 #define LIMIT_LIST 10000 /* items of an internal list */

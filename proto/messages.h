@@ -42,6 +42,9 @@
     M(UPSTREAM_KEY, upstream_key, 0x0515, "a key for a provider, without its secret")                                  \
     M(CATALOG_PROVIDER, catalog_provider, 0x0516, "a provider of the catalog")                                         \
     M(SEALED_KEY, sealed_key, 0x0517, "a key for a provider, sealed")                                                  \
+    M(MODEL_PRICE, model_price, 0x0518, "a model's own price, as an administrator says it")                            \
+    M(CONFIG_CHANGE, config_change, 0x0519, "what a CONFIG file does to one object")                                   \
+    M(AUDIT_ENTRY, audit_entry, 0x051a, "who changed what")                                                            \
     M(HEALTH_CHECK, health_check, 0x0508, "one line of a health report")                                               \
     M(HTTP_HEADER, http_header, 0x0509, "a response header")                                                           \
     M(USAGE_GROUP, usage_group, 0x050a, "sums over calls")                                                             \
@@ -87,6 +90,8 @@
     M(COMPLETION_REQ, completion_req, 0x0201, "make this call upstream")                                               \
     M(COMPLETION_REP, completion_rep, 0x0202, "it is over: what it used")                                              \
     M(RESPONSE_HEAD, response_head, 0x0203, "head of the answer, before its bytes")                                    \
+    M(PROVIDER_TEST_REQ, provider_test_req, 0x0205, "ask a provider whether it works")                                 \
+    M(PROVIDER_TEST_REP, provider_test_rep, 0x0206, "what it said")                                                    \
     M(STATE_READ_REQ, state_read_req, 0x0301, "snapshot of the state, or what I missed")                               \
     M(STATE_READ_REP, state_read_rep, 0x0302, "a page of it")                                                          \
     M(USER_PUT_REQ, user_put_req, 0x0303, "make a user")                                                               \
@@ -140,7 +145,23 @@
     M(BACKUP_REP, backup_rep, 0x033e, "where the copy is")                                                             \
     M(ANSWER_BEGIN_REQ, answer_begin_req, 0x0341, "a call with an Idempotency-Key begins")                             \
     M(ANSWER_BEGIN_REP, answer_begin_rep, 0x0342, "make it, wait, or here is its answer")                              \
-    M(ANSWER_PUT_REQ, answer_put_req, 0x0343, "keep this answer")
+    M(ANSWER_PUT_REQ, answer_put_req, 0x0343, "keep this answer")                                                      \
+    M(PROVIDER_PUT_REQ, provider_put_req, 0x0345, "make or change a provider of the catalog")                          \
+    M(PROVIDER_REP, provider_rep, 0x0346, "the provider")                                                              \
+    M(PROVIDER_LIST_REQ, provider_list_req, 0x0347, "providers of the catalog")                                        \
+    M(PROVIDER_LIST_REP, provider_list_rep, 0x0348, "a page of them")                                                  \
+    M(MODEL_PUT_REQ, model_put_req, 0x0349, "make or change a model of the catalog")                                   \
+    M(MODEL_REP, model_rep, 0x034a, "the model")                                                                       \
+    M(MODEL_LIST_REQ, model_list_req, 0x034b, "models of the catalog")                                                 \
+    M(MODEL_LIST_REP, model_list_rep, 0x034c, "a page of them")                                                        \
+    M(PROVIDER_DROP_REQ, provider_drop_req, 0x034d, "remove a provider")                                               \
+    M(CONFIG_APPLY_REQ, config_apply_req, 0x034f, "bring the catalog to what a CONFIG file says")                      \
+    M(CONFIG_APPLY_REP, config_apply_rep, 0x0350, "what changed")                                                      \
+    M(AUDIT_LIST_REQ, audit_list_req, 0x0351, "who changed what")                                                      \
+    M(AUDIT_LIST_REP, audit_list_rep, 0x0352, "a page of it")                                                          \
+    M(CONFIG_EXPORT_REQ, config_export_req, 0x0353, "the catalog as a CONFIG file")                                    \
+    M(CONFIG_EXPORT_REP, config_export_rep, 0x0354, "the file")                                                        \
+    M(MODEL_DROP_REQ, model_drop_req, 0x0355, "remove a model")
 
 /* clang-format on */
 

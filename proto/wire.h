@@ -47,9 +47,11 @@ enum wire_kind {
     WIRE_BIN, /* struct slice, any bytes, at most limit */
     WIRE_STRS, /* struct wire_strs: at most limit strings of at most WIRE_STRS_ITEM_MAX bytes */
     WIRE_LIST, /* {items, n}: at most limit messages of one declared type */
+    WIRE_SECRETS, /* as WIRE_STRS with items of at most WIRE_SECRETS_ITEM_MAX bytes, each printed as *** in logs */
 };
 
 #define WIRE_STRS_ITEM_MAX 256
+#define WIRE_SECRETS_ITEM_MAX 1024
 
 struct wire_strs {
     const struct slice *items;
@@ -95,6 +97,7 @@ struct wire_desc {
 #define WIRE_CTYPE_SECRET struct slice
 #define WIRE_CTYPE_BIN struct slice
 #define WIRE_CTYPE_STRS struct wire_strs
+#define WIRE_CTYPE_SECRETS struct wire_strs
 
 /* F(m, tag, KIND, name, NEED, limit, doc): a field.  L(m, tag, item_message, name, limit, doc): an optional list of
  * messages. */
@@ -160,6 +163,7 @@ enum status wire_print(const struct wire_desc *desc, const void *msg, struct buf
 #define WIRE_HAS(msg, tag) ((((msg)->has) >> (tag)) & 1u)
 const struct wire_field *wire_field_named(const struct wire_desc *desc, struct slice name); /* NULL = no such field */
 bool wire_field_zero(const struct wire_field *f, const void *msg); /* is that member of msg zero? */
+size_t wire_item_max(const struct wire_field *f); /* bytes of one string of a WIRE_STRS or WIRE_SECRETS */
 
 /* --- slices ------------------------------------------------------------------------------------------------------- */
 

@@ -276,7 +276,7 @@ static enum status open_list(struct cursor *c, const struct wire_path *at, const
 static enum status decode_strs(struct cursor *c, const struct wire_path *at, const struct wire_field *f,
                                struct wire_strs *to)
 {
-    const struct wire_field item = {.name = f->name, .limit = WIRE_STRS_ITEM_MAX, .kind = WIRE_STR};
+    const struct wire_field item = {.name = f->name, .limit = wire_item_max(f), .kind = WIRE_STR};
     struct wire_list list = {NULL, 0};
     enum status st = open_list(c, at, f, &list, sizeof(struct slice), 1);
     struct slice *items;
@@ -340,7 +340,8 @@ static enum status decode_field(struct cursor *c, const struct wire_path *at, co
     case WIRE_STR:
     case WIRE_SECRET:
     case WIRE_BIN: return decode_slice(c, at, f, to);
-    case WIRE_STRS: return decode_strs(c, at, f, to);
+    case WIRE_STRS:
+    case WIRE_SECRETS: return decode_strs(c, at, f, to);
     case WIRE_LIST: return decode_list(c, at, f, to);
     }
     return wire_fail(at, f, ST_INTERNAL, c->err, "kind %u is not declared", f->kind);

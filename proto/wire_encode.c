@@ -122,9 +122,9 @@ static enum status check_strs(struct encoder *e, const struct wire_path *at, con
     if (s->n > f->limit)
         return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "%zu items, at most %" PRIu64 " are allowed", s->n, f->limit);
     for (i = 0; i < s->n; i++) {
-        if (s->items[i].n > WIRE_STRS_ITEM_MAX)
-            return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "item %zu has %zu bytes, at most %d are allowed", i,
-                             s->items[i].n, WIRE_STRS_ITEM_MAX);
+        if (s->items[i].n > wire_item_max(f))
+            return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "item %zu has %zu bytes, at most %zu are allowed", i,
+                             s->items[i].n, wire_item_max(f));
         if (!utf8_valid(s->items[i].p, s->items[i].n))
             return wire_fail(at, f, ST_BAD_MESSAGE, e->err, "item %zu is not UTF-8 text without NUL", i);
         *bytes += bytes_of_text(s->items[i].n);
@@ -167,6 +167,7 @@ static enum status weigh(struct encoder *e, const struct wire_path *at, const st
         *bytes += f->kind == WIRE_BIN ? bytes_of_bin(s->n) : bytes_of_text(s->n);
         return check_slice(e, at, f, *s);
     case WIRE_STRS:
+    case WIRE_SECRETS:
         *ret_set = list->n > 0;
         *bytes += bytes_of_count(list->n);
         return check_strs(e, at, f, p, bytes);
@@ -240,7 +241,8 @@ static inline int pack_field(struct buf *out, const struct wire_field *f, const 
     case WIRE_STR:
     case WIRE_SECRET: return bad | pack_slice(out, *(const struct slice *)p, false);
     case WIRE_BIN: return bad | pack_slice(out, *(const struct slice *)p, true);
-    case WIRE_STRS: return bad | pack_strs(out, p);
+    case WIRE_STRS:
+    case WIRE_SECRETS: return bad | pack_strs(out, p);
     case WIRE_LIST: return bad | msgpack_pack_array(out, ((const struct wire_list *)p)->n);
     }
     return -1;

@@ -76,7 +76,13 @@ bool wire_field_zero(const struct wire_field *f, const void *msg)
     case WIRE_SECRET:
     case WIRE_BIN: return ((const struct slice *)p)->n == 0;
     case WIRE_STRS:
+    case WIRE_SECRETS:
     case WIRE_LIST: return ((const struct wire_list *)p)->n == 0;
     }
     return true;
+}
+
+size_t wire_item_max(const struct wire_field *f)
+{
+    return f->kind == WIRE_SECRETS ? WIRE_SECRETS_ITEM_MAX : WIRE_STRS_ITEM_MAX;
 }

@@ -114,7 +114,8 @@ static void put_value(struct printer *pr, const struct wire_field *f, const void
     case WIRE_NANO:
     case WIRE_PICO: putf(pr, "%" PRId64, *(const int64_t *)p); return;
     case WIRE_STR: put_quoted(pr, *(const struct slice *)p); return;
-    case WIRE_SECRET: put_text(pr, "***"); return;
+    case WIRE_SECRET:
+    case WIRE_SECRETS: put_text(pr, "***"); return;
     case WIRE_BIN: putf(pr, "<%zu bytes>", ((const struct slice *)p)->n); return;
     case WIRE_STRS: put_strs(pr, p); return;
     case WIRE_LIST: put_list(pr, f, p); return;

@@ -184,7 +184,7 @@ enum status arena_copy_message(struct arena *a, const struct wire_desc *desc, co
 
         if ((f->kind == WIRE_STR || f->kind == WIRE_SECRET || f->kind == WIRE_BIN) && text->n > 0)
             *text = arena_copy(a, *text, &st);
-        else if (f->kind == WIRE_STRS && ((struct wire_strs *)member)->n > 0)
+        else if ((f->kind == WIRE_STRS || f->kind == WIRE_SECRETS) && ((struct wire_strs *)member)->n > 0)
             st = copy_strs(a, member);
         else if (f->kind == WIRE_LIST && ((struct wire_list *)member)->n > 0)
             st = copy_list(a, f->item, member);

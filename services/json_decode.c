@@ -69,7 +69,7 @@ static enum status decode_strs(const struct json_at *at, const struct wire_field
         if (!yyjson_is_str(item))
             return json_fail(at, f, "invalid_type", "expected an array of strings, but item %zu is %s.", i,
                              type_name(item));
-        st = json_copy_str(at, f, WIRE_STRS_ITEM_MAX, str_of(item), &items[i++]);
+        st = json_copy_str(at, f, wire_item_max(f), str_of(item), &items[i++]);
     }
     return st;
 }
@@ -112,7 +112,7 @@ static enum status decode_value(const struct json_at *at, const struct wire_fiel
 {
     if (yyjson_is_null(v))
         return f->need == WIRE_REQ ? json_fail_type(at, f, "null") : ST_OK;
-    if (f->kind == WIRE_STRS)
+    if (f->kind == WIRE_STRS || f->kind == WIRE_SECRETS)
         return decode_strs(at, f, v, msg);
     if (f->kind == WIRE_LIST)
         return decode_list(at, f, v, msg);

@@ -148,7 +148,8 @@ static enum status add_value(struct buf *out, const struct wire_field *f, const 
     case WIRE_STR:
     case WIRE_SECRET: return json_add_string(out, *(const struct slice *)p);
     case WIRE_BIN: return ST_INTERNAL; /* never shown: add_object leaves it out */
-    case WIRE_STRS: return add_strs(out, p);
+    case WIRE_STRS:
+    case WIRE_SECRETS: return add_strs(out, p);
     case WIRE_LIST: return add_list(out, f, p);
     }
     return ST_INTERNAL;

@@ -116,7 +116,8 @@ static const char *kind_expected(const struct wire_field *f)
     case WIRE_STR:
     case WIRE_SECRET:
     case WIRE_BIN: return "a string";
-    case WIRE_STRS: return "an array of strings";
+    case WIRE_STRS:
+    case WIRE_SECRETS: return "an array of strings";
     case WIRE_LIST: return json_field_single(f) ? "an object" : "an array of objects";
     }
     return "another type";

@@ -34,7 +34,7 @@ static enum status set_strs(const struct json_at *at, const struct wire_field *f
     for (i = 0; st == ST_OK && item < n; i++) {
         if (i < value.n && value.p[i] != ',')
             continue;
-        st = json_copy_str(at, f, WIRE_STRS_ITEM_MAX, (struct slice){value.p + from, i - from}, &items[item++]);
+        st = json_copy_str(at, f, wire_item_max(f), (struct slice){value.p + from, i - from}, &items[item++]);
         from = i + 1;
     }
     return st;
@@ -69,7 +69,8 @@ enum status json_set_text(const struct wire_desc *desc, struct slice name, struc
         return json_fail_unknown(&at, name);
     switch ((enum wire_kind)f->kind) {
     case WIRE_BOOL: return set_bool(&at, f, value, msg);
-    case WIRE_STRS: return set_strs(&at, f, value, msg);
+    case WIRE_STRS:
+    case WIRE_SECRETS: return set_strs(&at, f, value, msg);
     case WIRE_U64:
     case WIRE_I64:
         return looks_like_number(value) ? json_put_number(&at, f, value, msg) : json_fail_type(&at, f, "a string");

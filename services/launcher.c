@@ -14,8 +14,7 @@
 #include "services/svc.h"
 
 #define PROGRAM "openai-router"
-#define SECRET_FILE "jwt_secret"
-#define SECRET_BYTES 24 /* 48 hex digits, more than the 32 characters that JWT_SECRET asks for */
+#define SECRET_BYTES 24 /* 48 hex digits, more than the 32 characters that JWT_SECRET and MASTER_KEY ask for */
 #define PATH_SIZE 4096
 
 /* State first, then who follows it, then who takes calls from outside; the other way round to stop. */
@@ -49,11 +48,11 @@ static enum status make_folders(const char *file, struct err *err)
     return ST_OK;
 }
 
-static enum status secret_path(const struct settings *s, char *path, size_t size, struct err *err)
+static enum status secret_path(const struct settings *s, const char *file, char *path, size_t size, struct err *err)
 {
     const char *slash = strrchr(s->db_path, '/');
     int dir = slash ? (int)(slash - s->db_path) + 1 : 0;
-    int n = snprintf(path, size, "%.*s" SECRET_FILE, dir, s->db_path);
+    int n = snprintf(path, size, "%.*s%s", dir, s->db_path, file);
 
     if (n < 0 || (size_t)n >= size)
         return err_set(err, ST_BAD_REQUEST, "DB_PATH: too long");
@@ -81,19 +80,23 @@ static enum status write_secret(const char *path, struct err *err)
     return bad ? err_set(err, ST_INTERNAL, "cannot write %s: %s", path, strerror(errno)) : ST_OK;
 }
 
-/* The secret that signs sessions is made once and kept beside the database, so that a restart ends nobody's session. */
-static enum status keep_secret(struct settings *s, struct err *err)
+/* A secret of the installation: made once and kept beside the database. */
+struct kept_secret {
+    const char *setting, *file;
+};
+
+static enum status keep_secret(struct settings *s, const struct kept_secret *secret, char **member, struct err *err)
 {
     char path[PATH_SIZE], text[1025];
     enum status st;
     ssize_t n;
     int fd;
 
-    if (s->jwt_secret)
+    if (*member)
         return ST_OK;
     st = make_folders(s->db_path, err);
     if (st == ST_OK)
-        st = secret_path(s, path, sizeof(path), err);
+        st = secret_path(s, secret->file, path, sizeof(path), err);
     if (st == ST_OK && access(path, F_OK))
         st = write_secret(path, err);
     if (st != ST_OK)
@@ -103,9 +106,19 @@ static enum status keep_secret(struct settings *s, struct err *err)
     if (fd >= 0)
         close(fd);
     if (n < 32)
-        return err_set(err, ST_INTERNAL, "%s: cannot be read or is too short; set JWT_SECRET or remove the file", path);
+        return err_set(err, ST_INTERNAL, "%s: cannot be read or is too short; set %s or remove the file", path,
+                       secret->setting);
     text[n] = '\0';
-    return settings_set(&s->jwt_secret, text);
+    return settings_set(member, text);
+}
+
+/* So that a restart ends nobody's session, and opens the upstream keys that are stored. */
+static enum status keep_secrets(struct settings *s, struct err *err)
+{
+    static const struct kept_secret jwt = {"JWT_SECRET", "jwt_secret"}, master = {"MASTER_KEY", "master_key"};
+    enum status st = keep_secret(s, &jwt, &s->jwt_secret, err);
+
+    return st == ST_OK ? keep_secret(s, &master, &s->master_key, err) : st;
 }
 
 static enum status start_all(const struct settings *s, struct svc **running, struct err *err)
@@ -140,7 +153,7 @@ int main(int argc, char **argv)
         return SVC_EXIT_SETTINGS;
     }
     process_prepare();
-    if (use_inproc(&s) != ST_OK || keep_secret(&s, &err) != ST_OK || start_all(&s, running, &err) != ST_OK) {
+    if (use_inproc(&s) != ST_OK || keep_secrets(&s, &err) != ST_OK || start_all(&s, running, &err) != ST_OK) {
         fprintf(stderr, PROGRAM ": %s\n", err.text);
         code = err.status == ST_BAD_REQUEST ? SVC_EXIT_SETTINGS : SVC_EXIT_START;
     } else {

@@ -24,6 +24,8 @@
     S(SPOOL_DIR,        spool_dir,        STR,    "./database/spool",  1, 4000,       SET_P | SET_L, "folder of the usage outbox; instances may share it") \
     S(SPOOL_KEEP_HOURS, spool_keep_hours, INT,    "48",                0, 8760,       SET_P | SET_L, "acknowledged usage records stay in the outbox for so long, for a database that is restored from a backup") \
     S(JWT_SECRET,       jwt_secret,       SECRET, NULL,                32, 1024,      SET_A | SET_L, "signs session tokens, 32 characters or more; the launcher makes and keeps one when unset") \
+    S(MASTER_KEY,       master_key,       SECRET, NULL,                32, 1024,      SET_M | SET_P | SET_L, "seals the upstream keys in the database, 32 characters or more; the launcher makes and keeps one when unset") \
+    S(CONFIG,           config,           STR,    NULL,                1, 4000,       SET_M | SET_L | SET_C, "YAML file of providers, models, routes and prices that meterd reads at every start") \
     S(ADMIN_EMAIL,      admin_email,      STR,    "admin@localhost",   3, 254,        SET_M | SET_L | SET_C, "administrator made at first start") \
     S(ADMIN_PASSWORD,   admin_password,   SECRET, NULL,                8, 1024,       SET_M | SET_L | SET_C, "its password; unset = a random one, shown once and kept in a 0600 file beside the database") \
     S(SIGNUP,           signup,           CHOICE, "auto|open|invite|closed", 0, 0,    SET_A | SET_L, "who may register; auto = open on a loopback HOST, else closed") \

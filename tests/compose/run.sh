@@ -114,7 +114,7 @@ print(value)' "$1"; }
 PORT=$(free_port)
 url=http://127.0.0.1:$PORT
 export PORT ROUTER_IMAGE=$image ADMIN_EMAIL=admin@example.com ADMIN_PASSWORD="compose-$$-$RANDOM$RANDOM"
-unset JWT_SECRET
+unset JWT_SECRET MASTER_KEY
 # A machine may refuse its containers more open files than it has itself.
 limit=$(ulimit -Hn)
 [ "$limit" = unlimited ] || [ "$limit" -ge 65536 ] || export NOFILE=$limit
@@ -123,6 +123,10 @@ out=$(compose config 2>&1)
 case $out in *JWT_SECRET*random*) ok "without JWT_SECRET compose says what to set" ;; *) bad "compose without JWT_SECRET: $out" ;; esac
 
 export JWT_SECRET=compose-test-secret-of-more-than-32-characters
+out=$(compose config 2>&1)
+case $out in *MASTER_KEY*random*) ok "without MASTER_KEY compose says what to set" ;; *) bad "compose without MASTER_KEY: $out" ;; esac
+
+export MASTER_KEY=compose-test-master-key-of-more-than-32-characters
 project_up=1
 if ! out=$(compose up -d --no-build 2>&1); then
     bad "up: $out"

@@ -37,6 +37,7 @@ LIBRARY_HOMES = {
     r"msgpack": ["proto/"],
     r"jwt\.h": ["authsvc/"],
     r"hiredis": ["authsvc/"],
+    r"cyaml/": ["meterd/"],
     r"mbedtls/|psa/": [],
 }
 

@@ -70,7 +70,7 @@ static struct slice small_bytes(const struct wire_field *f)
 
 void fill_items(const struct wire_field *f, void *msg, size_t count, struct arena *a)
 {
-    size_t size = f->kind == WIRE_STRS ? sizeof(struct slice) : f->item->size;
+    size_t size = f->kind == WIRE_STRS || f->kind == WIRE_SECRETS ? sizeof(struct slice) : f->item->size;
     struct wire_list list = {fill_alloc(a, count * size), count};
 
     memcpy((char *)msg + f->offset, &list, sizeof(list));
@@ -82,7 +82,7 @@ static void fill_strs(const struct wire_field *f, void *to, struct arena *a, enu
     struct slice *items = fill_alloc(a, n * sizeof(*items));
 
     for (i = 0; i < n; i++)
-        items[i] = how == FILL_FULL ? full_text(WIRE_STRS_ITEM_MAX, a) : small_text(f);
+        items[i] = how == FILL_FULL ? full_text(wire_item_max(f), a) : small_text(f);
     memcpy(to, &(struct wire_strs){items, n}, sizeof(struct wire_strs));
 }
 
@@ -110,7 +110,8 @@ static void fill_field(const struct wire_field *f, void *to, struct arena *a, en
     case WIRE_STR:
     case WIRE_SECRET: *(struct slice *)to = full ? full_text(f->limit, a) : small_text(f); return;
     case WIRE_BIN: *(struct slice *)to = full ? full_bytes(f->limit, a) : small_bytes(f); return;
-    case WIRE_STRS: fill_strs(f, to, a, how); return;
+    case WIRE_STRS:
+    case WIRE_SECRETS: fill_strs(f, to, a, how); return;
     case WIRE_LIST: fill_list(f, to, a, how); return;
     }
 }

@@ -173,9 +173,9 @@ static void every_declaration_keeps_the_rules(void **state)
  * ------------------------------------------------------------------------------------------------------ */
 
 static const char *const kind_names[] = {
-    [WIRE_BOOL] = "bool",     [WIRE_U64] = "u64",   [WIRE_I64] = "i64",       [WIRE_NANO] = "nano-USD",
-    [WIRE_PICO] = "pico-USD", [WIRE_STR] = "str",   [WIRE_SECRET] = "secret", [WIRE_BIN] = "bin",
-    [WIRE_STRS] = "strs",     [WIRE_LIST] = "list",
+    [WIRE_BOOL] = "bool",     [WIRE_U64] = "u64",   [WIRE_I64] = "i64",         [WIRE_NANO] = "nano-USD",
+    [WIRE_PICO] = "pico-USD", [WIRE_STR] = "str",   [WIRE_SECRET] = "secret",   [WIRE_BIN] = "bin",
+    [WIRE_STRS] = "strs",     [WIRE_LIST] = "list", [WIRE_SECRETS] = "secrets",
 };
 
 static void doc_field(struct buf *out, const struct wire_field *f)

@@ -354,6 +354,36 @@ static void refuse(struct meter *m, const char *sql, const char *why)
     meter_remove(m);
 }
 
+/* A database that is in use gets the catalog and keeps what it has. */
+static void a_database_of_the_fifth_shape_gets_the_catalog(void **state)
+{
+    struct migration fifth[8];
+    struct meter m;
+    int i, n = 0;
+
+    (void)state;
+    for (i = 0; schema_migrations[i].number && schema_migrations[i].number <= 5; i++)
+        fifth[n++] = schema_migrations[i];
+    fifth[n] = (struct migration){0, NULL, NULL};
+    meter_folder(&m);
+    assert_int_equal(store_open_with(m.path, fifth, &m.store, &m.err), ST_OK);
+    meter_sql(
+        &m,
+        "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision) VALUES ('free', 1, 2, 3, 4, '', 7)");
+    assert_int_equal(meter_number(&m, "SELECT count(*) FROM sqlite_schema WHERE name = 'provider_def'"), 0);
+    meter_close(&m);
+    meter_open(&m);
+    assert_true(meter_number(&m, "PRAGMA user_version") >= 6);
+    assert_int_equal(meter_number(&m, "SELECT revision FROM plan"), 7);
+    assert_int_equal(m.store->revision, 7);
+    meter_sql(&m, "INSERT INTO model_def VALUES ('m', 0, 0, 'weighted', 0, 1, 'api', 1, 9)");
+    meter_close(&m);
+    meter_open(&m);
+    assert_int_equal(m.store->revision, 9); /* what is gone counts, too */
+    meter_close(&m);
+    meter_remove(&m);
+}
+
 static void another_programs_file_and_a_newer_version_are_left_alone(void **state)
 {
     struct meter m;
@@ -435,6 +465,7 @@ int main(void)
         cmocka_unit_test(killed_while_a_database_is_brought_forward),
         cmocka_unit_test(entries_of_an_older_database_get_their_chain),
         cmocka_unit_test(killed_while_the_chain_is_made),
+        cmocka_unit_test(a_database_of_the_fifth_shape_gets_the_catalog),
         cmocka_unit_test(another_programs_file_and_a_newer_version_are_left_alone),
         cmocka_unit_test(a_file_that_is_no_database_is_an_error),
         cmocka_unit_test(a_second_meterd_is_refused),

@@ -207,6 +207,7 @@ static void over_limit(const struct wire_desc *desc, uint32_t index, struct fixt
     case WIRE_SECRET:
     case WIRE_BIN: *(struct slice *)to = (struct slice){memset(fill_alloc(&f->a, over), 'a', over), over}; break;
     case WIRE_STRS:
+    case WIRE_SECRETS:
     case WIRE_LIST: fill_items(field, msg, over, &f->a); break;
     }
     refused_for(desc, index, msg, f);
@@ -238,7 +239,8 @@ static void every_list_may_be_as_long_as_its_limit(void **state)
         for (k = 0; k < desc->n_fields; k++) {
             void *msg = fill_alloc(&f->a, desc->size);
 
-            if (desc->fields[k].kind != WIRE_LIST && desc->fields[k].kind != WIRE_STRS)
+            if (desc->fields[k].kind != WIRE_LIST && desc->fields[k].kind != WIRE_STRS &&
+                desc->fields[k].kind != WIRE_SECRETS)
                 continue;
             fill_items(&desc->fields[k], msg, desc->fields[k].limit, &f->a);
             encode(desc, msg, &f->one);

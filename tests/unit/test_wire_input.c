@@ -356,10 +356,14 @@ static void secrets_and_control_bytes_are_not_printed(void **state)
         .user = {&user, 1}, .access_token = slice_of("hunter2"), .refresh_token = slice_of("hunter3")};
     struct admit_req req = {.request_id = BYTES("a\n\x1b[31m\"\\\x7f\xc2\x9b\xc3\xa9\xff"),
                             .key_digest = BYTES("12345678")};
+    struct slice key = slice_of("hunter4");
+    struct provider_put_req put = {.name = slice_of("p"), .api_keys = {&key, 1}};
     struct buf out;
 
     (void)state;
     buf_init(&out, 4096);
+    print_to(&out, &provider_put_req_desc, &put, 1000);
+    assert_string_equal(out.p, "provider_put_req{actor_id=\"\" name=\"p\" api_keys=***}");
     print_to(&out, &session_rep_desc, &rep, 1000);
     assert_string_equal(out.p, "session_rep{user=[user{id=\"usr_1\" email=\"a@b\" role=\"\" plan=\"\" status=\"\" "
                                "balance_nano=-5 created=0}] access_token=*** refresh_token=*** token_type=\"\" "
