@@ -8,6 +8,7 @@
 #include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
 #include "meterd/monthly.h"
+#include "meterd/pace.h"
 #include "meterd/prices.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
@@ -22,6 +23,7 @@ struct writer_metrics {
 struct writer {
     struct writer_options o;
     struct mailbox box;
+    struct pace pace;
     pthread_t thread;
     bool started;
     struct writer_metrics m;
@@ -114,14 +116,14 @@ static void die_if_dead(struct writer *w, const struct err *why)
 
 static size_t units_of(const struct mail_item *item)
 {
-    if (item->events)
-        return item->events->batch.events.n;
+    if (item->usage)
+        return item->usage;
     return 1 + (item->bytes < ANSWERS_PIECE_BYTES ? item->bytes : ANSWERS_PIECE_BYTES) / WRITER_UNIT_BYTES;
 }
 
 static void run_item(struct writer *w, struct mail_item *item, struct err *err)
 {
-    struct work work = {.s = w->o.store, .err = err};
+    struct work work = {.s = w->o.store, .err = err, .pace = &w->pace};
 
     if (item->events) {
         const struct usage_batch *b = &item->events->batch;
@@ -192,6 +194,12 @@ static enum status commit(struct writer *w, enum status st, struct err *err)
     return ST_UNAVAILABLE;
 }
 
+/* A command does not wait for the end of a backlog's transaction. */
+static bool ends_batch(const struct writer *w, const struct mail_item *next)
+{
+    return w->pace.on && next[-1].lane != LANE_INGEST && next->lane == LANE_INGEST;
+}
+
 /* Applies items from the front until the transaction is large enough. Returns how many. */
 static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
 {
@@ -201,7 +209,7 @@ static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
     size_t done, i, units = 0;
     enum status st = batch_begin(s, &err);
 
-    for (done = 0; done < n && units < WRITER_UNITS; done++) {
+    for (done = 0; done < n && units < WRITER_UNITS && !(done > 0 && ends_batch(w, &items[done])); done++) {
         items[done].st = ST_OK;
         if (st == ST_OK && s->broken == STORE_WELL)
             run_item(w, &items[done], &err);
@@ -447,15 +455,18 @@ static void *run(void *arg)
     while (!closed || n > 0) {
         struct mailbox_wait wait = {.until_ms = monthly_waits(w) ? 0 : w->published_ms + FEED_HEARTBEAT_MS,
                                     .gather_ms = WRITER_GATHER_MS,
-                                    .enough = MAILBOX_TAKE};
+                                    .enough = MAILBOX_TAKE,
+                                    .most_usage = WRITER_UNITS};
         size_t done = 0;
 
         if (w->prices_ms != 0 && w->prices_ms < wait.until_ms)
             wait.until_ms = w->prices_ms;
         n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
+        pace_look(&w->pace, w->items, n, clock_ms());
         while (done < n)
             done += run_batch(w, w->items + done, n - done);
         between(w, n > 0);
+        pace_step(&w->pace);
     }
     return NULL;
 }
@@ -472,6 +483,7 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
         return err_set(err, ST_NO_MEMORY, "no memory for the writer");
     }
     w->o = *options;
+    w->pace.box = &w->box;
     w->published = options->store->revision;
     w->published_ms = clock_ms();
     w->worked_ms = w->published_ms;
