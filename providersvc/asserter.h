@@ -7,11 +7,9 @@
 #ifndef PROVIDERSVC_ASSERTER_H
 #define PROVIDERSVC_ASSERTER_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "providersvc/outbox.h"
 #include "services/bus/exchange.h"
+#include "services/sleeper.h"
 
 #define ASSERTER_AGAIN_MS 15000
 #define ASSERTER_LEASE_MS 45000 /* three times that: one that is lost does no harm */
@@ -24,11 +22,8 @@ struct asserter {
     const struct log *log;
     uint64_t again_ms; /* 0 = ASSERTER_AGAIN_MS */
     char instance[LIMIT_NAME];
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    atomic_bool running; /* without the lock, which exists only while it runs */
-    bool closing, joined; /* joined: an authsvc waits to hear all */
+    struct sleeper sleeper;
+    bool joined; /* under the sleeper's lock: an authsvc waits to hear all */
     uint64_t seen; /* newest record at the last round; the thread's only */
 };
 
