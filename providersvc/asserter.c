@@ -17,8 +17,24 @@ struct round {
     struct arena arena; /* what holds point into */
     struct hold_state holds[AT_ONCE];
     size_t n, all;
+    bool hurry; /* an authsvc waits for it */
     enum status st; /* of the first message that failed */
 };
+
+/* Under the lock. */
+static void wait_until(struct asserter *a, uint64_t due_ms)
+{
+    while (!a->sleeper.closing && !a->joined && clock_ms() < due_ms)
+        sleeper_wait(&a->sleeper, due_ms);
+}
+
+/* Not any more when an authsvc waits to hear all. */
+static void rest(struct asserter *a)
+{
+    pthread_mutex_lock(&a->sleeper.lock);
+    wait_until(a, clock_ms() + ASSERTER_REST_MS);
+    pthread_mutex_unlock(&a->sleeper.lock);
+}
 
 static void send(struct round *r, bool last)
 {
@@ -31,6 +47,8 @@ static void send(struct round *r, bool last)
     r->all += r->n;
     r->n = 0;
     arena_reset(&r->arena);
+    if (!r->hurry && !last)
+        rest(r->a);
 }
 
 /* event lives in the round's arena. */
@@ -81,7 +99,7 @@ static void add_unacked(struct round *r, uint64_t upto)
 /* Open calls first: one that ends meanwhile is an event by the time the events are read, so none is missed. */
 static enum status tell(struct asserter *a, bool all, size_t *ret_holds)
 {
-    struct round r = {.a = a, .st = ST_OK};
+    struct round r = {.a = a, .hurry = all, .st = ST_OK};
     uint64_t last = outbox_last(a->outbox);
     enum status st;
 
@@ -95,13 +113,6 @@ static enum status tell(struct asserter *a, bool all, size_t *ret_holds)
     a->seen = last;
     *ret_holds = r.all;
     return st == ST_OK ? r.st : st;
-}
-
-/* Under the lock. */
-static void wait_until(struct asserter *a, uint64_t due_ms)
-{
-    while (!a->sleeper.closing && !a->joined && clock_ms() < due_ms)
-        sleeper_wait(&a->sleeper, due_ms);
 }
 
 /* Under the lock, which it lets go while it reads and tells. Returns how long to wait for the next. */
