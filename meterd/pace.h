@@ -14,7 +14,7 @@
 
 #include "meterd/mailbox.h"
 
-#define PACE_BEHIND_EVENTS 1000 /* so many wait: a backlog. A tenth of a second of the most that one gateway brings */
+#define PACE_BEHIND_EVENTS 2000 /* so many wait: a backlog. Live ones wait for a commit or two at most */
 #define PACE_RUN_NS 300000 /* of CPU, between two rests */
 #define PACE_REST 3 /* times the CPU that was taken before it */
 #define PACE_REST_MAX_NS 5000000 /* of one rest */
