@@ -163,7 +163,11 @@ static enum status write_attempt(struct work *w, const struct usage_event *e, co
                                 .cache_write_tokens = a->cache_write_tokens,
                                 .cache_write_long_tokens = a->cache_write_long_tokens,
                                 .completion_tokens = a->completion_tokens,
-                                .reasoning_tokens = a->reasoning_tokens};
+                                .reasoning_tokens = a->reasoning_tokens,
+                                .audio_input_tokens = a->audio_input_tokens,
+                                .audio_output_tokens = a->audio_output_tokens,
+                                .image_input_tokens = a->image_input_tokens,
+                                .image_output_tokens = a->image_output_tokens};
     int64_t cost = 0;
     enum status st = price_event(w, &alone, &cost);
 
@@ -174,7 +178,8 @@ static enum status write_attempt(struct work *w, const struct usage_event *e, co
                            B_S(a->outcome), B_I(a->http_status), B_I(a->answered), B_I(a->prompt_tokens),
                            B_I(a->cached_tokens), B_I(a->cache_write_tokens), B_I(a->cache_write_long_tokens),
                            B_I(a->completion_tokens), B_I(a->reasoning_tokens), B_I(a->estimated), B_I(a->price_id),
-                           B_I(cost), B_I(a->latency_ms)),
+                           B_I(cost), B_I(a->latency_ms), B_I(a->audio_input_tokens), B_I(a->audio_output_tokens),
+                           B_I(a->image_input_tokens), B_I(a->image_output_tokens)),
                      w->err);
 }
 

@@ -3,6 +3,7 @@
 #include "meterd/calls.h"
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
+#include "meterd/pace.h"
 #include "meterd/state.h"
 
 /* ---- positions -----------------------------------------------------------------------------------------------------
@@ -108,8 +109,10 @@ enum status ingest_apply(struct work *w, const struct ingest_batch *batch, uint6
         return ST_OK;
     }
     skip = p->seq + 1 - batch->first_seq;
-    for (i = (size_t)skip; i < batch->n && st == ST_OK; i++)
+    for (i = (size_t)skip; i < batch->n && st == ST_OK; i++) {
         st = calls_apply(w, &batch->events[i]);
+        pace_step(w->pace);
+    }
     /* Moved even by what was known already: its acknowledgement was lost, or else it would not have come again. */
     p->moved = true;
     if (skip < batch->n) {

@@ -7,6 +7,7 @@
 #include "services/clock.h"
 
 #define EVENTS_ARENA_MAX (4u * 1024u * 1024u)
+#define NS_OF_S UINT64_C(1000000000)
 
 void mail_events_free(struct mail_events *e)
 {
@@ -42,14 +43,24 @@ enum status mail_events_new(struct slice bytes, struct mail_events **ret, struct
     return ST_OK;
 }
 
+static struct mail_item *ring_new(void)
+{
+    return calloc(MAILBOX_ITEMS, sizeof(struct mail_item));
+}
+
 enum status mailbox_init(struct mailbox *m)
 {
     pthread_condattr_t attr;
 
     memset(m, 0, sizeof(*m));
-    m->ring = calloc(MAILBOX_ITEMS, sizeof(*m->ring));
-    if (!m->ring)
+    m->commands.ring = ring_new();
+    m->usage.ring = ring_new();
+    if (!m->commands.ring || !m->usage.ring) {
+        free(m->commands.ring);
+        free(m->usage.ring);
+        m->commands.ring = m->usage.ring = NULL;
         return ST_NO_MEMORY;
+    }
     pthread_mutex_init(&m->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -60,12 +71,13 @@ enum status mailbox_init(struct mailbox *m)
 
 void mailbox_fini(struct mailbox *m)
 {
-    if (!m->ring)
+    if (!m->commands.ring)
         return;
     pthread_cond_destroy(&m->filled);
     pthread_mutex_destroy(&m->lock);
-    free(m->ring);
-    m->ring = NULL;
+    free(m->commands.ring);
+    free(m->usage.ring);
+    m->commands.ring = m->usage.ring = NULL;
 }
 
 static size_t bytes_of(const struct mail_item *item)
@@ -73,18 +85,26 @@ static size_t bytes_of(const struct mail_item *item)
     return item->events ? item->events->n_bytes : item->bytes;
 }
 
+static size_t depth(const struct mailbox *m)
+{
+    return m->commands.n + m->usage.n;
+}
+
 bool mailbox_put(struct mailbox *m, const struct mail_item *item)
 {
+    struct mail_line *line = item->lane == LANE_INGEST ? &m->usage : &m->commands;
     bool ok, wake;
 
     pthread_mutex_lock(&m->lock);
-    ok = !m->closed && m->n < MAILBOX_ITEMS && m->bytes + bytes_of(item) <= MAILBOX_BYTES;
-    wake = m->n == 0 || (item->call && m->n_calls == 0) || m->n >= MAILBOX_TAKE;
+    ok = !m->closed && depth(m) < MAILBOX_ITEMS && m->bytes + bytes_of(item) <= MAILBOX_BYTES;
+    wake = depth(m) == 0 || (item->call && m->n_calls == 0) || (line == &m->commands && line->n == 0) ||
+           depth(m) >= MAILBOX_TAKE;
     if (ok) {
-        m->ring[(m->first + m->n) % MAILBOX_ITEMS] = *item;
-        m->n++;
+        line->ring[(line->first + line->n) % MAILBOX_ITEMS] = *item;
+        line->n++;
         m->n_calls += item->call != NULL;
         m->bytes += bytes_of(item);
+        m->usage_events += line == &m->usage ? item->usage : 0;
     }
     pthread_mutex_unlock(&m->lock);
     if (ok && wake)
@@ -105,19 +125,40 @@ size_t mailbox_depth(struct mailbox *m)
     size_t n;
 
     pthread_mutex_lock(&m->lock);
-    n = m->n;
+    n = depth(m);
     pthread_mutex_unlock(&m->lock);
     return n;
+}
+
+size_t mailbox_usage(struct mailbox *m)
+{
+    size_t n;
+
+    pthread_mutex_lock(&m->lock);
+    n = m->usage_events;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+void mailbox_rest(struct mailbox *m, uint64_t ns)
+{
+    uint64_t until = clock_ns() + ns;
+    struct timespec at = {(time_t)(until / NS_OF_S), (long)(until % NS_OF_S)};
+
+    pthread_mutex_lock(&m->lock);
+    while (m->commands.n == 0 && !m->closed && clock_ns() < until)
+        pthread_cond_timedwait(&m->filled, &m->lock, &at);
+    pthread_mutex_unlock(&m->lock);
 }
 
 /* Until when to wait with what is there now; 0 = not at all. */
 static uint64_t wait_until(const struct mailbox *m, const struct mailbox_wait *wait)
 {
-    if (m->closed || m->n_calls > 0 || m->n >= wait->enough)
+    if (m->closed || m->n_calls > 0 || depth(m) >= wait->enough)
         return 0;
-    if (m->n > 0)
-        return m->ring[m->first].at_ms + wait->gather_ms;
-    return wait->until_ms;
+    if (m->usage.n > 0)
+        return m->usage.ring[m->usage.first].at_ms + wait->gather_ms;
+    return m->commands.n > 0 ? 0 : wait->until_ms;
 }
 
 static void wait_filled(struct mailbox *m, const struct mailbox_wait *wait)
@@ -132,19 +173,29 @@ static void wait_filled(struct mailbox *m, const struct mailbox_wait *wait)
     }
 }
 
+static void take_one(struct mailbox *m, struct mail_line *line, struct mail_item *to)
+{
+    *to = line->ring[line->first];
+    line->first = (line->first + 1) % MAILBOX_ITEMS;
+    line->n--;
+    m->n_calls -= to->call != NULL;
+    m->bytes -= bytes_of(to);
+    m->usage_events -= line == &m->usage ? to->usage : 0;
+}
+
 size_t mailbox_take(struct mailbox *m, const struct mailbox_wait *wait, struct mail_item *to, size_t max,
                     bool *ret_closed)
 {
-    size_t n;
+    size_t n = 0, usage = 0, place;
 
     pthread_mutex_lock(&m->lock);
     wait_filled(m, wait);
-    for (n = 0; n < max && m->n > 0; n++) {
-        to[n] = m->ring[m->first];
-        m->first = (m->first + 1) % MAILBOX_ITEMS;
-        m->n--;
-        m->n_calls -= to[n].call != NULL;
-        m->bytes -= bytes_of(&to[n]);
+    place = m->usage.n > 0 && max > 1; /* however many commands there are, usage goes on */
+    while (n + place < max && m->commands.n > 0)
+        take_one(m, &m->commands, &to[n++]);
+    while (n < max && m->usage.n > 0 && (wait->most_usage == 0 || usage < wait->most_usage)) {
+        take_one(m, &m->usage, &to[n]);
+        usage += to[n++].usage;
     }
     *ret_closed = m->closed;
     pthread_mutex_unlock(&m->lock);

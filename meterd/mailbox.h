@@ -1,6 +1,8 @@
 /*
  * mailbox: a bounded queue of work between bus threads and one thread of ours. Putting never waits: a full mailbox says
  * so. Bounded in pieces and, for what carries its own memory, in bytes. Any thread puts, one takes.
+ * Two lines stand in it, each in order: usage (LANE_INGEST), of which there may be minutes after meterd was away, and
+ * everything else, which somebody waits for and which is taken first.
  */
 #ifndef METERD_MAILBOX_H
 #define METERD_MAILBOX_H
@@ -31,16 +33,23 @@ struct mail_item {
     void *out;
     struct mail_events *events;
     size_t bytes; /* of a call: what it carries, when that is much */
+    size_t usage; /* usage events that it carries */
     uint64_t at_ms; /* monotonic: when it came */
     enum status st; /* the taker's */
+};
+
+struct mail_line {
+    struct mail_item *ring; /* MAILBOX_ITEMS of them */
+    size_t first, n;
 };
 
 struct mailbox {
     pthread_mutex_t lock;
     pthread_cond_t filled;
-    struct mail_item *ring;
-    size_t first, n, bytes;
-    size_t n_calls; /* of the n: somebody waits for them */
+    struct mail_line commands, usage;
+    size_t bytes;
+    size_t usage_events; /* in the line of usage */
+    size_t n_calls; /* of both lines: somebody waits for them */
     bool closed;
 };
 
@@ -55,13 +64,16 @@ void mailbox_close(struct mailbox *m); /* nothing more goes in; what is there is
 size_t mailbox_depth(struct mailbox *m);
 
 /* Waits until there is something, the time (monotonic ms) is reached or it is closed. While only events wait, and fewer
- * than `enough`, it lets more of them gather until gather_ms after the first. Returns how many items it moved to `to`.
- */
+ * than `enough` items, it lets more of them gather until gather_ms after the first. Returns how many items it moved to
+ * `to`: commands, then usage until that carries `most_usage` events (0 = no such limit), one item of it at least. */
 struct mailbox_wait {
     uint64_t until_ms, gather_ms;
-    size_t enough;
+    size_t enough, most_usage;
 };
 size_t mailbox_take(struct mailbox *m, const struct mailbox_wait *wait, struct mail_item *to, size_t max,
                     bool *ret_closed);
+size_t mailbox_usage(struct mailbox *m); /* usage events that wait */
+/* For its taker: does nothing for so long, but returns at once when a command waits or the mailbox is closed. */
+void mailbox_rest(struct mailbox *m, uint64_t ns);
 
 #endif

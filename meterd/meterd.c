@@ -27,6 +27,8 @@ static enum status submit(struct svc_call *call, enum lane lane, meterd_op *op, 
 
     if (op == op_answer_put)
         item.bytes = ((const struct answer_put_req *)in)->body.n;
+    if (op == op_usage_deliver)
+        item.usage = ((const struct usage_deliver_req *)in)->events.n;
     if (lane == LANE_QUICK)
         box = reader_mailbox(self->quick);
     else if (lane == LANE_SLOW)
@@ -53,6 +55,7 @@ static void on_events(void *ctx, struct slice bytes)
         log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "bad_usage_batch", LOG_C("why", err.text));
         return;
     }
+    item.usage = item.events->batch.events.n;
     if (mailbox_put(writer_mailbox(self->writer), &item))
         return;
     metric_add(self->dropped, 1);

@@ -53,6 +53,10 @@ static void only_attempt(const struct usage_row *row, struct usage_attempt *to, 
         .cache_write_long_tokens = row->cache_write_long_tokens,
         .completion_tokens = row->completion_tokens,
         .reasoning_tokens = row->reasoning_tokens,
+        .audio_input_tokens = row->audio_input_tokens,
+        .audio_output_tokens = row->audio_output_tokens,
+        .image_input_tokens = row->image_input_tokens,
+        .image_output_tokens = row->image_output_tokens,
         .estimated = row->estimated,
         .price_id = row->price_id,
         .cost_nano = row->cost_nano + row->overage_nano,
@@ -79,6 +83,10 @@ static enum status fill_attempt(struct work *w, sqlite3_stmt *q, void *to)
     a->price_id = col_u64(q, 13);
     a->cost_nano = col_i64(q, 14);
     a->latency_ms = col_u64(q, 15);
+    a->audio_input_tokens = col_u64(q, 16);
+    a->audio_output_tokens = col_u64(q, 17);
+    a->image_input_tokens = col_u64(q, 18);
+    a->image_output_tokens = col_u64(q, 19);
     if (st == ST_OK)
         st = col_text(q, 2, w->a, &a->upstream_model, w->err);
     return st == ST_OK ? col_text(q, 3, w->a, &a->outcome, w->err) : st;

@@ -205,7 +205,8 @@
       "UNION ALL SELECT revision FROM correction WHERE usage = ?2 ORDER BY 1")                                         \
     S(ATTEMPTS, "SELECT number, provider, upstream_model, outcome, http_status, answered, prompt_tokens, cached_tokens, " \
       "cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, price_id, cost_nano, " \
-      "latency_ms FROM attempt WHERE request_id = ?1 ORDER BY number LIMIT ?2")                                        \
+      "latency_ms, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens "                    \
+      "FROM attempt WHERE request_id = ?1 ORDER BY number LIMIT ?2")                                        \
     S(ENTRY_MAX, "SELECT coalesce(max(id), 0) FROM entry")                                                             \
     S(ENTRIES_FROM, SQL_ENTRY "WHERE e.id >= ?1 AND e.id < ?1 + 16 AND e.transfer = ?2 ORDER BY e.id")                 \
     /* ingest.c */                                                                                                     \
@@ -234,7 +235,8 @@
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                           \
     S(ATTEMPT_PUT, "INSERT OR REPLACE INTO attempt(request_id, number, provider, upstream_model, outcome, http_status, answered, " \
       "prompt_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, " \
-      "price_id, cost_nano, latency_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)") \
+      "price_id, cost_nano, latency_ms, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens) " \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)")       \
     /* hold_rows.c */                                                                                                  \
     S(HOLD, "SELECT revision, user_num, amount_nano, state, cost_nano, tokens, due_ms FROM hold WHERE request_id = ?1") \
     S(HOLD_INSERT, "INSERT INTO hold(revision, request_id, user_num, amount_nano, state, cost_nano, tokens, lease_ms, due_ms, " \

@@ -133,6 +133,7 @@ struct work {
     struct store *s;
     struct arena *a; /* the answer is made here */
     struct err *err;
+    struct pace *pace; /* steps between events of usage; may be NULL */
     bool keep; /* answer: the operation fails, but what it wrote is to stay (the end of a stolen session) */
 };
 

@@ -8,6 +8,7 @@
 #include "meterd/hold_rows.h"
 #include "meterd/ingest.h"
 #include "meterd/monthly.h"
+#include "meterd/pace.h"
 #include "meterd/prices.h"
 #include "meterd/sessions.h"
 #include "services/clock.h"
@@ -19,17 +20,28 @@ struct writer_metrics {
         *lost, *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
 };
 
+enum chore_number {
+    CHORE_PRICES,
+    CHORE_HEARTBEAT,
+    CHORE_SESSIONS,
+    CHORE_MONTHLY,
+    CHORE_ANSWERS,
+    CHORE_LEASES,
+    CHORE_LOG,
+    CHORES
+};
+
 struct writer {
     struct writer_options o;
     struct mailbox box;
+    struct pace pace;
     pthread_t thread;
     bool started;
     struct writer_metrics m;
     uint64_t published; /* revision that the feed has come to */
-    uint64_t published_ms; /* monotonic times */
-    uint64_t worked_ms, kept_ms, expired_ms, forget_at_ms;
+    uint64_t published_ms, worked_ms; /* monotonic times */
+    uint64_t due_ms[CHORES]; /* monotonic; UINT64_MAX = not before there was work */
     bool restart; /* leases are due to be counted anew: at the start, and after a time without writing */
-    uint64_t prices_ms; /* monotonic: when waiting prices are looked at next; 0 = none waits */
     uint64_t monthly_ms; /* after a failure: not before this */
     atomic_uint_fast64_t revision, wal_bytes, positions;
     atomic_bool full;
@@ -114,14 +126,14 @@ static void die_if_dead(struct writer *w, const struct err *why)
 
 static size_t units_of(const struct mail_item *item)
 {
-    if (item->events)
-        return item->events->batch.events.n;
+    if (item->usage)
+        return item->usage;
     return 1 + (item->bytes < ANSWERS_PIECE_BYTES ? item->bytes : ANSWERS_PIECE_BYTES) / WRITER_UNIT_BYTES;
 }
 
 static void run_item(struct writer *w, struct mail_item *item, struct err *err)
 {
-    struct work work = {.s = w->o.store, .err = err};
+    struct work work = {.s = w->o.store, .err = err, .pace = &w->pace};
 
     if (item->events) {
         const struct usage_batch *b = &item->events->batch;
@@ -192,6 +204,12 @@ static enum status commit(struct writer *w, enum status st, struct err *err)
     return ST_UNAVAILABLE;
 }
 
+/* A command does not wait for the end of a backlog's transaction. */
+static bool ends_batch(const struct writer *w, const struct mail_item *next)
+{
+    return w->pace.on && next[-1].lane != LANE_INGEST && next->lane == LANE_INGEST;
+}
+
 /* Applies items from the front until the transaction is large enough. Returns how many. */
 static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
 {
@@ -201,7 +219,7 @@ static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
     size_t done, i, units = 0;
     enum status st = batch_begin(s, &err);
 
-    for (done = 0; done < n && units < WRITER_UNITS; done++) {
+    for (done = 0; done < n && units < WRITER_UNITS && !(done > 0 && ends_batch(w, &items[done])); done++) {
         items[done].st = ST_OK;
         if (st == ST_OK && s->broken == STORE_WELL)
             run_item(w, &items[done], &err);
@@ -222,17 +240,17 @@ static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
     return done;
 }
 
-/* ---- between transactions ------------------------------------------------------------------------------------------
+/* ---- chores: what is done between transactions ---------------------------------------------------------------------
+ * Each returns when it is due again.
  */
 
-static void forget_sessions(struct writer *w, uint64_t now)
+static uint64_t forget_sessions(struct writer *w, uint64_t now)
 {
     struct err err = {0};
     struct work work = {.s = w->o.store, .err = &err};
     int64_t positions = 0;
     enum status st = batch_begin(w->o.store, &err);
 
-    w->kept_ms = now;
     if (st == ST_OK)
         st = sessions_forget(&work);
     if (st == ST_OK)
@@ -240,13 +258,14 @@ static void forget_sessions(struct writer *w, uint64_t now)
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
     atomic_store(&w->positions, (uint64_t)positions);
-    if (st == ST_OK)
-        return;
-    die_if_dead(w, &err);
-    batch_abandon(w->o.store);
+    if (st != ST_OK) {
+        die_if_dead(w, &err);
+        batch_abandon(w->o.store);
+    }
+    return now + WRITER_HOUSEKEEPING_MS;
 }
 
-static void forget_answers(struct writer *w, uint64_t now)
+static uint64_t forget_answers(struct writer *w, uint64_t now)
 {
     struct err err = {0};
     struct work work = {.s = w->o.store, .err = &err};
@@ -257,11 +276,11 @@ static void forget_answers(struct writer *w, uint64_t now)
         st = answers_forget(&work, &more);
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
-    w->forget_at_ms = now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
-    if (st == ST_OK)
-        return;
-    die_if_dead(w, &err);
-    batch_abandon(w->o.store);
+    if (st != ST_OK) {
+        die_if_dead(w, &err);
+        batch_abandon(w->o.store);
+    }
+    return now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
 }
 
 /* Holds are leased: what nobody speaks of any more is billed as far as it was heard. */
@@ -274,7 +293,6 @@ static void expire(struct writer *w, uint64_t now)
     size_t n = 0;
     enum status st = batch_begin(s, &err);
 
-    w->expired_ms = now;
     arena_init(&arena, WRITER_EXPIRE_BYTES);
     if (st == ST_OK)
         st = calls_expire(&work, now, &n);
@@ -311,14 +329,13 @@ static void restart_leases(struct writer *w)
     batch_abandon(w->o.store);
 }
 
-static void look_at_leases(struct writer *w, uint64_t now)
+static uint64_t look_at_leases(struct writer *w, uint64_t now)
 {
-    if (now - w->expired_ms < WRITER_EXPIRE_MS)
-        return;
     if (w->restart)
         restart_leases(w);
     if (!w->restart)
         expire(w, now);
+    return now + WRITER_EXPIRE_MS;
 }
 
 /* Prices whose time has come take force, with the change published as any other. Done on its own, a fault included: the
@@ -361,7 +378,7 @@ static enum status next_price(struct writer *w, uint64_t *ret_s, struct err *err
 
 /* The wall clock says when a price takes force, and it may be set at any time: while one waits it is asked again every
  * WRITER_PRICES_MS at the latest. */
-static void look_at_prices(struct writer *w, uint64_t now)
+static uint64_t look_at_prices(struct writer *w, uint64_t now)
 {
     uint64_t wall = clock_wall_ms(), next_s = 0, left;
     struct err err = {0};
@@ -373,10 +390,11 @@ static void look_at_prices(struct writer *w, uint64_t now)
             st = next_price(w, &next_s, &err);
     }
     left = next_s * 1000 > wall ? next_s * 1000 - wall : WRITER_PRICES_MS;
-    w->prices_ms = next_s != 0 || st != ST_OK ? now + (left < WRITER_PRICES_MS ? left : WRITER_PRICES_MS) : 0;
+    if (next_s == 0 && st == ST_OK)
+        return UINT64_MAX;
+    return now + (left < WRITER_PRICES_MS ? left : WRITER_PRICES_MS);
 }
 
-/* One step of the round that gives plans' monthly credit; calls that wait come between two steps. */
 static void monthly(struct writer *w)
 {
     struct store *s = w->o.store;
@@ -404,38 +422,80 @@ static void monthly(struct writer *w)
     batch_abandon(s);
 }
 
-static bool monthly_waits(const struct writer *w)
+/* One step of the round that gives plans' monthly credit; calls that wait come between two steps. */
+static uint64_t look_at_monthly(struct writer *w, uint64_t now)
 {
-    return monthly_due(w->o.store, clock_wall_ms()) && clock_ms() >= w->monthly_ms;
+    if (now < w->monthly_ms)
+        return w->monthly_ms;
+    if (!monthly_due(w->o.store, clock_wall_ms()))
+        return now + WRITER_MONTHLY_LOOK_MS;
+    monthly(w);
+    return w->monthly_ms > now ? w->monthly_ms : now;
 }
 
-static void between(struct writer *w, bool worked)
+static uint64_t heartbeat(struct writer *w, uint64_t now)
 {
-    uint64_t now = clock_ms();
-    struct err err = {0};
-    bool idle;
-
-    if (worked)
-        w->worked_ms = now;
-    idle = now - w->worked_ms >= WRITER_IDLE_MS;
-    if (worked || (w->prices_ms != 0 && now >= w->prices_ms))
-        look_at_prices(w, now);
     if (now - w->published_ms >= FEED_HEARTBEAT_MS) {
         store_forget_changes(w->o.store);
         publish(w);
     }
-    if (now - w->kept_ms >= WRITER_HOUSEKEEPING_MS)
-        forget_sessions(w, now);
-    if (monthly_waits(w))
-        monthly(w);
-    if (now >= w->forget_at_ms)
-        forget_answers(w, now);
-    look_at_leases(w, now);
+    return w->published_ms + FEED_HEARTBEAT_MS;
+}
+
+static uint64_t copy_log(struct writer *w, uint64_t now)
+{
+    bool idle = now - w->worked_ms >= WRITER_IDLE_MS;
+    struct err err = {0};
+
     if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
         die_if_dead(w, &err);
         w->o.store->broken = STORE_WELL; /* no space for the copy: the log is still whole */
     }
+    return idle ? now + WRITER_IDLE_MS : w->worked_ms + WRITER_IDLE_MS;
+}
+
+static const struct chore {
+    const char *name;
+    bool after_work; /* also after each transaction, whenever it is due */
+    uint64_t (*run)(struct writer *w, uint64_t now);
+} chores[CHORES] = {
+    [CHORE_PRICES] = {"prices", true, look_at_prices},
+    [CHORE_HEARTBEAT] = {"heartbeat", false, heartbeat},
+    [CHORE_SESSIONS] = {"sessions", false, forget_sessions},
+    [CHORE_MONTHLY] = {"monthly", true, look_at_monthly},
+    [CHORE_ANSWERS] = {"answers", false, forget_answers},
+    [CHORE_LEASES] = {"leases", false, look_at_leases},
+    [CHORE_LOG] = {"log", true, copy_log},
+};
+
+static void between(struct writer *w, bool worked)
+{
+    uint64_t now = clock_ms();
+    size_t i;
+
+    if (worked)
+        w->worked_ms = now;
+    for (i = 0; i < CHORES; i++) {
+        uint64_t began = clock_ms(), took;
+
+        if (now < w->due_ms[i] && !(worked && chores[i].after_work))
+            continue;
+        w->due_ms[i] = chores[i].run(w, now);
+        took = clock_ms() - began;
+        if (took >= WRITER_SLOW_MS)
+            log_event(w->o.log, LOG_WARN, LOG_NO_REQ, "chore_slow", LOG_C("chore", chores[i].name), LOG_N("ms", took));
+    }
     note_state(w);
+}
+
+static uint64_t next_due(const struct writer *w)
+{
+    uint64_t due = UINT64_MAX;
+    size_t i;
+
+    for (i = 0; i < CHORES; i++)
+        due = w->due_ms[i] < due ? w->due_ms[i] : due;
+    return due;
 }
 
 static void *run(void *arg)
@@ -445,17 +505,16 @@ static void *run(void *arg)
     size_t n = 1;
 
     while (!closed || n > 0) {
-        struct mailbox_wait wait = {.until_ms = monthly_waits(w) ? 0 : w->published_ms + FEED_HEARTBEAT_MS,
-                                    .gather_ms = WRITER_GATHER_MS,
-                                    .enough = MAILBOX_TAKE};
+        struct mailbox_wait wait = {
+            .until_ms = next_due(w), .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE, .most_usage = WRITER_UNITS};
         size_t done = 0;
 
-        if (w->prices_ms != 0 && w->prices_ms < wait.until_ms)
-            wait.until_ms = w->prices_ms;
         n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
+        pace_look(&w->pace, w->items, n, clock_ms());
         while (done < n)
             done += run_batch(w, w->items + done, n - done);
         between(w, n > 0);
+        pace_step(&w->pace);
     }
     return NULL;
 }
@@ -472,14 +531,15 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
         return err_set(err, ST_NO_MEMORY, "no memory for the writer");
     }
     w->o = *options;
+    w->pace.box = &w->box;
     w->published = options->store->revision;
     w->published_ms = clock_ms();
     w->worked_ms = w->published_ms;
     w->restart = true;
     make_metrics(w);
-    forget_sessions(w, w->published_ms);
+    w->due_ms[CHORE_SESSIONS] = forget_sessions(w, w->published_ms);
     restart_leases(w);
-    look_at_prices(w, w->published_ms); /* before anybody asks for the state */
+    w->due_ms[CHORE_PRICES] = look_at_prices(w, w->published_ms); /* before anybody asks for the state */
     note_state(w);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
         writer_free(w);

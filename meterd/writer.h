@@ -14,6 +14,8 @@
 #define WRITER_UNIT_BYTES 4096 /* a command that writes so much counts as one more */
 #define WRITER_GATHER_MS 5 /* events wait so long for others, commands never */
 #define WRITER_IDLE_MS 2000 /* without work: the log is copied and cut */
+#define WRITER_MONTHLY_LOOK_MS 1000 /* whether the wall clock says that a month began */
+#define WRITER_SLOW_MS 1000 /* a chore that takes so long is told: what comes meanwhile waits */
 #define WRITER_MONTHLY_RETRY_MS 10000 /* after a round of monthly credit that could not be written */
 #define WRITER_MONTHLY_BYTES (4u * 1024u * 1024u) /* memory of one step */
 #define WRITER_PRICES_MS 500 /* while a price waits for its time, the clock is looked at this often at least */

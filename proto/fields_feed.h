@@ -15,7 +15,7 @@
     F(m, 6, STR,  upstream_model,     REQ, LIMIT_MODEL,    "its name there")                                           \
     F(m, 7, STR,  endpoint,           REQ, LIMIT_NAME,     "chat.completions …")                                       \
     F(m, 8, BOOL, stream,             OPT, 1,              "SSE")                                                      \
-    F(m, 9, STR,  status,             REQ, LIMIT_NAME,     "ok, error, cancelled, truncated, void; running = not over yet") \
+    F(m, 9, STR,  status,             REQ, LIMIT_NAME,     "ok, error, cancelled, truncated, void; running = not over yet (meterd makes expired of it when nothing more comes)") \
     F(m, 10, U64, http_status,        OPT, 599,            "what the client saw")                                      \
     F(m, 11, U64, prompt_tokens,      OPT, LIMIT_TOKENS,   "all input")                                                \
     F(m, 12, U64, cached_tokens,      OPT, LIMIT_TOKENS,   "of it from a cache")                                       \

@@ -117,7 +117,7 @@
     F(m, 5, U64, to,       OPT, LIMIT_TIME,    "Unix seconds, exclusive")                                              \
     F(m, 6, STR, model,    OPT, LIMIT_MODEL,   "only this model")                                                      \
     F(m, 7, STR, key,      OPT, LIMIT_ID_TEXT, "only this key id")                                                     \
-    F(m, 8, STR, status,   OPT, LIMIT_NAME,    "only this status: ok, error, cancelled, truncated, void")              \
+    F(m, 8, STR, status,   OPT, LIMIT_NAME,    "only this status: ok, error, cancelled, truncated, expired, void")     \
     F(m, 9, STR, request_id, OPT, LIMIT_ID_TEXT, "only this call")
 
 #define USAGE_ROW(F, L, m)                                                                                             \
@@ -130,7 +130,7 @@
     F(m, 7, STR,  upstream_model,     REQ, LIMIT_MODEL,    "its name there")                                           \
     F(m, 8, STR,  endpoint,           REQ, LIMIT_NAME,     "chat.completions …")                                       \
     F(m, 9, BOOL, stream,             REQ, 1,              "SSE")                                                      \
-    F(m, 10, STR, status,             REQ, LIMIT_NAME,     "ok, error, cancelled, truncated, void")                    \
+    F(m, 10, STR, status,             REQ, LIMIT_NAME,     "ok, error, cancelled, truncated, void; expired: billed as far as it was heard of") \
     F(m, 11, U64, http_status,        REQ, 599,            "what the client saw")                                      \
     F(m, 12, U64, prompt_tokens,      REQ, LIMIT_TOKENS,   "all input")                                                \
     F(m, 13, U64, cached_tokens,      REQ, LIMIT_TOKENS,   "of it from a cache")                                       \

@@ -103,7 +103,11 @@
     F(m, 13, BOOL, estimated,         OPT, 1,              "counted here, because upstream gave none")                 \
     F(m, 14, U64, price_id,           OPT, LIMIT_ID,       "price that it is charged at; 0 = free of charge")          \
     F(m, 15, NANO, cost_nano,         OPT, MONEY_NANO_MAX, "what it cost; set by meterd")                              \
-    F(m, 16, U64, latency_ms,         OPT, LIMIT_MS,       "from its start to its end")
+    F(m, 16, U64, latency_ms,         OPT, LIMIT_MS,       "from its start to its end")                                \
+    F(m, 17, U64, audio_input_tokens,  OPT, LIMIT_TOKENS,  "of the input audio")                                       \
+    F(m, 18, U64, audio_output_tokens, OPT, LIMIT_TOKENS,  "of the output audio")                                      \
+    F(m, 19, U64, image_input_tokens,  OPT, LIMIT_TOKENS,  "of the input images")                                      \
+    F(m, 20, U64, image_output_tokens, OPT, LIMIT_TOKENS,  "of the output images")
 
 #define HOLD_STATE(F, L, m)                                                                                            \
     F(m, 1, STR,  request_id,  REQ, LIMIT_ID_TEXT,  "req_…: of the call that it is for")                               \

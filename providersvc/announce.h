@@ -6,12 +6,10 @@
 #ifndef PROVIDERSVC_ANNOUNCE_H
 #define PROVIDERSVC_ANNOUNCE_H
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "proto/messages.h"
 #include "services/bus/exchange.h"
 #include "services/log.h"
+#include "services/sleeper.h"
 
 #define ANNOUNCE_RETRY_MS 250
 #define ANNOUNCE_AGAIN_MS 15000
@@ -22,11 +20,8 @@ struct announce {
     const struct log *log;
     struct provider_announce_req req; /* its texts belong to the service */
     struct provider providers[16];
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    atomic_bool running; /* without the lock, which exists only while it runs */
-    bool closing, heard;
+    struct sleeper sleeper;
+    bool heard; /* under the sleeper's lock */
 };
 
 enum status announce_start(struct announce *a, struct err *err);

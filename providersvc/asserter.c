@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "services/call.h"
 #include "services/clock.h"
@@ -18,8 +17,24 @@ struct round {
     struct arena arena; /* what holds point into */
     struct hold_state holds[AT_ONCE];
     size_t n, all;
+    bool hurry; /* an authsvc waits for it */
     enum status st; /* of the first message that failed */
 };
+
+/* Under the lock. */
+static void wait_until(struct asserter *a, uint64_t due_ms)
+{
+    while (!a->sleeper.closing && !a->joined && clock_ms() < due_ms)
+        sleeper_wait(&a->sleeper, due_ms);
+}
+
+/* Not any more when an authsvc waits to hear all. */
+static void rest(struct asserter *a)
+{
+    pthread_mutex_lock(&a->sleeper.lock);
+    wait_until(a, clock_ms() + ASSERTER_REST_MS);
+    pthread_mutex_unlock(&a->sleeper.lock);
+}
 
 static void send(struct round *r, bool last)
 {
@@ -32,6 +47,8 @@ static void send(struct round *r, bool last)
     r->all += r->n;
     r->n = 0;
     arena_reset(&r->arena);
+    if (!r->hurry && !last)
+        rest(r->a);
 }
 
 /* event lives in the round's arena. */
@@ -82,7 +99,7 @@ static void add_unacked(struct round *r, uint64_t upto)
 /* Open calls first: one that ends meanwhile is an event by the time the events are read, so none is missed. */
 static enum status tell(struct asserter *a, bool all, size_t *ret_holds)
 {
-    struct round r = {.a = a, .st = ST_OK};
+    struct round r = {.a = a, .hurry = all, .st = ST_OK};
     uint64_t last = outbox_last(a->outbox);
     enum status st;
 
@@ -98,15 +115,6 @@ static enum status tell(struct asserter *a, bool all, size_t *ret_holds)
     return st == ST_OK ? r.st : st;
 }
 
-/* Under the lock. */
-static void wait_until(struct asserter *a, uint64_t due_ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
-
-    while (!a->closing && !a->joined && clock_ms() < due_ms)
-        pthread_cond_timedwait(&a->wake, &a->lock, &t);
-}
-
 /* Under the lock, which it lets go while it reads and tells. Returns how long to wait for the next. */
 static uint64_t one_round(struct asserter *a)
 {
@@ -115,12 +123,12 @@ static uint64_t one_round(struct asserter *a)
     size_t holds = 0;
 
     a->joined = false;
-    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_unlock(&a->sleeper.lock);
     st = tell(a, all, &holds);
     if (holds || all)
         log_event(a->log, st == ST_OK ? LOG_INFO : LOG_WARN, LOG_NO_REQ, "holds_asserted", LOG_N("holds", holds),
                   LOG_B("all", all), LOG_C("status", status_name(st)));
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&a->sleeper.lock);
     if (st == ST_OK || st == ST_UNAVAILABLE) /* with nobody to hear it, the next one that is reached hears all */
         return a->again_ms;
     a->joined |= all;
@@ -131,77 +139,45 @@ static void *asserter(void *ctx)
 {
     struct asserter *a = ctx;
 
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&a->sleeper.lock);
     wait_until(a, clock_ms() + a->again_ms);
-    while (!a->closing) {
+    while (!a->sleeper.closing) {
         uint64_t pause_ms = one_round(a);
 
         if (pause_ms == ASSERTER_RETRY_MS) {
-            pthread_mutex_unlock(&a->lock);
-            (void)nanosleep(&(struct timespec){.tv_nsec = ASSERTER_RETRY_MS * 1000000L}, NULL);
-            pthread_mutex_lock(&a->lock);
+            pthread_mutex_unlock(&a->sleeper.lock);
+            sleeper_rest(&a->sleeper, ASSERTER_RETRY_MS);
+            pthread_mutex_lock(&a->sleeper.lock);
         } else {
             wait_until(a, clock_ms() + pause_ms);
         }
     }
-    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_unlock(&a->sleeper.lock);
     return NULL;
-}
-
-static void fini(struct asserter *a)
-{
-    pthread_mutex_destroy(&a->lock);
-    pthread_cond_destroy(&a->wake);
 }
 
 enum status asserter_start(struct asserter *a, const char *instance, struct err *err)
 {
-    pthread_condattr_t monotonic;
-    pthread_attr_t attr;
-    int failed;
-
     if (a->again_ms == 0)
         a->again_ms = ASSERTER_AGAIN_MS;
     snprintf(a->instance, sizeof(a->instance), INSTANCE_PREFIX "%s", instance);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    failed = pthread_create(&a->thread, &attr, asserter, a);
-    pthread_attr_destroy(&attr);
-    if (failed != 0) {
-        fini(a);
-        return err_set(err, ST_NO_MEMORY, "no thread for assertions");
-    }
-    atomic_store(&a->running, true);
-    return ST_OK;
+    return sleeper_start(&a->sleeper, "assertions", asserter, a, STACK_BYTES, err);
 }
 
 bool asserter_joined(struct asserter *a, struct xchg_join *to)
 {
     struct holds_assert_req begin = {.instance = slice_of(a->instance)};
 
-    if (!atomic_load(&a->running) || call_join_tell(to, &holds_assert_req_desc, &begin) != ST_OK)
+    if (!sleeper_runs(&a->sleeper) || call_join_tell(to, &holds_assert_req_desc, &begin) != ST_OK)
         return false;
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&a->sleeper.lock);
     a->joined = true;
-    pthread_cond_signal(&a->wake);
-    pthread_mutex_unlock(&a->lock);
+    sleeper_ring(&a->sleeper);
+    pthread_mutex_unlock(&a->sleeper.lock);
     return true;
 }
 
 void asserter_stop(struct asserter *a)
 {
-    if (!atomic_load(&a->running))
-        return;
-    pthread_mutex_lock(&a->lock);
-    a->closing = true;
-    pthread_cond_signal(&a->wake);
-    pthread_mutex_unlock(&a->lock);
-    pthread_join(a->thread, NULL);
-    atomic_store(&a->running, false);
-    fini(a);
+    sleeper_stop(&a->sleeper);
 }

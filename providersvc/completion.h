@@ -53,6 +53,7 @@ struct attempt {
 struct cap {
     int64_t hold_nano;
     int64_t asked_nano; /* the last question's */
+    unsigned lost; /* questions in a row that were lost with their authsvc */
     uint64_t asked_ms; /* when; 0 = never */
     bool asking; /* its answer is due */
     bool refused; /* it was not answered with all that was asked for */
@@ -149,7 +150,9 @@ void completion_begin(struct completion *c); /* arrived */
 void completion_start(struct completion *c); /* `started` is written: the first attempt */
 void completion_refuse(struct completion *c, enum status st, const char *text); /* never begun; c is gone afterwards */
 void completion_cancel(struct completion *c); /* the client went away */
-void completion_granted(struct completion *c, int64_t amount_nano); /* what its hold is now; 0 = nobody could say */
+#define COMPLETION_GRANT_LOST (-1) /* for completion_granted: the question was lost with its authsvc */
+/* amount_nano: what its hold is now; 0 = nobody could say. */
+void completion_granted(struct completion *c, int64_t amount_nano);
 void completion_window(struct completion *c); /* the client has taken something */
 void completion_flush(struct completion *c); /* sends what waits */
 void completion_abort(struct completion *c); /* we are shutting down */

@@ -197,6 +197,10 @@ static void describe_attempt(const struct completion *c, const struct attempt *f
     to->cache_write_long_tokens = from->usage.write_long;
     to->completion_tokens = from->usage.completion;
     to->reasoning_tokens = from->usage.reasoning;
+    to->audio_input_tokens = from->usage.audio_in;
+    to->audio_output_tokens = from->usage.audio_out;
+    to->image_input_tokens = from->usage.image_in;
+    to->image_output_tokens = from->usage.image_out;
 }
 
 /* One attempt that went as the event itself says needs no list. */
@@ -237,6 +241,10 @@ static size_t describe_attempts(const struct completion *c, const struct usage_e
         last->cache_write_long_tokens = ev->cache_write_long_tokens;
         last->completion_tokens = ev->completion_tokens;
         last->reasoning_tokens = ev->reasoning_tokens;
+        last->audio_input_tokens = ev->audio_input_tokens;
+        last->audio_output_tokens = ev->audio_output_tokens;
+        last->image_input_tokens = ev->image_input_tokens;
+        last->image_output_tokens = ev->image_output_tokens;
         last->estimated = ev->estimated;
     }
     return n + 1;

@@ -14,6 +14,7 @@
 #define CAP_NEAR 8 /* with less than this part of the hold left more is asked for */
 #define CAP_MORE 2 /* by this part of it, or … */
 #define CAP_MORE_TOKENS 1024 /* … by what so much output costs: whichever is more */
+#define CAP_LOST_MAX 3 /* questions in a row that are asked again at once because they were lost; then it is a no */
 
 static const struct price *price_of(const struct completion *c)
 {
@@ -61,7 +62,11 @@ static void on_answer(void *ctx, enum status st, struct slice payload)
     struct hold_extend_rep rep = {.amount_nano = 0};
 
     st = call_result(st, payload, &hold_extend_rep_desc, &rep, NULL, NULL, NULL);
-    loop_granted(q->loop, q->tag, st == ST_OK ? rep.amount_nano : 0);
+    if (st == ST_PEER_LOST || st == ST_DRAINING)
+        rep.amount_nano = COMPLETION_GRANT_LOST;
+    else if (st != ST_OK)
+        rep.amount_nano = 0;
+    loop_granted(q->loop, q->tag, rep.amount_nano);
     free(q);
 }
 
@@ -107,10 +112,16 @@ static void ask(struct completion *c)
 void completion_granted(struct completion *c, int64_t amount_nano)
 {
     struct cap *cap = &c->cap;
-    bool waited = cap->waiting;
+    bool waited = cap->waiting, lost = amount_nano == COMPLETION_GRANT_LOST && cap->lost < CAP_LOST_MAX;
 
-    cap->asking = cap->waiting = false;
-    cap->refused = amount_nano < cap->asked_nano;
+    cap->asking = false;
+    cap->lost = lost ? cap->lost + 1 : 0;
+    cap->refused = !lost && amount_nano < cap->asked_nano;
+    if (lost && waited && c->running && may_ask(c))
+        ask(c);
+    if (cap->asking)
+        return;
+    cap->waiting = false;
     if (amount_nano > cap->hold_nano)
         cap->hold_nano = amount_nano;
     if (!waited || !c->running)

@@ -38,7 +38,7 @@ struct loop_slot {
     uint32_t next_noted; /* index + 1 */
     unsigned notes; /* enum loop_note bits */
     bool noted; /* in the list of noted ones */
-    int64_t granted_nano; /* of LOOP_GRANT: what its hold is now; 0 = nobody could say */
+    int64_t granted_nano; /* of LOOP_GRANT: as completion_granted takes it */
 };
 
 struct loop_queue {

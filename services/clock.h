@@ -6,6 +6,7 @@
 
 uint64_t clock_ms(void); /* CLOCK_MONOTONIC, milliseconds */
 uint64_t clock_ns(void); /* CLOCK_MONOTONIC, nanoseconds */
+uint64_t clock_thread_ns(void); /* CPU time that the calling thread has had; a system call, not free */
 uint64_t clock_wall_ms(void); /* Unix milliseconds */
 
 #endif

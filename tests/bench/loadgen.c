@@ -11,6 +11,7 @@ static const char usage[] =
     "  all:     --key K  --model M  --user PREFIX  --extra JSON-MEMBERS  --max-tokens N\n"
     "           --timeout SECONDS\n"
     "  calls:   --connections N (1)  --requests N (1000)  --duration SECONDS\n"
+    "           --rate N (calls a second, begun at fixed times whatever becomes of the others)\n"
     "           --prompt TEXT (%d = call number)  --journal FILE  --stream\n"
     "  streams: --streams N (100)  --tokens N (100)  --delay-ms N (20)  --first-ms N (0)\n"
     "           --ramp-ms N (1000)  --usage\n"
@@ -38,6 +39,7 @@ static const struct option_row rows[] = {
     {"--connections", KIND_NUMBER, offsetof(struct options, connections), 1, 4096},
     {"--requests", KIND_NUMBER, offsetof(struct options, requests), 1, 100000000},
     {"--duration", KIND_NUMBER, offsetof(struct options, duration_s), 1, 3600},
+    {"--rate", KIND_NUMBER, offsetof(struct options, rate), 1, 1000000},
     {"--streams", KIND_NUMBER, offsetof(struct options, streams), 1, 20000},
     {"--tokens", KIND_NUMBER, offsetof(struct options, tokens), 1, 1000000},
     {"--delay-ms", KIND_NUMBER, offsetof(struct options, delay_ms), 0, 3600000},

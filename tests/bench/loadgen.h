@@ -29,6 +29,7 @@ struct options {
     int64_t connections;
     int64_t requests;
     int64_t duration_s;
+    int64_t rate; /* calls: begun per second at fixed times, latency counted from them; 0 = as fast as they end */
     int64_t streams;
     int64_t tokens;
     int64_t delay_ms;
@@ -123,6 +124,8 @@ bool link_send(struct run *r, struct link *l);
 void link_close(struct link *l);
 /* Waits at most wait_ms and serves what happened. */
 void run_turn(struct run *r, int wait_ms);
+/* Waits until something happened, at most so long: for times that a millisecond is too coarse for. */
+void run_wait(struct run *r, uint64_t us);
 /* Builds the request text; prompt is plain text. Returns its length, 0 = too large. */
 size_t request_build(const struct run *r, char *to, const char *prompt, const char *user, bool stream, bool usage);
 

@@ -1,4 +1,5 @@
-/* Closed loop: each connection has one call under way until all calls were made. */
+/* Closed loop: each connection has one call under way until all calls were made. With --rate a call begins when its
+ * time has come and a connection is free, and its latency counts from that time. */
 #include "loadgen.h"
 
 #include <inttypes.h>
@@ -15,6 +16,8 @@ struct calls;
 struct call {
     struct calls *all;
     uint64_t number;
+    uint64_t begun_us; /* with --rate: when it was due */
+    bool under_way;
     bool timed_out;
     char user[96];
     size_t body_n;
@@ -99,7 +102,7 @@ static void prompt_for(const struct calls *c, uint64_t number, char to[TEXT_MAX]
 static void record(struct calls *c, const struct link *l, bool ok)
 {
     const struct call *k = l->owner;
-    uint64_t us = now_us() - l->begun_us;
+    uint64_t us = now_us() - k->begun_us;
     int status = ok && l->answer.status < STATUS_MAX ? l->answer.status : 0;
     int64_t prompt = number_in(k, "\"prompt_tokens\"");
     int64_t completion = number_in(k, "\"completion_tokens\"");
@@ -116,19 +119,31 @@ static void record(struct calls *c, const struct link *l, bool ok)
         c->completion_tokens += completion > 0 ? (uint64_t)completion : 0;
     }
     if (c->journal)
-        fprintf(c->journal, "%" PRIu64 "\t%s\t%s\t%d\t%" PRId64 "\t%" PRId64 "\t%" PRIu64 "\n", k->number, k->user,
-                l->answer.rid[0] ? l->answer.rid : "-", status, prompt, completion, us);
+        fprintf(c->journal, "%" PRIu64 "\t%s\t%s\t%d\t%" PRId64 "\t%" PRId64 "\t%" PRIu64 "\t%" PRIu64 "\n", k->number,
+                k->user, l->answer.rid[0] ? l->answer.rid : "-", status, prompt, completion, us, k->begun_us);
 }
 
-/* Begins the next call on this link, if there is one left. */
+/* When the next call is to begin; UINT64_MAX = there is none left. */
+static uint64_t next_due(const struct calls *c)
+{
+    uint64_t due = now_us();
+
+    if (c->o->rate > 0)
+        due = c->begun_us + c->begun * 1000000 / (uint64_t)c->o->rate;
+    return c->begun < c->most && (c->end_us == 0 || due < c->end_us) && c->refused <= REFUSED_MAX ? due : UINT64_MAX;
+}
+
+/* Begins the next call on this link, if one is due. */
 static void next_call(struct calls *c, struct link *l)
 {
     struct call *k = l->owner;
+    uint64_t due;
 
-    while (c->begun < c->most && (c->end_us == 0 || now_us() < c->end_us)) {
-        if (c->refused > REFUSED_MAX)
-            return;
+    k->under_way = false;
+    while ((due = next_due(c)) <= now_us()) {
         k->number = c->begun++;
+        k->begun_us = due;
+        k->under_way = true;
         k->body_n = 0;
         k->timed_out = false;
         snprintf(k->user, sizeof(k->user), "%.64s%" PRIu64, c->o->user, k->number);
@@ -137,6 +152,7 @@ static void next_call(struct calls *c, struct link *l)
         if (l->out_n > 0 && link_send(&c->run, l))
             return;
         c->refused++;
+        k->under_way = false;
         record(c, l, false);
     }
 }
@@ -166,12 +182,31 @@ static void look_for_timeouts(struct calls *c)
     }
 }
 
+/* With --rate: begins what is due and waits for the next one's time, or for an answer. */
+static void pace(struct calls *c)
+{
+    uint64_t now, due, until = now_us() + LOOK_MS * 1000;
+    int64_t i;
+
+    for (i = 0; i < c->o->connections && next_due(c) <= now_us(); i++)
+        if (!c->calls[i].under_way)
+            next_call(c, &c->links[i]);
+    due = i < c->o->connections ? next_due(c) : until; /* every connection is taken: an answer is waited for */
+    if (due > until)
+        due = until;
+    now = now_us();
+    if (due > now)
+        run_wait(&c->run, due - now);
+}
+
 static void loop(struct calls *c)
 {
     uint64_t looked = now_us();
 
-    while (c->done < c->begun) {
-        run_turn(&c->run, LOOK_MS);
+    while (c->done < c->begun || (c->o->rate > 0 && next_due(c) != UINT64_MAX)) {
+        if (c->o->rate > 0)
+            pace(c);
+        run_turn(&c->run, c->o->rate > 0 ? 0 : LOOK_MS);
         if (now_us() - looked > LOOK_MS * 1000) {
             look_for_timeouts(c);
             looked = now_us();

@@ -3,11 +3,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROOM_SIZE 65536
@@ -194,6 +196,14 @@ void run_turn(struct run *r, int wait_ms)
 
     for (int i = 0; i < n && !r->stop; i++)
         link_event(r, events[i].data.ptr, events[i].events);
+}
+
+void run_wait(struct run *r, uint64_t us)
+{
+    struct pollfd p = {.fd = r->epoll, .events = POLLIN};
+    struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+
+    (void)ppoll(&p, 1, &t, NULL);
 }
 
 /* Adds text as the inside of a JSON string. Returns the new length, or 0 when it does not fit. */

@@ -53,11 +53,18 @@ static void on_auth_call(void *ctx, struct xchg_call *x, uint16_t method, struct
     struct hold_extend_rep rep;
     struct buf out;
     int64_t bears;
+    bool lost;
 
     pthread_mutex_lock(&w->auth_lock);
     bears = w->bears_nano;
     w->asked += method == hold_extend_req_desc.type;
+    lost = w->lose > 0;
+    w->lose -= lost;
     pthread_mutex_unlock(&w->auth_lock);
+    if (lost) {
+        xchg_end(x, ST_DRAINING, (struct slice){NULL, 0});
+        return;
+    }
     if (method != hold_extend_req_desc.type || bears < 0 ||
         wire_decode(&hold_extend_req_desc, payload.p, payload.n, &req, NULL, NULL) != ST_OK) {
         xchg_end(x, ST_UNAVAILABLE, (struct slice){NULL, 0});
@@ -84,6 +91,13 @@ void provider_world_credit(struct provider_world *w, int64_t bears_nano)
 {
     pthread_mutex_lock(&w->auth_lock);
     w->bears_nano = bears_nano;
+    pthread_mutex_unlock(&w->auth_lock);
+}
+
+void provider_world_lose(struct provider_world *w, unsigned questions)
+{
+    pthread_mutex_lock(&w->auth_lock);
+    w->lose = questions;
     pthread_mutex_unlock(&w->auth_lock);
 }
 

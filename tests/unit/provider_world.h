@@ -17,9 +17,10 @@ struct provider_world {
     struct xchg_client *client;
     char url[5][64];
     struct xchg_server *auth;
-    pthread_mutex_t auth_lock; /* of the two below */
+    pthread_mutex_t auth_lock; /* of the three below */
     int64_t bears_nano; /* a hold may grow to this; -1 = authsvc does not answer */
     unsigned asked; /* how often */
+    unsigned lose; /* so many of the next questions are lost with authsvc */
     char spool[64];
     unsigned calls;
     struct call_route routes[PROVIDER_WORLD_ROUTES]; /* of the requests made lately */
@@ -33,6 +34,7 @@ void provider_world_service_stop(struct provider_world *w);
 void provider_world_stop(struct provider_world *w);
 
 void provider_world_credit(struct provider_world *w, int64_t bears_nano);
+void provider_world_lose(struct provider_world *w, unsigned questions);
 unsigned provider_world_asked(struct provider_world *w);
 
 struct answered {

@@ -413,6 +413,45 @@ static void attempts_are_kept_with_their_own_cost(void **state)
     meter_assert_clean(w.m);
 }
 
+/* An attempt that the operator pays for costs what it would have cost the caller: each class at its own price. */
+static void an_attempts_audio_and_images_are_priced_as_such(void **state)
+{
+    struct world w = make_world(state, METER_USD);
+    struct price_put_req put = {.actor_id = slice_of("usr_test"),
+                                .model = slice_of("talker"),
+                                .input_pico = 1000,
+                                .output_pico = 2000,
+                                .audio_input_pico = 40000,
+                                .audio_output_pico = 80000,
+                                .image_input_pico = 5000,
+                                .image_output_pico = 9000};
+    struct price_rep priced = {0};
+    struct usage_attempt wasted = {.number = 1,
+                                   .provider = slice_of("first"),
+                                   .upstream_model = slice_of("talker"),
+                                   .outcome = slice_of("broken"),
+                                   .prompt_tokens = 1000,
+                                   .audio_input_tokens = 100,
+                                   .image_input_tokens = 200,
+                                   .completion_tokens = 500,
+                                   .audio_output_tokens = 50,
+                                   .image_output_tokens = 150};
+    struct usage_event e = event_of(&w, "req_1", "ok", 30);
+
+    put.has = UINT64_C(1) << 11 | UINT64_C(1) << 12 | UINT64_C(1) << 13 | UINT64_C(1) << 14;
+    METER_OK(w.m, op_price_put, &put, &priced);
+    wasted.price_id = priced.price.items[0].id;
+    e.attempt_log.items = &wasted;
+    e.attempt_log.n = 1;
+    meter_deliver(w.m, "out1", ++w.seq, &e, 1);
+    assert_int_equal(meter_number(w.m, "SELECT cost_nano FROM attempt"),
+                     (700 * 1000 + 100 * 40000 + 200 * 5000 + 300 * 2000 + 50 * 80000 + 150 * 9000) / 1000);
+    assert_int_equal(meter_number(w.m,
+                                  "SELECT audio_input_tokens + 10 * audio_output_tokens + 100 * image_input_tokens "
+                                  "+ 1000 * image_output_tokens FROM attempt"),
+                     100 + 10 * 50 + 100 * 200 + 1000 * 150);
+}
+
 static void the_log_of_changes_shows_an_end_and_its_correction(void **state)
 {
     struct world w = make_world(state, METER_USD);
@@ -604,6 +643,7 @@ int main(void)
         T(a_transaction_taken_back_leaves_no_trace_of_a_hold),
         T(a_command_that_fails_takes_back_its_hold_only),
         T(attempts_are_kept_with_their_own_cost),
+        T(an_attempts_audio_and_images_are_priced_as_such),
         T(the_log_of_changes_shows_an_end_and_its_correction),
         T(rows_do_what_the_step_function_says),
     };

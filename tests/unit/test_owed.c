@@ -547,6 +547,31 @@ static void without_authsvc_a_stream_ends_at_its_hold(void **state)
     answered_fini(&a);
 }
 
+/* A question that was lost with its authsvc is no refusal: it is asked again at once, but not for ever. */
+static void a_lost_question_is_asked_again(void **state)
+{
+    struct world *w = *state;
+
+    for (unsigned lost = 2; lost < 100; lost += 97) {
+        struct meter_fake_event ev;
+        struct completion_req req;
+        struct answered a = {0};
+        unsigned before = provider_world_asked(&w->p);
+
+        provider_world_credit(&w->p, MUCH);
+        provider_world_lose(&w->p, lost);
+        ask(w, true, STREAM("say-300-0"), HOLD(30), &req);
+        provider_world_call(&w->p, &req, &a, &ev);
+        assert_int_equal(a.status, ST_OK);
+        assert_int_equal(ev.completion, lost == 2 ? 300 : 30);
+        assert_int_equal(ev.estimated, lost != 2);
+        if (lost != 2)
+            assert_int_equal(provider_world_asked(&w->p) - before, 4);
+        provider_world_lose(&w->p, 0);
+        answered_fini(&a);
+    }
+}
+
 static void a_free_call_is_not_watched(void **state)
 {
     struct world *w = *state;
@@ -717,6 +742,7 @@ int main(void)
         TEST(a_stream_goes_on_where_the_credit_bears_it),
         TEST(credit_that_comes_in_time_is_taken),
         TEST(without_authsvc_a_stream_ends_at_its_hold),
+        TEST(a_lost_question_is_asked_again),
         TEST(a_free_call_is_not_watched),
         TEST(a_limit_of_the_credit_is_told),
         TEST(each_attempt_is_told),

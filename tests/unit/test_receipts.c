@@ -164,6 +164,7 @@ static void a_receipt_has_holds_and_attempts(void **state)
                                       .provider = slice_of("spare"),
                                       .upstream_model = slice_of("x"),
                                       .outcome = slice_of("timeout"),
+                                      .audio_input_tokens = 7,
                                       .latency_ms = 9},
                                      {.number = 2,
                                       .provider = slice_of("echo"),
@@ -173,6 +174,9 @@ static void a_receipt_has_holds_and_attempts(void **state)
                                       .answered = true,
                                       .prompt_tokens = 1000,
                                       .completion_tokens = 100,
+                                      .audio_output_tokens = 4,
+                                      .image_input_tokens = 5,
+                                      .image_output_tokens = 6,
                                       .price_id = price}};
     struct usage_event e[3] = {meter_event(user, "req_1", price), meter_event(user, "req_2", price),
                                meter_event(user, "req_1", price)};
@@ -191,6 +195,10 @@ static void a_receipt_has_holds_and_attempts(void **state)
     assert_true(slice_is(row.attempt_log.items[0].outcome, "timeout") && !row.attempt_log.items[0].answered);
     assert_int_equal(row.attempt_log.items[1].cost_nano, COST);
     assert_int_equal(row.attempt_log.items[1].http_status, 200);
+    assert_int_equal(row.attempt_log.items[0].audio_input_tokens, 7);
+    assert_int_equal(row.attempt_log.items[1].audio_output_tokens, 4);
+    assert_int_equal(row.attempt_log.items[1].image_input_tokens, 5);
+    assert_int_equal(row.attempt_log.items[1].image_output_tokens, 6);
     assert_int_equal(row.entries.n, 5); /* two of the hold, three of its end */
     assert_true(slice_is(row.entries.items[0].kind, "hold") && slice_is(row.entries.items[4].kind, "settle"));
     list_rep = list(m, (struct ledger_list_req){.actor_id = user});

@@ -1,0 +1,40 @@
+#include "meterd/pace.h"
+
+#include "services/clock.h"
+
+/* Usage that comes by a call was not taken when it came by the feed. */
+static bool behind(struct pace *p, const struct mail_item *items, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (items[i].call && items[i].lane == LANE_INGEST)
+            return true;
+    return mailbox_usage(p->box) >= PACE_BEHIND_EVENTS;
+}
+
+void pace_look(struct pace *p, const struct mail_item *items, size_t n, uint64_t now_ms)
+{
+    p->on = behind(p, items, n);
+    if (p->on) {
+        if (p->seen_ms == 0 || now_ms - p->seen_ms > PACE_OVER_MS)
+            p->began_ms = now_ms;
+        p->seen_ms = now_ms;
+        p->ran_from_ns = clock_thread_ns();
+    }
+}
+
+void pace_step(struct pace *p)
+{
+    uint64_t ran, late, rest;
+
+    if (!p || !p->on)
+        return;
+    ran = clock_thread_ns() - p->ran_from_ns;
+    late = clock_ms() - p->began_ms;
+    if (ran < PACE_RUN_NS || late >= PACE_PATIENCE_MS)
+        return;
+    rest = ran * PACE_REST * (PACE_PATIENCE_MS - late) / PACE_PATIENCE_MS;
+    mailbox_rest(p->box, rest < PACE_REST_MAX_NS ? rest : PACE_REST_MAX_NS);
+    p->ran_from_ns = clock_thread_ns();
+}
