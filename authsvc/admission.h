@@ -48,7 +48,7 @@ struct admission_figures {
     int64_t held_nano;
     uint64_t oldest_ms; /* age */
     bool broken;
-    size_t users, keys, prices, providers;
+    size_t users, keys, prices, providers, models;
 };
 
 void admission_init(struct admission *a, bool unpriced_free, uint64_t grace_ms);
