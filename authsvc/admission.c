@@ -131,12 +131,13 @@ union record {
     struct provider provider;
     struct catalog_model model;
     struct settled settled;
+    struct hold_state hold;
 };
 
 static const struct wire_desc *desc_of(uint64_t kind)
 {
-    const struct wire_desc *const descs[] = {&user_desc,     &key_state_desc,     &plan_desc,   &price_desc,
-                                             &provider_desc, &catalog_model_desc, &settled_desc};
+    const struct wire_desc *const descs[] = {&user_desc,     &key_state_desc,     &plan_desc,    &price_desc,
+                                             &provider_desc, &catalog_model_desc, &settled_desc, &hold_state_desc};
     size_t i;
 
     for (i = 0; i < sizeof(descs) / sizeof(descs[0]); i++)
@@ -145,7 +146,19 @@ static const struct wire_desc *desc_of(uint64_t kind)
     return NULL;
 }
 
-static enum status apply(struct admission *a, const struct wire_desc *desc, const union record *r, uint64_t revision)
+/* What the ledger holds for a call that runs longer than a second. So its credit stays held though nobody asserts it
+ * who carries the call; its end will be told as any other. */
+static enum status hold_of_ledger(struct admission *a, uint64_t now_ms, const struct hold_state *h)
+{
+    struct hold_state told = *h;
+
+    told.lease_ms += a->grace_ms;
+    told.running = false; /* whether it takes a place its gateway knows */
+    return admission_take_over(a, now_ms, &told);
+}
+
+static enum status apply(struct admission *a, uint64_t now_ms, const struct wire_desc *desc, const union record *r,
+                         uint64_t revision)
 {
     struct projection *p = &a->state;
 
@@ -153,6 +166,8 @@ static enum status apply(struct admission *a, const struct wire_desc *desc, cons
         apply_settled(a, &r->settled, revision);
         return ST_OK;
     }
+    if (desc == &hold_state_desc)
+        return hold_of_ledger(a, now_ms, &r->hold);
     if (desc == &user_desc)
         return projection_user(p, &r->user, revision);
     if (desc == &key_state_desc)
@@ -166,8 +181,8 @@ static enum status apply(struct admission *a, const struct wire_desc *desc, cons
     return projection_provider(p, &r->provider);
 }
 
-enum status admission_change(struct admission *a, const struct state_change *change, struct arena *scratch,
-                             struct err *err)
+enum status admission_change(struct admission *a, uint64_t now_ms, const struct state_change *change,
+                             struct arena *scratch, struct err *err)
 {
     const struct wire_desc *desc = desc_of(change->kind);
     struct wire_alloc mem = arena_wire(scratch);
@@ -181,7 +196,7 @@ enum status admission_change(struct admission *a, const struct state_change *cha
         return st;
     pthread_mutex_lock(&a->lock);
     if (st == ST_OK)
-        st = apply(a, desc, &record, change->revision);
+        st = apply(a, now_ms, desc, &record, change->revision);
     if (st != ST_OK && st != ST_BAD_MESSAGE)
         a->broken = true;
     pthread_mutex_unlock(&a->lock);

@@ -313,6 +313,7 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .began_ms = env->now_ms,
         .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
         .running = true,
+        .placed = true,
         .has_digest = true,
     };
     enum status st;

@@ -146,7 +146,7 @@ static void on_change(void *ctx, const struct state_change *change)
     struct err err = {.status = ST_OK};
 
     arena_reset(&self->scratch);
-    if (admission_change(&self->admission, change, &self->scratch, &err) != ST_OK)
+    if (admission_change(&self->admission, clock_ms(), change, &self->scratch, &err) != ST_OK)
         log_event(svc_log(ctx), LOG_ERROR, LOG_NO_REQ, "state_record_lost", LOG_N("kind", change->kind),
                   LOG_N("revision", change->revision), LOG_C("why", err.text));
 }

@@ -26,6 +26,7 @@ struct hold {
     uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */
     uint64_t began_ms, expires_ms;
     bool running; /* takes one of the key's concurrent places */
+    bool placed; /* has taken one */
     bool asserted; /* a peer told us of it after a restart: what was answered is not known, nor, without has_digest, the
                       key */
     bool has_digest;

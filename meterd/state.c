@@ -13,6 +13,7 @@ union any_record {
     struct provider provider;
     struct ack ack;
     struct settled settled;
+    struct hold_state hold;
 };
 
 struct state_kind {
@@ -29,6 +30,7 @@ static const struct state_kind kinds[] = {
     {&provider_desc, SQL_PROVIDER_BY_REVISION, record_provider},
     {&ack_desc, SQL_ACK_BY_REVISION, record_ack},
     {&settled_desc, SQL_SETTLED_BY_REVISION, record_settled},
+    {&hold_state_desc, SQL_HOLD_STATE_BY_REVISION, record_hold_state},
 };
 
 static const struct state_kind *kind_of(uint64_t type)
