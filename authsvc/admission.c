@@ -129,13 +129,15 @@ union record {
     struct plan plan;
     struct price price;
     struct provider provider;
+    struct catalog_model model;
     struct settled settled;
+    struct hold_state hold;
 };
 
 static const struct wire_desc *desc_of(uint64_t kind)
 {
-    const struct wire_desc *const descs[] = {&user_desc,  &key_state_desc, &plan_desc,
-                                             &price_desc, &provider_desc,  &settled_desc};
+    const struct wire_desc *const descs[] = {&user_desc,     &key_state_desc,     &plan_desc,    &price_desc,
+                                             &provider_desc, &catalog_model_desc, &settled_desc, &hold_state_desc};
     size_t i;
 
     for (i = 0; i < sizeof(descs) / sizeof(descs[0]); i++)
@@ -144,7 +146,19 @@ static const struct wire_desc *desc_of(uint64_t kind)
     return NULL;
 }
 
-static enum status apply(struct admission *a, const struct wire_desc *desc, const union record *r, uint64_t revision)
+/* What the ledger holds for a call that runs longer than a second. So its credit stays held though nobody asserts it
+ * who carries the call; its end will be told as any other. */
+static enum status hold_of_ledger(struct admission *a, uint64_t now_ms, const struct hold_state *h)
+{
+    struct hold_state told = *h;
+
+    told.lease_ms += a->grace_ms;
+    told.running = false; /* whether it takes a place its gateway knows */
+    return admission_take_over(a, now_ms, &told);
+}
+
+static enum status apply(struct admission *a, uint64_t now_ms, const struct wire_desc *desc, const union record *r,
+                         uint64_t revision)
 {
     struct projection *p = &a->state;
 
@@ -152,6 +166,8 @@ static enum status apply(struct admission *a, const struct wire_desc *desc, cons
         apply_settled(a, &r->settled, revision);
         return ST_OK;
     }
+    if (desc == &hold_state_desc)
+        return hold_of_ledger(a, now_ms, &r->hold);
     if (desc == &user_desc)
         return projection_user(p, &r->user, revision);
     if (desc == &key_state_desc)
@@ -160,11 +176,13 @@ static enum status apply(struct admission *a, const struct wire_desc *desc, cons
         return projection_plan(p, &r->plan);
     if (desc == &price_desc)
         return projection_price(p, &r->price);
+    if (desc == &catalog_model_desc)
+        return projection_model(p, &r->model);
     return projection_provider(p, &r->provider);
 }
 
-enum status admission_change(struct admission *a, const struct state_change *change, struct arena *scratch,
-                             struct err *err)
+enum status admission_change(struct admission *a, uint64_t now_ms, const struct state_change *change,
+                             struct arena *scratch, struct err *err)
 {
     const struct wire_desc *desc = desc_of(change->kind);
     struct wire_alloc mem = arena_wire(scratch);
@@ -178,7 +196,7 @@ enum status admission_change(struct admission *a, const struct state_change *cha
         return st;
     pthread_mutex_lock(&a->lock);
     if (st == ST_OK)
-        st = apply(a, desc, &record, change->revision);
+        st = apply(a, now_ms, desc, &record, change->revision);
     if (st != ST_OK && st != ST_BAD_MESSAGE)
         a->broken = true;
     pthread_mutex_unlock(&a->lock);
@@ -234,19 +252,20 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
     rep->hold_nano = hold->amount_nano;
     rep->output_limit = hold->output_limit;
     rep->credit_limited = hold->credit_limited;
+    rep->by_latency = hold->by_latency;
 }
 
-static enum status answer_price(const struct hold *hold, struct arena *arena, struct call_route *route)
+static enum status answer_price(const struct proj_price *from, struct arena *arena, struct call_route *route)
 {
     struct price *price;
     enum status st = ST_OK;
 
-    if (!hold->price)
+    if (!from)
         return ST_OK;
     price = arena_alloc(arena, sizeof(*price));
     if (!price)
         return ST_NO_MEMORY;
-    *price = hold->price->price;
+    *price = from->price;
     price->model = arena_copy(arena, price->model, &st);
     if (st == ST_OK)
         price->provider = arena_copy(arena, price->provider, &st);
@@ -259,17 +278,25 @@ static enum status answer_price(const struct hold *hold, struct arena *arena, st
 
 static enum status answer_routes(const struct hold *hold, struct arena *arena, struct admit_rep *rep)
 {
-    struct call_route *route = arena_alloc(arena, sizeof(*route));
-    enum status st = route ? ST_OK : ST_NO_MEMORY;
+    struct call_route *routes = arena_alloc(arena, hold->n_routes * sizeof(*routes));
+    enum status st = routes ? ST_OK : ST_NO_MEMORY;
+    size_t i;
 
-    if (st == ST_OK)
-        route->provider = arena_copy(arena, hold->provider, &st);
-    if (st == ST_OK)
-        route->upstream_model = arena_copy(arena, hold->upstream_model, &st);
-    if (st == ST_OK)
-        st = answer_price(hold, arena, route);
-    rep->routes.items = route;
-    rep->routes.n = 1;
+    for (i = 0; i < hold->n_routes && st == ST_OK; i++) {
+        const struct proj_route *from = &hold->routes[i];
+
+        routes[i].tier = from->tier;
+        routes[i].weight = from->weight;
+        routes[i].provider = arena_copy(arena, from->provider, &st);
+        if (st == ST_OK)
+            routes[i].upstream_model = arena_copy(arena, from->model, &st);
+        if (st == ST_OK && i && from->price == from[-1].price)
+            routes[i].price = routes[i - 1].price;
+        else if (st == ST_OK)
+            st = answer_price(from->price, arena, &routes[i]);
+    }
+    rep->routes.items = routes;
+    rep->routes.n = hold->n_routes;
     return st;
 }
 
@@ -379,17 +406,17 @@ enum status admission_models(struct admission *a, const struct admission_env *en
         struct model_rights rights = {&caller.key->models, &caller.plan->models};
 
         if (req->model.n == 0) {
-            st = models_list(&a->state, &rights, env->arena, rep);
+            st = models_list(&a->state, &rights, a->unpriced_free, env->arena, rep);
         } else {
             struct model_info *info = arena_alloc(env->arena, sizeof(*info));
-            struct model_route route;
+            struct model_routes routes;
 
-            st = info ? models_resolve(&a->state, req->model, a->unpriced_free, &route, err) : ST_NO_MEMORY;
-            if (st == ST_OK && models_allowed(&rights, req->model, &route, NULL) != ST_OK)
+            st = info ? models_resolve(&a->state, req->model, a->unpriced_free, &routes, err) : ST_NO_MEMORY;
+            if (st == ST_OK && models_allowed(&rights, req->model, &routes, NULL) != ST_OK)
                 st = err_set_field(err, ST_NOT_FOUND, "model_not_found", NULL,
                                    "The model does not exist or you do not have access to it.");
             if (st == ST_OK)
-                st = models_info(&route, req->model, env->arena, info);
+                st = models_info(&routes, req->model, env->arena, info);
             rep->data.items = info;
             rep->data.n = 1;
         }
@@ -479,6 +506,7 @@ void admission_figures(struct admission *a, uint64_t now_ms, struct admission_fi
         .keys = a->state.keys.n,
         .prices = a->state.prices.n,
         .providers = a->state.providers.n,
+        .models = a->state.models.n,
     };
     if (a->holds.oldest && now_ms > a->holds.oldest->began_ms)
         ret->oldest_ms = now_ms - a->holds.oldest->began_ms;

@@ -48,16 +48,16 @@ struct admission_figures {
     int64_t held_nano;
     uint64_t oldest_ms; /* age */
     bool broken;
-    size_t users, keys, prices, providers;
+    size_t users, keys, prices, providers, models;
 };
 
 void admission_init(struct admission *a, bool unpriced_free, uint64_t grace_ms);
 void admission_fini(struct admission *a);
 
-/* The state feed, from one thread. */
+/* The state feed, from one thread. now_ms: a hold's lease in a record begins then. */
 void admission_reset(struct admission *a);
-enum status admission_change(struct admission *a, const struct state_change *change, struct arena *scratch,
-                             struct err *err);
+enum status admission_change(struct admission *a, uint64_t now_ms, const struct state_change *change,
+                             struct arena *scratch, struct err *err);
 void admission_applied(struct admission *a);
 
 enum status admission_admit(struct admission *a, const struct admission_env *env, const struct admit_req *req,

@@ -16,6 +16,7 @@ enum status admission_caller(const struct admission *a, struct slice digest, uin
                              struct err *err);
 struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold); /* NULL = not known */
 void admission_release(struct admission *a, struct hold *hold); /* gives back what it takes, and frees it */
+enum status admission_take_over(struct admission *a, uint64_t now_ms, const struct hold_state *told);
 enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
                              struct err *err);
 

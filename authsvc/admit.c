@@ -2,24 +2,38 @@
 #include <string.h>
 
 #include "authsvc/admission_private.h"
+#include "proto/endpoints.h"
 #include "proto/tariff.h"
 
 #define LIMITS_ALL_PRESENT UINT64_C(0x7e) /* bits of tags 1..6 */
 #define TEXT_MODEL_MAX 200
 
+enum { TAG_MAX_INPUT = 10, TAG_MAX_OUTPUT = 11 }; /* of struct admit_req (proto/fields_authsvc.h) */
+
+/* Endpoints whose calls need name no model: they are about objects, or not ours to understand. */
+static const char *const without_model[] = {
+    ENDPOINT_RESPONSES_OBJECT, ENDPOINT_FILES,          ENDPOINT_FILES_OBJECT,
+    ENDPOINT_BATCHES,          ENDPOINT_BATCHES_OBJECT, ENDPOINT_OTHER,
+};
+
 struct decision {
     struct caller caller;
-    struct model_route route;
+    struct model_routes routes;
+    uint64_t longest[LIMIT_ROUTES]; /* output of one choice by each route at most */
+    bool free; /* no price, no hold, no tokens of a minute */
     uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
-    uint64_t choices, output; /* output of one choice at most */
+    uint64_t choices, output; /* output of one choice at most, by any route */
     uint64_t output_limit; /* to send upstream; 0 = none: the credit bears the longest answer */
     uint64_t tokens; /* to reserve of TPM */
     int64_t amount_nano;
 };
 
-static struct slice short_model(struct slice model)
+/* For a text. */
+static struct slice subject(const struct admit_req *req)
 {
-    return (struct slice){model.p, model.n > TEXT_MODEL_MAX ? TEXT_MODEL_MAX : model.n};
+    struct slice s = req->model.n ? req->model : req->endpoint;
+
+    return (struct slice){s.p, s.n > TEXT_MODEL_MAX ? TEXT_MODEL_MAX : s.n};
 }
 
 static uint64_t stricter(uint64_t key, uint64_t plan)
@@ -80,7 +94,7 @@ static enum status check_tokens(const struct decision *d, struct slice model, st
     const struct bucket *b = &d->caller.key->tokens;
     uint64_t ms;
 
-    if (d->tpm == 0 || bucket_has(b, d->tokens))
+    if (d->tpm == 0 || d->free || bucket_has(b, d->tokens))
         return ST_OK;
     if (d->tokens > d->tpm)
         return err_set(err, ST_RATE_TOKENS,
@@ -127,17 +141,21 @@ static enum status check_rates(struct decision *d, const struct admission_env *e
  * of a longer one grows while it runs. */
 static void bound_output(struct decision *d, const struct admit_req *req)
 {
-    const struct proj_price *price = d->route.price;
-    uint64_t max = price ? price->price.max_output : 0;
+    size_t i;
 
     d->choices = req->choices ? req->choices : 1;
-    d->output = req->max_output_tokens;
-    if (max == 0 && price)
-        max = price->price.context_window;
-    if (max && (d->output == 0 || d->output > max))
-        d->output = max;
-    if (d->output == 0 && price)
-        d->output = ADMISSION_OUTPUT_UNKNOWN;
+    d->output = 0;
+    for (i = 0; i < d->routes.n; i++) {
+        uint64_t max = models_longest(&d->routes, &d->routes.items[i]), output = req->max_output_tokens;
+
+        if (max && (output == 0 || output > max))
+            output = max;
+        if (output == 0 && d->routes.items[i].price)
+            output = ADMISSION_OUTPUT_UNKNOWN;
+        d->longest[i] = output;
+        if (d->output < output)
+            d->output = output;
+    }
 }
 
 /* Without a limit in the request the model's maximum would fill a small plan's minute with one call, so a usual length
@@ -146,6 +164,9 @@ static void bound_tokens(struct decision *d, const struct admit_req *req)
 {
     uint64_t output = d->output;
 
+    d->tokens = 0;
+    if (d->free)
+        return;
     if (req->max_output_tokens == 0 && (output == 0 || output > ADMISSION_TPM_OUTPUT))
         output = ADMISSION_TPM_OUTPUT;
     else if (output == 0)
@@ -158,12 +179,30 @@ static void bound_tokens(struct decision *d, const struct admit_req *req)
 /* ---- credit -------------------------------------------------------------------------------------------------------
  */
 
-/* What the call costs at most with `out` tokens in all answers: nobody knows yet what the prompt is made of and what
- * the answer will be, so all of it counts as the dearest that the model has a price for. */
-static enum status worst_case(const struct token_prices *prices, const struct admit_req *req, uint64_t out,
-                              int64_t *ret_nano, struct err *err)
+/* What the call costs at most with `out` tokens in each answer: nobody knows yet which route serves it, what the prompt
+ * is made of and what the answer will be, so all of it counts as the dearest that there is a price for. */
+static enum status worst_case(const struct decision *d, const struct admit_req *req, uint64_t out, int64_t *ret_nano,
+                              struct err *err)
 {
-    return money_cost_most(prices, req->prompt_tokens_estimate, out, ret_nano, err);
+    const struct proj_route *routes = d->routes.items;
+    enum status st = ST_OK;
+    int64_t most = 0;
+    size_t i;
+
+    for (i = 0; i < d->routes.n && st == ST_OK; i++) {
+        struct token_prices prices;
+        int64_t cost = 0;
+
+        if (!routes[i].price || (i && routes[i].price == routes[i - 1].price && d->longest[i] == d->longest[i - 1]))
+            continue;
+        prices = tariff_prices(&routes[i].price->price);
+        st = money_cost_most(&prices, req->prompt_tokens_estimate,
+                             (out < d->longest[i] ? out : d->longest[i]) * d->choices, &cost, err);
+        if (most < cost)
+            most = cost;
+    }
+    *ret_nano = most;
+    return st;
 }
 
 /* What a call may take: of the user's credit and of the key's budget what is left, whichever is less. */
@@ -201,8 +240,7 @@ static enum status no_funds(const struct means *means, int64_t cost, struct err 
 }
 
 /* The longest answer that the means bear; cost rises with length, so a search by halves finds it. */
-static uint64_t affordable(const struct token_prices *prices, const struct admit_req *req, const struct decision *d,
-                           int64_t available)
+static uint64_t affordable(const struct decision *d, const struct admit_req *req, int64_t available)
 {
     uint64_t low = 0, high = d->output;
 
@@ -210,7 +248,7 @@ static uint64_t affordable(const struct token_prices *prices, const struct admit
         uint64_t mid = low + (high - low + 1) / 2;
         int64_t cost = 0;
 
-        if (worst_case(prices, req, mid * d->choices, &cost, NULL) == ST_OK && cost <= available)
+        if (worst_case(d, req, mid, &cost, NULL) == ST_OK && cost <= available)
             low = mid;
         else
             high = mid - 1;
@@ -218,19 +256,27 @@ static uint64_t affordable(const struct token_prices *prices, const struct admit
     return low;
 }
 
+static bool any_price(const struct model_routes *routes)
+{
+    size_t i;
+
+    for (i = 0; i < routes->n; i++)
+        if (routes->items[i].price)
+            return true;
+    return false;
+}
+
 static enum status check_credit(struct decision *d, const struct admit_req *req, uint64_t wall_s, struct err *err)
 {
-    struct token_prices prices;
     struct means means = {0};
     enum status st;
 
-    if (!d->route.price)
+    if (!any_price(&d->routes))
         return ST_OK;
     if (d->output * d->choices > MONEY_TOKENS_MAX)
         return err_set_field(err, ST_BAD_REQUEST, "integer_above_max_value", "n",
                              "The output limit times the number of choices is too large.");
-    prices = tariff_prices(&d->route.price->price);
-    st = worst_case(&prices, req, d->output * d->choices, &d->amount_nano, err);
+    st = worst_case(d, req, d->output, &d->amount_nano, err);
     if (st != ST_OK)
         return st;
     if (d->amount_nano == 0)
@@ -238,11 +284,11 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
     st = find_means(&d->caller, wall_s, &means, err);
     if (st != ST_OK || d->amount_nano <= means.available_nano)
         return st;
-    d->output_limit = affordable(&prices, req, d, means.available_nano);
+    d->output_limit = affordable(d, req, means.available_nano);
     if (d->output_limit < ADMISSION_OUTPUT_MIN)
         return no_funds(&means, d->amount_nano, err);
     d->output = d->output_limit;
-    return worst_case(&prices, req, d->output * d->choices, &d->amount_nano, err);
+    return worst_case(d, req, d->output, &d->amount_nano, err);
 }
 
 /* ---- the decision -------------------------------------------------------------------------------------------------
@@ -255,9 +301,11 @@ static enum status take(struct admission *a, const struct admission_env *env, co
     struct hold hold = {
         .user_id = d->caller.user->at.node.key,
         .key_id = key->id,
-        .provider = d->route.provider,
-        .upstream_model = d->route.upstream_model,
-        .price = d->route.price,
+        .endpoint = req->endpoint,
+        .model = d->routes.model,
+        .routes = d->routes.items,
+        .n_routes = d->routes.n,
+        .by_latency = d->routes.model && d->routes.model->by_latency,
         .amount_nano = d->amount_nano,
         .output_limit = d->output_limit,
         .credit_limited = d->output_limit > 0,
@@ -265,6 +313,7 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .began_ms = env->now_ms,
         .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
         .running = true,
+        .placed = true,
         .has_digest = true,
     };
     enum status st;
@@ -283,25 +332,59 @@ static enum status take(struct admission *a, const struct admission_env *env, co
     return ST_OK;
 }
 
+/* A call without a model is free of charge where it may be without one. */
+static bool needs_model(const struct admit_req *req)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(without_model) / sizeof(without_model[0]); i++)
+        if (slice_is(req->endpoint, without_model[i]))
+            return false;
+    return true;
+}
+
+/* The routes that this call may take. What names no model is nobody's to allow or not. */
+static enum status find_routes(const struct admission *a, const struct admit_req *req, struct decision *d,
+                               struct err *err)
+{
+    const struct model_rights rights = {&d->caller.key->models, &d->caller.plan->models};
+    const struct model_wish wish = {
+        .provider = req->provider,
+        .max_input_pico = WIRE_HAS(req, TAG_MAX_INPUT) || req->max_input_pico ? req->max_input_pico : -1,
+        .max_output_pico = WIRE_HAS(req, TAG_MAX_OUTPUT) || req->max_output_pico ? req->max_output_pico : -1,
+        .prompt_tokens = req->prompt_tokens_estimate,
+    };
+    enum status st;
+
+    d->free = req->free || (req->model.n == 0 && !needs_model(req));
+    if (d->free)
+        st = models_resolve_free(&a->state, req->model, req->provider, &d->routes, err);
+    else
+        st = models_resolve(&a->state, req->model, a->unpriced_free, &d->routes, err);
+    if (st == ST_OK && req->model.n)
+        st = models_allowed(&rights, req->model, &d->routes, err);
+    if (st == ST_OK && !d->free)
+        st = models_narrow(&d->routes, req->model, &wish, err);
+    return st;
+}
+
 enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
                              struct err *err)
 {
-    struct decision d = {.rpm = 0};
-    struct model_rights rights;
+    struct decision d; /* large: each step fills what is its own */
     enum status st;
+
+    d.output_limit = 0;
+    d.amount_nano = 0;
 
     st = admission_caller(a, req->key_digest, env->wall_s, &d.caller, err);
     if (st == ST_OK)
-        st = models_resolve(&a->state, req->model, a->unpriced_free, &d.route, err);
-    if (st != ST_OK)
-        return st;
-    rights = (struct model_rights){&d.caller.key->models, &d.caller.plan->models};
-    st = models_allowed(&rights, req->model, &d.route, err);
+        st = find_routes(a, req, &d, err);
     if (st != ST_OK)
         return st;
     bound_output(&d, req);
     bound_tokens(&d, req);
-    st = check_rates(&d, env, short_model(req->model), err);
+    st = check_rates(&d, env, subject(req), err);
     if (st == ST_OK)
         st = check_credit(&d, req, env->wall_s, err);
     if (st == ST_OK)

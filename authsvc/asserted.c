@@ -32,18 +32,21 @@ static void learn_key(struct admission *a, struct hold *hold, const struct hold_
     struct proj_key *key;
     int64_t held = 0;
 
-    if (hold->has_digest || told->key_digest.n != LIMIT_DIGEST)
+    if (told->key_digest.n != LIMIT_DIGEST || (hold->has_digest && (hold->placed || !told->running)))
         return;
     key = projection_running_key(&a->state, told->key_digest);
-    if (key && !money_add(key->held_nano, hold->amount_nano, &held))
+    if (!hold->has_digest) {
+        if (key && !money_add(key->held_nano, hold->amount_nano, &held))
+            return;
+        memcpy(hold->key_digest, told->key_digest.p, LIMIT_DIGEST);
+        hold->has_digest = true;
+        if (key)
+            key->held_nano = held;
+    }
+    if (!key || !told->running)
         return;
-    memcpy(hold->key_digest, told->key_digest.p, LIMIT_DIGEST);
-    hold->has_digest = true;
-    if (!key)
-        return;
-    key->held_nano = held;
-    key->running += told->running;
-    hold->running = told->running;
+    key->running++;
+    hold->running = hold->placed = true;
 }
 
 /* It is made with nothing in it, then grows as one that was known would. */
@@ -57,19 +60,15 @@ static enum status make(struct admission *a, uint64_t now_ms, const struct hold_
     return st;
 }
 
-enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told)
+enum status admission_take_over(struct admission *a, uint64_t now_ms, const struct hold_state *told)
 {
     uint64_t expires_ms = now_ms + told->lease_ms + (told->running ? a->grace_ms : 0);
+    struct hold *hold = holds_find(&a->holds, told->request_id);
     struct proj_user *user = NULL;
     enum status st = ST_OK;
-    struct hold *hold;
 
-    pthread_mutex_lock(&a->lock);
-    hold = holds_find(&a->holds, told->request_id);
-    if (!hold && holds_ended(&a->holds, told->request_id)) {
-        pthread_mutex_unlock(&a->lock);
+    if (!hold && holds_ended(&a->holds, told->request_id))
         return ST_OK;
-    }
     if (!hold)
         st = make(a, now_ms, told, &hold);
     if (st == ST_OK && hold->expires_ms < expires_ms)
@@ -81,6 +80,15 @@ enum status admission_assert(struct admission *a, uint64_t now_ms, const struct 
     }
     if (st == ST_OK)
         learn_key(a, hold, told);
+    return st;
+}
+
+enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told)
+{
+    enum status st;
+
+    pthread_mutex_lock(&a->lock);
+    st = admission_take_over(a, now_ms, told);
     pthread_mutex_unlock(&a->lock);
     return st;
 }

@@ -146,7 +146,7 @@ static void on_change(void *ctx, const struct state_change *change)
     struct err err = {.status = ST_OK};
 
     arena_reset(&self->scratch);
-    if (admission_change(&self->admission, change, &self->scratch, &err) != ST_OK)
+    if (admission_change(&self->admission, clock_ms(), change, &self->scratch, &err) != ST_OK)
         log_event(svc_log(ctx), LOG_ERROR, LOG_NO_REQ, "state_record_lost", LOG_N("kind", change->kind),
                   LOG_N("revision", change->revision), LOG_C("why", err.text));
 }
@@ -390,8 +390,8 @@ static void health(struct svc *svc, void (*add)(void *ctx, const char *name, boo
     char text[LIMIT_NAME];
 
     admission_figures(&self->admission, clock_ms(), &f);
-    snprintf(text, sizeof(text), "%zu users, %zu keys, %zu prices, %zu providers", f.users, f.keys, f.prices,
-             f.providers);
+    snprintf(text, sizeof(text), "%zu users, %zu keys, %zu prices, %zu models, %zu providers", f.users, f.keys,
+             f.prices, f.models, f.providers);
     add(ctx, "projection", !f.broken, text);
     snprintf(text, sizeof(text), "%zu open, the oldest for %llu s", f.holds, (unsigned long long)(f.oldest_ms / 1000));
     add(ctx, "holds", true, text);

@@ -1,9 +1,8 @@
 /* What is held, as others see it: they assert it after a restart of ours, let it grow, look at it. */
 #include "authsvc/authsvc.h"
+#include "proto/endpoints.h"
 #include "services/clock.h"
 #include "services/voids.h"
-
-#define HELD_ENDPOINT "chat.completions" /* the only one that is admitted */
 
 enum status authsvc_holds_assert(struct svc_call *call, const void *in, void *out)
 {
@@ -44,20 +43,21 @@ enum status authsvc_hold_extend(struct svc_call *call, const void *in, void *out
 void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms)
 {
     struct authsvc *self = ctx;
+    const struct proj_route none = {.tier = 0}, *first = hold->n_routes ? &hold->routes[0] : &none;
     struct usage_event e = {.request_id = hold->node.key,
                             .user_id = hold->user_id,
                             .key_id = hold->key_id,
-                            .model = hold->upstream_model, /* what the client called it is not kept */
-                            .provider = hold->provider,
-                            .upstream_model = hold->upstream_model,
-                            .endpoint = slice_of(HELD_ENDPOINT),
+                            .model = first->model, /* what the client called it is not kept, nor who served it known */
+                            .provider = first->provider,
+                            .upstream_model = first->model,
+                            .endpoint = hold->endpoint.n ? hold->endpoint : slice_of(ENDPOINT_CHAT),
                             .status = slice_of("void"),
                             .http_status = (uint64_t)status_http(ST_PEER_LOST),
                             .hold_nano = hold->amount_nano,
                             .created_ms = clock_wall_ms() - (now_ms - hold->began_ms)};
 
-    if (hold->price)
-        e.price_id = hold->price->price.id;
+    if (first->price)
+        e.price_id = first->price->price.id;
     voids_add_later(self->lapsed, &e);
 }
 

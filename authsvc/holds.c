@@ -41,29 +41,55 @@ static struct slice put(char **at, struct slice s)
     return kept;
 }
 
+static size_t hold_size(struct slice request_id, const struct hold *from)
+{
+    size_t n = sizeof(*from) + from->n_routes * sizeof(*from->routes), i;
+
+    for (i = 0; i < from->n_routes && !from->model; i++)
+        n += from->routes[i].provider.n + from->routes[i].model.n;
+    return n + request_id.n + from->user_id.n + from->key_id.n + from->endpoint.n;
+}
+
+static void keep_routes(struct hold *hold, const struct hold *from, char **at)
+{
+    size_t i;
+
+    if (hold->model)
+        hold->model->refs++;
+    for (i = 0; i < hold->n_routes; i++) {
+        struct proj_route *to = &hold->routes[i];
+
+        *to = from->routes[i];
+        if (!hold->model) {
+            to->provider = put(at, to->provider);
+            to->model = put(at, to->model);
+        }
+        if (to->price)
+            to->price->refs++;
+    }
+}
+
 enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from)
 {
-    size_t text = request_id.n + from->user_id.n + from->key_id.n + from->provider.n + from->upstream_model.n;
-    struct hold *hold = malloc(sizeof(*hold) + text);
+    struct hold *hold = malloc(hold_size(request_id, from));
     char *at;
     enum status st;
 
     if (!hold)
         return ST_NO_MEMORY;
-    at = (char *)(hold + 1);
     *hold = *from;
+    hold->routes = (struct proj_route *)(void *)(hold + 1);
+    at = (char *)(hold->routes + hold->n_routes);
     hold->node.key = put(&at, request_id);
     hold->user_id = put(&at, from->user_id);
     hold->key_id = put(&at, from->key_id);
-    hold->provider = put(&at, from->provider);
-    hold->upstream_model = put(&at, from->upstream_model);
+    hold->endpoint = put(&at, from->endpoint);
     st = table_add(&h->open, &hold->node);
     if (st != ST_OK) {
         free(hold);
         return st;
     }
-    if (hold->price)
-        hold->price->refs++;
+    keep_routes(hold, from, &at);
     hold->older = h->newest;
     hold->newer = NULL;
     if (h->newest)
@@ -82,6 +108,8 @@ struct hold *holds_find(const struct holds *h, struct slice request_id)
 
 void holds_remove(struct holds *h, struct hold *hold)
 {
+    size_t i;
+
     table_remove(&h->open, &hold->node);
     if (hold->older)
         hold->older->newer = hold->newer;
@@ -92,7 +120,9 @@ void holds_remove(struct holds *h, struct hold *hold)
     else
         h->newest = hold->older;
     h->total_nano -= hold->amount_nano;
-    proj_price_unref(hold->price);
+    for (i = 0; i < hold->n_routes; i++)
+        proj_price_unref(hold->routes[i].price);
+    proj_model_unref(hold->model);
     free(hold);
 }
 

@@ -14,15 +14,19 @@
 struct hold {
     struct table_node node; /* by request id */
     struct hold *older, *newer;
-    struct slice user_id, key_id, provider, upstream_model;
+    struct slice user_id, key_id, endpoint;
     unsigned char key_digest[LIMIT_DIGEST];
-    struct proj_price *price; /* a reference; NULL = free of charge */
+    struct proj_model *model; /* a reference: of the catalog; NULL = none. Its memory has the names of the routes */
+    struct proj_route *routes; /* as answered, each with a reference to its price */
+    size_t n_routes; /* 0 = not known: asserted */
+    bool by_latency;
     int64_t amount_nano;
     uint64_t output_limit; /* as answered */
     bool credit_limited; /* what the credit bears, not what was asked for */
     uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */
     uint64_t began_ms, expires_ms;
     bool running; /* takes one of the key's concurrent places */
+    bool placed; /* has taken one */
     bool asserted; /* a peer told us of it after a restart: what was answered is not known, nor, without has_digest, the
                       key */
     bool has_digest;
@@ -51,8 +55,8 @@ struct holds {
 
 void holds_init(struct holds *h);
 void holds_fini(struct holds *h);
-/* A copy of *from (its slices too) under the request id; takes a reference to its price. ST_UNAVAILABLE when HOLDS_MAX
- * are open. */
+/* A copy of *from (its slices and routes too) under the request id; takes references to its model and prices.
+ * ST_UNAVAILABLE when HOLDS_MAX are open. */
 enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from);
 struct hold *holds_find(const struct holds *h, struct slice request_id);
 void holds_remove(struct holds *h, struct hold *hold); /* frees it */

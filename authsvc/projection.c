@@ -13,6 +13,8 @@ void projection_init(struct projection *p)
     table_init(&p->plans, PROJECTION_PLANS_MAX);
     table_init(&p->prices, PROJECTION_PRICES_MAX);
     table_init(&p->providers, PROJECTION_PROVIDERS_MAX);
+    table_init(&p->models, PROJECTION_MODELS_MAX);
+    table_init(&p->aliases, PROJECTION_ALIASES_MAX);
 }
 
 void proj_price_unref(struct proj_price *price)
@@ -21,33 +23,60 @@ void proj_price_unref(struct proj_price *price)
         free(price);
 }
 
-static void free_price(struct table_node *node)
+void proj_model_unref(struct proj_model *model)
 {
+    if (model && --model->refs == 0)
+        free(model);
+}
+
+/* Gives up an object that has left its table. */
+typedef void dropper(struct projection *p, struct table_node *node);
+
+static void drop_price(struct projection *p, struct table_node *node)
+{
+    (void)p;
     proj_price_unref((struct proj_price *)(void *)node);
 }
 
-static void free_plain(struct table_node *node)
+static void drop_plain(struct projection *p, struct table_node *node)
 {
+    (void)p;
     free(node);
 }
 
-static void empty(struct table *t, void (*drop)(struct table_node *node))
+static void leave_routes(struct projection *p, const struct proj_model *model, size_t n);
+
+static void drop_model(struct projection *p, struct table_node *node)
+{
+    struct proj_model *model = (struct proj_model *)(void *)node;
+    size_t i;
+
+    for (i = 0; i < model->n_aliases; i++)
+        if (table_find(&p->aliases, model->aliases[i].node.key) == &model->aliases[i].node)
+            table_remove(&p->aliases, &model->aliases[i].node);
+    leave_routes(p, model, model->n_routes);
+    proj_model_unref(model);
+}
+
+static void empty(struct projection *p, struct table *t, dropper *drop)
 {
     struct table_node *node;
     size_t cursor = 0;
 
     while ((node = table_next(t, &cursor)) != NULL)
-        drop(node);
+        drop(p, node);
     table_fini(t);
 }
 
 void projection_fini(struct projection *p)
 {
-    empty(&p->users, free_plain);
-    empty(&p->keys, free_plain);
-    empty(&p->plans, free_plain);
-    empty(&p->prices, free_price);
-    empty(&p->providers, free_plain);
+    empty(p, &p->users, drop_plain);
+    empty(p, &p->keys, drop_plain);
+    empty(p, &p->plans, drop_plain);
+    empty(p, &p->prices, drop_price);
+    empty(p, &p->models, drop_model);
+    empty(p, &p->providers, drop_plain);
+    table_fini(&p->aliases);
 }
 
 /* ---- objects in one piece of memory -------------------------------------------------------------------------------
@@ -85,18 +114,18 @@ static struct wire_strs put_strs(char **at, struct wire_strs s)
 }
 
 /* Adds the object, or puts it in the place of its old version, which is dropped. On failure the object is dropped. */
-static enum status settle_in(struct table *t, struct projected *obj, void (*drop)(struct table_node *node))
+static enum status settle_in(struct projection *p, struct table *t, struct projected *obj, dropper *drop)
 {
     struct table_node *old = table_find(t, obj->node.key);
     enum status st = ST_OK;
 
     if (old) {
         table_replace(t, old, &obj->node);
-        drop(old);
+        drop(p, old);
     } else {
         st = table_add(t, &obj->node);
         if (st != ST_OK)
-            drop(&obj->node);
+            drop(p, &obj->node);
     }
     return st;
 }
@@ -122,7 +151,7 @@ enum status projection_user(struct projection *p, const struct user *u, uint64_t
     user->admin = slice_is(u->role, "admin");
     if (old)
         user->held_nano = old->held_nano;
-    return settle_in(&p->users, &user->at, free_plain);
+    return settle_in(p, &p->users, &user->at, drop_plain);
 }
 
 void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t revision)
@@ -165,7 +194,7 @@ enum status projection_key(struct projection *p, const struct key_state *k)
         key->tokens = old->tokens;
         key->running = old->running;
     }
-    return settle_in(&p->keys, &key->at, free_plain);
+    return settle_in(p, &p->keys, &key->at, drop_plain);
 }
 
 void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end)
@@ -202,7 +231,7 @@ enum status projection_plan(struct projection *p, const struct plan *from)
     plan->rpm = from->rpm;
     plan->tpm = from->tpm;
     plan->concurrency = from->concurrency;
-    return settle_in(&p->plans, &plan->at, free_plain);
+    return settle_in(p, &p->plans, &plan->at, drop_plain);
 }
 
 enum status projection_price(struct projection *p, const struct price *from)
@@ -220,11 +249,17 @@ enum status projection_price(struct projection *p, const struct price *from)
     price->price.mode = put(&at, from->mode);
     price->at.node.key = price->price.model;
     price->at.epoch = p->epoch;
-    return settle_in(&p->prices, &price->at, free_price);
+    return settle_in(p, &p->prices, &price->at, drop_price);
+}
+
+static struct proj_provider *find_provider(const struct projection *p, struct slice name)
+{
+    return (struct proj_provider *)(void *)table_find(&p->providers, name);
 }
 
 enum status projection_provider(struct projection *p, const struct provider *from)
 {
+    struct proj_provider *old = find_provider(p, from->name);
     struct proj_provider *provider = calloc(1, sizeof(*provider) + from->name.n + from->kind.n);
     char *at;
 
@@ -234,7 +269,130 @@ enum status projection_provider(struct projection *p, const struct provider *fro
     provider->at.node.key = put(&at, from->name);
     provider->at.epoch = p->epoch;
     provider->kind = put(&at, from->kind);
-    return settle_in(&p->providers, &provider->at, free_plain);
+    if (old)
+        provider->routes = old->routes;
+    return settle_in(p, &p->providers, &provider->at, drop_plain);
+}
+
+/* ---- models of the catalog ----------------------------------------------------------------------------------------
+ */
+
+static void leave_routes(struct projection *p, const struct proj_model *model, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        struct proj_provider *provider = find_provider(p, model->routes[i].provider);
+
+        if (--provider->routes > 0 || provider->kind.n)
+            continue;
+        table_remove(&p->providers, &provider->at.node);
+        free(provider);
+    }
+}
+
+/* Each provider that a route names is there, announced or not. */
+static enum status join_routes(struct projection *p, const struct proj_model *model)
+{
+    enum status st = ST_OK;
+    size_t i;
+
+    for (i = 0; i < model->n_routes && st == ST_OK; i++) {
+        struct slice name = model->routes[i].provider;
+
+        if (!find_provider(p, name))
+            st = projection_provider(p, &(struct provider){.name = name});
+        if (st == ST_OK)
+            find_provider(p, name)->routes++;
+        else
+            leave_routes(p, model, i);
+    }
+    return st;
+}
+
+static enum status join_aliases(struct projection *p, struct proj_model *model)
+{
+    enum status st = ST_OK;
+    size_t i;
+
+    for (i = 0; i < model->n_aliases && st == ST_OK; i++) {
+        struct table_node *node = &model->aliases[i].node, *old = table_find(&p->aliases, node->key);
+
+        if (old)
+            table_replace(&p->aliases, old, node);
+        else
+            st = table_add(&p->aliases, node);
+    }
+    return st;
+}
+
+static size_t model_size(const struct catalog_model *from)
+{
+    size_t n = sizeof(struct proj_model) + from->name.n, i;
+
+    for (i = 0; i < from->routes.n; i++)
+        n += sizeof(struct proj_route) + from->routes.items[i].provider.n + from->routes.items[i].model.n;
+    for (i = 0; i < from->aliases.n; i++)
+        n += sizeof(struct proj_alias) + from->aliases.items[i].n;
+    return n;
+}
+
+static void fill_model(struct proj_model *model, const struct catalog_model *from)
+{
+    char *at = (char *)(model + 1);
+    size_t i;
+
+    model->routes = (struct proj_route *)(void *)at;
+    at += from->routes.n * sizeof(*model->routes);
+    model->aliases = (struct proj_alias *)(void *)at;
+    at += from->aliases.n * sizeof(*model->aliases);
+    model->n_routes = from->routes.n;
+    model->n_aliases = from->aliases.n;
+    for (i = 0; i < from->routes.n; i++) {
+        const struct catalog_route *r = &from->routes.items[i];
+
+        model->routes[i] = (struct proj_route){.tier = r->tier, .weight = r->weight};
+        model->routes[i].provider = put(&at, r->provider);
+        model->routes[i].model = put(&at, r->model);
+    }
+    for (i = 0; i < from->aliases.n; i++) {
+        model->aliases[i].model = model;
+        model->aliases[i].node.key = put(&at, from->aliases.items[i]);
+    }
+    model->at.node.key = put(&at, from->name);
+    model->max_output = from->max_output;
+    model->context_window = from->context_window;
+    model->created = from->created;
+    model->by_latency = slice_is(from->routing, "latency");
+    model->own_price = from->own_price;
+    model->refs = 1;
+}
+
+enum status projection_model(struct projection *p, const struct catalog_model *from)
+{
+    struct table_node *old = table_find(&p->models, from->name);
+    struct proj_model *model;
+    enum status st;
+
+    if (from->routes.n == 0) {
+        if (!old)
+            return ST_OK;
+        table_remove(&p->models, old);
+        drop_model(p, old);
+        return ST_OK;
+    }
+    model = calloc(1, model_size(from));
+    if (!model)
+        return ST_NO_MEMORY;
+    fill_model(model, from);
+    model->at.epoch = p->epoch;
+    st = join_routes(p, model);
+    if (st != ST_OK) {
+        proj_model_unref(model);
+        return st;
+    }
+    st = settle_in(p, &p->models, &model->at, drop_model);
+    return st == ST_OK ? join_aliases(p, model) : st;
 }
 
 /* ---- snapshots ----------------------------------------------------------------------------------------------------
@@ -247,7 +405,7 @@ void projection_reset(struct projection *p)
 }
 
 /* Removing moves later objects back past the cursor at the wrap only, so rounds go on until one finds nothing. */
-static void sweep(struct table *t, uint64_t epoch, void (*drop)(struct table_node *node))
+static void sweep(struct projection *p, struct table *t, dropper *drop)
 {
     bool found = true;
 
@@ -257,11 +415,11 @@ static void sweep(struct table *t, uint64_t epoch, void (*drop)(struct table_nod
 
         found = false;
         while ((node = table_next(t, &cursor)) != NULL) {
-            if (((struct projected *)(void *)node)->epoch == epoch)
+            if (((struct projected *)(void *)node)->epoch == p->epoch)
                 continue;
             found = true;
             table_remove(t, node);
-            drop(node);
+            drop(p, node);
         }
     }
 }
@@ -280,7 +438,7 @@ static void sweep_users(struct projection *p)
         user->gone = true;
         user->at.epoch = p->epoch;
     }
-    sweep(&p->users, p->epoch, free_plain);
+    sweep(p, &p->users, drop_plain);
 }
 
 /* So does a key: what its calls hold of its budget must be there to be released. Nobody can use it any more. A stand-in
@@ -298,7 +456,24 @@ static void sweep_keys(struct projection *p)
         key->active = false;
         key->at.epoch = p->epoch;
     }
-    sweep(&p->keys, p->epoch, free_plain);
+    sweep(p, &p->keys, drop_plain);
+}
+
+/* A provider that nobody announces any more stays as long as the catalog names it. */
+static void sweep_providers(struct projection *p)
+{
+    struct table_node *node;
+    size_t cursor = 0;
+
+    while ((node = table_next(&p->providers, &cursor)) != NULL) {
+        struct proj_provider *provider = (struct proj_provider *)(void *)node;
+
+        if (provider->at.epoch == p->epoch || provider->routes == 0)
+            continue;
+        provider->kind.n = 0;
+        provider->at.epoch = p->epoch;
+    }
+    sweep(p, &p->providers, drop_plain);
 }
 
 void projection_applied(struct projection *p)
@@ -307,9 +482,10 @@ void projection_applied(struct projection *p)
         return;
     p->loading = false;
     sweep_keys(p);
-    sweep(&p->plans, p->epoch, free_plain);
-    sweep(&p->prices, p->epoch, free_price);
-    sweep(&p->providers, p->epoch, free_plain);
+    sweep(p, &p->plans, drop_plain);
+    sweep(p, &p->prices, drop_price);
+    sweep(p, &p->models, drop_model);
+    sweep_providers(p);
     sweep_users(p);
 }
 
@@ -342,7 +518,7 @@ struct proj_user *projection_held_user(struct projection *p, struct slice id)
     user->at.node.key = put(&at, id);
     user->at.epoch = p->epoch;
     user->gone = true;
-    return settle_in(&p->users, &user->at, free_plain) == ST_OK ? user : NULL;
+    return settle_in(p, &p->users, &user->at, drop_plain) == ST_OK ? user : NULL;
 }
 
 struct proj_key *projection_running_key(struct projection *p, struct slice digest)
@@ -358,7 +534,7 @@ struct proj_key *projection_running_key(struct projection *p, struct slice diges
     at = (char *)(key + 1);
     key->at.node.key = put(&at, digest);
     key->at.epoch = p->epoch - 1; /* the snapshot has not mentioned it */
-    return settle_in(&p->keys, &key->at, free_plain) == ST_OK ? key : NULL;
+    return settle_in(p, &p->keys, &key->at, drop_plain) == ST_OK ? key : NULL;
 }
 
 struct proj_key *projection_find_key(const struct projection *p, struct slice digest)
@@ -376,7 +552,41 @@ struct proj_price *projection_find_price(const struct projection *p, struct slic
     return (struct proj_price *)(void *)table_find(&p->prices, model);
 }
 
+struct proj_model *projection_find_model(const struct projection *p, struct slice name)
+{
+    struct table_node *node = table_find(&p->models, name);
+
+    if (node)
+        return (struct proj_model *)(void *)node;
+    node = table_find(&p->aliases, name);
+    return node ? ((struct proj_alias *)(void *)node)->model : NULL;
+}
+
 bool projection_serves(const struct projection *p, struct slice provider)
 {
-    return table_find(&p->providers, provider) != NULL;
+    const struct proj_provider *found = find_provider(p, provider);
+
+    return found && found->kind.n;
+}
+
+bool projection_names(const struct projection *p, struct slice provider)
+{
+    return find_provider(p, provider) != NULL;
+}
+
+struct slice projection_first_of_kind(const struct projection *p, const char *kind)
+{
+    struct slice first = {NULL, 0};
+    struct table_node *node;
+    size_t cursor = 0;
+
+    while ((node = table_next(&p->providers, &cursor)) != NULL) {
+        if (!slice_is(((struct proj_provider *)(void *)node)->kind, kind))
+            continue;
+        if (slice_is(node->key, kind))
+            return node->key;
+        if (first.n == 0 || table_order(node->key, first) < 0)
+            first = node->key;
+    }
+    return first;
 }

@@ -1,9 +1,9 @@
 /*
- * What admission needs of meterd's state: users with balances, keys, plans, prices, providers. Every record of the feed
- * is the new state of one object. A snapshot is loaded beside what is known and takes over when it is whole, so that
- * calls go on meanwhile: what the snapshot did not mention is gone then. Counters of our own (rate buckets, calls
- * running, credit held) belong to the same objects and survive every change of them. Knows nothing of requests. No
- * locks: the owner (admission) has one. Objects are valid under it only.
+ * What admission needs of meterd's state: users with balances, keys, plans, prices, models, providers. Every record of
+ * the feed is the new state of one object. A snapshot is loaded beside what is known and takes over when it is whole,
+ * so that calls go on meanwhile: what the snapshot did not mention is gone then. Counters of our own (rate buckets,
+ * calls running, credit held) belong to the same objects and survive every change of them. Knows nothing of requests.
+ * No locks: the owner (admission) has one. Objects are valid under it only.
  */
 #ifndef AUTHSVC_PROJECTION_H
 #define AUTHSVC_PROJECTION_H
@@ -17,6 +17,8 @@
 #define PROJECTION_PLANS_MAX 10000u
 #define PROJECTION_PRICES_MAX LIMIT_LIST
 #define PROJECTION_PROVIDERS_MAX 1024u
+#define PROJECTION_MODELS_MAX LIMIT_LIST
+#define PROJECTION_ALIASES_MAX (PROJECTION_MODELS_MAX * LIMIT_MODELS)
 
 /* First member of every object here. */
 struct projected {
@@ -60,13 +62,43 @@ struct proj_price {
     unsigned refs;
 };
 
+/* Somebody announces it, or a route of the catalog names it, or both. */
 struct proj_provider {
     struct projected at;
-    struct slice kind;
+    struct slice kind; /* empty = not announced */
+    size_t routes; /* of the catalog */
+};
+
+/* One way to serve a call. Its price belongs to a call, not to the catalog, where it is NULL. */
+struct proj_route {
+    struct slice provider, model; /* the model's name there */
+    uint64_t tier, weight;
+    struct proj_price *price; /* NULL = free of charge */
+};
+
+struct proj_model;
+
+/* In the table of aliases, as long as no newer model has taken the name. */
+struct proj_alias {
+    struct table_node node;
+    struct proj_model *model;
+};
+
+/* One version of a model of the catalog; never changes. A hold keeps the version it was admitted with. */
+struct proj_model {
+    struct projected at; /* by name */
+    struct proj_route *routes;
+    struct proj_alias *aliases;
+    size_t n_routes, n_aliases;
+    uint64_t max_output, context_window; /* 0 = as the price says */
+    uint64_t created;
+    bool by_latency, own_price;
+    unsigned refs;
 };
 
 struct projection {
-    struct table users, keys, plans, prices, providers;
+    struct table users, keys, plans, prices, providers, models;
+    struct table aliases; /* names only: the objects are in models */
     uint64_t epoch;
     bool loading; /* a snapshot */
 };
@@ -82,6 +114,9 @@ enum status projection_key(struct projection *p, const struct key_state *k);
 enum status projection_plan(struct projection *p, const struct plan *plan);
 enum status projection_price(struct projection *p, const struct price *price);
 enum status projection_provider(struct projection *p, const struct provider *provider);
+/* One record, one change: name, aliases and routes are those of one version. The newest record has an alias that two
+ * claim. */
+enum status projection_model(struct projection *p, const struct catalog_model *model);
 
 struct proj_user *projection_find_user(const struct projection *p, struct slice id); /* NULL also when gone */
 struct proj_user *projection_any_user(const struct projection *p, struct slice id); /* one that is gone, too */
@@ -93,6 +128,8 @@ struct proj_key *projection_running_key(struct projection *p, struct slice diges
 struct proj_key *projection_find_key(const struct projection *p, struct slice digest);
 struct proj_plan *projection_find_plan(const struct projection *p, struct slice name);
 struct proj_price *projection_find_price(const struct projection *p, struct slice model);
+/* By its name, else by an alias. */
+struct proj_model *projection_find_model(const struct projection *p, struct slice name);
 /* Credit after a change of this revision; an older one than what is known says nothing new. */
 void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t revision);
 /* What the key has spent after a bill. Within a period it never falls: an older figure says nothing new. NULL is fine.
@@ -100,8 +137,12 @@ void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t re
 void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end);
 /* What the key may still hold of its budget; INT64_MAX without one. */
 int64_t proj_key_left(const struct proj_key *key, uint64_t wall_s);
-bool projection_serves(const struct projection *p, struct slice provider);
+bool projection_serves(const struct projection *p, struct slice provider); /* it is announced */
+bool projection_names(const struct projection *p, struct slice provider); /* or a route of the catalog names it */
+/* The announced provider of this kind whose name is the kind's, else the first by name; empty = none. */
+struct slice projection_first_of_kind(const struct projection *p, const char *kind);
 
 void proj_price_unref(struct proj_price *price); /* NULL is fine */
+void proj_model_unref(struct proj_model *model); /* NULL is fine */
 
 #endif

@@ -117,6 +117,16 @@ void table_replace(struct table *t, struct table_node *old, struct table_node *n
     *slot = node;
 }
 
+int table_order(struct slice a, struct slice b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n ? memcmp(a.p, b.p, n) : 0;
+
+    if (order)
+        return order;
+    return a.n < b.n ? -1 : a.n > b.n;
+}
+
 struct table_node *table_next(const struct table *t, size_t *cursor)
 {
     while (*cursor < t->cap) {

@@ -32,6 +32,7 @@ enum status table_add(struct table *t, struct table_node *node);
 void table_remove(struct table *t, struct table_node *node); /* must be in */
 /* Puts node where old, of an equal key, is. Cannot fail. */
 void table_replace(struct table *t, struct table_node *old, struct table_node *node);
+int table_order(struct slice a, struct slice b); /* of keys, by their bytes: below, at or above 0 */
 /* The next object from slot *cursor on, which is moved past it; NULL at the end. Removing the object just returned
  * while going through may show another object twice or, at the wrap, once a round later; none is lost. */
 struct table_node *table_next(const struct table *t, size_t *cursor);

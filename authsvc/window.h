@@ -5,7 +5,8 @@
  * It closes when it has been open for WINDOW_MS, the state is there, a providersvc has asserted and nobody is in the
  * middle of asserting; after WINDOW_MAX_MS the state alone is enough. It does not close early: who has yet to come
  * cannot be known, but whoever lives dials again at least every TRANSPORT_RECONNECT_MAX_MS. Without the state calls
- * go on after WINDOW_MAX_MS, to be refused. Knows nothing of holds. Any thread.
+ * go on after WINDOW_MAX_MS, to be refused. What the ledger holds came with the state, so who asserts late is late for
+ * young calls only. Knows nothing of holds. Any thread.
  */
 #ifndef AUTHSVC_WINDOW_H
 #define AUTHSVC_WINDOW_H

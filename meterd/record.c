@@ -197,6 +197,29 @@ enum status record_settled(struct work *w, sqlite3_stmt *q, void *to)
     return TEXTS(w, q, {0, &s->request_id}, {1, &s->user_id}, {5, &s->key_digest});
 }
 
+/* The call's newest progress says by which key, which stands in no column. The lease is the whole one: on whose clock
+ * it began is nobody else's business, and a hold elsewhere must not end before the ledger's. */
+enum status record_hold_state(struct work *w, sqlite3_stmt *q, void *to)
+{
+    struct hold_state *h = to;
+    struct wire_alloc mem = arena_wire(w->a);
+    struct key_state key = {.has = 0};
+    struct usage_event event;
+    struct slice bytes;
+    enum status st = TEXTS(w, q, {0, &h->request_id}, {1, &h->user_id}, {4, &bytes});
+
+    h->amount_nano = col_i64(q, 2);
+    h->lease_ms = col_u64(q, 3);
+    if (st == ST_OK)
+        st = wire_decode(&usage_event_desc, bytes.p, bytes.n, &event, &mem, w->err);
+    if (st != ST_OK)
+        return st;
+    h->key_id = event.key_id;
+    st = record_get(w, SQL_KEY_BY_ID, BINDS(B_S(h->key_id)), record_key_state, &key);
+    h->key_digest = key.digest;
+    return st == ST_NOT_FOUND ? ST_OK : st;
+}
+
 enum status record_entry(struct work *w, sqlite3_stmt *q, void *to)
 {
     struct ledger_row *e = to;

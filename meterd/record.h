@@ -25,6 +25,7 @@ record_fill record_provider; /* struct provider: name, kind */
 record_fill record_ack; /* struct ack: source, seq */
 record_fill record_usage; /* struct usage_row, from SQL_USAGE */
 record_fill record_settled; /* struct settled, from SQL_SETTLED_BY_REVISION */
+record_fill record_hold_state; /* struct hold_state, from SQL_HOLD_STATE_BY_REVISION */
 record_fill record_entry; /* struct ledger_row, from SQL_ENTRY */
 
 /* The one row of a query; ST_NOT_FOUND (err is left to the caller) when there is none. */

@@ -244,6 +244,8 @@
     S(HOLD_RENEW, "UPDATE hold SET cost_nano = ?2, tokens = ?3, lease_ms = ?4, due_ms = ?5, event = ?6 WHERE revision = ?1") \
     S(HOLD_LEASE, "UPDATE hold SET due_ms = ?2 WHERE revision = ?1")                                                   \
     S(HOLD_END, "UPDATE hold SET state = ?2, ended = ?3, ended_ms = ?4, event = NULL WHERE revision = ?1 AND state = 'open'") \
+    S(HOLD_STATE_BY_REVISION, "SELECT h.request_id, u.id, h.amount_nano, h.lease_ms, h.event "                          \
+      "FROM hold h JOIN user u ON u.num = h.user_num WHERE h.revision = ?1")                                            \
     S(HOLDS_OPEN, "SELECT request_id FROM hold WHERE state = 'open'")                                                  \
     S(HOLDS_DUE, "SELECT event FROM hold WHERE state = 'open' AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2")              \
     S(HOLDS_RESTART, "UPDATE hold SET due_ms = ?1 + lease_ms WHERE state = 'open'")                                    \
@@ -264,6 +266,8 @@
     S(GROUP_OF_USER, SQL_GROUP SQL_SUM_USER SQL_GROUP_END)                                                             \
     /* state.c: the log of changes after ?1; kinds are the records' type numbers */                                    \
     S(STATE_SNAPSHOT, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                           \
+      "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE state = 'open' AND revision > ?1 "          \
+      "AND amount_nano > 0 AND user_num IS NOT NULL "                                                                  \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 AND status = 'active' "                        \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \

@@ -16,6 +16,7 @@ union any_record {
     struct catalog_model catalog_model;
     struct ack ack;
     struct settled settled;
+    struct hold_state hold;
 };
 
 struct state_kind {
@@ -34,6 +35,7 @@ static const struct state_kind kinds[] = {
     {&catalog_model_desc, SQL_DEF_MODEL_BY_REVISION, catalog_fill_model},
     {&ack_desc, SQL_ACK_BY_REVISION, record_ack},
     {&settled_desc, SQL_SETTLED_BY_REVISION, record_settled},
+    {&hold_state_desc, SQL_HOLD_STATE_BY_REVISION, record_hold_state},
 };
 
 static const struct state_kind *kind_of(uint64_t type)

@@ -158,6 +158,36 @@ def test_a_restart_of_authsvc_gives_no_credit_twice(racers):
         racers.all_paid(CALLS)
 
 
+def test_credit_of_calls_that_nobody_can_assert_is_not_given_twice(racers):
+    """authsvc and providersvc die together while long calls run, and only authsvc comes back: the ledger knows what is held."""
+    router = racers.router
+    for _ in range(REPEATS):
+        before = Decimal(router.credits(racers.token)["balance_usd"])
+        calls = LONG // 5
+        racers.grant(calls - int(before / CALL))
+        granted = Decimal(router.credits(racers.token)["balance_usd"])
+        spent = Decimal(router.credits(racers.token)["spent_usd"])
+        running = [Events(router, racers.key, f"[[tokens={TOKENS} delay={2 * LONG_MS}]]", model="race", max_tokens=TOKENS, port=router.ports[i % 2]) for i in range(calls)]
+        assert all(e.status == 200 for e in running)
+        wait_until("the ledger holds them", 10, lambda: router.ok("GET", "/api/admin/system/ledger", token=racers.admin)["holds_open"] == calls, every=0.1)
+        for name in ("providersvc0", "authsvc"):
+            router.processes.pop(name).kill()
+        router.start_service("authsvc")
+        with Burst(router.ports, 16, racers.request(), keep={0, 502, 503}) as b:
+            b.run(500)
+        only(b, {429: 500})
+        assert racers.held()["open"] == calls
+        router.start_service("providersvc", 0)
+        wait_until("its outbox settles them", 20, lambda: racers.held()["open"] == 0, every=0.1)
+        for e in running:
+            e.close()
+        after = router.credits(racers.token)
+        assert Decimal(after["held_usd"]) == 0
+        assert Decimal(after["balance_usd"]) + Decimal(after["spent_usd"]) - spent == granted  # nothing was the operator's to pay
+        router.wait_ready()
+    assert router.ok("GET", "/api/admin/system/ledger", token=racers.admin)["ok"] is True
+
+
 def test_credit_of_calls_that_wait_for_the_bill_is_not_given_twice(racers):
     """meterd stands still: calls have ended and are not settled when authsvc is killed. Only providersvc knows them."""
     router = racers.router

@@ -47,7 +47,7 @@ static inline void feed(struct world *w, const struct wire_desc *desc, const voi
     assert_int_equal(wire_encode(desc, record, &b, &w->err), ST_OK);
     change.record = (struct slice){b.p, b.n};
     arena_reset(&w->scratch);
-    assert_int_equal(admission_change(&w->a, &change, &w->scratch, &w->err), ST_OK);
+    assert_int_equal(admission_change(&w->a, w->now, &change, &w->scratch, &w->err), ST_OK);
     buf_fini(&b);
 }
 

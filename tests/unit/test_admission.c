@@ -326,9 +326,9 @@ static void bad_records_change_nothing(void **state)
     struct state_change change = {.revision = 99, .kind = user_desc.type, .record = slice_of("\xff\xff")};
     struct key_state no_key = {.digest = slice_of("01234567890123456789012345678901")};
 
-    assert_int_equal(admission_change(&w->a, &change, &w->scratch, &w->err), ST_BAD_MESSAGE);
+    assert_int_equal(admission_change(&w->a, w->now, &change, &w->scratch, &w->err), ST_BAD_MESSAGE);
     change.kind = 0x7777;
-    assert_int_equal(admission_change(&w->a, &change, &w->scratch, &w->err), ST_OK);
+    assert_int_equal(admission_change(&w->a, w->now, &change, &w->scratch, &w->err), ST_OK);
     change.kind = key_state_desc.type;
     {
         struct buf b;
@@ -336,7 +336,7 @@ static void bad_records_change_nothing(void **state)
         buf_init(&b, 1024);
         assert_int_equal(wire_encode(&key_state_desc, &no_key, &b, NULL), ST_OK);
         change.record = (struct slice){b.p, b.n};
-        assert_int_equal(admission_change(&w->a, &change, &w->scratch, &w->err), ST_BAD_MESSAGE);
+        assert_int_equal(admission_change(&w->a, w->now, &change, &w->scratch, &w->err), ST_BAD_MESSAGE);
         buf_fini(&b);
     }
     assert_int_equal(ask_new(w, 1, 1), ST_OK);

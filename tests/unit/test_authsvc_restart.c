@@ -308,6 +308,48 @@ static void a_call_that_settled_meanwhile_holds_nothing(void **state)
     stop_authsvc(w);
 }
 
+static void deliver(struct world *w, const char *source, uint64_t seq, const char *status)
+{
+    struct usage_event e = {.request_id = slice_of("req_long"),
+                            .user_id = slice_of(w->user),
+                            .key_id = slice_of(w->key_id),
+                            .model = slice_of("echo"),
+                            .provider = slice_of("echo"),
+                            .upstream_model = slice_of("echo"),
+                            .endpoint = slice_of("chat.completions"),
+                            .status = slice_of(status),
+                            .hold_nano = CREDIT,
+                            .lease_ms = 60000,
+                            .created_ms = clock_wall_ms()};
+    struct usage_deliver_req deliver = {.source = slice_of(source), .first_seq = seq, .events = {&e, 1}};
+    struct usage_deliver_rep done;
+
+    assert_int_equal(ASK(w, meter, usage_deliver_req, usage_deliver_rep, &deliver, &done), ST_OK);
+}
+
+/* A call that runs longer than a second, and nobody is left who could assert it. */
+static void what_the_ledger_holds_is_held_though_nobody_asserts_it(void **state)
+{
+    struct world *w = *state;
+    struct later early, late;
+    uint64_t end;
+
+    deliver(w, "long", 1, "running");
+    start_authsvc(w);
+    ask_admission(w, "req_early2", 20, &early);
+    assert_int_equal(outcome(&early), ST_NO_FUNDS);
+    assert_in_range(early.ended_ms - w->started_ms, WINDOW_MAX_MS, slow_ms(WINDOW_MAX_MS + 500));
+    assert_int_equal(list(w).held_nano, CREDIT);
+    assert_hold(w, "providersvc:1", "req_long", CREDIT, true); /* late */
+    assert_int_equal(list(w).held_nano, CREDIT);
+    deliver(w, "long", 2, "ok");
+    for (end = clock_ms() + CALL_MS; list(w).open && clock_ms() < end;)
+        usleep(1000);
+    ask_admission(w, "req_late2", 20, &late);
+    assert_int_equal(outcome(&late), ST_OK);
+    stop_authsvc(w);
+}
+
 static void what_is_parked_is_sent_elsewhere_by_a_drain(void **state)
 {
     struct world *w = *state;
@@ -334,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_hold_is_extended_once_it_is_known),
         cmocka_unit_test(who_has_begun_to_assert_is_waited_for),
         cmocka_unit_test(a_call_that_settled_meanwhile_holds_nothing),
+        cmocka_unit_test(what_the_ledger_holds_is_held_though_nobody_asserts_it),
         cmocka_unit_test(what_is_parked_is_sent_elsewhere_by_a_drain),
     };
 

@@ -123,6 +123,78 @@ static void somebody_unknown_may_not_call(void **state)
     assert_int_equal(figures(w).keys, 1);
 }
 
+/* As the snapshot says it. */
+static void feed_hold(struct world *w, struct hold_state h, const char *secret)
+{
+    unsigned char digest[LIMIT_DIGEST];
+
+    if (secret) {
+        digest_of(secret, digest);
+        h.key_digest = (struct slice){(const char *)digest, sizeof(digest)};
+    }
+    h.running = false;
+    feed(w, &hold_state_desc, &h);
+}
+
+/* Its providersvc died with us, or comes later than anybody waits: the ledger knows. */
+static void what_the_ledger_holds_is_held_before_anybody_asserts_it(void **state)
+{
+    struct world *w = *state;
+
+    restart(w);
+    admission_reset(&w->a);
+    feed_hold(w, a_hold("long", "usr_1", USD - ONE), "secret"); /* its user and key come later */
+    feed_hold(w, a_hold("other", "usr_9", 7), NULL);
+    feed_all(w);
+    admission_applied(&w->a);
+    assert_int_equal(admission_held(&w->a, slice_of("usr_1")), USD - ONE);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+    assert_int_equal(ask_new(w, 0, 1000), ST_NO_FUNDS);
+    tell(w, a_hold("long", "usr_1", USD - ONE)); /* late, and nothing new */
+    assert_int_equal(admission_held(&w->a, slice_of("usr_1")), USD);
+    feed_settled(w, "long", "usr_1", ONE, 0); /* it used up all that it held */
+    assert_int_equal(admission_held(&w->a, slice_of("usr_1")), ONE);
+    assert_int_equal(ask_new(w, 0, 1000), ST_NO_FUNDS);
+    feed_hold(w, a_hold("long", "usr_1", USD - ONE), "secret"); /* from a page that was read before it ended */
+    feed_settled(w, "other", "usr_9", 0, 0);
+    assert_int_equal(figures(w).holds, 1);
+}
+
+static void it_lasts_longer_than_the_ledgers_lease(void **state)
+{
+    struct world *w = *state;
+
+    feed_hold(w, a_hold("long", "usr_1", ONE), "secret");
+    w->now += DEADLINE + GRACE - 1;
+    assert_int_equal(admission_expire(&w->a, w->now, 1000), 0);
+    assert_int_equal(admission_expire(&w->a, w->now + 1, 1000), 1);
+    assert_int_equal(figures(w).held_nano, 0);
+}
+
+/* The ledger knows the key and its budget, but not whether the call still runs: that the gateway says. */
+static void it_counts_in_the_budget_and_takes_a_place_when_its_gateway_says_so(void **state)
+{
+    struct world *w = *state;
+    struct api_key key = a_key("key_1", "usr_1");
+
+    key.budget_nano = 3 * ONE;
+    feed_key(w, "secret", &key);
+    feed_plan(w, 0, 0, 1);
+    feed_hold(w, a_hold("long", "usr_1", 2 * ONE), "secret");
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK); /* takes the place */
+    assert_int_equal(ask_new(w, 0, 1000), ST_RATE_CONCURRENT);
+    admission_done(&w->a, slice_of("req_1"));
+    assert_int_equal(ask_new(w, 0, 1000), ST_NO_FUNDS); /* the place is free, the budget is not */
+    tell_with_key(w, a_hold("long", "usr_1", 2 * ONE));
+    tell_with_key(w, a_hold("long", "usr_1", 2 * ONE)); /* once */
+    assert_int_equal(ask_new(w, 0, 1000), ST_RATE_CONCURRENT);
+    admission_done(&w->a, slice_of("long"));
+    tell_with_key(w, a_hold("long", "usr_1", 2 * ONE)); /* said before it ended, heard after */
+    assert_int_equal(ask_new(w, 0, 1000), ST_NO_FUNDS);
+    feed_settled(w, "long", "usr_1", USD, 0);
+    assert_int_equal(ask_new(w, 0, 1000), ST_OK);
+}
+
 static void what_has_ended_stays_ended(void **state)
 {
     struct world *w = *state;
@@ -425,6 +497,9 @@ int main(void)
         T(it_is_counted_once_however_often_it_is_said),
         T(it_counts_for_users_who_are_not_loaded_yet),
         T(somebody_unknown_may_not_call),
+        T(what_the_ledger_holds_is_held_before_anybody_asserts_it),
+        T(it_lasts_longer_than_the_ledgers_lease),
+        T(it_counts_in_the_budget_and_takes_a_place_when_its_gateway_says_so),
         T(what_has_ended_stays_ended),
         T(what_was_settled_before_the_load_ends),
         T(places_at_once_are_taken_by_who_knows_the_key),

@@ -76,6 +76,44 @@ static void a_snapshot_has_everything_but_calls_and_revoked_keys(void **state)
     }
 }
 
+static void a_snapshot_says_what_the_ledger_holds(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", METER_USD);
+    uint64_t price = meter_price(m, "test-model", 1000000, 2000000), from = m->store->revision;
+    struct usage_event events[] = {meter_event(user, "req_1", price), meter_event(user, "req_2", price),
+                                   meter_event(slice_of("usr_nobody"), "req_3", price),
+                                   meter_event(user, "req_2", price)};
+    struct wire_alloc mem = arena_wire(&m->arena);
+    struct state_read_rep rep;
+    struct hold_state hold;
+    size_t i;
+
+    put_key(m, user, "key_of_hold", 'h');
+    for (i = 0; i < 3; i++) {
+        events[i].status = slice_of("running");
+        events[i].key_id = slice_of(i == 0 ? "key_of_hold" : "key_unknown");
+        events[i].hold_nano = 1000;
+        events[i].lease_ms = 5000;
+    }
+    meter_deliver(m, "out1", 1, events, 4);
+    rep = read_state(m, 0, slice_of(NULL));
+    assert_int_equal(count_kind(&rep, hold_state_desc.type), 1); /* req_2 has ended, req_3 is nobody's */
+    for (i = 0; rep.changes.items[i].kind != hold_state_desc.type; i++)
+        ;
+    assert_int_equal(
+        wire_decode(&hold_state_desc, rep.changes.items[i].record.p, rep.changes.items[i].record.n, &hold, &mem, NULL),
+        ST_OK);
+    assert_true(slice_is(hold.request_id, "req_1"));
+    assert_true(slice_eq(hold.user_id, user));
+    assert_true(slice_is(hold.key_id, "key_of_hold"));
+    assert_true(hold.key_digest.n == LIMIT_DIGEST && hold.key_digest.p[0] == 'h');
+    assert_int_equal(hold.amount_nano, 1000);
+    assert_int_equal(hold.lease_ms, 5000);
+    rep = read_state(m, from, slice_of(NULL));
+    assert_int_equal(count_kind(&rep, hold_state_desc.type), 0);
+}
+
 static void records_never_carry_a_password(void **state)
 {
     struct meter *m = *state;
@@ -398,6 +436,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
     const struct CMUnitTest tests[] = {
         T(a_snapshot_has_everything_but_calls_and_revoked_keys),
+        T(a_snapshot_says_what_the_ledger_holds),
         T(records_never_carry_a_password),
         T(what_came_after_a_revision_includes_calls_and_revocations),
         T(too_far_behind_or_ahead_gets_a_snapshot),
