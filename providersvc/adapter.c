@@ -3,8 +3,7 @@
 #include <string.h>
 
 static const struct adapter *const adapters[] = {
-    &adapter_openai,
-    &adapter_echo,
+    &adapter_openai, &adapter_azure, &adapter_anthropic, &adapter_gemini, &adapter_echo,
 };
 
 const struct adapter *adapter_find(const char *kind)

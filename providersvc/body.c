@@ -84,7 +84,7 @@ static enum status cut_usage(struct slice *at, struct buf *out)
 
 /* Under the name that the client used; both, should it have used both. Reasoning models refuse max_tokens, so it is
  * never added. */
-static enum status cut_limit(struct slice *at, uint64_t limit, struct buf *out)
+static enum status cut_limit(struct slice *at, const struct body_cuts *cuts, struct buf *out)
 {
     char text[NUMBER_TEXT];
     struct slice raw;
@@ -92,13 +92,35 @@ static enum status cut_limit(struct slice *at, uint64_t limit, struct buf *out)
     bool new_name = value_of(*at, "max_completion_tokens").n > 0;
     enum status st = ST_OK;
 
-    snprintf(text, sizeof(text), "%" PRIu64, limit);
+    snprintf(text, sizeof(text), "%" PRIu64, cuts->output_limit);
     raw = slice_of(text);
+    if (cuts->limit_member != NULL)
+        return cuts->limit_member[0] != '\0' ? cut(at, cuts->limit_member, raw, out) : ST_OK;
     if (old_name)
         st = cut(at, "max_tokens", raw, out);
     if (st == ST_OK && (new_name || !old_name))
         st = cut(at, "max_completion_tokens", raw, out);
     return st;
+}
+
+static enum status drop(struct slice *at, struct slice name, struct buf *out)
+{
+    char key[LIMIT_MODEL + 1];
+    struct buf next;
+    enum status st;
+
+    if (!slice_copy(name, key, sizeof(key)) || value_of(*at, key).n == 0)
+        return ST_OK;
+    buf_init(&next, BODY_MAX);
+    st = json_remove(*at, key, &next);
+    if (st != ST_OK) {
+        buf_fini(&next);
+        return st;
+    }
+    buf_fini(out);
+    *out = next;
+    *at = (struct slice){out->p, out->n};
+    return ST_OK;
 }
 
 enum status body_make(struct slice client, const struct body_cuts *cuts, struct buf *out, struct slice *ret)
@@ -109,7 +131,9 @@ enum status body_make(struct slice client, const struct body_cuts *cuts, struct 
     if (st == ST_OK && cuts->force_usage)
         st = cut_usage(&at, out);
     if (st == ST_OK && cuts->output_limit > 0)
-        st = cut_limit(&at, cuts->output_limit, out);
+        st = cut_limit(&at, cuts, out);
+    for (size_t i = 0; st == ST_OK && cuts->drop != NULL && i < cuts->drop->n; i++)
+        st = drop(&at, cuts->drop->items[i], out);
     if (st == ST_OK)
         *ret = at;
     return st;

@@ -11,6 +11,8 @@ struct body_cuts {
     struct slice model; /* empty = as the client said it */
     bool force_usage; /* stream_options.include_usage = true */
     uint64_t output_limit; /* 0 = as the client said it */
+    const char *limit_member; /* where that goes; NULL = chat's two names; empty = nowhere */
+    const struct wire_strs *drop; /* members that are left out; NULL = none */
 };
 
 /* Bodies may grow by the cuts: the model's name, twice over for escapes, and the fixed members. */

@@ -23,7 +23,7 @@ void budget_call(struct budget *b, uint64_t now_ms)
     b->calls[b->second % BUDGET_SECONDS]++;
 }
 
-bool budget_retry(struct budget *b, uint64_t now_ms)
+bool budget_has(struct budget *b, uint64_t now_ms)
 {
     uint64_t calls = 0, retries = 0;
 
@@ -32,8 +32,11 @@ bool budget_retry(struct budget *b, uint64_t now_ms)
         calls += b->calls[i];
         retries += b->retries[i];
     }
-    if (retries >= BUDGET_FREE + calls / BUDGET_SHARE)
-        return false;
+    return retries < BUDGET_FREE + calls / BUDGET_SHARE;
+}
+
+void budget_take(struct budget *b, uint64_t now_ms)
+{
+    advance(b, now_ms);
     b->retries[b->second % BUDGET_SECONDS]++;
-    return true;
 }

@@ -1,6 +1,7 @@
 /*
- * How many retries a provider may cost: a tenth of the calls of the last ten seconds, and three. Keeps retries from
- * becoming the load that a failing upstream dies of. One thread; pure.
+ * How many attempts beyond their first all calls of a loop may cost, whatever provider they go to: a tenth of the calls
+ * of the last ten seconds, and three. Keeps retries from becoming the load that a failing upstream dies of. One thread;
+ * pure.
  */
 #ifndef PROVIDERSVC_BUDGET_H
 #define PROVIDERSVC_BUDGET_H
@@ -18,6 +19,7 @@ struct budget {
 };
 
 void budget_call(struct budget *b, uint64_t now_ms);
-bool budget_retry(struct budget *b, uint64_t now_ms); /* true: allowed, and counted */
+bool budget_has(struct budget *b, uint64_t now_ms); /* is one more allowed? */
+void budget_take(struct budget *b, uint64_t now_ms);
 
 #endif

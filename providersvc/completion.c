@@ -37,6 +37,8 @@ static void arm(struct completion *c)
         due = c->wake_ms;
     if (c->tell_ms < due)
         due = c->tell_ms;
+    if (c->running && c->attempt_due_ms != 0 && c->attempt_due_ms < due)
+        due = c->attempt_due_ms;
     if (c->timer.place == 0 || due < c->timer.due_ms)
         timers_set(&c->loop->timers, &c->timer, due);
 }
@@ -47,15 +49,37 @@ static void attempt(struct completion *c)
 
     bill_next_attempt(c);
     c->attempts++;
+    c->tries++;
     c->running = true;
-    c->quiet_ms = c->loop->now_ms + c->loop->self->first_byte_ms;
+    c->waiting = false;
+    c->quiet_ms = c->loop->now_ms + c->upstream->first_byte_ms;
+    c->attempt_due_ms = c->upstream->total_ms != 0 ? c->loop->now_ms + c->upstream->total_ms : 0;
     c->wake_ms = 0;
+    c->call->err = (struct err){.status = ST_OK};
+    seat_take(c->upstream->seat, c->loop->now_ms);
     arm(c);
-    st = c->upstream->adapter->start(c);
+    st = c->adapter->start(c);
     if (st == ST_OK)
         return;
+    if (st == ST_NOT_FOUND &&
+        completion_elsewhere(
+            c, &(struct failure){.why = ATTEMPT_ERROR, .remedy = REMEDY_ELSEWHERE, .text = c->call->err.text}))
+        return;
+    completion_healthy(c); /* nothing was asked of it */
     completion_count(c, ATTEMPT_ERROR);
     completion_end(c, OUTCOME_ERROR, st);
+}
+
+void completion_attempt_at(struct completion *c, uint64_t due_ms)
+{
+    c->running = false;
+    c->quiet_ms = 0;
+    if (due_ms <= c->loop->now_ms) {
+        attempt(c);
+        return;
+    }
+    c->waiting = true;
+    completion_wake_at(c, due_ms);
 }
 
 static void stop(struct completion *c)
@@ -63,13 +87,22 @@ static void stop(struct completion *c)
     if (!c->running)
         return;
     c->running = false;
-    c->upstream->adapter->stop(c);
+    c->adapter->stop(c);
 }
 
 static void time_out(struct completion *c, const char *text)
 {
     stop(c);
     completion_fail(c, ATTEMPT_TIMEOUT, ST_TIMEOUT, text);
+}
+
+/* This attempt has taken too long; the call itself has time left. */
+static void attempt_time_out(struct completion *c, const char *text)
+{
+    stop(c);
+    if (!completion_elsewhere(
+            c, &(struct failure){.why = ATTEMPT_TIMEOUT, .remedy = REMEDY_ELSEWHERE, .unwell = true, .text = text}))
+        completion_fail(c, ATTEMPT_TIMEOUT, ST_TIMEOUT, text);
 }
 
 /* Nobody wants more of it: what has been produced is billed. */
@@ -99,16 +132,17 @@ static void on_timer(struct timer *t)
     }
     if (now >= c->tell_ms)
         bill_progress(c);
-    if (c->quiet_ms != 0 && now >= c->quiet_ms) {
-        time_out(c, c->first_ms != 0 ? "The provider fell silent in the middle of its answer."
-                                     : "The provider did not answer in time.");
+    if (c->running &&
+        ((c->quiet_ms != 0 && now >= c->quiet_ms) || (c->attempt_due_ms != 0 && now >= c->attempt_due_ms))) {
+        attempt_time_out(c, c->first_ms != 0 ? "The provider fell silent in the middle of its answer."
+                                             : "The provider did not answer in time.");
         return;
     }
     if (c->wake_ms != 0 && now >= c->wake_ms) {
         c->wake_ms = 0;
         if (c->running)
-            c->upstream->adapter->wake(c);
-        else if (!c->ended)
+            c->adapter->wake(c);
+        else if (c->waiting && !c->ended)
             attempt(c);
     }
     if (!c->held)
@@ -136,8 +170,10 @@ static void leave_call(struct completion *c, enum status st)
     struct loop *l = c->loop;
 
     timers_clear(&l->timers, &c->timer);
-    if (c->state != NULL && c->upstream->adapter->fini != NULL)
-        c->upstream->adapter->fini(c);
+    if (c->adapter != NULL)
+        c->adapter->fini(c);
+    upstream_unref(c->upstream);
+    buf_fini(&c->pushed);
     buf_fini(&c->out);
     if (c->req->stream && c->started)
         metric_move(l->self->streams, -1);
@@ -148,13 +184,15 @@ static void leave_call(struct completion *c, enum status st)
 void completion_refuse(struct completion *c, enum status st, const char *text)
 {
     metric_add(c->loop->self->refused, 1);
-    err_set(&c->call->err, st, "%s", text);
+    if (text != NULL)
+        err_set(&c->call->err, st, "%s", text);
     leave_call(c, st);
 }
 
 void completion_begin(struct completion *c)
 {
     struct loop *l = c->loop;
+    enum status st;
 
     c->begun_ms = l->now_ms;
     c->created_ms = clock_wall_ms();
@@ -165,13 +203,13 @@ void completion_begin(struct completion *c)
     c->room = 1;
     buf_init(&c->out, COMPLETION_OUT_MAX);
     c->route = c->req->routes.items; /* one at least, or the message is refused */
-    c->upstream = c->req->routes.n > 0 ? providersvc_find(l->self, c->route->provider) : NULL;
-    if (c->upstream == NULL || upstream_path(c->req->endpoint) == NULL) {
-        completion_refuse(c, ST_UNAVAILABLE, "No provider of that name serves this here.");
+    buf_init(&c->pushed, COMPLETION_PUSHED_MAX);
+    st = route_first(c);
+    if (st != ST_OK) {
+        completion_refuse(c, st, NULL);
         return;
     }
-    c->state = arena_alloc(c->call->arena, c->upstream->adapter->state_size);
-    if (c->state == NULL || loop_seat(l, c) != ST_OK) {
+    if (loop_seat(l, c) != ST_OK) {
         completion_refuse(c, ST_UNAVAILABLE, "No memory for another call.");
         return;
     }
@@ -192,7 +230,7 @@ void completion_start(struct completion *c)
         completion_cancel(c);
         return;
     }
-    budget_call(&c->loop->budgets[c->upstream->index], c->loop->now_ms);
+    budget_call(&c->loop->budget, c->loop->now_ms);
     attempt(c);
 }
 
@@ -208,7 +246,8 @@ void completion_head(struct completion *c, const struct answer_head *head)
                                 .attempts = c->attempts,
                                 .route = (uint64_t)(c->route - c->req->routes.items),
                                 .retry_after_ms = head->retry_after_ms,
-                                .headers = {head->headers, head->n_headers}};
+                                .headers = {head->headers, head->n_headers},
+                                .dropped = head->dropped};
 
     if (c->head_sent)
         return;
@@ -249,7 +288,7 @@ void completion_alive(struct completion *c, bool good_byte)
 {
     if (good_byte && c->first_ms == 0)
         c->first_ms = c->loop->now_ms > c->begun_ms ? c->loop->now_ms : c->begun_ms + 1;
-    c->quiet_ms = c->loop->now_ms + c->loop->self->idle_ms;
+    c->quiet_ms = c->loop->now_ms + c->upstream->idle_ms;
     arm(c);
 }
 
@@ -264,23 +303,15 @@ void completion_wake_at(struct completion *c, uint64_t due_ms)
     arm(c);
 }
 
-bool completion_again(struct completion *c)
-{
-    uint64_t due = c->loop->now_ms + (COMPLETION_BACKOFF_MS << (c->attempts - 1));
-
-    if (c->attempts >= COMPLETION_TRIES_MAX || due >= c->deadline_ms || c->left || svc_draining(c->loop->self->svc) ||
-        !budget_retry(&c->loop->budgets[c->upstream->index], c->loop->now_ms))
-        return false;
-    metric_add(c->upstream->retries, 1);
-    c->running = false;
-    c->quiet_ms = 0;
-    completion_wake_at(c, due);
-    return true;
-}
-
 void completion_restart(struct completion *c)
 {
+    budget_take(&c->loop->budget, c->loop->now_ms);
     attempt(c);
+}
+
+bool completion_wants(struct completion *c, const struct upload_want *want)
+{
+    return !c->left && svc_send_message(c->call, &upload_want_desc, want, &c->room) == ST_OK;
 }
 
 void completion_end(struct completion *c, enum outcome outcome, enum status st)
@@ -372,6 +403,21 @@ void completion_abort(struct completion *c)
     completion_fail(c, ATTEMPT_CANCELLED, ST_INTERNAL, "The router was shut down before the answer was complete.");
 }
 
+void completion_pushed(struct completion *c, struct buf *bytes)
+{
+    struct buf was = c->pushed;
+
+    if (!c->running || c->adapter->pushed == NULL)
+        return;
+    if (c->pushed.n == 0) {
+        c->pushed = *bytes;
+        *bytes = was;
+    } else if (buf_add(&c->pushed, bytes->p, bytes->n) != ST_OK) {
+        return; /* more than was asked for */
+    }
+    c->adapter->pushed(c);
+}
+
 void completion_window(struct completion *c)
 {
     c->room = 1;
@@ -404,7 +450,7 @@ void completion_flush(struct completion *c)
         bill_end(c);
     } else if (c->running && c->starved && !completion_full(c)) {
         c->starved = false;
-        c->upstream->adapter->resume(c);
+        c->adapter->resume(c);
     }
 }
 

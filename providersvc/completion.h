@@ -20,16 +20,20 @@
 #include "providersvc/dialects/dialect.h"
 #include "providersvc/outbox.h"
 #include "providersvc/timers.h"
-#include "providersvc/upstream.h"
+#include "providersvc/upstreams.h"
 #include "services/svc.h"
 
-#define COMPLETION_TRIES_MAX 3 /* attempts that may be made because nothing was sent */
+#define COMPLETION_TRIES_MAX 3 /* attempts on one route that may be made because nothing came of them */
 #define COMPLETION_BACKOFF_MS UINT64_C(25) /* before the second; doubles */
 #define COMPLETION_SLACK_MS 50 /* a cancel this shortly before the deadline is the deadline itself */
 #define COMPLETION_SEND_MAX (64u * 1024u) /* bytes of one message to the client */
 #define COMPLETION_AHEAD_MAX (256u * 1024u) /* an adapter stops to produce when so much waits for the client */
 #define COMPLETION_OUT_MAX (48u * 1024u * 1024u) /* a whole answer that is not streamed */
-#define COMPLETION_ATTEMPTS_MAX (COMPLETION_TRIES_MAX + 1) /* and one after a refusal that we could mend */
+#define COMPLETION_ATTEMPTS_MAX 8 /* in all: other keys, other routes */
+#define COMPLETION_WAIT_MAX_MS                                                                                         \
+    UINT64_C(2000) /* upstream's Retry-After is waited for when it is no longer than this                              \
+                    */
+#define COMPLETION_PUSHED_MAX (256u * 1024u) /* bytes of an upload that are asked for at once */
 #define COMPLETION_TELL_MS UINT64_C(1000) /* a call that runs so long says what it owes; again while tokens flow */
 #define COMPLETION_TELL_IDLE_MS UINT64_C(10000) /* and so often when none do */
 #define COMPLETION_TELL_GRID_MS UINT64_C(64) /* calls speak at the same moments, so that one write takes many */
@@ -42,6 +46,7 @@ const char *outcome_name(enum outcome o);
 
 /* One call upstream. */
 struct attempt {
+    const struct call_route *route;
     uint64_t begun_ms, ended_ms; /* ended 0 = under way */
     unsigned http_status; /* upstream's; 0 = it said nothing */
     enum attempt_outcome outcome;
@@ -66,8 +71,12 @@ struct completion {
     struct svc_call *call;
     const struct completion_req *req;
     const struct call_route *route; /* of the attempt at hand */
-    struct upstream *upstream;
-    void *state; /* the adapter's */
+    struct upstream *upstream; /* a reference, of that route; NULL = none yet */
+    struct provider_key *key; /* the upstream's */
+    uint32_t tried; /* bit k: route k is out of the question */
+    unsigned tries; /* attempts on this route */
+    const struct adapter *adapter; /* whose … */
+    void *state; /* … this is */
     uint64_t tag;
     struct completion *next; /* starting, or ending */
     struct completion *next_dirty; /* has something to send */
@@ -80,6 +89,8 @@ struct completion {
     bool left; /* the client is gone and has its end; upstream is read on to know what it costs */
 
     struct timer timer;
+    bool waiting; /* between two attempts */
+    uint64_t attempt_due_ms; /* this attempt may take until then; 0 = as long as the call */
     uint64_t deadline_ms, quiet_ms, wake_ms; /* quiet: upstream must have said something by then; 0 = not set */
     uint64_t created_ms, begun_ms, first_ms; /* Unix; monotonic; first good byte, 0 = none */
     uint64_t tell_ms, told_ms; /* when to look what it owes; when it was last told, 0 = never */
@@ -88,6 +99,9 @@ struct completion {
     struct attempt attempt; /* the last */
     struct attempt *past; /* those before it */
     struct cap cap;
+
+    struct buf pushed; /* of an upload: what the client's side has sent and the adapter not taken */
+    char object_id[LIMIT_OBJECT_ID + 1]; /* of what upstream keeps for the user from now on; empty = nothing */
 
     struct outbox_mark *mark;
     struct usage usage;
@@ -111,6 +125,24 @@ struct answer_head {
     uint64_t retry_after_ms;
     const struct http_header *headers;
     size_t n_headers;
+    struct slice dropped; /* names of fields that were left out */
+};
+
+/* What can be done about an attempt that came to nothing. */
+enum remedy {
+    REMEDY_NONE, /* nothing: every provider would say the same */
+    REMEDY_ELSEWHERE, /* another route; this one may have worked already */
+    REMEDY_AGAIN, /* another route, or this one once more: it has done nothing */
+    REMEDY_KEY, /* another key of the same provider, or another route */
+    REMEDY_LIMIT, /* the same; this key has reached a limit for wait_ms */
+};
+
+struct failure {
+    enum attempt_outcome why;
+    enum remedy remedy;
+    bool unwell; /* it says something about the provider's health */
+    uint64_t wait_ms; /* what upstream asked to wait; 0 = it did not say */
+    const char *text; /* for the log */
 };
 
 /* At most once and before the first byte. */
@@ -123,8 +155,15 @@ void completion_alive(struct completion *c,
                       bool good_byte); /* upstream said something; good: of an answer, not of an error */
 void completion_quiet_off(struct completion *c); /* it need not say anything while it is we who wait */
 void completion_wake_at(struct completion *c, uint64_t due_ms);
-/* Nothing was sent in this attempt: try again if time and budget allow. false: not allowed. */
-bool completion_again(struct completion *c);
+/* The attempt came to nothing, and the client has seen nothing: another one, if there is a route and time and budget
+ * allow it. true: the adapter is through with this attempt, c->state may be another adapter's already. false: it says
+ * how the call ends. */
+bool completion_elsewhere(struct completion *c, const struct failure *failure);
+void completion_healthy(struct completion *c); /* the provider did what it should */
+bool completion_keeps_objects(const struct completion *c); /* the endpoint makes an object that upstream keeps */
+bool completion_counts(const struct completion *c); /* what an answer says was used is this call's */
+bool completion_wants(struct completion *c,
+                      const struct upload_want *want); /* bytes of the upload; false: nobody reads */
 void completion_restart(
     struct completion *c); /* upstream refused the attempt in a way that we can mend: at once, once */
 /* The attempt and with it the call is over. st other than ST_OK: c->call->err is set. What is written still goes out
@@ -153,6 +192,7 @@ void completion_cancel(struct completion *c); /* the client went away */
 #define COMPLETION_GRANT_LOST (-1) /* for completion_granted: the question was lost with its authsvc */
 /* amount_nano: what its hold is now; 0 = nobody could say. */
 void completion_granted(struct completion *c, int64_t amount_nano);
+void completion_pushed(struct completion *c, struct buf *bytes); /* of its upload; takes them over */
 void completion_window(struct completion *c); /* the client has taken something */
 void completion_flush(struct completion *c); /* sends what waits */
 void completion_abort(struct completion *c); /* we are shutting down */

@@ -161,16 +161,16 @@ void bill_next_attempt(struct completion *c)
         c->past = arena_alloc(c->call->arena, (COMPLETION_ATTEMPTS_MAX - 1) * sizeof(*c->past));
     if (c->attempts > 0 && c->attempts < COMPLETION_ATTEMPTS_MAX && c->past != NULL)
         c->past[c->attempts - 1] = c->attempt;
-    c->attempt = (struct attempt){.begun_ms = c->loop->now_ms};
+    c->attempt = (struct attempt){.route = c->route, .begun_ms = c->loop->now_ms};
     c->usage = (struct usage){0};
     c->text = (struct tally){0};
 }
 
 void completion_count(struct completion *c, enum attempt_outcome outcome)
 {
-    metric_add(c->upstream->attempts[outcome], 1);
-    if (c->attempt.ended_ms != 0) /* given up between two attempts */
+    if (c->attempt.ended_ms != 0) /* counted, or given up between two attempts */
         return;
+    metric_add(c->upstream->seat->attempts[outcome], 1);
     c->attempt.outcome = outcome;
     c->attempt.ended_ms = c->loop->now_ms;
 }
@@ -180,16 +180,15 @@ void completion_wasted(struct completion *c, const struct usage *usage)
     c->attempt.usage = *usage;
 }
 
-static void describe_attempt(const struct completion *c, const struct attempt *from, unsigned number,
-                             struct usage_attempt *to)
+static void describe_attempt(const struct attempt *from, unsigned number, struct usage_attempt *to)
 {
     *to = (struct usage_attempt){.number = number,
-                                 .provider = c->route->provider,
-                                 .upstream_model = c->route->upstream_model,
+                                 .provider = from->route->provider,
+                                 .upstream_model = from->route->upstream_model,
                                  .outcome = slice_of(attempt_outcome_name(from->outcome)),
                                  .http_status = from->http_status,
                                  .answered = from->answered,
-                                 .price_id = bill_price_id(c->route),
+                                 .price_id = bill_price_id(from->route),
                                  .latency_ms = at_most_a_week(from->ended_ms - from->begun_ms)};
     to->prompt_tokens = from->usage.prompt;
     to->cached_tokens = from->usage.cached;
@@ -231,9 +230,9 @@ static size_t describe_attempts(const struct completion *c, const struct usage_e
     if (event_says_all(c, ev))
         return 0;
     for (; c->past != NULL && n + 1 < c->attempts && n + 1 < COMPLETION_ATTEMPTS_MAX; n++)
-        describe_attempt(c, &c->past[n], (unsigned)n + 1, &log[n]);
+        describe_attempt(&c->past[n], (unsigned)n + 1, &log[n]);
     last = &log[n];
-    describe_attempt(c, &c->attempt, c->attempts, last);
+    describe_attempt(&c->attempt, c->attempts, last);
     if (last->answered) {
         last->prompt_tokens = ev->prompt_tokens;
         last->cached_tokens = ev->cached_tokens;
@@ -276,9 +275,9 @@ void bill_end(struct completion *c)
     ev.attempts = c->attempts;
     ev.attempt_log.n = describe_attempts(c, &ev, log);
     ev.attempt_log.items = log;
-    metric_observe_ns(c->upstream->latency, ev.latency_ms * 1000000);
+    metric_observe_ns(c->upstream->seat->latency, ev.latency_ms * 1000000);
     if (c->first_ms != 0)
-        metric_observe_ns(c->upstream->ttft, ev.ttft_ms * 1000000);
+        metric_observe_ns(c->upstream->seat->ttft, ev.ttft_ms * 1000000);
     c->held = true;
     if (loop_add_event(c->loop, &ev, c->mark, NULL) != ST_OK)
         log_event(svc_log(c->loop->self->svc), LOG_ERROR, c->req->request_id, "usage_not_recorded",

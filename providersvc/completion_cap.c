@@ -127,7 +127,7 @@ void completion_granted(struct completion *c, int64_t amount_nano)
     if (!waited || !c->running)
         return;
     c->starved = false;
-    c->upstream->adapter->resume(c);
+    c->adapter->resume(c);
 }
 
 /* ---- the cap -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,12 @@
 
 #include "providersvc/completion.h"
 
+/* completion_route.c */
+enum status route_first(struct completion *c); /* ST_UNAVAILABLE with the call's err set: none at the moment */
+
+/* completion.c */
+void completion_attempt_at(struct completion *c, uint64_t due_ms); /* now, or then */
+
 /* completion_bill.c */
 enum status bill_start(struct completion *c); /* the record that it has begun */
 void bill_note(struct completion *c); /* for the outbox only: tokens have flowed */

@@ -11,11 +11,10 @@
 
 #include <curl/curl.h>
 
-#define HEADER_LINE_MAX 1200
-#define FIXED_LINE 40
-#define URL_MAX (UPSTREAM_URL_MAX + 64)
+#define PATH_MAX_BYTES 4096
+#define URL_MAX (UPSTREAM_URL_MAX + PATH_MAX_BYTES)
 #define RETRY_AFTER_MAX_MS (24u * 3600u * 1000u)
-#define FIELD_TEXT 512 /* room for the values of kept headers */
+#define FIELD_TEXT 2048 /* room for the values of kept headers */
 
 /* What libcurl wants to hear of a socket, and what epoll has been told. They differ within a turn only, or when a kept
  * connection of ours rests: then epoll keeps its registration, which saves two calls a request. */
@@ -25,25 +24,26 @@ struct sock {
     uint8_t want, have;
 };
 
-enum header_line { LINE_AUTHORIZATION, LINE_CONTENT_TYPE, LINE_ACCEPT, LINE_EXPECT, LINE_REQUEST_ID, LINES };
-
 struct http_transfer {
     struct http *http;
     struct http_transfer *next; /* in the pool, or of all */
     CURL *easy;
-    const struct upstream *upstream;
-    const char *path;
+    struct upstream *upstream;
+    const char *method;
+    char path[PATH_MAX_BYTES]; /* the URL's, as it is set */
     const struct http_events *events;
     void *ctx;
     struct slice body;
     size_t body_at;
+    uint64_t body_left; /* of an upload, not yet taken */
+    bool uploads; /* the body comes in pieces */
+    bool starved; /* libcurl was told to wait for the next one */
     bool read_body; /* libcurl has taken some of the body */
     bool forbidden; /* an address was refused */
     bool active;
-    struct curl_slist lines[LINES];
-    char authorization[HEADER_LINE_MAX];
-    char request_id[HEADER_LINE_MAX];
-    char content_type[FIXED_LINE], accept_json[FIXED_LINE], accept_sse[FIXED_LINE], expect[FIXED_LINE];
+    struct curl_slist lines[HTTP_LINES_MAX];
+    size_t n_lines, text_n;
+    char text[HTTP_LINES_TEXT];
     char why[CURL_ERROR_SIZE];
     struct http_answer answer;
     char fields[FIELD_TEXT];
@@ -241,11 +241,21 @@ static size_t read_body(char *to, size_t size, size_t n, void *userp)
     struct http_transfer *t = userp;
     size_t most = size * n, left = t->body.n - t->body_at;
 
+    if (t->uploads && left == 0 && t->body_left > 0) {
+        t->starved = true;
+        t->events->want(t->ctx);
+        left = t->body.n - t->body_at;
+        if (left == 0)
+            return CURL_READFUNC_PAUSE;
+        t->starved = false;
+    }
     if (most > left)
         most = left;
     if (most > 0)
         memcpy(to, t->body.p + t->body_at, most);
     t->body_at += most;
+    if (t->uploads)
+        t->body_left -= most;
     t->read_body = true;
     return most;
 }
@@ -301,9 +311,14 @@ static void read_header(struct http_transfer *t, struct slice line)
     /* upstream's name, the name under which the client sees it: its request id must not hide ours */
     static const char *const kept[][2] = {
         {"x-request-id", "x-upstream-request-id"},
+        {"request-id", "x-upstream-request-id"},
         {"openai-version", "openai-version"},
         {"openai-model", "openai-model"},
         {"x-generation-id", "x-generation-id"},
+        {"content-disposition", "content-disposition"},
+        {"x-should-retry", "x-should-retry"},
+        {"anthropic-ratelimit-unified-status", "anthropic-ratelimit-unified-status"},
+        {"anthropic-ratelimit-unified-reset", "anthropic-ratelimit-unified-reset"},
     };
     struct slice v;
 
@@ -367,7 +382,6 @@ static size_t on_data(char *p, size_t size, size_t n, void *userp)
 static bool set_up(struct http_transfer *t)
 {
     CURL *e = t->easy;
-    const struct http *h = t->http;
     CURLcode r = CURLE_OK;
 
     r |= curl_easy_setopt(e, CURLOPT_PRIVATE, t);
@@ -385,9 +399,8 @@ static bool set_up(struct http_transfer *t)
     r |= curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)HTTP_CONNECTION_AGE_S);
     r |= curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)HTTP_BUFFER);
     r |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)HTTP_BUFFER);
-    r |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)h->options.connect_ms);
+    r |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)t->upstream->connect_ms);
     r |= curl_easy_setopt(e, CURLOPT_USERAGENT, "openai-router");
-    r |= curl_easy_setopt(e, CURLOPT_POST, 1L);
     r |= curl_easy_setopt(e, CURLOPT_READFUNCTION, read_body); /* and no seek: the body cannot be sent twice */
     r |= curl_easy_setopt(e, CURLOPT_READDATA, t);
     r |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
@@ -399,23 +412,67 @@ static bool set_up(struct http_transfer *t)
     r |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     r |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     r |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->http);
-    r |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->lines);
     return r == CURLE_OK;
 }
 
-static void set_lines(struct http_transfer *t)
+static bool add_line(struct http_transfer *t, const char *name, struct slice value)
 {
-    snprintf(t->content_type, sizeof(t->content_type), "Content-Type: application/json");
-    snprintf(t->accept_json, sizeof(t->accept_json), "Accept: application/json");
-    snprintf(t->accept_sse, sizeof(t->accept_sse), "Accept: text/event-stream");
-    snprintf(t->expect, sizeof(t->expect), "Expect:"); /* none: it would cost a round trip */
-    snprintf(t->authorization, sizeof(t->authorization), "Authorization: Bearer %s", t->upstream->key);
-    t->lines[LINE_AUTHORIZATION].data = t->authorization;
-    t->lines[LINE_CONTENT_TYPE].data = t->content_type;
-    t->lines[LINE_EXPECT].data = t->expect;
-    t->lines[LINE_REQUEST_ID].data = t->request_id;
-    for (int i = 0; i + 1 < LINES; i++)
-        t->lines[i].next = &t->lines[i + 1];
+    size_t n = strlen(name);
+    struct curl_slist *line = &t->lines[t->n_lines];
+
+    if (t->n_lines == HTTP_LINES_MAX || t->text_n + n + value.n + 1 > sizeof(t->text) || !upstream_header_safe(value))
+        return false;
+    line->data = t->text + t->text_n;
+    memcpy(line->data, name, n);
+    if (value.n > 0)
+        memcpy(line->data + n, value.p, value.n);
+    line->data[n + value.n] = '\0';
+    t->text_n += n + value.n + 1;
+    line->next = NULL;
+    if (t->n_lines > 0)
+        t->lines[t->n_lines - 1].next = line;
+    t->n_lines++;
+    return true;
+}
+
+/* auth is a line with one %s. */
+static bool add_secret(struct http_transfer *t, const char *auth, const char *secret)
+{
+    char name[64];
+    size_t n = strcspn(auth, "%");
+
+    if (secret[0] == '\0')
+        return true;
+    if (n >= sizeof(name))
+        return false;
+    memcpy(name, auth, n);
+    name[n] = '\0';
+    return add_line(t, name, slice_of(secret));
+}
+
+static bool set_lines(struct http_transfer *t, const struct http_request *r)
+{
+    static const struct slice none = {NULL, 0};
+    char name[LIMIT_NAME + 3];
+    bool accept = false, ok;
+
+    t->n_lines = t->text_n = 0;
+    ok = add_secret(t, r->auth, r->secret);
+    if (r->body.n > 0 || r->upload_bytes > 0)
+        ok =
+            ok && add_line(t, "Content-Type: ", r->content_type.n > 0 ? r->content_type : slice_of("application/json"));
+    ok = ok && add_line(t, "Expect:", none); /* it would cost a round trip */
+    ok = ok && add_line(t, "X-Client-Request-Id: ", r->request_id);
+    for (size_t i = 0; ok && i < r->n_headers; i++) {
+        int n = snprintf(name, sizeof(name), SLICE_FMT ": ", SLICE_ARG(r->headers[i].name));
+
+        accept |= slice_is(r->headers[i].name, "accept");
+        ok = n > 0 && (size_t)n < sizeof(name) && upstream_header_safe(r->headers[i].name) &&
+             add_line(t, name, r->headers[i].value);
+    }
+    if (ok && !accept)
+        ok = add_line(t, "Accept: ", slice_of(r->stream ? "text/event-stream" : "application/json"));
+    return ok;
 }
 
 static bool remember(struct http *h, struct http_transfer *t)
@@ -442,43 +499,51 @@ static void free_transfer(struct http *h, struct http_transfer *t)
         break;
     }
     curl_easy_cleanup(t->easy);
+    explicit_bzero(t->text, sizeof(t->text)); /* the key */
+    upstream_unref(t->upstream);
     free(t);
 }
 
-static struct http_transfer *make_transfer(struct http *h, const struct upstream *p)
+static struct http_transfer *make_transfer(struct http *h, struct upstream *p)
 {
     struct http_transfer *t = calloc(1, sizeof(*t));
 
     if (t == NULL)
         return NULL;
     t->http = h;
-    t->upstream = p;
-    set_lines(t);
+    t->upstream = upstream_ref(p);
     t->easy = curl_easy_init();
     if (t->easy == NULL || !set_up(t) || !remember(h, t)) {
         curl_easy_cleanup(t->easy);
+        upstream_unref(p);
         free(t);
         return NULL;
     }
     return t;
 }
 
-static struct http_transfer *take_transfer(struct http *h, const struct upstream *p)
+/* Handles of a provider that has been changed meanwhile are not used again. */
+static struct http_transfer *take_transfer(struct http *h, struct upstream *p)
 {
-    struct http_transfer *t = h->pool[p->index];
+    unsigned i = p->seat->index;
 
-    if (t == NULL)
-        return make_transfer(h, p);
-    h->pool[p->index] = t->next;
-    h->pooled[p->index]--;
-    return t;
+    while (h->pool[i] != NULL) {
+        struct http_transfer *t = h->pool[i];
+
+        h->pool[i] = t->next;
+        h->pooled[i]--;
+        if (t->upstream == p)
+            return t;
+        free_transfer(h, t);
+    }
+    return make_transfer(h, p);
 }
 
 /* A handle whose transfer did not end well is not used again: libcurl 8 keeps the wish to send a body again (a kept
  * connection was lost) beyond the transfer, cannot fulfil it, and every later transfer of that handle fails. */
 static void give_transfer(struct http *h, struct http_transfer *t, bool ended_well)
 {
-    unsigned i = t->upstream->index;
+    unsigned i = t->upstream->seat->index;
 
     t->active = false;
     t->events = NULL;
@@ -491,6 +556,23 @@ static void give_transfer(struct http *h, struct http_transfer *t, bool ended_we
     h->pooled[i]++;
 }
 
+static CURLcode set_method(struct http_transfer *t, const struct http_request *r)
+{
+    const char *method = r->method != NULL ? r->method : "POST";
+    bool post = strcmp(method, "POST") == 0, body = strcmp(method, "GET") != 0 && strcmp(method, "DELETE") != 0;
+    CURLcode code = CURLE_OK;
+
+    if (t->method == NULL || strcmp(t->method, method) != 0) {
+        code |= curl_easy_setopt(t->easy, body ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
+        code |= curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, post || strcmp(method, "GET") == 0 ? NULL : method);
+        t->method = method;
+    }
+    if (body)
+        code |= curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                 (curl_off_t)(r->upload_bytes > 0 ? r->upload_bytes : r->body.n));
+    return code;
+}
+
 static bool prepare(struct http_transfer *t, const struct http_request *r)
 {
     char url[URL_MAX];
@@ -500,17 +582,20 @@ static bool prepare(struct http_transfer *t, const struct http_request *r)
     t->ctx = r->ctx;
     t->body = r->body;
     t->body_at = 0;
-    t->read_body = t->forbidden = false;
+    t->uploads = r->upload_bytes > 0;
+    t->body_left = r->upload_bytes;
+    t->read_body = t->forbidden = t->starved = false;
     t->why[0] = '\0';
     reset_answer(t);
-    t->lines[LINE_ACCEPT].data = r->stream ? t->accept_sse : t->accept_json;
-    snprintf(t->request_id, sizeof(t->request_id), "X-Client-Request-Id: " SLICE_FMT, SLICE_ARG(r->request_id));
-    if (t->path != r->path) {
+    if (!set_lines(t, r) || strlen(r->path) >= sizeof(t->path))
+        return false;
+    if (strcmp(t->path, r->path) != 0) {
+        snprintf(t->path, sizeof(t->path), "%s", r->path);
         snprintf(url, sizeof(url), "%s%s", t->upstream->base_url, r->path);
         code |= curl_easy_setopt(t->easy, CURLOPT_URL, url);
-        t->path = r->path;
     }
-    code |= curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+    code |= curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->lines);
+    code |= set_method(t, r);
     return code == CURLE_OK;
 }
 
@@ -518,14 +603,16 @@ enum status http_start(struct http *h, const struct http_request *request, struc
 {
     struct http_transfer *t;
 
-    if (!upstream_header_safe(request->request_id))
-        return err_set(err, ST_BAD_REQUEST, "The request id cannot stand in a header.");
     t = take_transfer(h, request->upstream);
     if (t == NULL)
         return err_set(err, ST_NO_MEMORY, "No memory for a connection to the provider.");
     t->active = true;
     *ret = t;
-    if (!prepare(t, request) || curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
+    if (!prepare(t, request)) {
+        give_transfer(h, t, false);
+        return err_set(err, ST_BAD_REQUEST, "The request's headers or path cannot be said to the provider.");
+    }
+    if (curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
         give_transfer(h, t, false);
         return err_set(err, ST_NO_MEMORY, "No memory for a connection to the provider.");
     }
@@ -540,6 +627,16 @@ void http_stop(struct http *h, struct http_transfer *t)
 
 void http_resume(struct http_transfer *t)
 {
+    curl_easy_pause(t->easy, CURLPAUSE_CONT);
+}
+
+void http_feed(struct http_transfer *t, struct slice bytes)
+{
+    t->body = bytes;
+    t->body_at = 0;
+    if (!t->starved)
+        return;
+    t->starved = false;
     curl_easy_pause(t->easy, CURLPAUSE_CONT);
 }
 

@@ -18,7 +18,9 @@
     30 /* an idle connection older than this is not used again: the other end may just be closing it */
 #define HTTP_BUFFER 16384
 #define HTTP_POOL_MAX 512 /* idle handles kept for one provider */
-#define HTTP_HEADERS_KEPT 8
+#define HTTP_HEADERS_KEPT 16
+#define HTTP_LINES_MAX 24 /* header lines of a request, ours and the client's */
+#define HTTP_LINES_TEXT 16384 /* and their text */
 
 struct http;
 struct http_transfer;
@@ -43,14 +45,23 @@ struct http_answer {
 struct http_events {
     /* One piece of the answer's body; HTTP_PAUSE: keeps it, it comes again after http_resume. */
     enum http_take (*data)(void *ctx, const struct http_answer *answer, struct slice bytes);
+    /* Of a request with upload_bytes: upstream takes more; optional. Bytes come with http_feed, then or later. */
+    void (*want)(void *ctx);
     /* Last of all; the transfer is gone when it returns. why lives until it returns. */
     void (*done)(void *ctx, const struct http_answer *answer, enum http_end end, const char *why);
 };
 
 struct http_request {
-    const struct upstream *upstream;
-    const char *path;
+    struct upstream *upstream; /* the transfer takes a reference of its own */
+    const char *method; /* a constant; NULL = POST */
+    const char *path; /* below the base URL; copied */
+    const char *auth; /* a header line with one %s for … */
+    const char *secret; /* … this; an empty one is not shown at all. Copied */
+    struct slice content_type; /* empty = application/json */
+    const struct http_header *headers; /* more lines; safe for a header, or the request is refused */
+    size_t n_headers;
     struct slice body; /* lives until done or http_stop */
+    uint64_t upload_bytes; /* not 0: the body is so long and comes with http_feed; body is empty */
     struct slice request_id; /* copied */
     bool stream;
     const struct http_events *events;
@@ -60,7 +71,6 @@ struct http_request {
 struct http_options {
     int epoll;
     struct timers *timers;
-    uint64_t connect_ms;
     const uint64_t *now_ms; /* the loop's clock */
 };
 
@@ -70,6 +80,8 @@ void http_free(struct http *h); /* no callbacks; NULL is fine */
 enum status http_start(struct http *h, const struct http_request *request, struct http_transfer **ret, struct err *err);
 void http_stop(struct http *h, struct http_transfer *t); /* the connection is closed; no callback comes */
 void http_resume(struct http_transfer *t); /* data may be called before it returns */
+/* More of an upload's body; lives until want or done. Only after want. */
+void http_feed(struct http_transfer *t, struct slice bytes);
 
 void http_socket_event(struct http *h, int fd, uint32_t epoll_events);
 void http_kick(struct http *h); /* new transfers go to work now, not in the next turn */

@@ -74,6 +74,30 @@ enum status loop_take(struct loop *l, struct completion *c)
     return ST_OK;
 }
 
+/* Jobs count as open calls: whoever waits for an idle loop waits for them. */
+enum status loop_post(struct loop *l, struct loop_job *job)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->n_jobs >= LOOP_JOBS_MAX || l->stopping || l->aborting) {
+        pthread_mutex_unlock(&l->lock);
+        return ST_UNAVAILABLE;
+    }
+    l->n_jobs++;
+    l->open++;
+    job->next = l->jobs;
+    l->jobs = job;
+    unlock_and_wake(l);
+    return ST_OK;
+}
+
+void loop_job_done(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->n_jobs--;
+    pthread_mutex_unlock(&l->lock);
+    l->left++;
+}
+
 /* Under the lock. NULL: its call is gone. */
 static struct loop_slot *note(struct loop *l, uint64_t tag, enum loop_note what)
 {
@@ -99,6 +123,20 @@ void loop_note(struct loop *l, uint64_t tag, enum loop_note what)
         unlock_and_wake(l);
     else
         pthread_mutex_unlock(&l->lock);
+}
+
+/* What nobody asked for, or there is no memory for, is not taken; the call then ends by its time. */
+void loop_push(struct loop *l, uint64_t tag, struct slice bytes)
+{
+    struct loop_slot *s;
+
+    pthread_mutex_lock(&l->lock);
+    s = note(l, tag, LOOP_PUSH);
+    if (s != NULL && s->pushed.max == 0)
+        buf_init(&s->pushed, COMPLETION_PUSHED_MAX);
+    if (s != NULL)
+        (void)buf_add(&s->pushed, bytes.p, bytes.n);
+    unlock_and_wake(l);
 }
 
 void loop_asks(struct loop *l)
@@ -202,6 +240,7 @@ void loop_forget(struct loop *l, struct completion *c)
             l->slots[i].generation = 1; /* no tag is 0 */
         l->slots[i].call = NULL;
         l->slots[i].notes = 0; /* not for its successor */
+        buf_fini(&l->slots[i].pushed);
         l->slots[i].next_free = l->free_slot;
         l->free_slot = i + 1;
         l->seated--;
@@ -413,18 +452,26 @@ static void read_notes(struct loop *l, uint32_t noted)
         uint32_t i = noted - 1;
         struct completion *c;
         int64_t granted_nano;
+        struct buf pushed;
         unsigned notes;
 
         pthread_mutex_lock(&l->lock);
         notes = l->slots[i].notes;
         granted_nano = l->slots[i].granted_nano;
+        pushed = l->slots[i].pushed;
+        l->slots[i].pushed = (struct buf){0};
         noted = l->slots[i].next_noted;
         l->slots[i].notes = 0;
         l->slots[i].noted = false;
         pthread_mutex_unlock(&l->lock);
         c = l->slots[i].call;
-        if (c == NULL)
+        if (c == NULL) {
+            buf_fini(&pushed);
             continue;
+        }
+        if ((notes & LOOP_PUSH) != 0)
+            completion_pushed(c, &pushed);
+        buf_fini(&pushed);
         if ((notes & LOOP_WINDOW) != 0)
             completion_window(c);
         if ((notes & LOOP_GRANT) != 0)
@@ -437,6 +484,7 @@ static void read_notes(struct loop *l, uint32_t noted)
 static void read_mail(struct loop *l, bool *ret_stopping)
 {
     struct completion *c;
+    struct loop_job *jobs;
     uint32_t noted;
     bool aborting;
 
@@ -445,6 +493,8 @@ static void read_mail(struct loop *l, bool *ret_stopping)
     c = queue_take_all(&l->arrived);
     noted = l->noted;
     l->noted = 0;
+    jobs = l->jobs;
+    l->jobs = NULL;
     aborting = l->aborting;
     l->aborting = false;
     *ret_stopping = l->stopping;
@@ -455,6 +505,12 @@ static void read_mail(struct loop *l, bool *ret_stopping)
 
         completion_begin(c);
         c = next;
+    }
+    while (jobs != NULL) {
+        struct loop_job *next = jobs->next;
+
+        jobs->run(l, jobs); /* it may be gone afterwards */
+        jobs = next;
     }
     if (aborting)
         abort_calls(l);
@@ -478,7 +534,7 @@ static int sleep_until_needed(struct loop *l, struct epoll_event *events)
 
     if (ms > 0) {
         pthread_mutex_lock(&l->lock);
-        if (l->arrived.first != NULL || l->noted != 0 || l->aborting || l->stopping)
+        if (l->arrived.first != NULL || l->noted != 0 || l->jobs != NULL || l->aborting || l->stopping)
             ms = 0;
         else
             l->sleeping = true;
@@ -546,6 +602,8 @@ static void destroy(struct loop *l)
     arena_fini(&l->event_text);
     free(l->running.items);
     free(l->ended.items);
+    for (uint32_t i = 0; i < l->n_slots; i++)
+        buf_fini(&l->slots[i].pushed);
     free(l->slots);
     if (l->epoll >= 0)
         close(l->epoll);
@@ -607,6 +665,7 @@ static void init(struct loop *l, struct providersvc *self, unsigned index)
     outbox_batch_init(&l->batch);
     arena_init(&l->event_text, LOOP_TEXT_MAX);
     l->now_ms = clock_ms();
+    l->random = clock_ns() | 1;
 }
 
 enum status loop_new(struct providersvc *self, unsigned index, struct loop **ret, struct err *err)
@@ -621,8 +680,7 @@ enum status loop_new(struct providersvc *self, unsigned index, struct loop **ret
     st = timers_reserve(&l->timers, 2);
     if (st == ST_OK)
         st = open_fds(l, err);
-    options = (struct http_options){
-        .epoll = l->epoll, .timers = &l->timers, .connect_ms = self->connect_ms, .now_ms = &l->now_ms};
+    options = (struct http_options){.epoll = l->epoll, .timers = &l->timers, .now_ms = &l->now_ms};
     if (st == ST_OK)
         st = http_new(&options, &l->http, err);
     if (st == ST_OK)

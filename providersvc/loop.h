@@ -19,6 +19,7 @@ struct providersvc;
 struct http;
 
 #define LOOP_CALLS_MAX 32768u /* of one loop */
+#define LOOP_JOBS_MAX 8u
 #define LOOP_EVENTS 256 /* of one epoll_wait */
 #define LOOP_HOLD_MS 2000 /* an end waits so long for a disk that cannot take its record */
 #define LOOP_HOLD_TRY_MS 50
@@ -28,7 +29,7 @@ struct http;
 #define LOOP_STACK (512u * 1024u)
 #define LOOP_TEXT_MAX (64u * 1024u * 1024u)
 
-enum loop_note { LOOP_CANCEL = 1, LOOP_WINDOW = 2, LOOP_GRANT = 4 };
+enum loop_note { LOOP_CANCEL = 1, LOOP_WINDOW = 2, LOOP_GRANT = 4, LOOP_PUSH = 8 };
 
 /* A call's place. A tag is its index and the generation of its use, so that one that is gone is simply not found. */
 struct loop_slot {
@@ -39,6 +40,13 @@ struct loop_slot {
     unsigned notes; /* enum loop_note bits */
     bool noted; /* in the list of noted ones */
     int64_t granted_nano; /* of LOOP_GRANT: as completion_granted takes it */
+    struct buf pushed; /* of LOOP_PUSH */
+};
+
+/* Something else that is to run on the loop's thread. */
+struct loop_job {
+    struct loop_job *next;
+    void (*run)(struct loop *l, struct loop_job *job); /* loop_job_done is due, then or later, on the same thread */
 };
 
 struct loop_queue {
@@ -62,6 +70,8 @@ struct loop {
         lock; /* of what follows, up to the slots' memory, generations and notes; slot.call is the thread's own */
     pthread_cond_t idle;
     struct loop_queue arrived;
+    struct loop_job *jobs; /* newest first */
+    unsigned n_jobs; /* of them and of those that run */
     uint32_t noted; /* index + 1 */
     bool sleeping, aborting, stopping;
     unsigned open; /* calls taken and not ended */
@@ -83,7 +93,8 @@ struct loop {
     struct arena event_text;
     struct timer hold;
     uint64_t held_since_ms; /* 0 = the outbox takes what it is given */
-    struct budget budgets[UPSTREAMS_MAX];
+    struct budget budget;
+    uint64_t random;
     struct facts_scratch scratch;
 };
 
@@ -92,7 +103,10 @@ void loop_free(struct loop *l); /* ends what is open, stops the thread; NULL is 
 
 /* Any thread. */
 enum status loop_take(struct loop *l, struct completion *c); /* ST_UNAVAILABLE: not taken */
+enum status loop_post(struct loop *l, struct loop_job *job); /* ST_UNAVAILABLE: LOOP_JOBS_MAX, or stopping */
+void loop_job_done(struct loop *l); /* the loop's thread */
 void loop_note(struct loop *l, uint64_t tag, enum loop_note note);
+void loop_push(struct loop *l, uint64_t tag, struct slice bytes); /* of its upload, as asked for; copied */
 void loop_granted(struct loop *l, uint64_t tag, int64_t amount_nano); /* answers a loop_asks */
 void loop_abort_all(struct loop *l);
 bool loop_wait_idle(struct loop *l, uint64_t until_ms); /* true: no call is open */

@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 
 #include "providersvc/adapter.h"
+#include "providersvc/trial.h"
 #include "services/bus/feed.h"
 #include "services/clock.h"
 
@@ -14,14 +15,6 @@
 #define ABORT_WAIT_MS 3000 /* what is ended by force may take so long */
 #define OUTBOX_OLD_MS 60000
 #define HOUR_MS UINT64_C(3600000)
-
-struct upstream *providersvc_find(struct providersvc *self, struct slice name)
-{
-    for (unsigned i = 0; i < self->n_upstreams; i++)
-        if (slice_is(name, self->upstreams[i].name))
-            return &self->upstreams[i];
-    return NULL;
-}
 
 /* ---- the call -------------------------------------------------------------------------------------------------------
  */
@@ -47,8 +40,8 @@ static enum status completion(struct svc_call *call, const void *in, void *out)
 /* ---- what meterd says
  * ------------------------------------------------------------------------------------------------- */
 
-/* Of the state only positions of outboxes are looked at. A snapshot is the whole truth: a position that it does not
- * have is zero. */
+/* Of the state only providers and positions of outboxes are looked at. A snapshot is the whole truth: a position that
+ * it does not have is zero, a provider that it does not name is gone. */
 static void state_reset(void *ctx)
 {
     struct providersvc *self = svc_state((struct svc *)ctx);
@@ -56,6 +49,23 @@ static void state_reset(void *ctx)
     self->snapshot = true;
     self->position = 0;
     outbox_snapshot(self->outbox);
+    catalog_reset(&self->catalog);
+}
+
+/* Of providers: the catalog's records say how they are reached, the announcement says that they are. */
+static void announce_all(struct providersvc *self)
+{
+    struct upstream *all[UPSTREAMS_MAX];
+    struct provider served[UPSTREAMS_MAX];
+    unsigned n = upstreams_all(&self->upstreams, all), served_n = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        if (all[i]->n_keys > 0)
+            served[served_n++] =
+                (struct provider){.name = slice_of(all[i]->name), .kind = slice_of(all[i]->adapter->kind)};
+    announce_these(&self->announce, served, served_n);
+    for (unsigned i = 0; i < n; i++)
+        upstream_unref(all[i]);
 }
 
 static void state_change(void *ctx, const struct state_change *change)
@@ -63,6 +73,8 @@ static void state_change(void *ctx, const struct state_change *change)
     struct providersvc *self = svc_state((struct svc *)ctx);
     struct ack ack;
 
+    if (change->kind == provider_state_desc.type && catalog_change(&self->catalog, change->record) && !self->snapshot)
+        announce_all(self);
     if (change->kind != ack_desc.type || self->feed == NULL)
         return;
     if (wire_decode(&ack_desc, change->record.p, change->record.n, &ack, NULL, NULL) != ST_OK)
@@ -85,6 +97,8 @@ static void state_applied(void *ctx, uint64_t revision)
     if (self->snapshot && self->feed != NULL) {
         feed_source_position(self->feed, self->position);
         outbox_snapshot_end(self->outbox);
+        (void)catalog_snapshot_end(&self->catalog);
+        announce_all(self);
     }
     self->snapshot = false;
 }
@@ -142,32 +156,21 @@ static enum status open_feed(struct providersvc *self, struct err *err)
 /* ---- start and end
  * ----------------------------------------------------------------------------------------------------- */
 
-static struct upstream *add_upstream(struct providersvc *self, const char *name, const char *kind)
-{
-    struct upstream *u = &self->upstreams[self->n_upstreams];
-
-    u->name = name;
-    u->adapter = adapter_find(kind);
-    u->index = self->n_upstreams++;
-    u->drains = strcmp(svc_settings(self->svc)->disconnect, "drain") == 0;
-    upstream_make_metrics(u, svc_metrics(self->svc));
-    return u;
-}
-
 static enum status make_upstreams(struct providersvc *self, struct err *err)
 {
     const struct settings *s = svc_settings(self->svc);
-    struct upstream *u;
 
-    if (strcmp(s->echo, "on") == 0)
-        add_upstream(self, "echo", "echo");
-    if (s->openai_api_key == NULL)
-        return ST_OK;
-    if (!upstream_header_safe(slice_of(s->openai_api_key)))
-        return err_set(err, ST_BAD_REQUEST, "OPENAI_API_KEY may not hold line breaks");
-    u = add_upstream(self, "openai", "openai");
-    u->key = s->openai_api_key;
-    return upstream_set_url(u, s->openai_base_url, err);
+    upstreams_init(&self->upstreams, svc_metrics(self->svc));
+    announce_init(&self->announce);
+    self->drop_unsupported = strcmp(s->drop_unsupported, "on") == 0;
+    self->catalog.settings = s;
+    self->catalog.log = svc_log(self->svc);
+    self->catalog.upstreams = &self->upstreams;
+    self->catalog.defaults = (struct upstream_defaults){.connect_ms = (uint64_t)s->upstream_connect_ms,
+                                                        .first_byte_ms = (uint64_t)s->upstream_first_byte_ms,
+                                                        .idle_ms = (uint64_t)s->upstream_idle_ms,
+                                                        .drains = strcmp(s->disconnect, "drain") == 0};
+    return catalog_init(&self->catalog, err);
 }
 
 /* ---- what authsvc must know
@@ -221,9 +224,6 @@ static enum status providersvc_init(struct svc *svc, struct err *err)
     enum status st;
 
     self->svc = svc;
-    self->connect_ms = (uint64_t)s->upstream_connect_ms;
-    self->first_byte_ms = (uint64_t)s->upstream_first_byte_ms;
-    self->idle_ms = (uint64_t)s->upstream_idle_ms;
     self->drain_ms = (uint64_t)s->disconnect_drain_ms;
     self->hold_grace_ms = (uint64_t)s->hold_grace_ms;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -250,14 +250,10 @@ static enum status providersvc_start(struct svc *svc, struct err *err)
     struct announce *a = &self->announce;
     enum status st;
 
-    for (unsigned i = 0; i < self->n_upstreams; i++)
-        a->providers[i] = (struct provider){.name = slice_of(self->upstreams[i].name),
-                                            .kind = slice_of(self->upstreams[i].adapter->kind)};
-    a->req.instance = slice_of(svc_instance(svc));
-    a->req.providers.items = a->providers;
-    a->req.providers.n = self->n_upstreams;
+    a->instance = slice_of(svc_instance(svc));
     a->meterd = svc_peer(svc, SVC_METERD);
     a->log = svc_log(svc);
+    announce_all(self);
     st = announce_start(a, err);
     if (st == ST_OK)
         (void)announce_wait(a, START_WAIT_MS);
@@ -294,6 +290,9 @@ static void providersvc_fini(struct svc *svc)
         outbox_stop(self->outbox);
     feed_source_free(self->feed);
     outbox_close(self->outbox);
+    upstreams_fini(&self->upstreams);
+    catalog_fini(&self->catalog);
+    announce_fini(&self->announce);
     if (self->svc != NULL)
         curl_global_cleanup();
 }
@@ -302,12 +301,24 @@ static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const cha
                                void *ctx)
 {
     struct providersvc *self = svc_state(svc);
+    struct upstream *all[UPSTREAMS_MAX];
     struct outbox_state state;
     char text[LIMIT_NAME];
+    unsigned n;
 
-    for (unsigned i = 0; i < self->n_upstreams; i++) {
-        snprintf(text, sizeof(text), "provider:%s", self->upstreams[i].name);
-        add(ctx, text, true, self->upstreams[i].adapter->kind);
+    n = upstreams_all(&self->upstreams, all);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t wait_ms;
+        bool soft, well = seat_allows(all[i]->seat, clock_ms(), &wait_ms, &soft);
+        bool key = upstream_pick_key(all[i], clock_ms(), &wait_ms) != NULL;
+        const char *how = !well                ? "failing: calls go to other routes"
+                          : all[i]->n_keys < 1 ? "no key"
+                          : !key               ? "its keys have reached their limits"
+                                               : all[i]->adapter->kind;
+
+        snprintf(text, sizeof(text), "provider:%.100s", all[i]->name);
+        add(ctx, text, well && key, how);
+        upstream_unref(all[i]);
     }
     outbox_state(self->outbox, &state);
     metric_set(self->outbox_bytes, (int64_t)state.bytes);
@@ -322,6 +333,7 @@ static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const cha
 }
 
 static const struct svc_route routes[] = {
+    {&provider_test_req_desc, &provider_test_rep_desc, providersvc_trial},
     {&completion_req_desc, &completion_rep_desc, completion},
 };
 

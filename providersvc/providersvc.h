@@ -10,17 +10,18 @@
 
 #include "providersvc/announce.h"
 #include "providersvc/asserter.h"
+#include "providersvc/catalog.h"
 #include "providersvc/loop.h"
 #include "providersvc/outbox.h"
-#include "providersvc/upstream.h"
 #include "services/svc.h"
 
 #define PROVIDERSVC_LOOPS_MAX 16
 
 struct providersvc {
     struct svc *svc;
-    struct upstream upstreams[UPSTREAMS_MAX];
-    unsigned n_upstreams;
+    struct upstreams upstreams;
+    struct catalog catalog;
+    bool drop_unsupported;
     struct outbox *outbox;
     struct feed_source *feed;
     struct loop *loops[PROVIDERSVC_LOOPS_MAX];
@@ -28,12 +29,10 @@ struct providersvc {
     bool snapshot; /* of meterd's state is being read: the follower's thread */
     uint64_t position; /* ours in it, as far as it was read */
     atomic_uint turn; /* which loop takes the next call */
-    uint64_t first_byte_ms, idle_ms, connect_ms, drain_ms, hold_grace_ms;
+    uint64_t drain_ms, hold_grace_ms;
     struct announce announce;
     struct asserter asserter;
     struct metric *streams, *refused, *capped, *outbox_bytes, *outbox_unacked;
 };
-
-struct upstream *providersvc_find(struct providersvc *self, struct slice name); /* NULL = not served */
 
 #endif

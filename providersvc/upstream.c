@@ -1,24 +1,13 @@
 #include "providersvc/upstream.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-struct endpoint {
-    const char *name, *path;
-};
+#include "providersvc/adapter.h"
 
-static const struct endpoint endpoints[] = {
-    {"chat.completions", "/chat/completions"},
-};
-
-const char *upstream_path(struct slice endpoint)
-{
-    for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
-        if (slice_is(endpoint, endpoints[i].name))
-            return endpoints[i].path;
-    return NULL;
-}
+#define TEXT_MAX (256u * 1024u) /* of one provider: URL, keys, names */
 
 bool upstream_header_safe(struct slice value)
 {
@@ -27,6 +16,16 @@ bool upstream_header_safe(struct slice value)
             return false;
     return true;
 }
+
+const char *attempt_outcome_name(enum attempt_outcome outcome)
+{
+    static const char *const names[ATTEMPT_OUTCOMES] = {"ok", "error", "connect", "timeout", "broken", "cancelled"};
+
+    return names[outcome];
+}
+
+/* ---- making --------------------------------------------------------------------------------------------------------
+ */
 
 /* What stands between "//" and the next "/", without a port. */
 static struct slice host_of(const char *rest)
@@ -43,54 +42,204 @@ static struct slice host_of(const char *rest)
     return (struct slice){rest, colon < n ? colon : n};
 }
 
-enum status upstream_set_url(struct upstream *p, const char *base_url, struct err *err)
+/* Checks and takes over a base URL: http or https, a host, no user, no query; nothing that could end a header line. */
+static enum status set_url(struct upstream *u, struct slice name, struct slice given, bool internal, struct err *err)
 {
-    size_t n = strlen(base_url);
+    char *url = arena_strndup(&u->text, given.p, given.n);
     const char *rest;
     struct slice host;
+    size_t n = given.n;
 
-    p->https = strncasecmp(base_url, "https://", 8) == 0;
-    if (!p->https && strncasecmp(base_url, "http://", 7) != 0)
-        return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s must begin with https:// or http://", p->name);
-    rest = base_url + (p->https ? 8 : 7);
+    if (url == NULL)
+        return err_set(err, ST_NO_MEMORY, "no memory for a provider");
+    u->https = strncasecmp(url, "https://", 8) == 0;
+    if (!u->https && strncasecmp(url, "http://", 7) != 0)
+        return err_set(err, ST_BAD_REQUEST,
+                       "the base URL of provider " SLICE_FMT " must begin with https:// or http://", SLICE_ARG(name));
+    rest = url + (u->https ? 8 : 7);
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)base_url[i] <= ' ' || base_url[i] == 0x7f || strchr("@?#\\", base_url[i]) != NULL)
-            return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s may not hold spaces, \\, @, ? or #",
-                           p->name);
+        if ((unsigned char)url[i] <= ' ' || url[i] == 0x7f || strchr("@?#\\", url[i]) != NULL)
+            return err_set(err, ST_BAD_REQUEST,
+                           "the base URL of provider " SLICE_FMT " may not hold spaces, \\, @, ? or #",
+                           SLICE_ARG(name));
     host = host_of(rest);
     if (host.n == 0)
-        return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s names no host", p->name);
-    while (n > 0 && base_url[n - 1] == '/')
+        return err_set(err, ST_BAD_REQUEST, "the base URL of provider " SLICE_FMT " names no host", SLICE_ARG(name));
+    while (n > 0 && url[n - 1] == '/')
         n--;
-    if (n >= sizeof(p->base_url))
-        return err_set(err, ST_BAD_REQUEST, "the base URL of provider %s is too long", p->name);
-    memcpy(p->base_url, base_url, n);
-    p->base_url[n] = '\0';
-    p->reach = address_host_reach(host);
+    if (n >= UPSTREAM_URL_MAX)
+        return err_set(err, ST_BAD_REQUEST, "the base URL of provider " SLICE_FMT " is too long", SLICE_ARG(name));
+    url[n] = '\0';
+    u->base_url = url;
+    u->reach = address_host_reach(host);
+    if (internal && u->reach == ADDRESS_PUBLIC)
+        u->reach = ADDRESS_PRIVATE;
     return ST_OK;
 }
 
-const char *attempt_outcome_name(enum attempt_outcome outcome)
+static enum status set_keys(struct upstream *u, const struct catalog_provider *def, const char *const *secrets,
+                            struct err *err)
 {
-    static const char *const names[ATTEMPT_OUTCOMES] = {"ok", "error", "connect", "timeout", "broken", "cancelled"};
+    u->keys = arena_alloc(&u->text, (def->keys.n + 1) * sizeof(*u->keys));
+    if (u->keys == NULL)
+        return err_set(err, ST_NO_MEMORY, "no memory for a provider");
+    for (size_t i = 0; i < def->keys.n; i++) {
+        struct provider_key *key = &u->keys[u->n_keys];
 
-    return names[outcome];
+        if (secrets[i] == NULL)
+            continue;
+        if (!upstream_header_safe(slice_of(secrets[i])))
+            return err_set(err, ST_BAD_REQUEST, "a key of provider " SLICE_FMT " may not hold line breaks",
+                           SLICE_ARG(def->name));
+        key->id = arena_strndup(&u->text, def->keys.items[i].id.p, def->keys.items[i].id.n);
+        key->secret = arena_strndup(&u->text, secrets[i], strlen(secrets[i]));
+        if (key->id == NULL || key->secret == NULL)
+            return err_set(err, ST_NO_MEMORY, "no memory for a provider");
+        u->n_keys++;
+    }
+    if (def->keys.n == 0) { /* one that wants no key, such as a server of one's own */
+        u->keys[0].id = u->keys[0].secret = "";
+        u->n_keys = 1;
+    }
+    return ST_OK;
 }
 
-void upstream_make_metrics(struct upstream *p, struct metrics *m)
+static enum status set_texts(struct upstream *u, const struct catalog_provider *def, struct err *err)
 {
-    char labels[METRIC_LABELS_MAX];
+    struct slice *names = arena_alloc(&u->text, (def->drop_params.n + 1) * sizeof(*names));
+    enum status st = names != NULL ? ST_OK : ST_NO_MEMORY;
 
-    for (int i = 0; i < ATTEMPT_OUTCOMES; i++) {
-        snprintf(labels, sizeof(labels), "provider=\"%s\",outcome=\"%s\"", p->name,
-                 attempt_outcome_name((enum attempt_outcome)i));
-        p->attempts[i] = metric_counter(m, "router_upstream_attempts_total", "Calls made to providers.", labels);
+    for (size_t i = 0; st == ST_OK && i < def->drop_params.n; i++)
+        names[i] = arena_copy(&u->text, def->drop_params.items[i], &st);
+    u->drop_params.items = names;
+    u->drop_params.n = def->drop_params.n;
+    if (st == ST_OK && def->api_version.n > 0) {
+        u->api_version = arena_strndup(&u->text, def->api_version.p, def->api_version.n);
+        st = u->api_version != NULL ? ST_OK : ST_NO_MEMORY;
     }
-    snprintf(labels, sizeof(labels), "provider=\"%s\"", p->name);
-    p->retries =
-        metric_counter(m, "router_upstream_retries_total", "Calls made again because nothing had been sent.", labels);
-    p->latency = metric_histogram(m, "router_upstream_latency_seconds", "Whole calls, as providersvc sees them.",
-                                  labels, METRIC_LATENCY_BOUNDS);
-    p->ttft = metric_histogram(m, "router_upstream_ttft_seconds", "To the first byte of a good answer.", labels,
-                               METRIC_LATENCY_BOUNDS);
+    return st == ST_OK ? st : err_set(err, st, "no memory for a provider");
+}
+
+static enum status fill(struct upstream *u, const struct catalog_provider *def, const char *const *secrets,
+                        const struct upstream_defaults *defaults, struct err *err)
+{
+    char kind[LIMIT_NAME + 1];
+    struct slice url = def->base_url;
+    enum status st = ST_OK;
+
+    u->adapter = slice_copy(def->kind, kind, sizeof(kind)) ? adapter_find(kind) : NULL;
+    if (u->adapter == NULL)
+        return err_set(err, ST_BAD_REQUEST, "provider " SLICE_FMT " is of a kind that is not known here: " SLICE_FMT,
+                       SLICE_ARG(def->name), SLICE_ARG(def->kind));
+    if (url.n == 0)
+        url = slice_of(u->adapter->base_url);
+    u->base_url = "";
+    if (u->adapter->network && url.n == 0)
+        return err_set(err, ST_BAD_REQUEST, "provider " SLICE_FMT " needs a base URL", SLICE_ARG(def->name));
+    if (u->adapter->network)
+        st = set_url(u, def->name, url, def->internal, err);
+    if (st == ST_OK)
+        st = set_keys(u, def, secrets, err);
+    if (st == ST_OK)
+        st = set_texts(u, def, err);
+    u->drains = def->disconnect.n > 0 ? slice_is(def->disconnect, "drain") : defaults->drains;
+    u->connect_ms = def->connect_ms != 0 ? def->connect_ms : defaults->connect_ms;
+    u->first_byte_ms = def->first_byte_ms != 0 ? def->first_byte_ms : defaults->first_byte_ms;
+    u->idle_ms = def->idle_ms != 0 ? def->idle_ms : defaults->idle_ms;
+    u->total_ms = def->total_ms;
+    u->chat_only = def->chat_only;
+    return st;
+}
+
+enum status upstream_new(const struct catalog_provider *def, const char *const *secrets,
+                         const struct upstream_defaults *defaults, struct upstream **ret, struct err *err)
+{
+    struct upstream *u = calloc(1, sizeof(*u));
+    enum status st;
+
+    if (u == NULL)
+        return err_set(err, ST_NO_MEMORY, "no memory for a provider");
+    atomic_init(&u->refs, 1);
+    arena_init(&u->text, TEXT_MAX);
+    st = fill(u, def, secrets, defaults, err);
+    if (st != ST_OK) {
+        upstream_unref(u);
+        return st;
+    }
+    *ret = u;
+    return ST_OK;
+}
+
+struct upstream *upstream_ref(struct upstream *u)
+{
+    atomic_fetch_add_explicit(&u->refs, 1, memory_order_relaxed);
+    return u;
+}
+
+void upstream_unref(struct upstream *u)
+{
+    if (u == NULL || atomic_fetch_sub_explicit(&u->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (unsigned i = 0; i < u->n_keys; i++)
+        if (u->keys[i].secret[0] != '\0')
+            explicit_bzero((char *)(uintptr_t)u->keys[i].secret, strlen(u->keys[i].secret));
+    arena_fini(&u->text);
+    free(u);
+}
+
+/* ---- keys ----------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t rests(struct provider_key *key)
+{
+    return atomic_load_explicit(&key->rests_until_ms, memory_order_relaxed);
+}
+
+static uint64_t refused(struct provider_key *key)
+{
+    return atomic_load_explicit(&key->refused_until_ms, memory_order_relaxed);
+}
+
+struct provider_key *upstream_pick_key(struct upstream *u, uint64_t now_ms, uint64_t *ret_wait_ms)
+{
+    unsigned first = u->n_keys > 1 ? atomic_fetch_add_explicit(&u->turn, 1, memory_order_relaxed) : 0;
+    struct provider_key *last = NULL;
+    uint64_t soonest = UINT64_MAX;
+
+    for (unsigned i = 0; i < u->n_keys; i++) {
+        struct provider_key *key = &u->keys[(first + i) % u->n_keys];
+
+        if (rests(key) > now_ms) {
+            if (rests(key) < soonest)
+                soonest = rests(key);
+        } else if (refused(key) <= now_ms) {
+            return key;
+        } else if (last == NULL || refused(key) < refused(last)) {
+            last = key; /* the one that was refused longest ago */
+        }
+    }
+    *ret_wait_ms = last == NULL && soonest != UINT64_MAX ? soonest - now_ms : 0;
+    return last;
+}
+
+bool upstream_has_good_key(struct upstream *u, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < u->n_keys; i++)
+        if (rests(&u->keys[i]) <= now_ms && refused(&u->keys[i]) <= now_ms)
+            return true;
+    return false;
+}
+
+void upstream_key_rests(struct provider_key *key, uint64_t now_ms, uint64_t wait_ms)
+{
+    if (wait_ms == 0)
+        wait_ms = UPSTREAM_KEY_REST_MS;
+    if (wait_ms > UPSTREAM_KEY_REST_MAX_MS)
+        wait_ms = UPSTREAM_KEY_REST_MAX_MS;
+    atomic_store_explicit(&key->rests_until_ms, now_ms + wait_ms, memory_order_relaxed);
+}
+
+void upstream_key_refused(struct provider_key *key, uint64_t now_ms)
+{
+    atomic_store_explicit(&key->refused_until_ms, now_ms + UPSTREAM_KEY_REFUSED_MS, memory_order_relaxed);
 }

@@ -1,19 +1,27 @@
 /*
- * A provider: somebody who answers calls, and how he is spoken to. Made from the settings at start, constant afterwards
- * except for what has been learned about him (atomic).
+ * A provider: somebody who answers calls, and how he is spoken to. Made from a record of the catalog or from the
+ * settings, never changed afterwards, counted: a change of the catalog makes another one, and calls under way keep the
+ * one that they began with. What has been learned about a provider (is he well, how fast is he) outlives such changes
+ * and stands in his seat (upstreams.h).
  */
 #ifndef PROVIDERSVC_UPSTREAM_H
 #define PROVIDERSVC_UPSTREAM_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "proto/limits.h"
+#include "proto/messages.h"
 #include "providersvc/address.h"
+#include "providersvc/breaker.h"
+#include "services/arena.h"
 #include "services/metrics.h"
 
-#define UPSTREAMS_MAX 16
+#define UPSTREAMS_MAX 64 /* providers, by name, that this process ever knew */
 #define UPSTREAM_URL_MAX 1200
+#define UPSTREAM_KEY_REFUSED_MS UINT64_C(60000) /* a refused key is the last choice for so long */
+#define UPSTREAM_KEY_REST_MS UINT64_C(1000) /* a key over its limit rests so long when upstream does not say … */
+#define UPSTREAM_KEY_REST_MAX_MS UINT64_C(60000) /* … and so long at most */
 
 struct adapter;
 
@@ -29,25 +37,63 @@ enum attempt_outcome {
 };
 const char *attempt_outcome_name(enum attempt_outcome outcome);
 
-struct upstream {
-    const char *name;
-    const struct adapter *adapter;
-    unsigned index; /* in the service's table */
-    char base_url[UPSTREAM_URL_MAX]; /* without a slash at the end; empty = no network */
-    const char *key;
-    bool https;
-    enum address_reach reach; /* the widest that its base URL allows */
-    bool drains; /* a client that leaves: read on to the true usage; else stop at once */
-    atomic_bool no_stream_options; /* refused them once */
-    struct metric *attempts[ATTEMPT_OUTCOMES], *retries, *latency, *ttft;
+/* One per name, for ever. */
+struct upstream_seat {
+    char name[LIMIT_NAME + 1];
+    unsigned index;
+    pthread_mutex_t lock; /* of the two below */
+    struct breaker breaker;
+    uint64_t pace_us; /* moving average of the time to a good answer's first token; 0 = not known */
+    struct metric *attempts[ATTEMPT_OUTCOMES], *retries, *latency, *ttft, *open;
 };
 
-/* The endpoint's path below a base URL ("/chat/completions"); NULL = we do not know this endpoint. */
-const char *upstream_path(struct slice endpoint);
+struct provider_key {
+    const char *id, *secret;
+    atomic_uint_fast64_t rests_until_ms; /* over its limit: not used before */
+    atomic_uint_fast64_t refused_until_ms; /* upstream did not like it: only if there is no other */
+};
 
-/* Checks and takes over a base URL: http or https, a host, no user, no query; nothing that could end a header line. */
-enum status upstream_set_url(struct upstream *p, const char *base_url, struct err *err);
+struct upstream {
+    atomic_uint refs;
+    struct upstream_seat *seat;
+    const struct adapter *adapter;
+    struct arena text;
+    const char *name; /* the seat's */
+    const char *base_url; /* without a slash at the end; empty = no network */
+    const char *api_version; /* azure; NULL = its v1 API */
+    struct wire_strs drop_params;
+    struct provider_key *keys;
+    unsigned n_keys;
+    atomic_uint turn; /* which key is next */
+    bool https;
+    bool drains; /* a client that leaves: read on to the true usage; else stop at once */
+    enum address_reach reach; /* the widest that its addresses may have */
+    uint64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* total 0 = the call's own deadline */
+    bool chat_only; /* it has no Responses API */
+    atomic_bool no_stream_options; /* refused them once */
+};
+
+/* What the settings say where a record says nothing. */
+struct upstream_defaults {
+    uint64_t connect_ms, first_byte_ms, idle_ms;
+    bool drains;
+};
+
+/* secrets: one for each of def->keys, NULL = not to be had: such a key is left out. ST_BAD_REQUEST: kind, URL or a
+ * secret that cannot stand in a header; err says which. One reference is the caller's. */
+enum status upstream_new(const struct catalog_provider *def, const char *const *secrets,
+                         const struct upstream_defaults *defaults, struct upstream **ret, struct err *err);
+struct upstream *upstream_ref(struct upstream *u);
+void upstream_unref(struct upstream *u); /* NULL is fine */
+
+/* The key for the next attempt, in turn; NULL: all rest (*ret_wait_ms until the first does not). An upstream that needs
+ * none has one with an empty secret. */
+struct provider_key *upstream_pick_key(struct upstream *u, uint64_t now_ms, uint64_t *ret_wait_ms);
+void upstream_key_rests(struct provider_key *key, uint64_t now_ms, uint64_t wait_ms); /* 0 = not said */
+void upstream_key_refused(struct provider_key *key, uint64_t now_ms);
+/* Is there a key that upstream has neither refused lately nor limited? */
+bool upstream_has_good_key(struct upstream *u, uint64_t now_ms);
+
 bool upstream_header_safe(struct slice value); /* no CR, LF or NUL */
-void upstream_make_metrics(struct upstream *p, struct metrics *m);
 
 #endif

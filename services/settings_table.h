@@ -41,6 +41,11 @@
     S(DRAIN_MS,         drain_ms,         INT,    "30000",             0, 600000,     SET_ALL, "after SIGTERM: how long running calls may go on") \
     S(OPENAI_API_KEY,   openai_api_key,   SECRET, NULL,                1, 1024,       SET_P | SET_L, "key for OpenAI or what OPENAI_BASE_URL names; without it there is no openai provider") \
     S(OPENAI_BASE_URL,  openai_base_url,  STR,    "https://api.openai.com/v1", 8, 1024, SET_P | SET_L, "OpenAI-compatible upstream") \
+    S(ANTHROPIC_API_KEY, anthropic_api_key, SECRET, NULL,              1, 1024,       SET_P | SET_L, "key for Anthropic or what ANTHROPIC_BASE_URL names; without it there is no anthropic provider") \
+    S(ANTHROPIC_BASE_URL, anthropic_base_url, STR, "https://api.anthropic.com", 8, 1024, SET_P | SET_L, "Anthropic's API, with or without /v1") \
+    S(GEMINI_API_KEY,   gemini_api_key,   SECRET, NULL,                1, 1024,       SET_P | SET_L, "key for Gemini or what GEMINI_BASE_URL names; without it there is no gemini provider") \
+    S(GEMINI_BASE_URL,  gemini_base_url,  STR,    "https://generativelanguage.googleapis.com", 8, 1024, SET_P | SET_L, "Google's Gemini API") \
+    S(DROP_UNSUPPORTED, drop_unsupported, CHOICE, "off|on",            0, 0,          SET_P | SET_L, "fields of a request that its provider has nothing like: refused by name, or left out and named in x-router-dropped") \
     S(ECHO,             echo,             CHOICE, "on|off",            0, 0,          SET_P | SET_L, "the built-in echo provider, which needs no network") \
     S(DISCONNECT,       disconnect,       CHOICE, "cancel|drain",      0, 0,          SET_P | SET_L, "when a client leaves: stop upstream at once and bill what was produced, or read on to the true usage") \
     S(DISCONNECT_DRAIN_MS, disconnect_drain_ms, INT, "60000",        100, 3600000,  SET_P | SET_L, "drain: for so long at most") \

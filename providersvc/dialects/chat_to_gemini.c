@@ -49,7 +49,7 @@ enum status making_write(struct making *m, struct buf *out)
     return st;
 }
 
-yyjson_mut_val *making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v)
+yyjson_mut_val *gemini_making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v)
 {
     m->lost |= !yyjson_mut_obj_add_val(m->doc, object, key, v);
     return v;
@@ -57,32 +57,32 @@ yyjson_mut_val *making_put(struct making *m, yyjson_mut_val *object, const char 
 
 yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
 {
-    return making_put(m, object, key, yyjson_mut_strn(m->doc, text.p != NULL ? text.p : "", text.n));
+    return gemini_making_put(m, object, key, yyjson_mut_strn(m->doc, text.p != NULL ? text.p : "", text.n));
 }
 
 yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
 {
-    return making_put(m, object, key, yyjson_mut_strncpy(m->doc, text.p != NULL ? text.p : "", text.n));
+    return gemini_making_put(m, object, key, yyjson_mut_strncpy(m->doc, text.p != NULL ? text.p : "", text.n));
 }
 
 yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal)
 {
-    return making_put(m, object, key, yyjson_mut_str(m->doc, literal));
+    return gemini_making_put(m, object, key, yyjson_mut_str(m->doc, literal));
 }
 
 yyjson_mut_val *making_put_value(struct making *m, yyjson_mut_val *object, const char *key, yyjson_val *v)
 {
-    return making_put(m, object, key, yyjson_val_mut_copy(m->doc, v));
+    return gemini_making_put(m, object, key, yyjson_val_mut_copy(m->doc, v));
 }
 
 yyjson_mut_val *making_put_object(struct making *m, yyjson_mut_val *object, const char *key)
 {
-    return making_put(m, object, key, yyjson_mut_obj(m->doc));
+    return gemini_making_put(m, object, key, yyjson_mut_obj(m->doc));
 }
 
 yyjson_mut_val *making_put_array(struct making *m, yyjson_mut_val *object, const char *key)
 {
-    return making_put(m, object, key, yyjson_mut_arr(m->doc));
+    return gemini_making_put(m, object, key, yyjson_mut_arr(m->doc));
 }
 
 yyjson_mut_val *making_push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v)
@@ -312,7 +312,7 @@ static bool number_of(yyjson_val *v, yyjson_val *ret)
 
 static void put_number(struct configuring *c, const char *key, yyjson_val *v)
 {
-    making_put(&c->a->out, config(c), key, yyjson_mut_rawn(c->a->out.doc, yyjson_get_raw(v), yyjson_get_len(v)));
+    gemini_making_put(&c->a->out, config(c), key, yyjson_mut_rawn(c->a->out.doc, yyjson_get_raw(v), yyjson_get_len(v)));
 }
 
 static enum status take_decimal(struct configuring *c, enum field f, const char *key, double min, double max)
@@ -398,9 +398,9 @@ static enum status take_limits(struct configuring *c)
     if (c->a->call->output_limit > 0)
         c->output_limit = c->a->call->output_limit;
     if (c->output_limit > 0)
-        making_put(&c->a->out, config(c), "maxOutputTokens", yyjson_mut_uint(c->a->out.doc, c->output_limit));
+        gemini_making_put(&c->a->out, config(c), "maxOutputTokens", yyjson_mut_uint(c->a->out.doc, c->output_limit));
     if (candidates > 1)
-        making_put(&c->a->out, config(c), "candidateCount", yyjson_mut_sint(c->a->out.doc, candidates));
+        gemini_making_put(&c->a->out, config(c), "candidateCount", yyjson_mut_sint(c->a->out.doc, candidates));
     return ST_OK;
 }
 
@@ -432,7 +432,7 @@ static enum status take_stop(struct configuring *c)
             making_push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(item), yyjson_get_len(item)));
     }
     if (yyjson_mut_arr_size(list) > 0)
-        making_put(&c->a->out, config(c), "stopSequences", list);
+        gemini_making_put(&c->a->out, config(c), "stopSequences", list);
     return ST_OK;
 }
 
@@ -449,9 +449,9 @@ static enum status take_logprobs(struct configuring *c)
     if (top > 0 && !yyjson_is_true(v))
         return asking_invalid(c->a, "top_logprobs", "'logprobs' to be true where it is given");
     if (yyjson_is_true(v))
-        making_put(&c->a->out, config(c), "responseLogprobs", yyjson_mut_bool(c->a->out.doc, true));
+        gemini_making_put(&c->a->out, config(c), "responseLogprobs", yyjson_mut_bool(c->a->out.doc, true));
     if (top > 0)
-        making_put(&c->a->out, config(c), "logprobs", yyjson_mut_sint(c->a->out.doc, top));
+        gemini_making_put(&c->a->out, config(c), "logprobs", yyjson_mut_sint(c->a->out.doc, top));
     return ST_OK;
 }
 
@@ -560,8 +560,8 @@ static enum status take_effort(struct configuring *c)
         return effort == EFFORT_NONE ? ST_OK
                                      : translate_unsupported(c->a->call, "reasoning_effort", GEMINI_NAME, c->a->err);
     if (c->a->family == GEMINI_BUDGET)
-        making_put(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingBudget",
-                   yyjson_mut_uint(out->doc, budget_of(c, effort)));
+        gemini_making_put(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingBudget",
+                          yyjson_mut_uint(out->doc, budget_of(c, effort)));
     else
         making_put_word(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingLevel",
                         level_of(c->a, effort));

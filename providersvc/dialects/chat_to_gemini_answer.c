@@ -182,18 +182,18 @@ static void put_head(struct saying *s, struct making *out, const char *object)
     snprintf(id, sizeof(id), ID_PREFIX "%s", s->state->id);
     making_put_copy(out, out->root, "id", slice_of(id));
     making_put_word(out, out->root, "object", object);
-    making_put(out, out->root, "created", yyjson_mut_uint(out->doc, s->call->created));
+    gemini_making_put(out, out->root, "created", yyjson_mut_uint(out->doc, s->call->created));
     making_put_text(out, out->root, "model", s->call->model);
 }
 
 static void put_count(struct making *out, yyjson_mut_val *object, const char *key, uint64_t n)
 {
-    making_put(out, object, key, yyjson_mut_uint(out->doc, n));
+    gemini_making_put(out, object, key, yyjson_mut_uint(out->doc, n));
 }
 
 static void put_null(struct making *out, yyjson_mut_val *object, const char *key)
 {
-    making_put(out, object, key, yyjson_mut_null(out->doc));
+    gemini_making_put(out, object, key, yyjson_mut_null(out->doc));
 }
 
 static void put_usage(struct making *out, const struct usage *u)

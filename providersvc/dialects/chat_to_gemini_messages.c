@@ -691,7 +691,7 @@ enum status gemini_messages(struct asking *a, yyjson_val *messages)
         st = err_set(a->err, st, "%s", status_text(st));
     }
     if (st == ST_OK)
-        making_put(&a->out, a->out.root, "contents", t.contents);
+        gemini_making_put(&a->out, a->out.root, "contents", t.contents);
     buf_fini(&calls);
     return st;
 }

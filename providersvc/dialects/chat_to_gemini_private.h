@@ -32,7 +32,7 @@ void making_end(struct making *m);
 enum status making_write(struct making *m, struct buf *out); /* ST_NO_MEMORY, ST_TOO_LARGE */
 
 /* Keys are literals; strings are borrowed until making_end but for making_put_copy's. All return the value. */
-yyjson_mut_val *making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
+yyjson_mut_val *gemini_making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
 yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
 yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
 yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal);

@@ -66,6 +66,7 @@ struct facts {
 
 struct dialect {
     const char *name;
+    bool trails; /* events may follow the final one: a stream is over when the answer is */
     /* A whole answer or one event's data. before: usage of the events before it, NULL = none. scratch may be NULL.
      * ST_BAD_REQUEST: not a JSON object. */
     enum status (*read)(struct slice json, const struct usage *before, struct facts_scratch *scratch,

@@ -306,5 +306,8 @@ static enum status gemini_read(struct slice json, const struct usage *before, st
     return ST_OK;
 }
 
-const struct dialect dialect_gemini = {
-    .name = "gemini", .read = gemini_read, .read_error = gemini_read_error, .write_error = gemini_write_error};
+const struct dialect dialect_gemini = {.trails = true,
+                                       .name = "gemini",
+                                       .read = gemini_read,
+                                       .read_error = gemini_read_error,
+                                       .write_error = gemini_write_error};

@@ -6,7 +6,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from router import Router  # noqa: E402
+from router import Router, wait_until  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +26,12 @@ def account(router, admin):
     """A new user with 10 USD and no limits: (user, token, key)."""
     user, token = router.user(admin=admin)
     return user, token, router.new_key(token)
+
+
+@pytest.fixture(autouse=True)
+def well(request):
+    """A test that made the shared router's provider fail does not leave that to the next one."""
+    yield
+    if "router" in request.fixturenames:
+        router = request.getfixturevalue("router")
+        wait_until("all providers are well", 10, lambda: not router.unwell())

@@ -224,6 +224,11 @@ class Router:
 
         wait_until("the router is ready", START_S, ready)
 
+    def unwell(self):
+        """Providers that no calls go to for now: because they failed, or asked for a rest."""
+        detailed = self.ok("GET", "/health/detailed")
+        return [c["name"] for s in detailed["services"] for c in s.get("checks", []) if c["name"].startswith("provider:") and not c["ok"]]
+
     def stop(self):
         """Stops everything; returns exit codes by name. The folder stays until close()."""
         order = ["openai-router"] + [n for n in self.processes if n.startswith("gateway")] + [n for n in self.processes if n.startswith("providersvc")] + ["authsvc", "meterd"]

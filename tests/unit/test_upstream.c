@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "providersvc/completion.h"
 #include "services/clock.h"
 #include "tests/unit/provider_world.h"
 #include "tests/unit/tiny_upstream.h"
@@ -163,6 +164,14 @@ static void call(const char *body, bool stream, struct answered *a, struct meter
     provider_world_request(&world, &req, "openai", body);
     req.stream = stream;
     provider_world_call(&world, &req, a, ev);
+    for (int i = 0; i < 2 && a->status != ST_OK; i++) { /* else it counts as failing after some tests */
+        struct meter_fake_event unused;
+        struct answered good = {0};
+
+        provider_world_request(&world, &req, "openai", "{}");
+        provider_world_call(&world, &req, &good, &unused);
+        answered_fini(&good);
+    }
 }
 
 static void assert_bytes(const struct answered *a, const char *expected)
@@ -438,7 +447,6 @@ static void errors_are_mapped(void **state)
         {"do-400", ST_OK, 400, "{ \"error\":{\"message\":\"bad temperature\",\"param\":\"temperature\"}}", NULL},
         {"do-422", ST_OK, 422,
          "{\"error\":{\"message\":\"flat\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"3\"}}", NULL},
-        {"do-429", ST_OK, 429, "{\"error\":{\"message\":\"slow\"}}", NULL},
         {"do-529", ST_OK, 503,
          "{\"error\":{\"message\":\"The provider answered with HTTP status "
          "503.\",\"type\":\"server_error\",\"param\":null,\"code\":null}}",
@@ -466,7 +474,7 @@ static void errors_are_mapped(void **state)
         assert_string_equal(ev.status, "error");
         assert_int_equal(ev.http_status, e->http_status);
         assert_int_equal(ev.prompt + ev.completion, 0);
-        assert_int_equal(ev.attempts, 1);
+        assert_int_equal(ev.attempts, strcmp(e->word, "do-529") == 0 ? COMPLETION_TRIES_MAX : 1);
         if (e->text != NULL) {
             assert_int_equal(a.http_status, e->http_status);
             assert_string_equal(a.content_type, "application/json");
@@ -476,15 +484,44 @@ static void errors_are_mapped(void **state)
             assert_string_equal(a.err.code, e->code);
             assert_null(strstr(a.err.text, "sk-up"));
         }
-        if (e->http_status == 429)
-            assert_int_equal(a.retry_after_ms, 2500);
         answered_fini(&a);
     }
+}
+
+/* What upstream asked to wait is not waited for when it is long, but nobody asks it again before. */
+static void a_limit_rests_the_key(void **state)
+{
+    struct completion_req req;
+    struct meter_fake_event ev;
+    struct answered a = {0}, b = {0};
+    unsigned before;
+
+    (void)state;
+    call(BODY("do-429"), false, &a, &ev);
+    assert_int_equal(a.http_status, 429);
+    assert_bytes(&a, "{\"error\":{\"message\":\"slow\"}}");
+    assert_int_equal(a.retry_after_ms, 2500);
+    assert_int_equal(ev.attempts, 1);
+    before = tiny_requests(tiny);
+    provider_world_request(&world, &req, "openai", BODY("hi"));
+    provider_world_open(&world, &req, 1000, &b);
+    assert_true(answered_wait(&b, 2000));
+    assert_int_equal(b.status, ST_UNAVAILABLE);
+    assert_true(b.err.retry_after_ms > 500 && b.err.retry_after_ms <= 2500);
+    assert_int_equal(tiny_requests(tiny), before);
+    usleep((useconds_t)b.err.retry_after_ms * 1000);
+    answered_fini(&a);
+    answered_fini(&b);
+    world.calls--; /* it was refused: no event */
+    call(BODY("hi"), false, &a, &ev);
+    assert_int_equal(a.status, ST_OK);
+    answered_fini(&a);
 }
 
 /* The promise behind it all: what may have been done is never done twice. */
 static void a_post_that_vanished_is_not_sent_again(void **state)
 {
+    struct completion_req req;
     struct meter_fake_event ev;
     struct answered a = {0}, b = {0};
     unsigned before;
@@ -492,7 +529,8 @@ static void a_post_that_vanished_is_not_sent_again(void **state)
     (void)state;
     call(BODY("hi"), false, &a, &ev); /* leaves a kept connection */
     before = tiny_requests(tiny);
-    call(BODY("do-vanish"), false, &b, &ev);
+    provider_world_request(&world, &req, "openai", BODY("do-vanish"));
+    provider_world_call(&world, &req, &b, &ev);
     assert_int_equal(b.status, ST_UPSTREAM);
     assert_int_equal(tiny_requests(tiny) - before, 1);
     assert_string_equal(ev.status, "error");
@@ -654,6 +692,7 @@ int main(void)
         cmocka_unit_test(an_error_event_in_the_middle_goes_through_alone),
         cmocka_unit_test(an_error_as_first_event_is_an_error),
         cmocka_unit_test(errors_are_mapped),
+        cmocka_unit_test(a_limit_rests_the_key),
         cmocka_unit_test(a_post_that_vanished_is_not_sent_again),
         cmocka_unit_test(a_plain_answer_without_usage_is_estimated),
         cmocka_unit_test(a_client_that_leaves_stops_upstream),

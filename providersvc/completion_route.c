@@ -1,0 +1,289 @@
+/*
+ * Which route a call takes, and which it takes next when an attempt came to nothing: the lowest tier first; inside it
+ * by weight, or the fastest; never a provider whose breaker is open or whose keys all rest, never a route twice unless
+ * nothing has been done there. Attempts beyond the first are paid from a budget, a tenth of the calls.
+ */
+#include <string.h>
+
+#include "proto/endpoints.h"
+#include "providersvc/adapter.h"
+#include "providersvc/completion_private.h"
+#include "providersvc/providersvc.h"
+
+/* xorshift64*: routes are spread, nothing is kept secret by it. */
+static uint64_t any(struct loop *l)
+{
+    l->random ^= l->random >> 12;
+    l->random ^= l->random << 25;
+    l->random ^= l->random >> 27;
+    return l->random * UINT64_C(2685821657736338717);
+}
+
+static uint64_t weight_of(const struct call_route *r)
+{
+    return r->weight != 0 ? r->weight : 1;
+}
+
+struct candidates {
+    uint32_t usable; /* bit k: route k */
+    uint32_t last; /* and this one when there is no other */
+    bool known; /* somebody by one of these names is served here */
+    uint64_t wait_ms; /* until the first that is not usable now may be; 0 = none will */
+};
+
+static void soonest(struct candidates *found, uint64_t wait_ms)
+{
+    if (wait_ms != 0 && (found->wait_ms == 0 || wait_ms < found->wait_ms))
+        found->wait_ms = wait_ms;
+}
+
+static void judge(struct upstream *u, uint64_t now_ms, uint32_t bit, struct candidates *found)
+{
+    uint64_t wait_ms = 0, rest_ms = 0;
+    bool soft, well = seat_allows(u->seat, now_ms, &wait_ms, &soft);
+    bool keys = upstream_pick_key(u, now_ms, &rest_ms) != NULL;
+
+    found->known = true;
+    if (well && keys)
+        found->usable |= bit;
+    else if (soft && keys)
+        found->last |= bit;
+    soonest(found, wait_ms > rest_ms ? wait_ms : rest_ms);
+}
+
+static void look(const struct completion *c, struct candidates *found)
+{
+    const struct completion_req *r = c->req;
+
+    *found = (struct candidates){0};
+    for (size_t i = 0; i < r->routes.n; i++) {
+        struct upstream *u;
+
+        if ((c->tried & UINT32_C(1) << i) != 0)
+            continue;
+        u = upstreams_find(&c->loop->self->upstreams, r->routes.items[i].provider);
+        if (u == NULL)
+            continue;
+        judge(u, c->loop->now_ms, UINT32_C(1) << i, found);
+        upstream_unref(u);
+    }
+    if (found->usable == 0)
+        found->usable = found->last;
+}
+
+static uint32_t lowest_tier(const struct completion_req *r, uint32_t among)
+{
+    uint64_t tier = UINT64_MAX;
+    uint32_t lowest = 0;
+
+    for (size_t i = 0; i < r->routes.n; i++) {
+        if ((among & UINT32_C(1) << i) == 0 || r->routes.items[i].tier > tier)
+            continue;
+        if (r->routes.items[i].tier < tier)
+            lowest = 0;
+        tier = r->routes.items[i].tier;
+        lowest |= UINT32_C(1) << i;
+    }
+    return lowest;
+}
+
+static size_t by_weight(struct completion *c, uint32_t among)
+{
+    const struct completion_req *r = c->req;
+    uint64_t sum = 0, at;
+    size_t chosen = 0;
+
+    for (size_t i = 0; i < r->routes.n; i++)
+        if ((among & UINT32_C(1) << i) != 0)
+            sum += weight_of(&r->routes.items[i]);
+    at = any(c->loop) % sum;
+    for (size_t i = 0; i < r->routes.n; i++) {
+        if ((among & UINT32_C(1) << i) == 0)
+            continue;
+        chosen = i;
+        if (at < weight_of(&r->routes.items[i]))
+            break;
+        at -= weight_of(&r->routes.items[i]);
+    }
+    return chosen;
+}
+
+/* One whose pace nobody knows comes first: it is found out by a call. */
+static size_t by_latency(const struct completion *c, uint32_t among)
+{
+    const struct completion_req *r = c->req;
+    uint64_t best = UINT64_MAX;
+    size_t chosen = 0;
+
+    for (size_t i = 0; i < r->routes.n; i++) {
+        struct upstream *u;
+        uint64_t pace;
+
+        if ((among & UINT32_C(1) << i) == 0)
+            continue;
+        u = upstreams_find(&c->loop->self->upstreams, r->routes.items[i].provider);
+        pace = u != NULL ? seat_pace_us(u->seat) : UINT64_MAX - 1;
+        upstream_unref(u);
+        if (pace < best) {
+            best = pace;
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
+/* The adapter's state is another one when the adapter is. */
+static enum status seat_adapter(struct completion *c)
+{
+    const struct adapter *adapter = c->upstream->adapter;
+
+    if (c->adapter == adapter)
+        return ST_OK;
+    if (c->adapter != NULL)
+        c->adapter->fini(c);
+    c->adapter = NULL;
+    c->state = arena_alloc(c->call->arena, adapter->state_size);
+    if (c->state == NULL)
+        return ST_NO_MEMORY;
+    c->adapter = adapter;
+    return ST_OK;
+}
+
+static bool take(struct completion *c, size_t i)
+{
+    struct upstream *u = upstreams_find(&c->loop->self->upstreams, c->req->routes.items[i].provider);
+    uint64_t wait_ms;
+
+    if (u == NULL)
+        return false;
+    upstream_unref(c->upstream);
+    c->upstream = u;
+    if (c->route != &c->req->routes.items[i])
+        c->tries = 0;
+    c->route = &c->req->routes.items[i];
+    c->key = upstream_pick_key(u, c->loop->now_ms, &wait_ms);
+    return c->key != NULL && seat_adapter(c) == ST_OK;
+}
+
+static bool choose(struct completion *c, struct candidates *found)
+{
+    uint32_t among;
+
+    look(c, found);
+    among = lowest_tier(c->req, found->usable);
+    if (among == 0)
+        return false;
+    if ((among & (among - 1)) == 0) /* one */
+        return take(c, (size_t)__builtin_ctz(among));
+    return take(c, c->req->by_latency ? by_latency(c, among) : by_weight(c, among));
+}
+
+enum status route_first(struct completion *c)
+{
+    struct err *err = &c->call->err;
+    struct candidates found;
+
+    if (choose(c, &found))
+        return ST_OK;
+    if (!found.known)
+        return err_set(err, ST_UNAVAILABLE, "No provider of that name serves this here.");
+    err_set(err, ST_UNAVAILABLE,
+            "Every provider of this model is failing or has reached its limits at the moment. Try again later.");
+    err->retry_after_ms = found.wait_ms;
+    return ST_UNAVAILABLE;
+}
+
+/* ---- after an attempt that came to nothing --------------------------------------------------------------------------
+ */
+
+static void note_health(struct completion *c, const struct failure *f)
+{
+    uint64_t now = c->loop->now_ms;
+    bool unwell = f->unwell;
+
+    if (f->remedy == REMEDY_LIMIT)
+        upstream_key_rests(c->key, now, f->wait_ms);
+    if (f->remedy == REMEDY_KEY) {
+        upstream_key_refused(c->key, now);
+        unwell |= !upstream_has_good_key(c->upstream, now); /* nobody gets anything there */
+    }
+    unwell &= c->tries <= 1; /* one call says it once */
+    if (unwell && seat_bad(c->upstream->seat, now, f->why != ATTEMPT_ERROR))
+        log_event(svc_log(c->loop->self->svc), LOG_WARN, c->req->request_id, "provider_unwell",
+                  LOG_C("provider", c->upstream->name), LOG_C("why", f->text));
+}
+
+void completion_healthy(struct completion *c)
+{
+    uint64_t us = c->first_ms > c->attempt.begun_ms ? (c->first_ms - c->attempt.begun_ms) * 1000 : 0;
+
+    seat_good(c->upstream->seat, c->loop->now_ms, us);
+}
+
+/* When this route may be tried once more; 0 = not. */
+static uint64_t same_route_at(const struct completion *c, const struct failure *f)
+{
+    uint64_t wait = f->wait_ms;
+
+    if (c->tries >= COMPLETION_TRIES_MAX || (f->remedy != REMEDY_AGAIN && f->remedy != REMEDY_LIMIT))
+        return 0;
+    if (wait == 0)
+        wait = f->remedy == REMEDY_LIMIT ? UPSTREAM_KEY_REST_MS : COMPLETION_BACKOFF_MS << (c->tries - 1);
+    return wait <= COMPLETION_WAIT_MAX_MS ? c->loop->now_ms + wait : 0;
+}
+
+/* Is there another key of the same provider? */
+static bool other_key(const struct completion *c, const struct failure *f)
+{
+    return (f->remedy == REMEDY_KEY || f->remedy == REMEDY_LIMIT) && c->upstream->n_keys > 1 &&
+           upstream_has_good_key(c->upstream, c->loop->now_ms);
+}
+
+static bool may_go_on(const struct completion *c)
+{
+    return !c->head_sent && !c->left && !c->ended && c->attempts < COMPLETION_ATTEMPTS_MAX &&
+           !svc_draining(c->loop->self->svc);
+}
+
+bool completion_elsewhere(struct completion *c, const struct failure *f)
+{
+    size_t was = (size_t)(c->route - c->req->routes.items);
+    uint64_t due = c->loop->now_ms, again = same_route_at(c, f);
+    uint32_t tried = c->tried;
+    struct candidates found;
+
+    note_health(c, f);
+    completion_count(c, f->why);
+    if (!may_go_on(c) || !budget_has(&c->loop->budget, due))
+        return false;
+    if (!other_key(c, f))
+        c->tried |= UINT32_C(1) << was;
+    if (!choose(c, &found)) {
+        c->tried = tried;
+        if (again == 0 || again >= c->deadline_ms)
+            return false;
+        due = again;
+    }
+    budget_take(&c->loop->budget, c->loop->now_ms);
+    metric_add(c->upstream->seat->retries, 1);
+    log_event(svc_log(c->loop->self->svc), LOG_INFO, c->req->request_id, "upstream_again",
+              LOG_C("provider", c->upstream->name), LOG_C("why", f->text), LOG_N("attempts", c->attempts));
+    completion_attempt_at(c, due);
+    return true;
+}
+
+bool completion_keeps_objects(const struct completion *c)
+{
+    struct slice e = c->req->endpoint;
+
+    return slice_is(e, ENDPOINT_RESPONSES) || slice_is(e, ENDPOINT_FILES) || slice_is(e, ENDPOINT_BATCHES);
+}
+
+bool completion_counts(const struct completion *c)
+{
+    struct slice e = c->req->endpoint;
+
+    return !slice_is(e, ENDPOINT_RESPONSES_OBJECT) && !slice_is(e, ENDPOINT_BATCHES_OBJECT) &&
+           !slice_is(e, ENDPOINT_BATCHES) && !slice_is(e, ENDPOINT_COUNT_TOKENS) &&
+           !slice_is(e, ENDPOINT_RESPONSES_TOKENS);
+}

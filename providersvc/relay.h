@@ -1,0 +1,31 @@
+/*
+ * The relay: how a call is made to a provider that is reached over HTTP, whatever it speaks. It carries out the plan of
+ * the adapter: the client's bytes go out as they came, or through translators; what comes back is read (usage, text,
+ * errors), and passed on as it is, or through the same translators backwards.
+ *
+ * Nothing of a stream goes to the client before its first token: until then another route can still take over.
+ *
+ *   relay.c         an attempt: request, transfer, answers that are not streamed
+ *   relay_stream.c  streamed answers
+ *   relay_error.c   errors, and what can be done about them
+ */
+#ifndef PROVIDERSVC_RELAY_H
+#define PROVIDERSVC_RELAY_H
+
+#include "providersvc/adapter.h"
+
+struct relay;
+
+enum status relay_start(struct completion *c);
+void relay_stop(struct completion *c);
+void relay_resume(struct completion *c);
+void relay_wake(struct completion *c);
+void relay_pushed(struct completion *c);
+void relay_fini(struct completion *c);
+
+#define RELAY_STATE_SIZE 4096u /* of struct relay, checked where that is known */
+#define RELAY                                                                                                          \
+    .network = true, .state_size = RELAY_STATE_SIZE, .start = relay_start, .stop = relay_stop, .resume = relay_resume, \
+    .wake = relay_wake, .pushed = relay_pushed, .fini = relay_fini
+
+#endif
