@@ -21,12 +21,12 @@
 #define GATEWAY_ARENA_MAX (64u * 1024u * 1024u) /* of one request: lists of an administrator's page are the largest */
 #define GATEWAY_BODIES_MAX (512u * 1024u * 1024u) /* bytes of request bodies held at once, all connections together */
 #define GATEWAY_KEEP_BYTES 65536u /* a buffer that is not larger stays for the connection's next request */
-#define GATEWAY_ROUTES_MAX 64
+#define GATEWAY_ROUTES_MAX 128
 #define GATEWAY_CLASSES 5 /* 1xx … 5xx */
 
 struct mg_context;
 struct gateway;
-struct chat;
+struct call;
 struct ticker;
 struct voids;
 
@@ -41,7 +41,7 @@ struct conn {
 
     pthread_mutex_t lock; /* guards the rest up to the next gap */
     int fd; /* -1 between connections */
-    struct chat *call; /* running, or NULL */
+    struct call *call; /* running, or NULL */
 
     atomic_uint_fast64_t quiet_since_ms; /* a stream has been silent since then; 0 = none runs */
 

@@ -10,7 +10,7 @@
 
 #include "proto/wire.h"
 
-#define METRICS_MAX 512 /* series of one service */
+#define METRICS_MAX 1024 /* series of one service */
 #define METRIC_BUCKETS_MAX 24
 #define METRIC_LABELS_MAX 256 /* bytes of a label set */
 
