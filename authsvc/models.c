@@ -107,21 +107,22 @@ static enum status no_provider_of(struct slice name, const struct proj_route *ro
 /* ---- a model of the catalog ---------------------------------------------------------------------------------------
  */
 
-/* Of the model itself, wherever it is; else set for this provider's alone. */
+/* Set for this provider alone; else of the model itself, wherever it is. */
 static struct proj_price *price_of_route(const struct projection *p, const struct proj_route *route)
 {
-    struct proj_price *price = projection_find_price(p, route->model);
+    struct proj_price *price = NULL;
     char qualified[LIMIT_NAME + 1 + LIMIT_MODEL];
     size_t n = route->provider.n;
 
-    if (price || n + 1 + route->model.n > sizeof(qualified))
-        return price;
+    if (n + 1 + route->model.n > sizeof(qualified))
+        return projection_find_price(p, route->model);
     if (n)
         memcpy(qualified, route->provider.p, n);
     qualified[n++] = '/';
     if (route->model.n)
         memcpy(qualified + n, route->model.p, route->model.n);
-    return projection_find_price(p, (struct slice){qualified, n + route->model.n});
+    price = projection_find_price(p, (struct slice){qualified, n + route->model.n});
+    return price ? price : projection_find_price(p, route->model);
 }
 
 static enum status of_catalog(const struct projection *p, struct proj_model *m, struct slice name, bool unpriced_free,

@@ -21,6 +21,7 @@ static const char *reason(int http)
         {204, "No Content"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
+        {402, "Payment Required"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
@@ -35,6 +36,7 @@ static const char *reason(int http)
         {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
+        {529, "Overloaded"},
     };
     size_t i;
 
@@ -81,9 +83,9 @@ static void add_member(struct buf *out, const char *name, const char *value)
         buf_addf(out, "null");
 }
 
-enum status problem_body(const struct problem *p, struct buf *out)
+enum status problem_member(const struct problem *p, struct buf *out)
 {
-    buf_addf(out, "{\"error\":{");
+    buf_addf(out, "\"error\":{");
     add_member(out, "message", p->message);
     buf_addf(out, ",");
     add_member(out, "type", p->type);
@@ -91,7 +93,62 @@ enum status problem_body(const struct problem *p, struct buf *out)
     add_member(out, "param", p->param);
     buf_addf(out, ",");
     add_member(out, "code", p->code);
-    return buf_addf(out, "}}");
+    return buf_addf(out, "}");
+}
+
+enum status problem_body(const struct problem *p, struct buf *out)
+{
+    buf_addf(out, "{");
+    problem_member(p, out);
+    return buf_addf(out, "}");
+}
+
+/* Contract, section 4.5, read backwards. */
+static const char *anthropic_type(int http)
+{
+    switch (http) {
+    case 401: return "authentication_error";
+    case 402: return "billing_error";
+    case 403: return "permission_error";
+    case 404: return "not_found_error";
+    case 409: return "conflict_error";
+    case 413: return "request_too_large";
+    case 429: return "rate_limit_error";
+    case 504: return "timeout_error";
+    case 529: return "overloaded_error";
+    default: return http < 500 ? "invalid_request_error" : "api_error";
+    }
+}
+
+struct problem problem_anthropic(struct problem p)
+{
+    if (!strcmp(p.type, status_type(ST_NO_FUNDS)))
+        p.http = 402;
+    else if (p.http == 503)
+        p.http = 529;
+    p.type = anthropic_type(p.http);
+    return p;
+}
+
+enum status problem_body_anthropic(const struct problem *p, const char *request_id, struct buf *out)
+{
+    buf_addf(out, "{\"type\":\"error\",\"error\":{");
+    add_member(out, "type", p->type);
+    buf_addf(out, ",");
+    add_member(out, "message", p->message);
+    buf_addf(out, "},");
+    add_member(out, "request_id", request_id);
+    return buf_addf(out, "}");
+}
+
+enum status answer_problem_body(const struct request *r, const struct problem *p, struct buf *out)
+{
+    struct problem theirs;
+
+    if (!r->anthropic)
+        return problem_body(p, out);
+    theirs = problem_anthropic(*p);
+    return problem_body_anthropic(&theirs, r->id, out);
 }
 
 /* ---- the head ---------------------------------------------------------------------------------------------------- */
@@ -143,6 +200,10 @@ enum status answer_head(const struct request *r, struct buf *out, int http, stru
                       "\r\nvary: origin\r\n");
     buf_addc(out, "x-request-id: ");
     buf_addc(out, r->id);
+    if (r->anthropic) {
+        buf_addc(out, "\r\nrequest-id: ");
+        buf_addc(out, r->id);
+    }
     buf_addc(out, "\r\nopenai-processing-ms: ");
     buf_addu(out, ms);
     return buf_addc(out, "\r\nopenai-version: 2020-10-01\r\nx-content-type-options: nosniff\r\n");
@@ -214,8 +275,9 @@ void answer_problem(struct request *r, const struct problem *p, struct slice ext
     buf_init(&lines, ANSWER_ERROR_MAX);
     buf_add(&lines, extra.p, extra.n);
     answer_retry(&lines, p->retry_after_ms, p->should_retry);
-    problem_body(p, &body);
-    answer_send(r, p->http, "application/json", (struct slice){lines.p, lines.n}, (struct slice){body.p, body.n});
+    answer_problem_body(r, p, &body);
+    answer_send(r, r->anthropic ? problem_anthropic(*p).http : p->http, "application/json",
+                (struct slice){lines.p, lines.n}, (struct slice){body.p, body.n});
     buf_fini(&lines);
     buf_fini(&body);
 }

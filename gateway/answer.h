@@ -1,6 +1,6 @@
 /*
- * answer: how an HTTP answer is written: status line, the headers that every answer has, OpenAI's error bodies, CORS.
- * One write each.
+ * answer: how an HTTP answer is written: status line, the headers that every answer has, error bodies as OpenAI and
+ * (under /v1/messages) Anthropic have them, CORS. One write each.
  */
 #ifndef GATEWAY_ANSWER_H
 #define GATEWAY_ANSWER_H
@@ -10,7 +10,7 @@
 #define ANSWER_RETRY_MAX_MS 60000u /* longer waits make SDKs ignore the header or give up */
 #define ANSWER_ERROR_MAX 8192u /* bytes of an error body */
 
-/* An error of ours in OpenAI's shape. code and param: NULL = null. */
+/* An error of ours, as OpenAI says it. code and param: NULL = null. */
 struct problem {
     int http;
     const char *type, *code, *param, *message;
@@ -22,6 +22,13 @@ struct problem {
 struct problem problem_of(const struct err *e);
 /* Appends {"error":{…}}. */
 enum status problem_body(const struct problem *p, struct buf *out);
+enum status problem_member(const struct problem *p, struct buf *out); /* "error":{…} alone */
+/* The same in Anthropic's words: their status and type, and {"type":"error","error":{"type","message"},"request_id"}.
+ */
+struct problem problem_anthropic(struct problem p);
+enum status problem_body_anthropic(const struct problem *p, const char *request_id, struct buf *out);
+/* In the words of the request's surface. */
+enum status answer_problem_body(const struct request *r, const struct problem *p, struct buf *out);
 
 /* Appends everything from the status line to the last header that does not depend on the route; the caller adds its own
  * and the empty line. length < 0: chunked, or until the connection closes for HTTP/1.0. type empty: no body at all. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/chat.h"
+#include "gateway/call.h"
 
 #define ASSERTED_AT_ONCE 128u /* holds of one message */
 
@@ -35,7 +35,7 @@ static bool send(struct assertion *a, bool last)
 }
 
 /* Under the connection's lock. */
-static void add(struct assertion *a, const struct chat *c)
+static void add(struct assertion *a, const struct call *c)
 {
     struct asserted_text *t = &a->texts[a->n];
 
@@ -48,7 +48,7 @@ static void add(struct assertion *a, const struct chat *c)
                                            .key_id = slice_of(t->key_id),
                                            .key_digest = {(const char *)t->digest, sizeof(t->digest)},
                                            .amount_nano = c->admitted.hold_nano,
-                                           .lease_ms = chat_remaining_ms(c),
+                                           .lease_ms = call_remaining_ms(c),
                                            .running = true};
 }
 

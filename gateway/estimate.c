@@ -52,11 +52,21 @@ static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
         add_extra(e, n / SOUND_BYTES + 1, n / SOUND_BYTES + 1);
         return true;
     }
+    if (key_is(key, "file_id")) {
+        if (e->n_files < ESTIMATE_FILES_MAX)
+            e->files[e->n_files++] = value;
+        return true;
+    }
     if (key_is(key, "file_data")) {
         add_extra(e, n / FILE_BYTES + 1, n / FILE_BYTES + 1);
         return true;
     }
     return (key_is(key, "url") || key_is(key, "image_url")) && n >= 5 && !memcmp(p, "data:", 5);
+}
+
+void estimate_image(struct estimate *e)
+{
+    add_extra(e, IMAGE, IMAGE_UPPER);
 }
 
 static void count_image(struct estimate *e, yyjson_val *part)
@@ -66,6 +76,23 @@ static void count_image(struct estimate *e, yyjson_val *part)
     bool low = yyjson_equals_str(detail, "low");
 
     add_extra(e, low ? IMAGE_LOW : IMAGE, low ? IMAGE_LOW : IMAGE_UPPER);
+}
+
+/* Anthropic's images and documents; false: it is none. */
+static bool count_source(struct estimate *e, yyjson_val *part)
+{
+    yyjson_val *source = yyjson_obj_get(part, "source"), *data = yyjson_obj_get(source, "data");
+    size_t n = yyjson_get_len(data);
+
+    if (!yyjson_is_obj(source))
+        return false;
+    if (yyjson_equals_str(yyjson_obj_get(part, "type"), "image"))
+        estimate_image(e);
+    else if (yyjson_equals_str(yyjson_obj_get(source, "type"), "base64"))
+        add_extra(e, n / FILE_BYTES + 1, n / FILE_BYTES + 1);
+    else
+        return false;
+    return true;
 }
 
 static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
@@ -81,8 +108,42 @@ static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
     } else if (yyjson_is_obj(value)) {
         if (yyjson_obj_get(value, "image_url") || yyjson_equals_str(yyjson_obj_get(value, "type"), "input_image"))
             count_image(e, value);
+        if (e->sources && count_source(e, value))
+            return;
         yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
     }
+}
+
+static bool all_numbers(yyjson_val *list)
+{
+    return yyjson_is_num(yyjson_arr_get_first(list));
+}
+
+void estimate_input(struct estimate *e, yyjson_val *value)
+{
+    yyjson_val *v;
+    size_t i, n;
+
+    if (!yyjson_is_arr(value)) {
+        count_value(e, NULL, value);
+    } else if (all_numbers(value)) { /* tokens already */
+        add_extra(e, yyjson_arr_size(value), yyjson_arr_size(value));
+    } else {
+        yyjson_arr_foreach(value, i, n, v) estimate_input(e, v);
+    }
+}
+
+void estimate_text(struct estimate *e, struct slice text)
+{
+    count_text(e, text.p, text.n);
+}
+
+void estimate_characters(struct estimate *e, yyjson_val *text)
+{
+    struct estimate of = {.ascii = 0};
+
+    count_text(&of, yyjson_get_str(text), yyjson_get_len(text));
+    add_extra(e, of.ascii + of.other, of.ascii + of.other);
 }
 
 void estimate_messages(struct estimate *e, yyjson_val *messages)

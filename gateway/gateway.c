@@ -1,5 +1,5 @@
 /* The gateway as a service: its state, its metrics, its life. Routes: routes.c. A request's way: server.c. A call's:
- * chat.c. */
+ * call.c. */
 #include "gateway/gateway.h"
 
 #include <sodium.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/asserted.h"
-#include "gateway/chat.h"
+#include "gateway/call.h"
 #include "gateway/routes.h"
 #include "gateway/server.h"
 #include "gateway/ticker.h"
@@ -75,8 +75,8 @@ static void on_tick(struct gateway *gw)
     for (i = 0; i < n && i < gw->n_conns; i++) {
         uint64_t since = atomic_load_explicit(&gw->conns[i]->quiet_since_ms, memory_order_relaxed);
 
-        if (since && now > since && now - since >= CHAT_KEEP_ALIVE_MS)
-            chat_keep_alive(gw->conns[i], now);
+        if (since && now > since && now - since >= CALL_KEEP_ALIVE_MS)
+            call_keep_alive(gw->conns[i], now);
     }
     voids_tick(gw->voids);
 }
@@ -138,7 +138,7 @@ static void fini(struct svc *svc)
 
     atomic_store(&gw->closing, true);
     if (gw->http)
-        chat_cancel_all(gw);
+        call_cancel_all(gw);
     server_stop(gw);
     ticker_free(gw->ticker);
     server_free(gw);

@@ -26,7 +26,7 @@
 
 struct mg_context;
 struct gateway;
-struct chat;
+struct call;
 struct ticker;
 struct voids;
 
@@ -41,7 +41,7 @@ struct conn {
 
     pthread_mutex_t lock; /* guards the rest up to the next gap */
     int fd; /* -1 between connections */
-    struct chat *call; /* running, or NULL */
+    struct call *call; /* running, or NULL */
 
     atomic_uint_fast64_t quiet_since_ms; /* a stream has been silent since then; 0 = none runs */
 

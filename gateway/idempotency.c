@@ -220,7 +220,9 @@ static void digest_request(const struct request *r, uint8_t to[LIMIT_DIGEST])
     crypto_hash_sha256_state s;
 
     crypto_hash_sha256_init(&s);
-    crypto_hash_sha256_update(&s, (const unsigned char *)r->route->path, strlen(r->route->path) + 1);
+    crypto_hash_sha256_update(&s, (const unsigned char *)r->path.p, r->path.n);
+    crypto_hash_sha256_update(&s, (const unsigned char *)"?", 2);
+    crypto_hash_sha256_update(&s, (const unsigned char *)r->query.p, r->query.n);
     crypto_hash_sha256_update(&s, (const unsigned char *)r->body.p, r->body.n);
     crypto_hash_sha256_final(&s, to);
 }

@@ -1,5 +1,7 @@
-/* GET /v1/models and /v1/models/{id}: what this key may use, in OpenAI's shape. */
+/* GET /v1/models and /v1/models/{id}: what this key may use, in OpenAI's shape; for who speaks Anthropic's API in one
+ * that is both. */
 #include <sodium.h>
+#include <time.h>
 
 #include "gateway/answer.h"
 #include "gateway/routes.h"
@@ -24,14 +26,58 @@ static enum status ask(struct request *r, struct models_rep *rep, struct err *er
                      MODELS_CALL_MS, err);
 }
 
+static void add_model(const struct request *r, const struct model_info *m, struct buf *out)
+{
+    char created[32] = "";
+    time_t at = (time_t)m->created;
+    struct tm tm;
+
+    json_encode(&model_info_desc, m, out);
+    if (!r->anthropic_version.n || !out->n)
+        return;
+    out->n--; /* its closing brace */
+    if (gmtime_r(&at, &tm))
+        strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    buf_addf(out, ",\"type\":\"model\",\"display_name\":");
+    json_add_string(out, m->id);
+    buf_addf(out, ",\"created_at\":\"%s\"}", created);
+}
+
+static void add_end(struct buf *out, const char *name, struct slice id)
+{
+    buf_addf(out, ",\"%s\":", name);
+    if (id.n)
+        json_add_string(out, id);
+    else
+        buf_addf(out, "null");
+}
+
+static void add_models(const struct request *r, const struct models_rep *rep, struct buf *out)
+{
+    size_t i, n = rep->data.n;
+
+    buf_addf(out, "{\"object\":\"list\",\"data\":[");
+    for (i = 0; i < n; i++) {
+        if (i)
+            buf_addf(out, ",");
+        add_model(r, &rep->data.items[i], out);
+    }
+    buf_addf(out, "],\"has_more\":false");
+    if (r->anthropic_version.n) {
+        add_end(out, "first_id", n ? rep->data.items[0].id : slice_of(""));
+        add_end(out, "last_id", n ? rep->data.items[n - 1].id : slice_of(""));
+    }
+    buf_addf(out, "}");
+}
+
 void models_handle(struct request *r)
 {
     struct err err = {.status = ST_OK};
     struct models_rep rep = {.has = 0};
     enum status st = ask(r, &rep, &err);
     struct buf out;
-    size_t i;
 
+    r->anthropic = r->anthropic_version.n > 0;
     if (st == ST_OK && r->param.n && !rep.data.n)
         st = err_set_field(&err, ST_NOT_FOUND, "model_not_found", "model",
                            "The model `" SLICE_FMT "` does not exist or you do not have access to it.",
@@ -42,17 +88,10 @@ void models_handle(struct request *r)
         return;
     }
     buf_init(&out, MODELS_BODY_MAX);
-    if (r->param.n) {
-        json_encode(&model_info_desc, &rep.data.items[0], &out);
-    } else {
-        buf_addf(&out, "{\"object\":\"list\",\"data\":[");
-        for (i = 0; i < rep.data.n; i++) {
-            if (i)
-                buf_addf(&out, ",");
-            json_encode(&model_info_desc, &rep.data.items[i], &out);
-        }
-        buf_addf(&out, "],\"has_more\":false}");
-    }
+    if (r->param.n)
+        add_model(r, &rep.data.items[0], &out);
+    else
+        add_models(r, &rep, &out);
     if (buf_add(&out, "\n", 1) == ST_OK)
         answer_json(r, 200, (struct slice){out.p, out.n});
     else

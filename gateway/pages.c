@@ -35,7 +35,8 @@ void page_root(struct request *r)
     static const char text[] =
         "OpenAI Router " ROUTER_VERSION "\n"
         "\n"
-        "OpenAI-compatible API   /v1/chat/completions  /v1/models\n"
+        "OpenAI-compatible API   /v1/chat/completions  /v1/responses  /v1/embeddings  /v1/models …\n"
+        "Anthropic's messages    /v1/messages\n"
         "Accounts                /auth/register  /auth/login  /auth/me\n"
         "Keys, usage, credit     /api/keys  /api/usage  /api/credits\n"
         "Health and metrics      /health  /metrics\n"

@@ -1,5 +1,6 @@
 #include "gateway/request.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/uio.h>
@@ -47,40 +48,132 @@ static void keep(struct slice *to, const char *value)
         *to = trimmed(value);
 }
 
+/* Headers that mean something to us, by the first letter of their names: most of a request's are none of them. */
+struct wanted {
+    const char *name;
+    size_t at; /* of its slice in struct request */
+};
+
+#define WANTED(name, member)                                                                                           \
+    {                                                                                                                  \
+        name, offsetof(struct request, member)                                                                         \
+    }
+static const struct wanted wanted[] = {
+    WANTED("authorization", authorization),
+    WANTED("accept", accept),
+    WANTED("api-key", api_key),
+    WANTED("access-control-request-headers", cors_headers),
+    WANTED("anthropic-version", anthropic_version),
+    WANTED("content-type", content_type),
+    WANTED("forwarded", forwarded),
+    WANTED("idempotency-key", idempotency_key),
+    WANTED("origin", origin),
+    WANTED("x-api-key", x_api_key),
+    WANTED("x-forwarded-for", forwarded),
+    WANTED("x-router-max-price", max_price),
+};
+
+/* Of a client's headers these alone may be seen upstream, beside accept. */
+static const char *const passed[] = {"anthropic-version", "anthropic-beta", "openai-beta", "x-client-request-id",
+                                     "x-claude-code-session-id"};
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool named(const char *name, const char *wanted_name)
+{
+    return lower(name[0]) == wanted_name[0] && !strcasecmp(name, wanted_name);
+}
+
+static bool passes(const char *name)
+{
+    size_t k;
+
+    for (k = 0; k < sizeof(passed) / sizeof(passed[0]); k++)
+        if (named(name, passed[k]))
+            return true;
+    return false;
+}
+
+static void read_header(struct request *r, const struct mg_header *h)
+{
+    size_t k;
+
+    for (k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
+        if (named(h->name, wanted[k].name)) {
+            keep((struct slice *)(void *)((char *)r + wanted[k].at), h->value);
+            break;
+        }
+    r->passes |= passes(h->name);
+}
+
 static void read_headers(struct request *r, const struct mg_request_info *info)
 {
-    const struct {
-        const char *name;
-        struct slice *to;
-    } wanted[] = {
-        {"authorization", &r->authorization},
-        {"x-api-key", &r->x_api_key},
-        {"api-key", &r->api_key},
-        {"origin", &r->origin},
-        {"access-control-request-headers", &r->cors_headers},
-        {"idempotency-key", &r->idempotency_key},
-        {"x-forwarded-for", &r->forwarded},
-        {"forwarded", &r->forwarded},
-    };
     const char *connection = NULL;
-    size_t k;
     int i;
 
     for (i = 0; i < info->num_headers; i++) {
         const struct mg_header *h = &info->http_headers[i];
 
-        if (!strcasecmp(h->name, "connection"))
+        if (named(h->name, "connection"))
             connection = connection ? connection : h->value; /* civetweb goes by the first, too */
-        else if (!strcasecmp(h->name, "transfer-encoding"))
+        else if (named(h->name, "transfer-encoding"))
             r->chunked = true;
-        else if (!strcasecmp(h->name, "expect"))
+        else if (named(h->name, "expect"))
             r->expects = !strcasecmp(h->value, "100-continue");
         else
-            for (k = 0; k < sizeof(wanted) / sizeof(wanted[0]); k++)
-                if (!strcasecmp(h->name, wanted[k].name))
-                    keep(wanted[k].to, h->value);
+            read_header(r, h);
     }
     r->keep_alive = connection ? has_word(connection, "keep-alive") : !r->http10;
+}
+
+/* Fit for a message: printable ASCII, not too long. */
+static bool plain(struct slice s)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++)
+        if (s.p[i] < ' ' || s.p[i] > '~')
+            return false;
+    return s.n > 0 && s.n <= LIMIT_HEADER;
+}
+
+static void pass(struct http_header *headers, size_t *n, struct slice name, struct slice value)
+{
+    if (*n < REQUEST_PASSED_MAX && plain(value))
+        headers[(*n)++] = (struct http_header){.name = name, .value = value};
+}
+
+const struct http_header *request_passed(struct request *r, bool accept, size_t *ret_n)
+{
+    const struct mg_request_info *info;
+    struct http_header *headers;
+    size_t k;
+    int i;
+
+    *ret_n = 0;
+    if (!r->passes && !(accept && r->accept.n))
+        return NULL;
+    headers = arena_alloc(r->arena, REQUEST_PASSED_MAX * sizeof(*headers));
+    if (!headers)
+        return NULL;
+    if (accept)
+        pass(headers, ret_n, slice_of("accept"), r->accept);
+    info = mg_get_request_info(r->http);
+    for (i = 0; r->passes && i < info->num_headers; i++)
+        for (k = 0; k < sizeof(passed) / sizeof(passed[0]); k++)
+            if (named(info->http_headers[i].name, passed[k]))
+                pass(headers, ret_n, slice_of(passed[k]), trimmed(info->http_headers[i].value));
+    return headers;
+}
+
+static bool begins(struct slice s, const char *with)
+{
+    size_t n = strlen(with);
+
+    return s.n >= n && !memcmp(s.p, with, n);
 }
 
 void request_init(struct request *r, struct conn *c, struct mg_connection *http)
@@ -95,6 +188,7 @@ void request_init(struct request *r, struct conn *c, struct mg_connection *http)
     r->client_ip = slice_of(info->remote_addr);
     r->http10 = !strcmp(info->http_version, "1.0");
     r->head = slice_is(r->method, "HEAD");
+    r->anthropic = begins(r->path, "/v1/messages");
     r->content_length = info->content_length;
     read_headers(r, info);
     if (c->tap.guard.verdict != GUARD_OK || c->over_limit || svc_draining(c->gw->svc))

@@ -12,6 +12,7 @@ struct mg_connection;
 struct route;
 
 #define REQUEST_PARAM_MAX 1024 /* a path parameter as it came: a model's name may be percent-encoded */
+#define REQUEST_PASSED_MAX 16u /* headers that upstream may see */
 
 struct request {
     struct gateway *gw;
@@ -22,11 +23,16 @@ struct request {
     char id[ID_TEXT_SIZE];
     uint64_t began_ns;
     struct slice method, path, query; /* path as it came, not decoded */
+    struct slice api_path; /* the same, with Azure's paths as they are elsewhere */
+    struct slice deployment; /* the model that one of Azure's paths names, decoded; p NULL = it is none of them */
     struct slice param; /* the {…} of the route's path, decoded */
     struct slice authorization, x_api_key, api_key, origin, cors_headers, idempotency_key, forwarded, client_ip;
+    struct slice content_type, accept, anthropic_version, max_price;
     struct slice user_id, role, session_id; /* of a session that was checked */
     int64_t content_length;
     bool head; /* HEAD: the answer has no body */
+    bool anthropic; /* errors are in Anthropic's words */
+    bool passes; /* it has a header, beside accept, that upstream may see */
     bool http10;
     bool chunked; /* its body is */
     bool expects; /* 100-continue is awaited */
@@ -59,6 +65,10 @@ void request_count(struct gateway *gw, const struct route *of, int status, uint6
 struct slice request_key(const struct request *r);
 /* The bearer token. Empty = none. */
 struct slice request_bearer(const struct request *r);
+
+/* The headers that upstream may see, in the arena; accept only if asked for. *ret_n is at most REQUEST_PASSED_MAX.
+ * NULL: there are none, or no memory. */
+const struct http_header *request_passed(struct request *r, bool accept, size_t *ret_n);
 
 /* Percent-decoding. plus: '+' is a space. false: not valid, holds a NUL or is not UTF-8. */
 bool request_decode(struct slice text, bool plus, char *to, size_t size, struct slice *ret);

@@ -3,15 +3,50 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/surfaces.h"
+
 /* clang-format off */
-#define PLAIN(method, path, who, handler) {method, path, who, handler, 200, SVC_PEERS, NULL, NULL, 0}
+#define PLAIN(method, path, who, handler) {method, path, who, handler, 200, SVC_PEERS, NULL, NULL, 0, NULL}
 #define CALL(method, path, who, success, peer, req, rep, flags)                                                        \
-    {method, path, who, account_handle, success, peer, &req##_desc, &rep##_desc, flags}
+    {method, path, who, account_handle, success, peer, &req##_desc, &rep##_desc, flags, NULL}
+#define SERVE(method, path, kind)                                                                                      \
+    {method, path, ROUTE_KEY, call_handle, 200, SVC_PEERS, NULL, NULL, 0, &surfaces[kind]}
 
 const struct route routes[] = {
-    PLAIN("POST", "/v1/chat/completions", ROUTE_KEY,      chat_handle),
+    SERVE("POST",   "/v1/chat/completions",       SURFACE_CHAT),
+    SERVE("GET",    "/v1/chat/completions",       SURFACE_UNKNOWN),
+    SERVE("POST",   "/v1/messages",               SURFACE_MESSAGES),
+    SERVE("POST",   "/v1/messages/count_tokens",  SURFACE_COUNT_TOKENS),
+    SERVE("POST",   "/v1/responses",              SURFACE_RESPONSES),
+    SERVE("POST",   "/v1/responses/input_tokens", SURFACE_RESPONSES_TOKENS),
+    SERVE("POST",   "/v1/responses/compact",      SURFACE_RESPONSES_COMPACT),
+    SERVE("GET",    "/v1/responses/{id}",         SURFACE_RESPONSES_OBJECT),
+    SERVE("DELETE", "/v1/responses/{id}",         SURFACE_RESPONSES_OBJECT),
+    SERVE("POST",   "/v1/responses/{id}/cancel",  SURFACE_RESPONSES_OBJECT),
+    SERVE("GET",    "/v1/responses/{id}/input_items", SURFACE_RESPONSES_OBJECT),
+    SERVE("POST",   "/v1/completions",            SURFACE_COMPLETIONS),
+    SERVE("POST",   "/v1/embeddings",             SURFACE_EMBEDDINGS),
+    SERVE("POST",   "/v1/moderations",            SURFACE_MODERATIONS),
+    SERVE("POST",   "/v1/images/generations",     SURFACE_IMAGES),
+    SERVE("POST",   "/v1/images/edits",           SURFACE_IMAGE_EDITS),
+    SERVE("POST",   "/v1/images/variations",      SURFACE_IMAGE_VARIATIONS),
+    SERVE("POST",   "/v1/audio/speech",           SURFACE_SPEECH),
+    SERVE("POST",   "/v1/audio/transcriptions",   SURFACE_TRANSCRIPTIONS),
+    SERVE("POST",   "/v1/audio/translations",     SURFACE_TRANSCRIPTIONS),
+    SERVE("POST",   "/v1/files",                  SURFACE_FILES),
+    SERVE("GET",    "/v1/files",                  SURFACE_FILES),
+    SERVE("GET",    "/v1/files/{id}",             SURFACE_FILES_OBJECT),
+    SERVE("DELETE", "/v1/files/{id}",             SURFACE_FILES_OBJECT),
+    SERVE("GET",    "/v1/files/{id}/content",     SURFACE_FILES_OBJECT),
+    SERVE("POST",   "/v1/batches",                SURFACE_BATCHES),
+    SERVE("GET",    "/v1/batches",                SURFACE_BATCHES),
+    SERVE("GET",    "/v1/batches/{id}",           SURFACE_BATCHES_OBJECT),
+    SERVE("POST",   "/v1/batches/{id}/cancel",    SURFACE_BATCHES_OBJECT),
     PLAIN("GET",  "/v1/models",           ROUTE_KEY,      models_handle),
     PLAIN("GET",  "/v1/models/{model*}",  ROUTE_KEY,      models_handle),
+    SERVE("DELETE", "/v1/models/{model*}",        SURFACE_UNKNOWN),
+    SERVE("*",      "/v1/{rest*}",                SURFACE_UNKNOWN), /* after all others under /v1 */
+    PLAIN("GET",  "/api/hello",           ROUTE_ANYBODY,  page_live),
     PLAIN("GET",  "/",                    ROUTE_ANYBODY,  page_root),
     PLAIN("GET",  "/health",              ROUTE_ANYBODY,  page_health),
     PLAIN("GET",  "/health/live",         ROUTE_ANYBODY,  page_live),
@@ -116,6 +151,47 @@ static bool read_param(struct request *r, struct slice raw)
     return to && request_decode(raw, false, to, raw.n, &r->param);
 }
 
+static bool begins(struct slice s, const char *with)
+{
+    size_t n = strlen(with);
+
+    return s.n >= n && !memcmp(s.p, with, n);
+}
+
+/* false: no such path. */
+static bool read_azure(struct request *r)
+{
+    static const char root[] = "/openai", deployments[] = "/openai/deployments/";
+    struct slice rest = {r->path.p + sizeof(root) - 1, r->path.n - (sizeof(root) - 1)}, model;
+    const char *slash;
+    char *to;
+
+    if (begins(rest, "/v1/")) {
+        r->api_path = rest;
+        return true;
+    }
+    if (begins(r->path, deployments)) {
+        rest = (struct slice){r->path.p + sizeof(deployments) - 1, r->path.n - (sizeof(deployments) - 1)};
+        slash = rest.n ? memchr(rest.p, '/', rest.n) : NULL;
+        if (!slash || slash == rest.p)
+            return false;
+        model = (struct slice){rest.p, (size_t)(slash - rest.p)};
+        rest = (struct slice){slash, rest.n - model.n};
+        to = arena_alloc(r->arena, model.n);
+        if (!to || !request_decode(model, false, to, model.n, &r->deployment))
+            return false;
+    } else {
+        r->deployment = slice_of("");
+    }
+    to = arena_alloc(r->arena, rest.n + 3);
+    if (!to)
+        return false;
+    memcpy(to, "/v1", 3);
+    memcpy(to + 3, rest.p, rest.n);
+    r->api_path = (struct slice){to, rest.n + 3};
+    return true;
+}
+
 const struct route *route_find(struct request *r, bool *ret_path_known, char *allow, size_t allow_size)
 {
     struct slice method = r->head ? slice_of("GET") : r->method;
@@ -123,14 +199,20 @@ const struct route *route_find(struct request *r, bool *ret_path_known, char *al
 
     *ret_path_known = false;
     allow[0] = '\0';
+    r->api_path = r->path;
+    if (begins(r->path, "/openai/") && !read_azure(r))
+        return NULL;
     for (i = 0; i < n_routes; i++) {
+        bool any = routes[i].method[0] == '*';
         struct slice raw = {NULL, 0};
         int n;
 
-        if (!route_match(routes[i].path, r->path, &raw))
+        if ((any && *ret_path_known) || !route_match(routes[i].path, r->api_path, &raw))
             continue;
-        if (slice_is(method, routes[i].method))
+        if ((any || slice_is(method, routes[i].method)) && !(r->head && routes[i].surface))
             return read_param(r, raw) ? &routes[i] : NULL;
+        if (any)
+            continue;
         *ret_path_known = true;
         n = snprintf(allow + used, allow_size - used, "%s%s", used ? ", " : "", routes[i].method);
         if (n > 0 && (size_t)n < allow_size - used)

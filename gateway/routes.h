@@ -3,7 +3,8 @@
  * account and administration API which message it becomes and which service answers it. docs/openapi.yaml describes the
  * same list.
  *
- * A pattern's {name} matches one segment, {name*} everything that is left, slashes included.
+ * A pattern's {name} matches one segment, {name*} everything that is left, slashes included. Azure's paths are read as
+ * OpenAI's: /openai/deployments/{model}/x, /openai/v1/x and /openai/x are /v1/x.
  */
 #ifndef GATEWAY_ROUTES_H
 #define GATEWAY_ROUTES_H
@@ -31,14 +32,17 @@ enum route_flags {
     ROUTE_LARGE = 256, /* the body may be a file */
 };
 
+struct surface;
+
 struct route {
-    const char *method, *path;
+    const char *method, *path; /* method "*": any, but HEAD */
     enum route_who who;
     void (*handler)(struct request *r);
     int success;
     enum svc_peer peer;
     const struct wire_desc *req, *rep;
     unsigned flags;
+    const struct surface *surface; /* of a call; surfaces.h */
 };
 
 extern const struct route routes[];
@@ -53,7 +57,7 @@ bool route_match(const char *pattern, struct slice path, struct slice *ret_param
 
 /* The handlers. */
 void account_handle(struct request *r);
-void chat_handle(struct request *r);
+void call_handle(struct request *r);
 void models_handle(struct request *r);
 void page_root(struct request *r);
 void page_health(struct request *r);

@@ -162,7 +162,13 @@ static void on_window(void *ctx, uint64_t tag)
     loop_note(ctx, tag, LOOP_WINDOW);
 }
 
-static const struct xchg_call_events call_events = {.cancel = on_cancel, .window = on_window};
+static void on_pushed(void *ctx, uint64_t tag, uint16_t type, struct slice bytes)
+{
+    if (type == 0)
+        loop_push(ctx, tag, bytes);
+}
+
+static const struct xchg_call_events call_events = {.cancel = on_cancel, .window = on_window, .data = on_pushed};
 
 static void leave_call(struct completion *c, enum status st)
 {

@@ -3,10 +3,10 @@
  * is shared when there is load and nothing is added when there is none (docs/architecture.md, "The bus").
  *
  * A call is OPEN (method, deadline, window, payload) from the client; DATA* and one END (status, payload) from the
- * server; CANCEL and WINDOW from the client. Nothing is ever sent twice by the bus: whether a call may be tried again
- * is the caller's decision. It knows nothing of what payloads mean. Threads: everything here may be called from any
- * thread; callbacks run on bus threads, in order and never two at once for one call; they must not block; they may call
- * anything here.
+ * server; CANCEL, WINDOW and PUSH (bytes that the server asked for) from the client. Nothing is ever sent twice by the
+ * bus: whether a call may be tried again is the caller's decision. It knows nothing of what payloads mean. Threads:
+ * everything here may be called from any thread; callbacks run on bus threads, in order and never two at once for one
+ * call; they must not block; they may call anything here.
  */
 #ifndef SERVICES_BUS_EXCHANGE_H
 #define SERVICES_BUS_EXCHANGE_H
@@ -102,6 +102,11 @@ uint64_t xchg_join_boot(const struct xchg_join *to); /* changed = it has restart
 void xchg_cancel(struct xchg_client *c, struct xchg_id id);
 void xchg_window(struct xchg_client *c, struct xchg_id id,
                  uint32_t bytes); /* the reader has taken so many more bytes */
+/* More of a call's request, while it is open; bytes are copied and come to the server's `data` in the order of the
+ * pushes. There is no window this way: push only what the server has asked for (in DATA), so that what it asks for
+ * bounds both sides. ST_CANCELLED: the call has ended. ST_UNAVAILABLE: no instance has it yet, or as many bytes wait
+ * for it as may (OUTQ_MAX). ST_TOO_LARGE, ST_NO_MEMORY. Whatever is returned, the call's end still comes. */
+enum status xchg_push(struct xchg_client *c, struct xchg_id id, uint16_t type, struct slice bytes);
 
 /* ---- server ------------------------------------------------------------------------------------------------------ */
 
@@ -133,6 +138,8 @@ uint64_t xchg_peer(const struct xchg_call *call); /* instance id of the client *
 struct xchg_call_events {
     void (*cancel)(void *ctx, uint64_t tag); /* client cancelled, its deadline passed or it is lost: end soon */
     void (*window)(void *ctx, uint64_t tag); /* room again, after xchg_send said there was none */
+    /* optional: the client pushed. bytes live until it returns. Without it they are dropped. Not after `cancel`. */
+    void (*data)(void *ctx, uint64_t tag, uint16_t type, struct slice bytes);
 };
 void xchg_watch(struct xchg_call *call, const struct xchg_call_events *events, void *ctx,
                 uint64_t tag); /* cancel may be called at once */

@@ -238,6 +238,30 @@ void xchg_window(struct xchg_client *c, struct xchg_id id, uint32_t bytes)
     pthread_mutex_unlock(owner ? &owner->lock : &c->lock);
 }
 
+enum status xchg_push(struct xchg_client *c, struct xchg_id id, uint16_t type, struct slice bytes)
+{
+    struct frame f = {.kind = FRAME_PUSH, .type = type, .call = id.call, .payload = bytes};
+    struct xlink *owner = NULL;
+    enum status st = ST_UNAVAILABLE;
+    struct xcall *x;
+
+    if (bytes.n > WIRE_MESSAGE_MAX)
+        return ST_TOO_LARGE;
+    x = lock_call(c, id, &owner);
+    if (!x)
+        return ST_CANCELLED;
+    if (x->ending != ST_OK)
+        st = ST_CANCELLED;
+    else if (owner && owner->state == LINK_UP)
+        st = outq_add(&owner->out, &f);
+    if (st == ST_OK) {
+        owner->urgent = true;
+        link_pump_soon(owner);
+    }
+    pthread_mutex_unlock(owner ? &owner->lock : &c->lock);
+    return st;
+}
+
 /* ---- the client itself
  * -------------------------------------------------------------------------------------------------- */
 

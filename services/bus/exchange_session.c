@@ -231,7 +231,7 @@ static void cancel_frame(struct session *s, const struct frame *f)
 
 static void window_frame(struct session *s, const struct frame *f)
 {
-    struct xchg_call_events events = {NULL, NULL};
+    struct xchg_call_events events = {.window = NULL};
     struct xchg_call *x;
     void *ctx = NULL;
     uint64_t tag = 0;
@@ -254,6 +254,25 @@ static void window_frame(struct session *s, const struct frame *f)
         events.window(ctx, tag);
 }
 
+static void push_frame(struct session *s, const struct frame *f)
+{
+    struct xchg_call_events events = {.data = NULL};
+    struct xchg_call *x;
+    void *ctx = NULL;
+    uint64_t tag = 0;
+
+    pthread_mutex_lock(&s->lock);
+    x = call_find(s, f->call);
+    if (x && !x->cancelled) {
+        events = x->events;
+        ctx = x->ctx;
+        tag = x->tag;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (events.data)
+        events.data(ctx, tag, f->type, f->payload);
+}
+
 static void take_request(struct session *s, struct sctx *x)
 {
     struct slice frames = x->frames;
@@ -270,6 +289,8 @@ static void take_request(struct session *s, struct sctx *x)
             cancel_frame(s, &f);
         else if (f.kind == FRAME_WINDOW)
             window_frame(s, &f);
+        else if (f.kind == FRAME_PUSH)
+            push_frame(s, &f);
         else
             open_frame(s, &f);
     }

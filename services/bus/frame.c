@@ -72,7 +72,8 @@ static void head_read(const unsigned char *p, struct frame *f, size_t *ret_lengt
 static bool kind_fits(const struct frame *f, size_t length, enum frame_side side)
 {
     switch (f->kind) {
-    case FRAME_OPEN: return side == FRAME_BY_CLIENT && f->call != 0;
+    case FRAME_OPEN:
+    case FRAME_PUSH: return side == FRAME_BY_CLIENT && f->call != 0;
     case FRAME_TELL: return side == FRAME_BY_CLIENT && f->call == 0;
     case FRAME_CANCEL:
     case FRAME_WINDOW: return side == FRAME_BY_CLIENT && f->call != 0 && length == 0;

@@ -31,6 +31,7 @@ enum frame_kind {
     FRAME_WINDOW = 4, /* client: a = bytes taken by the reader */
     FRAME_DATA = 5, /* server: type = message type or 0, payload */
     FRAME_END = 6, /* server: type = status, payload = reply or fault */
+    FRAME_PUSH = 7, /* client: type = message type or 0, payload; of a call that is open */
 };
 
 struct frame_batch {

@@ -75,9 +75,25 @@ static void on_window(void *ctx, uint64_t tag)
     pthread_mutex_unlock(&p->lock);
 }
 
-static void hold(struct bus_peer *p, struct xchg_call *call)
+static void on_push(void *ctx, uint64_t tag, uint16_t type, struct slice bytes)
 {
-    static const struct xchg_call_events events = {.cancel = on_cancel, .window = on_window};
+    struct bus_peer *p = ctx;
+
+    (void)tag;
+    pthread_mutex_lock(&p->lock);
+    if (bytes.n && bytes.n <= sizeof(p->pushed) - p->n_pushed)
+        memcpy(p->pushed + p->n_pushed, bytes.p, bytes.n);
+    p->n_pushed += bytes.n;
+    p->pushed_types += type;
+    pthread_mutex_unlock(&p->lock);
+    atomic_fetch_add(&p->pushes, 1);
+}
+
+static void hold(struct bus_peer *p, struct xchg_call *call, bool takes)
+{
+    static const struct xchg_call_events deaf = {.cancel = on_cancel, .window = on_window};
+    static const struct xchg_call_events taking = {.cancel = on_cancel, .window = on_window, .data = on_push};
+    const struct xchg_call_events *events = takes ? &taking : &deaf;
     uint64_t tag;
 
     pthread_mutex_lock(&p->lock);
@@ -87,7 +103,7 @@ static void hold(struct bus_peer *p, struct xchg_call *call)
     p->held[p->n_held].call = call;
     p->held[p->n_held++].tag = tag;
     pthread_mutex_unlock(&p->lock);
-    xchg_watch(call, &events, p, tag);
+    xchg_watch(call, events, p, tag);
     pthread_mutex_lock(&p->lock);
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
@@ -117,8 +133,8 @@ static void handle(void *ctx, struct xchg_call *call, uint16_t method, struct sl
         if (number < p->n_counts)
             atomic_fetch_add(&p->counts[number], 1);
     }
-    if (method == PEER_HOLD)
-        hold(p, call);
+    if (method == PEER_HOLD || method == PEER_TAKE)
+        hold(p, call, method == PEER_TAKE);
     else if (method == PEER_SLOW)
         slow(p, call, payload);
     else

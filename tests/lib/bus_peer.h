@@ -17,6 +17,7 @@ enum bus_peer_method {
     PEER_FAIL = 2, /* ends at once with ST_NO_FUNDS and the payload */
     PEER_HOLD = 3, /* stays open until it is cancelled or bus_peer_end_held */
     PEER_SLOW = 4, /* ends with the payload delay_ms later, by a thread of its own */
+    PEER_TAKE = 6, /* as PEER_HOLD, and keeps what is pushed */
     PEER_COUNT = 5, /* payload: a uint32_t; counts that it ran, then as PEER_ECHO */
 };
 
@@ -28,9 +29,12 @@ struct bus_peer {
     unsigned delay_ms;
     _Atomic uint32_t *counts; /* of PEER_COUNT */
     uint32_t n_counts;
-    atomic_uint handled, one_way, cancels, windows;
+    atomic_uint handled, one_way, cancels, windows, pushes;
     _Atomic uint64_t cancelled_ns; /* when the last cancel event came */
     char last_told[64]; /* payload of the last one-way call, under lock */
+    char pushed[65536]; /* under lock: what came, and the sum of its types */
+    size_t n_pushed;
+    unsigned pushed_types;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct {

@@ -65,6 +65,11 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     script.admitted += st == ST_OK;
     script.admitted_early += script.lasts == 0;
     script.estimate = req->prompt_tokens_estimate;
+    script.choices = req->choices;
+    script.output_limit = req->max_output_tokens;
+    script.free = req->free;
+    script.max_input_pico = WIRE_HAS(req, 10) ? req->max_input_pico : -1;
+    script.max_output_pico = WIRE_HAS(req, 11) ? req->max_output_pico : -1;
     memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
     slice_copy(req->request_id, script.request_id, sizeof(script.request_id));
     pthread_mutex_unlock(&script.lock);
@@ -174,14 +179,19 @@ void finish(struct svc_call *call, enum status st)
 /* Under the lock. Sends while there is room. */
 static void send_much(void)
 {
-    char piece[4096];
+    static const char end[] = "\n\n" DONE;
+    const size_t n = 4096;
+    char piece[4096 + sizeof(end) - 1];
     int64_t room = 1;
 
-    memset(piece, 'x', sizeof(piece));
+    memset(piece, 'x', n);
+    memcpy(piece + n, end, sizeof(end) - 1);
     while (script.call && room > 0 && script.much_sent < script.much_total) {
-        if (svc_send(script.call, (struct slice){piece, sizeof(piece)}, &room) != ST_OK)
+        bool last = script.act == MUCH && script.much_sent + n >= script.much_total;
+
+        if (svc_send(script.call, (struct slice){piece, last ? sizeof(piece) : n}, &room) != ST_OK)
             break;
-        script.much_sent += sizeof(piece);
+        script.much_sent += n;
     }
     if (script.call && script.much_sent >= script.much_total) {
         struct svc_call *call = script.call;
@@ -236,18 +246,48 @@ static enum status hang(struct svc_call *call)
     return ST_PENDING;
 }
 
+/* Under the lock. */
+static void note_request(const struct completion_req *req)
+{
+    size_t i, n = 0;
+
+    slice_copy(req->body, script.body, sizeof(script.body));
+    slice_copy(req->endpoint, script.endpoint, sizeof(script.endpoint));
+    slice_copy(req->model, script.model, sizeof(script.model));
+    slice_copy(req->path, script.path, sizeof(script.path));
+    slice_copy(req->method, script.method, sizeof(script.method));
+    slice_copy(req->content_type, script.type, sizeof(script.type));
+    script.stream = req->stream;
+    script.prompt_tokens = req->prompt_tokens_estimate;
+    script.headers[0] = '\0';
+    for (i = 0; i < req->headers.n; i++)
+        n += (size_t)snprintf(script.headers + n, sizeof(script.headers) - n, SLICE_FMT "=" SLICE_FMT ";",
+                              SLICE_ARG(req->headers.items[i].name), SLICE_ARG(req->headers.items[i].value));
+}
+
+static enum status say_all(struct svc_call *call)
+{
+    const struct script *s = &script; /* the test does not change it meanwhile */
+    unsigned i;
+
+    send_head(call, s->say_status ? s->say_status : 200, s->say_type);
+    for (i = 0; i < SAY_MAX && s->say[i]; i++)
+        svc_send(call, slice_of(s->say[i]), NULL);
+    finish(call, s->say_end);
+    return ST_PENDING;
+}
+
 static enum status complete(struct svc_call *call, const void *in, void *out)
 {
-    static char block[65536];
     const struct completion_req *req = in;
-    unsigned attempt, i;
+    unsigned attempt;
     enum act act;
 
     (void)out;
     pthread_mutex_lock(&script.lock);
     attempt = ++script.begun;
     act = script.act;
-    slice_copy(req->body, script.body, sizeof(script.body));
+    note_request(req);
     pthread_mutex_unlock(&script.lock);
     switch (act) {
     case REFUSE: return err_set(&call->err, ST_DRAINING, "not here");
@@ -286,14 +326,11 @@ static enum status complete(struct svc_call *call, const void *in, void *out)
         return ST_PENDING;
     case HUGE_ANSWER:
         send_head(call, 200, "application/json");
-        for (i = 0; i < 3; i++)
-            svc_send(call, (struct slice){block, sizeof(block)}, NULL);
-        pthread_mutex_lock(&script.lock);
-        script.much_total = 64u << 20;
-        pthread_mutex_unlock(&script.lock);
         hang(call);
         on_room(NULL, 1);
         return ST_PENDING;
+    case SAY: return say_all(call);
+    case SILENT: return hang(call);
     }
     finish(call, ST_OK);
     return ST_PENDING;

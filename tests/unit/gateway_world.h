@@ -32,7 +32,11 @@ enum act {
     HANG, /* one event, then silence until it is cancelled */
     MUCH, /* as many bytes as the window lets through */
     HUGE_ANSWER, /* a plain answer that is too large */
+    SAY, /* what say_… say */
+    SILENT, /* not a word until the test finishes it */
 };
+
+#define SAY_MAX 4
 
 #define HUNG_MAX 64 /* calls that hang at once */
 
@@ -55,6 +59,15 @@ struct script {
     uint64_t hold_lease_ms;
     bool hold_running;
     size_t much_total;
+    /* what admission and the provider were asked */
+    char endpoint[64], model[300], path[1100], method[16], type[256], headers[1024];
+    uint64_t choices, output_limit, prompt_tokens;
+    bool stream, free;
+    int64_t max_input_pico, max_output_pico; /* -1 = none */
+    /* SAY */
+    unsigned say_status;
+    const char *say_type, *say[SAY_MAX];
+    enum status say_end;
     struct svc_call *call; /* the one that hangs or streams much; several: the newest */
     struct svc_call *hung[HUNG_MAX]; /* all of them, by tag */
     uint64_t n_hung;

@@ -525,6 +525,7 @@ static void frames_about_unknown_calls_are_ignored(void **state)
     raw_begin(&odd, 0, 1);
     raw_frame(&odd, FRAME_CANCEL, 1234, 0);
     raw_frame(&odd, FRAME_WINDOW, 1234, 0);
+    raw_frame(&odd, FRAME_PUSH, 1234, 0);
     raw_frame(&odd, FRAME_OPEN, 1, 0);
     assert_int_equal(raw_exchange(sock, &odd, &answer), 0);
     assert_true(frame_check((struct slice){(const char *)answer.bytes, answer.n}, FRAME_BY_SERVER, &head, &frames, &n));

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "gateway/chat.h"
+#include "gateway/call.h"
 #include "services/clock.h"
 #include "tests/lib/slow.h"
 #include "tests/unit/gateway_world.h"
@@ -109,7 +109,7 @@ static void it_is_not_asked_for_without_end(void **state)
 
     SET(admit_delay_ms, 200);
     post(fd, "/v1/chat/completions", BODY, "");
-    for (i = 1; i <= CHAT_ADMISSIONS; i++) {
+    for (i = 1; i <= CALL_ADMISSIONS; i++) {
         assert_true(reached(&script.admitted, i));
         stop_auth(w);
         start_auth(w);
@@ -117,7 +117,7 @@ static void it_is_not_asked_for_without_end(void **state)
     hear(w, fd, NULL);
     HAS(w, "HTTP/1.1 503 ");
     HAS(w, "Admission did not answer");
-    assert_int_equal(look()->admitted, CHAT_ADMISSIONS);
+    assert_int_equal(look()->admitted, CALL_ADMISSIONS);
     assert_int_equal(look()->begun, 0);
     close(fd);
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "gateway/chat.h"
+#include "gateway/call.h"
 #include "services/clock.h"
 
 #include "tests/unit/answer_fake.h"
@@ -313,9 +313,9 @@ static void what_is_too_large_is_left_to_its_bill(void **state)
     struct world *w = *state;
 
     SET(act, MUCH);
-    SET(much_total, CHAT_ANSWER_MAX + 65536);
+    SET(much_total, LIMIT_BODY + 65536);
     call(w, STREAM, WITH_KEY);
-    assert_true(w->n > CHAT_ANSWER_MAX);
+    assert_true(w->n > LIMIT_BODY);
     usleep(100000);
     assert_true(answer_fake_holds("k 1", 0));
     count(0, 0, 1);
@@ -372,7 +372,7 @@ static void a_slow_client_that_leaves_stops_nothing(void **state)
     assert_true(becomes("k 1", 200));
     assert_int_equal(look()->cancelled, 0);
     call(w, STREAM, WITH_KEY);
-    assert_int_equal(w->n - header_end(w), total);
+    assert_int_equal(w->n - header_end(w), total + strlen("\n\n" DONE));
     count(1, 0, 1);
 }
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "gateway/chat_request.h"
+#include "gateway/surfaces.h"
 #include "services/json.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -34,7 +34,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static enum status read_text(struct arena *a, const char *text, struct chat_request *r, struct err *err)
+static enum status read_text(struct arena *a, const char *text, struct call_request *r, struct err *err)
 {
     size_t n = strlen(text);
     char *copy = malloc(n ? n : 1); /* exact, so that a byte too far is seen */
@@ -43,7 +43,8 @@ static enum status read_text(struct arena *a, const char *text, struct chat_requ
     assert_non_null(copy);
     memcpy(copy, text, n);
     *err = (struct err){.status = ST_OK};
-    st = chat_request_read((struct slice){copy, n}, a, r, err);
+    *r = (struct call_request){.choices = 0};
+    st = call_request_read(&surfaces[SURFACE_CHAT], (struct slice){copy, n}, a, r, err);
     free(copy); /* nothing may point into it */
     return st;
 }
@@ -82,7 +83,7 @@ static void wrong_fields_are_named(void **state)
         {"{" BASE ",\"stream\":true,\"stream\":false}", "stream", "invalid_value"},
         {"{" BASE ",\"max_tokens\":1,\"max_tokens\":9}", "max_tokens", "invalid_value"},
     };
-    struct chat_request r;
+    struct call_request r;
     struct err err;
     size_t i;
 
@@ -108,7 +109,7 @@ static void what_is_not_a_json_object_is_refused(void **state)
                                         "{'model':'m'}",
                                         "{\"model\":\"\xff\"," MESSAGES "}",
                                         "{\"model\":\"\\ud800\"," MESSAGES "}"};
-    struct chat_request r;
+    struct call_request r;
     struct err err;
     size_t i;
 
@@ -124,7 +125,7 @@ static enum status nested(struct arena *a, unsigned depth, struct err *err)
 {
     char text[4096];
     size_t n = (size_t)snprintf(text, sizeof(text), "{" BASE ",\"x\":");
-    struct chat_request r;
+    struct call_request r;
     unsigned i;
 
     for (i = 1; i < depth; i++)
@@ -147,7 +148,7 @@ static void depth_is_bounded(void **state)
 
 static void what_is_needed_is_read(void **state)
 {
-    struct chat_request r;
+    struct call_request r;
     struct err err;
 
     assert_int_equal(read_text(*state, "{" BASE "}", &r, &err), ST_OK);
@@ -176,7 +177,7 @@ static void what_is_needed_is_read(void **state)
 
 static uint64_t tokens_of(struct arena *a, const char *text, uint64_t *ret_upper)
 {
-    struct chat_request r;
+    struct call_request r;
     struct err err;
 
     if (read_text(a, text, &r, &err) != ST_OK)

@@ -1,7 +1,8 @@
-#include "gateway/chat.h"
+#include "gateway/call.h"
 
 #include <poll.h>
 #include <sodium.h>
+#include <string.h>
 
 #include "gateway/answer.h"
 #include "gateway/routes.h"
@@ -11,6 +12,15 @@
     "You didn't provide an API key. Send it in an Authorization header using Bearer auth (Authorization: Bearer "      \
     "YOUR_KEY)."
 
+static void answer_unknown_url(struct request *r)
+{
+    struct err err = {.status = ST_OK};
+
+    err_set_field(&err, ST_NOT_FOUND, "unknown_url", NULL, "Unknown request URL: " SLICE_FMT " " SLICE_FMT ".",
+                  SLICE_ARG(r->method), SLICE_ARG(r->path));
+    answer_error(r, &err);
+}
+
 static void answer_no_key(struct request *r)
 {
     struct problem p = {.http = 401, .type = "invalid_request_error", .message = NO_KEY_TEXT, .should_retry = -1};
@@ -18,14 +28,14 @@ static void answer_no_key(struct request *r)
     answer_problem(r, &p, (struct slice){NULL, 0});
 }
 
-static void attach(struct chat *c)
+static void attach(struct call *c)
 {
     pthread_mutex_lock(&c->conn->lock);
     c->conn->call = c;
     pthread_mutex_unlock(&c->conn->lock);
 }
 
-static void detach(struct chat *c)
+static void detach(struct call *c)
 {
     pthread_mutex_lock(&c->conn->lock);
     c->conn->call = NULL;
@@ -45,7 +55,7 @@ struct waiting {
 };
 
 /* The client takes less than there is: the slow path. Under the lock, which it lets go while it waits. */
-static void help_stream(struct chat *c, struct waiting *w)
+static void help_stream(struct call *c, struct waiting *w)
 {
     struct conn *conn = c->conn;
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
@@ -61,12 +71,12 @@ static void help_stream(struct chat *c, struct waiting *w)
         w->stalled_since = clock_ms();
     }
     pthread_mutex_unlock(&conn->lock);
-    shown = conn_sleep(conn, events, CHAT_STALL_MS);
+    shown = conn_sleep(conn, events, CALL_STALL_MS);
     pthread_mutex_lock(&conn->lock);
     if (stream_flush(&c->stream) || c->stream.backlog.n < before)
         w->stalled_since = c->stream.backlog.n ? clock_ms() : 0;
     if (c->stream.broken || c->gone || (shown > 0 && shown & (LEFT & events)) ||
-        (w->stalled_since && clock_ms() - w->stalled_since > CHAT_STALL_MS)) {
+        (w->stalled_since && clock_ms() - w->stalled_since > CALL_STALL_MS)) {
         c->stream.broken = true;
         stream_flush(&c->stream); /* nothing waits any more; what the provider is owed for it comes back */
         stop = !c->gone && !c->over && !c->runs_on;
@@ -83,15 +93,15 @@ static void help_stream(struct chat *c, struct waiting *w)
 }
 
 /* How long a connection that has its answer may stay idle. */
-static uint64_t patience(const struct chat *c)
+static uint64_t patience(const struct call *c)
 {
     uint64_t idle = c->settled ? clock_ms() - c->settled_ms : 0;
 
-    return idle < CHAT_IDLE_MS ? CHAT_IDLE_MS - idle : 0;
+    return idle < CALL_IDLE_MS ? CALL_IDLE_MS - idle : 0;
 }
 
 /* Under the lock, which it lets go while it sleeps. */
-static void sleep_on_socket(struct chat *c, struct waiting *w)
+static void sleep_on_socket(struct call *c, struct waiting *w)
 {
     uint64_t ms = patience(c);
     int shown;
@@ -106,7 +116,7 @@ static void sleep_on_socket(struct chat *c, struct waiting *w)
             w->seen = true;
         }
     } else if (shown & LEFT) {
-        chat_left(c);
+        call_left(c);
         w->events = 0;
         w->seen = true;
     } else if (shown & POLLIN) { /* the next request: later, if this one is still running */
@@ -115,7 +125,7 @@ static void sleep_on_socket(struct chat *c, struct waiting *w)
     }
 }
 
-static void wait_until_over(struct chat *c)
+static void wait_until_over(struct call *c)
 {
     struct waiting w = {.events = POLLIN | POLLRDHUP};
 
@@ -126,10 +136,10 @@ static void wait_until_over(struct chat *c)
         if (c->runs_on && c->over && c->openers == 0) {
             c->runs_on = false;
             pthread_mutex_unlock(&c->conn->lock);
-            chat_keep(c);
+            call_keep(c);
             pthread_mutex_lock(&c->conn->lock);
-            if (chat_keeps_back(c) && !c->gone)
-                chat_answer_plain(c);
+            if (call_keeps_back(c) && !c->gone)
+                call_answer_plain(c);
         } else if (c->stream.backlog.n)
             help_stream(c, &w);
         else if (c->over && c->openers == 0 && (!c->settled || w.seen))
@@ -142,18 +152,22 @@ static void wait_until_over(struct chat *c)
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
-static void answer_refused(struct chat *c)
+static void answer_refused(struct call *c)
 {
     struct problem p = problem_of(&c->err);
     struct buf lines;
 
+    if (c->surface->flags & SURFACE_OTHER && c->err.status == ST_NOT_FOUND && !c->ask.model.n && !c->attempt) {
+        answer_unknown_url(c->r); /* nobody is willing to serve it */
+        return;
+    }
     buf_init(&lines, LIMIT_HEADER);
-    chat_limit_lines(&c->limits, &lines);
+    call_limit_lines(&c->limits, &lines);
     answer_problem(c->r, &p, (struct slice){lines.p, lines.n});
     buf_fini(&lines);
 }
 
-static void finish(struct chat *c)
+static void finish(struct call *c)
 {
     struct request *r = c->r;
 
@@ -174,56 +188,169 @@ static void finish(struct chat *c)
     }
 }
 
-static void run(struct chat *c)
+static void run(struct call *c)
 {
-    struct chat_note note;
+    struct call_note note;
     enum status st;
 
     attach(c);
     metric_move(c->gw->metrics.streams, c->ask.stream);
-    st = chat_begin(c, &c->err);
+    st = call_begin(c, &c->err);
     if (st == ST_OK) {
         wait_until_over(c);
     } else {
         c->st = c->err.status = st;
-        chat_keep(c);
+        call_keep(c);
     }
     detach(c);
     if (!c->settled) {
         finish(c);
-        chat_take_note(c, &note);
-        chat_log(&note);
+        call_take_note(c, &note);
+        call_log(&note);
     }
     idempotency_fini(&c->keep);
     stream_fini(&c->stream);
     buf_fini(&c->answer);
 }
 
-void chat_handle(struct request *r)
+/* ---- the request ------------------------------------------------------------------------------------------------- */
+
+#define V1_N 3u /* bytes of "/v1" */
+
+/* What an upstream, or something before it, could read as a path of another place. */
+static bool climbs(struct slice path)
+{
+    size_t i, from = 0;
+
+    for (i = 0; i <= path.n; i++) {
+        if (i < path.n && path.p[i] != '/' && path.p[i] != '\\')
+            continue;
+        if (i > from && i - from <= 2 && path.p[from] == '.' && path.p[i - 1] == '.')
+            return true;
+        from = i + 1;
+    }
+    return false;
+}
+
+static bool visible(struct slice s)
+{
+    size_t i;
+
+    for (i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~')
+            return false;
+    return true;
+}
+
+/* Without api-version, which is Azure's alone. */
+static struct slice add_query(const struct request *r, char *to, size_t n)
+{
+    static const char azure[] = "api-version=";
+    struct slice left = r->query;
+    char mark = '?';
+
+    while (left.n) {
+        const char *end = memchr(left.p, '&', left.n);
+        size_t part = end ? (size_t)(end - left.p) : left.n;
+
+        if (!(r->deployment.p && part >= sizeof(azure) - 1 && !memcmp(left.p, azure, sizeof(azure) - 1))) {
+            to[n++] = mark;
+            memcpy(to + n, left.p, part);
+            n += part;
+            mark = '&';
+        }
+        part += end != NULL;
+        left = (struct slice){left.p + part, left.n - part};
+    }
+    return (struct slice){to, n};
+}
+
+/* The path that upstream is to see, when the endpoint's name does not say it all. */
+static enum status read_path(struct call *c, struct err *err)
+{
+    struct request *r = c->r;
+    struct slice path = {r->api_path.p + V1_N, r->api_path.n - V1_N};
+    char *to;
+
+    if (!(c->surface->flags & SURFACE_PATH) && !r->query.n)
+        return ST_OK;
+    if (!visible(path) || !visible(r->query) || climbs(path) || climbs(r->param))
+        return err_set_field(err, ST_NOT_FOUND, "unknown_url", NULL,
+                             "Unknown request URL: " SLICE_FMT " " SLICE_FMT ".", SLICE_ARG(r->method),
+                             SLICE_ARG(r->path));
+    if (path.n + r->query.n + 1 > LIMIT_URL)
+        return err_set(err, ST_BAD_REQUEST, "The URL is longer than %d bytes.", LIMIT_URL);
+    to = arena_alloc(r->arena, path.n + r->query.n + 1);
+    if (!to)
+        return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
+    memcpy(to, path.p, path.n);
+    c->path = add_query(r, to, path.n);
+    if (!(c->surface->flags & SURFACE_PATH) && c->path.n == path.n)
+        c->path.n = 0; /* there was only Azure's */
+    return ST_OK;
+}
+
+/* "stream=true" in the URL: a response that is read again. */
+static bool query_streams(struct slice query)
+{
+    static const char text[] = "stream=true";
+    size_t n = sizeof(text) - 1;
+
+    for (; query.n >= n; query.p++, query.n--)
+        if (!memcmp(query.p, text, n) && (query.n == n || query.p[n] == '&'))
+            return true;
+    return false;
+}
+
+static enum status read_request(struct call *c, struct err *err)
+{
+    struct request *r = c->r;
+    enum status st = read_path(c, err);
+
+    if (st == ST_OK)
+        st = idempotency_check(r, err);
+    if (st == ST_OK)
+        st = call_read_max_price(c, err);
+    if (st == ST_OK)
+        st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, err);
+    c->ask.model = r->deployment;
+    if (st == ST_OK)
+        st = call_request_read(c->surface, r->body, r->arena, &c->ask, err);
+    if (st == ST_OK && c->surface->flags & SURFACE_OBJECT)
+        c->ask.stream |= query_streams(r->query);
+    c->headers = request_passed(r, c->surface->flags & SURFACE_PATH, &c->n_headers);
+    return st;
+}
+
+void call_handle(struct request *r)
 {
     struct slice key = request_key(r);
-    struct chat *c = arena_alloc(r->arena, sizeof(*c));
+    struct call *c = arena_alloc(r->arena, sizeof(*c));
     struct err err = {.status = ST_OK};
-    enum status st;
+    enum status st = ST_NO_MEMORY;
 
+    if (r->route->surface->flags & SURFACE_OTHER &&
+        (!key.n || slice_is(slice_of(r->gw->settings->other_endpoints), "refuse"))) {
+        answer_unknown_url(r);
+        return;
+    }
     if (!key.n) {
         answer_no_key(r);
         return;
     }
-    st = c ? idempotency_check(r, &err) : ST_NO_MEMORY;
-    if (st == ST_OK)
-        st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, &err);
-    if (st == ST_OK)
-        st = chat_request_read(r->body, r->arena, &c->ask, &err);
+    if (c) {
+        c->gw = r->gw;
+        c->conn = r->conn;
+        c->r = r;
+        c->surface = r->route->surface;
+        st = read_request(c, &err);
+    }
     if (st != ST_OK) {
         err.status = st;
         answer_error(r, &err);
         return;
     }
-    c->gw = r->gw;
-    c->conn = r->conn;
-    c->r = r;
-    buf_init(&c->answer, CHAT_ANSWER_MAX);
+    buf_init(&c->answer, CALL_GATHER_MAX);
     crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
     if (!idempotency_begin(&c->keep, r, c->digest))
         return;

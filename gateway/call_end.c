@@ -1,10 +1,10 @@
 #include <string.h>
 
 #include "gateway/answer.h"
-#include "gateway/chat.h"
+#include "gateway/call.h"
 #include "services/clock.h"
 
-bool chat_answer_plain(struct chat *c)
+bool call_answer_plain(struct call *c)
 {
     struct buf *out = &c->conn->out;
     struct request *r = c->r;
@@ -13,7 +13,7 @@ bool chat_answer_plain(struct chat *c)
     out->n = 0;
     answer_head(r, out, (int)c->head.http_status, c->head.content_type, (int64_t)c->answer.n);
     buf_addf(out, "cache-control: no-store\r\n");
-    chat_answer_lines(c, out);
+    call_answer_lines(c, out);
     if (buf_addf(out, "\r\n") != ST_OK) {
         c->st = err_set(&c->err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
         return true; /* the thread says so */
@@ -27,7 +27,7 @@ bool chat_answer_plain(struct chat *c)
 }
 
 /* What a sleeping thread holds on to should be small; a failure is logged with what only the thread knows. */
-bool chat_can_settle(const struct chat *c)
+bool call_can_settle(const struct call *c)
 {
     const struct request *r = c->r;
 
@@ -35,7 +35,7 @@ bool chat_can_settle(const struct chat *c)
            r->body_read && r->arena->used <= GATEWAY_KEEP_BYTES && !svc_draining(c->gw->svc);
 }
 
-void chat_take_note(struct chat *c, struct chat_note *n)
+void call_take_note(struct call *c, struct call_note *n)
 {
     struct request *r = c->r;
     uint64_t now = clock_ms();
@@ -44,6 +44,7 @@ void chat_take_note(struct chat *c, struct chat_note *n)
         r->sent_bytes = c->stream.sent;
     n->gw = c->gw;
     n->route = r->route;
+    n->endpoint = c->surface->endpoint;
     memcpy(n->id, r->id, sizeof(n->id));
     slice_copy(c->ask.model, n->model, sizeof(n->model));
     n->stream = c->ask.stream;
@@ -56,12 +57,12 @@ void chat_take_note(struct chat *c, struct chat_note *n)
     n->bytes = r->sent_bytes;
 }
 
-void chat_log(const struct chat_note *n)
+void call_log(const struct call_note *n)
 {
     if (n->answered)
         metric_observe_ns(n->gw->metrics.first_byte, n->first_ms * 1000000);
     metric_move(n->gw->metrics.streams, -(int64_t)n->stream);
     log_event(svc_log(n->gw->svc), LOG_INFO, slice_of(n->id), "call", LOG_N("status", n->status),
-              LOG_C("model", n->model), LOG_B("stream", n->stream), LOG_N("ms", n->ms), LOG_N("ttft_ms", n->first_ms),
-              LOG_N("bytes", n->bytes), LOG_C("outcome", status_name(n->outcome)));
+              LOG_C("endpoint", n->endpoint), LOG_C("model", n->model), LOG_B("stream", n->stream), LOG_N("ms", n->ms),
+              LOG_N("ttft_ms", n->first_ms), LOG_N("bytes", n->bytes), LOG_C("outcome", status_name(n->outcome)));
 }

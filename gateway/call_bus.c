@@ -1,22 +1,17 @@
-#include <string.h>
+#include "gateway/call.h"
 
-#include "gateway/answer.h"
-#include "gateway/chat.h"
 #include "services/clock.h"
 #include "services/voids.h"
 
-static const char done_event[] = "data: [DONE]\n\n";
-#define DONE_N (sizeof(done_event) - 1)
+static void open_completion(struct call *c);
 
-static void open_completion(struct chat *c);
-
-static void lock(struct chat *c)
+static void lock(struct call *c)
 {
     pthread_mutex_lock(&c->conn->lock);
 }
 
 /* Lets go, and wakes the thread if there is something for it to do. */
-static void unlock(struct chat *c, bool help)
+static void unlock(struct call *c, bool help)
 {
     if (help || (c->over && c->openers == 0 && (!c->settled || c->wake_me)))
         conn_wake(c->conn);
@@ -26,14 +21,14 @@ static void unlock(struct chat *c, bool help)
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 /* The call's place among the concurrent ones is free before the client can know that the call has ended. */
-static void free_place(const struct chat *c)
+static void free_place(const struct call *c)
 {
     struct admit_done_req done = {.request_id = slice_of(c->r->id)};
 
     call_tell(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_done_req_desc, &done);
 }
 
-static void settle_void(struct chat *c, enum status st)
+static void settle_void(struct call *c, enum status st)
 {
     struct usage_event e = {.request_id = slice_of(c->r->id),
                             .user_id = c->admitted.user_id,
@@ -41,7 +36,7 @@ static void settle_void(struct chat *c, enum status st)
                             .model = c->ask.model,
                             .provider = c->admitted.routes.items[0].provider,
                             .upstream_model = c->admitted.routes.items[0].upstream_model,
-                            .endpoint = slice_of(CHAT_ENDPOINT),
+                            .endpoint = slice_of(c->surface->endpoint),
                             .stream = c->ask.stream,
                             .status = slice_of("void"),
                             .http_status = (uint64_t)status_http(st),
@@ -62,19 +57,19 @@ static bool never_began(enum status st)
 }
 
 /* Under the lock: nobody waits for it. Of a call that runs on somebody may: who repeats it. */
-static bool abandoned(const struct chat *c)
+static bool abandoned(const struct call *c)
 {
     return c->gone && !c->runs_on;
 }
 
-uint64_t chat_remaining_ms(const struct chat *c)
+uint64_t call_remaining_ms(const struct call *c)
 {
     uint64_t used = clock_ms() - c->began_ms, all = (uint64_t)c->gw->settings->call_timeout_ms;
 
     return all > used ? all - used : 1;
 }
 
-static void let_go(struct chat *c)
+static void let_go(struct call *c)
 {
     lock(c);
     c->holding = false;
@@ -82,13 +77,13 @@ static void let_go(struct chat *c)
 }
 
 /* Others are under way: this one may wait a moment, to travel with them. */
-static bool among_many(const struct chat *c)
+static bool among_many(const struct call *c)
 {
-    return atomic_load_explicit(&c->gw->in_flight, memory_order_relaxed) >= CHAT_MANY;
+    return atomic_load_explicit(&c->gw->in_flight, memory_order_relaxed) >= CALL_MANY;
 }
 
 /* Under the lock. */
-static void give_up(struct chat *c, enum status st, const struct err *err)
+static void give_up(struct call *c, enum status st, const struct err *err)
 {
     c->st = st;
     c->err = *err;
@@ -97,7 +92,7 @@ static void give_up(struct chat *c, enum status st, const struct err *err)
 }
 
 /* An admitted call that nobody will run. Ends the callback's part: the thread goes on. */
-static void give_up_admitted(struct chat *c, enum status st, const struct err *err)
+static void give_up_admitted(struct call *c, enum status st, const struct err *err)
 {
     let_go(c);
     settle_void(c, st);
@@ -110,7 +105,7 @@ static void give_up_admitted(struct chat *c, enum status st, const struct err *e
 /* ---- admission --------------------------------------------------------------------------------------------------- */
 
 /* What is kept lives in the request's arena: the bytes of a callback end with it. */
-static enum status take_admission(struct chat *c, enum status st, struct slice payload, struct err *err)
+static enum status take_admission(struct call *c, enum status st, struct slice payload, struct err *err)
 {
     struct wire_alloc mem = arena_wire(c->r->arena);
     enum status copied;
@@ -133,18 +128,18 @@ static enum status take_admission(struct chat *c, enum status st, struct slice p
     return st;
 }
 
-static enum status ask_admission(struct chat *c, struct err *err);
+static enum status ask_admission(struct call *c, struct err *err);
 
 /* Did authsvc go away with the question? Nothing has gone upstream, and it knows the id again if it did decide. */
-static bool ask_again(const struct chat *c, enum status st)
+static bool ask_again(const struct call *c, enum status st)
 {
-    return (st == ST_PEER_LOST || st == ST_DRAINING) && c->admissions < CHAT_ADMISSIONS &&
-           clock_ms() - c->began_ms < CHAT_ADMIT_MS;
+    return (st == ST_PEER_LOST || st == ST_DRAINING) && c->admissions < CALL_ADMISSIONS &&
+           clock_ms() - c->began_ms < CALL_ADMIT_MS;
 }
 
 static void on_admitted(void *ctx, enum status st, struct slice payload)
 {
-    struct chat *c = ctx;
+    struct call *c = ctx;
     struct err err = {.status = ST_OK};
     bool gone;
 
@@ -172,124 +167,48 @@ static void on_admitted(void *ctx, enum status st, struct slice payload)
 
 static const struct xchg_events admission_events = {.end = on_admitted};
 
-static enum status ask_admission(struct chat *c, struct err *err)
+/* What has no model has no price. */
+static bool is_free(const struct call *c)
+{
+    return c->surface->flags & SURFACE_FREE || !c->ask.model.n;
+}
+
+static enum status ask_admission(struct call *c, struct err *err)
 {
     uint64_t used = clock_ms() - c->began_ms;
-    struct xchg_open open = {.deadline_ms = used < CHAT_ADMIT_MS ? CHAT_ADMIT_MS - used : 1,
+    struct xchg_open open = {.deadline_ms = used < CALL_ADMIT_MS ? CALL_ADMIT_MS - used : 1,
                              .patient = among_many(c),
                              .events = &admission_events,
                              .ctx = c};
     struct admit_req req = {.request_id = slice_of(c->r->id),
                             .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                             .model = c->ask.model,
-                            .endpoint = slice_of(CHAT_ENDPOINT),
+                            .endpoint = slice_of(c->surface->endpoint),
                             .prompt_tokens_estimate = c->ask.tokens_upper,
                             .max_output_tokens = c->ask.output_limit,
                             .choices = c->ask.choices,
                             .deadline_ms = (uint64_t)c->gw->settings->call_timeout_ms,
-                            .client_ip = c->r->client_ip};
+                            .client_ip = c->r->client_ip,
+                            .free = is_free(c),
+                            .has = c->max_price_has,
+                            .max_input_pico = c->max_input_pico,
+                            .max_output_pico = c->max_output_pico};
     struct xchg_id id = {0, 0};
 
     c->admissions++;
     return call_open(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_req_desc, &req, &open, &id, err);
 }
 
-enum status chat_begin(struct chat *c, struct err *err)
+enum status call_begin(struct call *c, struct err *err)
 {
     return ask_admission(c, err);
 }
 
 /* ---- the provider's answer --------------------------------------------------------------------------------------- */
 
-static void take_head(struct chat *c, struct slice bytes)
-{
-    struct wire_alloc mem = arena_wire(c->r->arena);
-    enum status st;
-
-    if (c->has_head)
-        return;
-    bytes = arena_copy(c->r->arena, bytes, &st);
-    if (st != ST_OK || wire_decode(&response_head_desc, bytes.p, bytes.n, &c->head, &mem, NULL) != ST_OK)
-        return; /* without a head there is no answer: the end will say so */
-    c->has_head = true;
-    request_forget_body(c->r); /* it is upstream's now: nobody tries again after a head */
-    c->streaming = c->ask.stream && c->head.http_status == 200 && c->head.content_type.n >= 17 &&
-                   !memcmp(c->head.content_type.p, "text/event-stream", 17);
-    if (c->streaming)
-        stream_init(&c->stream, c->conn->fd, !c->r->http10, STREAM_BACKLOG_MAX);
-}
-
-/* The head of a stream, which leaves with its first bytes. */
-static struct slice stream_head(struct chat *c)
-{
-    struct buf *out = &c->conn->out;
-
-    if (c->stream.began)
-        return (struct slice){NULL, 0};
-    if (c->r->http10)
-        c->r->keep_alive = false;
-    c->first_ms = clock_ms();
-    out->n = 0;
-    answer_head(c->r, out, (int)c->head.http_status, c->head.content_type, -1);
-    buf_addf(out, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-    chat_answer_lines(c, out);
-    if (buf_addf(out, "\r\n") != ST_OK) {
-        c->stream.broken = true;
-        return (struct slice){NULL, 0};
-    }
-    c->r->status = (int)c->head.http_status;
-    return (struct slice){out->p, out->n};
-}
-
-/* The closing event is held back until the call has ended, so that a client that has seen it may call again at once. */
-static bool take_stream(struct chat *c, struct slice bytes)
-{
-    struct slice rest = bytes;
-    bool clear = true;
-
-    idempotency_record(&c->keep, bytes);
-    if (c->held_done) { /* something follows what looked like the end */
-        clear = stream_put(&c->stream, stream_head(c), (struct slice){done_event, DONE_N}, false, true);
-        c->held_done = false;
-    }
-    if (rest.n >= DONE_N && !memcmp(rest.p + rest.n - DONE_N, done_event, DONE_N)) {
-        c->held_done = true;
-        rest.n -= DONE_N;
-    }
-    if (rest.n)
-        clear = stream_put(&c->stream, stream_head(c), rest, false, true) && clear;
-    atomic_store_explicit(&c->conn->quiet_since_ms, clock_ms(), memory_order_relaxed);
-    return clear;
-}
-
-static void take_body(struct chat *c, struct slice bytes)
-{
-    if (!c->first_ms)
-        c->first_ms = clock_ms();
-    if (buf_add(&c->answer, bytes.p, bytes.n) != ST_OK && c->st == ST_OK) {
-        c->st = ST_UPSTREAM;
-        err_set(&c->err, ST_UPSTREAM, "The provider's answer is larger than %u bytes.", CHAT_ANSWER_MAX);
-    }
-    c->window += bytes.n;
-}
-
-/* Under the lock: what of the window can be returned now. */
-static uint32_t credit_of(struct chat *c)
-{
-    uint32_t credit = 0;
-
-    if (c->streaming)
-        return stream_credit(&c->stream);
-    if (c->window >= STREAM_CREDIT_STEP) {
-        credit = (uint32_t)c->window;
-        c->window = 0;
-    }
-    return credit;
-}
-
 static void on_data(void *ctx, uint16_t type, struct slice bytes)
 {
-    struct chat *c = ctx;
+    struct call *c = ctx;
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
     bool clear = true, stop;
     struct xchg_id id = {0, 0};
@@ -298,14 +217,12 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
     lock(c);
     id = c->ids[c->attempt - 1];
     if (type == response_head_desc.type)
-        take_head(c, bytes);
-    else if (type == 0 && c->streaming)
-        clear = take_stream(c, bytes);
+        call_take_head(c, bytes);
     else if (type == 0)
-        take_body(c, bytes);
-    credit = credit_of(c);
-    stop = c->st != ST_OK || (c->streaming && c->stream.broken && !c->gone && !c->runs_on);
-    c->gone |= c->streaming && c->stream.broken;
+        clear = call_take_bytes(c, bytes);
+    credit = call_credit(c);
+    stop = c->st != ST_OK || (c->stream.broken && !c->gone && !c->runs_on);
+    c->gone |= c->stream.broken;
     unlock(c, !clear);
     if (stop)
         xchg_cancel(provider, id);
@@ -315,7 +232,7 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
 
 /* ---- the provider's end ------------------------------------------------------------------------------------------ */
 
-static void take_result(struct chat *c, enum status st, struct slice payload)
+static void take_result(struct call *c, enum status st, struct slice payload)
 {
     struct wire_alloc mem = arena_wire(c->r->arena);
     struct err err = {.status = ST_OK};
@@ -334,43 +251,16 @@ static void take_result(struct chat *c, enum status st, struct slice payload)
     c->err.status = st;
 }
 
-/* A stream that has begun ends with its closing event, or with an error event and without one. */
-static bool end_stream(struct chat *c)
+static bool try_again(const struct call *c, enum status st)
 {
-    struct slice tail = {NULL, 0}, none = {NULL, 0};
-    struct problem p = problem_of(&c->err);
-    bool clear;
-
-    if (c->gone || (c->st != ST_OK && !c->stream.began && !c->held_done))
-        return true;
-    if (c->held_done)
-        tail = (struct slice){done_event, DONE_N};
-    if (c->st != ST_OK && !c->held_done) {
-        c->answer.n = 0;
-        c->r->keep_alive = false;
-        buf_addf(&c->answer, "%sdata: ", c->stream.boundary ? "" : "\n\n");
-        problem_body(&p, &c->answer);
-        if (buf_addf(&c->answer, "\n\n") == ST_OK)
-            tail = (struct slice){c->answer.p, c->answer.n};
-    }
-    if (!c->stream.began)
-        clear = stream_put(&c->stream, stream_head(c), tail, true, false);
-    else
-        clear = stream_put(&c->stream, none, tail, true, false);
-    c->gone |= c->stream.broken;
-    return clear;
-}
-
-static bool try_again(const struct chat *c, enum status st)
-{
-    return never_began(st) && st != ST_NO_MEMORY && !c->has_head && !abandoned(c) && c->attempt < CHAT_ATTEMPTS;
+    return never_began(st) && st != ST_NO_MEMORY && !c->has_head && !abandoned(c) && c->attempt < CALL_ATTEMPTS;
 }
 
 static void on_completed(void *ctx, enum status st, struct slice payload)
 {
-    struct chat *c = ctx;
+    struct call *c = ctx;
     bool clear = true, settled, again, gone;
-    struct chat_note note;
+    struct call_note note;
 
     lock(c);
     again = try_again(c, st);
@@ -387,13 +277,13 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
     lock(c);
     take_result(c, st, payload);
     atomic_store_explicit(&c->conn->quiet_since_ms, 0, memory_order_relaxed);
-    if (c->streaming)
-        clear = end_stream(c);
-    else if (c->st == ST_OK && !c->gone && !chat_keeps_back(c))
-        clear = chat_answer_plain(c);
-    settled = clear && chat_can_settle(c);
+    if (c->mode != CALL_WHOLE)
+        clear = call_end_stream(c);
+    else if (c->st == ST_OK && !c->gone && !call_keeps_back(c))
+        clear = call_answer_plain(c);
+    settled = clear && call_can_settle(c);
     if (settled) {
-        chat_take_note(c, &note);
+        call_take_note(c, &note);
         buf_fini(&c->answer);
         c->settled_ms = clock_ms();
     }
@@ -401,14 +291,14 @@ static void on_completed(void *ctx, enum status st, struct slice payload)
     c->over = true;
     unlock(c, !clear); /* the client may ask again from now on: the call may be gone */
     if (settled) {
-        chat_log(&note);
+        call_log(&note);
         request_count(note.gw, note.route, note.status, note.began_ns);
     }
 }
 
 static const struct xchg_events completion_events = {.data = on_data, .end = on_completed};
 
-static void fill_request(const struct chat *c, struct completion_req *req)
+static void fill_request(const struct call *c, struct completion_req *req)
 {
     const struct admit_rep *a = &c->admitted;
 
@@ -418,7 +308,7 @@ static void fill_request(const struct chat *c, struct completion_req *req)
                                    .model = c->ask.model,
                                    .routes = {a->routes.items, a->routes.n},
                                    .by_latency = a->by_latency,
-                                   .endpoint = slice_of(CHAT_ENDPOINT),
+                                   .endpoint = slice_of(c->surface->endpoint),
                                    .stream = c->ask.stream,
                                    .usage_asked = c->ask.usage_asked,
                                    .hold_nano = a->hold_nano,
@@ -426,26 +316,34 @@ static void fill_request(const struct chat *c, struct completion_req *req)
                                    .credit_limited = a->credit_limited,
                                    .prompt_tokens_estimate = c->ask.tokens,
                                    .key_digest = {(const char *)c->digest, sizeof(c->digest)},
+                                   .path = c->path,
+                                   .headers = {c->headers, c->n_headers},
                                    .body = c->r->body};
+    if (!slice_is(c->r->method, "POST"))
+        req->method = c->r->method;
 }
 
 /* Our hold on `openers` keeps the thread until the call is settled. */
-static void give_up_opening(struct chat *c, enum status st, const struct err *err)
+static void give_up_opening(struct call *c, enum status st, const struct err *err)
 {
+    bool clear = true;
+
     let_go(c);
     settle_void(c, st);
     free_place(c);
     lock(c);
     c->openers--;
     give_up(c, st, err);
-    unlock(c, false);
+    if (c->early)
+        clear = call_end_stream(c);
+    unlock(c, !clear);
 }
 
 /* Runs in a callback: admission's end, or the end of an attempt that nobody took. */
-static void open_completion(struct chat *c)
+static void open_completion(struct call *c)
 {
     struct xchg_client *provider = svc_peer(c->gw->svc, SVC_PROVIDERSVC);
-    struct xchg_open open = {.deadline_ms = chat_remaining_ms(c),
+    struct xchg_open open = {.deadline_ms = call_remaining_ms(c),
                              .window = STREAM_WINDOW,
                              .patient = among_many(c),
                              .events = &completion_events,
@@ -457,6 +355,8 @@ static void open_completion(struct chat *c)
     struct xchg_id id = {0, 0};
     enum status st;
 
+    if (c->ask.stream) /* from now on it may be silent */
+        atomic_store_explicit(&c->conn->quiet_since_ms, clock_ms(), memory_order_relaxed);
     lock(c);
     c->openers++;
     attempt = ++c->attempt;
@@ -483,7 +383,7 @@ static void open_completion(struct chat *c)
 /* ---- from outside the call --------------------------------------------------------------------------------------- */
 
 /* Under the connection's lock. true: *ret_id is to be cancelled once the lock is free. */
-static bool mark_gone(struct chat *c, struct xchg_id *ret_id)
+static bool mark_gone(struct call *c, struct xchg_id *ret_id)
 {
     if (!c || c->over || c->gone)
         return false;
@@ -496,7 +396,7 @@ static bool mark_gone(struct chat *c, struct xchg_id *ret_id)
     return true;
 }
 
-void chat_left(struct chat *c)
+void call_left(struct call *c)
 {
     struct xchg_id id = {0, 0};
 
@@ -507,7 +407,7 @@ void chat_left(struct chat *c)
     lock(c);
 }
 
-void chat_cancel_all(struct gateway *gw)
+void call_cancel_all(struct gateway *gw)
 {
     unsigned i, n = atomic_load(&gw->conns_made);
 
@@ -524,22 +424,4 @@ void chat_cancel_all(struct gateway *gw)
         if (cancel)
             xchg_cancel(svc_peer(gw->svc, SVC_PROVIDERSVC), id);
     }
-}
-
-void chat_keep_alive(struct conn *conn, uint64_t now_ms)
-{
-    static const char comment[] = ": keep-alive\n\n";
-    struct chat *c;
-    bool clear = true;
-
-    pthread_mutex_lock(&conn->lock);
-    c = conn->call;
-    if (c && c->streaming && !c->over && c->stream.began && c->stream.boundary && !c->stream.backlog.n) {
-        clear =
-            stream_put(&c->stream, (struct slice){NULL, 0}, (struct slice){comment, sizeof(comment) - 1}, false, false);
-        atomic_store_explicit(&conn->quiet_since_ms, now_ms, memory_order_relaxed);
-    }
-    if (!clear)
-        conn_wake(conn);
-    pthread_mutex_unlock(&conn->lock);
 }
