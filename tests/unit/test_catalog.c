@@ -400,6 +400,52 @@ static void a_start_leaves_alone_what_the_api_changed(void **state)
     assert_non_null(strstr(m->err.text, "CONFIG: cannot read /no/such/file"));
 }
 
+static void seed(struct meter *m, const char *text, enum status expected)
+{
+    char path[160];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/admin_password", m->folder); /* a name that the fixture removes */
+    f = fopen(path, "w");
+    if (!f) {
+        fail();
+        return;
+    }
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    memset(&m->err, 0, sizeof(m->err));
+    assert_int_equal(config_seed(m->store, path, NULL, &m->err), expected);
+}
+
+static void a_model_that_was_renamed_in_the_file_is_renamed(void **state)
+{
+    struct meter *m = *state;
+
+    seed(m, "models:\n  - {name: chat, aliases: [default], routes: [{provider: echo, model: echo}]}\n", ST_OK);
+    seed(m, "models:\n  - {name: team, aliases: [chat, default], routes: [{provider: echo, model: echo}]}\n", ST_OK);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_def WHERE gone = 0"), 1);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_alias WHERE model = 'team'"), 2);
+}
+
+static void what_the_api_gave_away_does_not_stop_a_start(void **state)
+{
+    static const char text[] = "models:\n  - {name: one, aliases: [chat], routes: [{provider: echo, model: echo}]}\n"
+                               "  - {name: two, routes: [{provider: echo, model: echo}]}\n";
+    struct meter *m = *state;
+    struct config_apply_rep rep;
+
+    model(m, true, "{\"name\":\"mine\",\"aliases\":[\"chat\"]," ROUTES "}");
+    seed(m, text, ST_OK);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_def WHERE name = 'one'"), 0);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_def WHERE name = 'two'"), 1);
+    assert_int_equal(config(m, text, false, false, &rep), ST_BAD_REQUEST); /* an administrator is told */
+    assert_string_equal(m->err.code, CATALOG_NAME_TAKEN);
+    seed(m,
+         "models:\n  - {name: a, aliases: [x], routes: [{provider: echo, model: e}]}\n"
+         "  - {name: b, aliases: [x], routes: [{provider: echo, model: e}]}\n",
+         ST_BAD_REQUEST); /* a mistake of the file itself */
+}
+
 static void a_mistake_in_a_file_is_said_with_its_place(void **state)
 {
     static const struct {
@@ -475,6 +521,8 @@ int main(void)
         T(addresses_are_looked_at),
         T(a_dry_run_changes_nothing_and_says_the_same),
         T(a_start_leaves_alone_what_the_api_changed),
+        T(a_model_that_was_renamed_in_the_file_is_renamed),
+        T(what_the_api_gave_away_does_not_stop_a_start),
         T(a_mistake_in_a_file_is_said_with_its_place),
         T(records_fit_at_their_largest),
     };
