@@ -14,6 +14,7 @@
 #define CATALOG_MODELS_MAX 5000
 #define CATALOG_CONFIG "config"
 #define CATALOG_API "api"
+#define CATALOG_NAME_TAKEN "name_taken" /* err's code: another model has the name or alias */
 
 /* Timeouts of a provider: 0 = the setting's, else within these. */
 #define CATALOG_CONNECT_MS_MIN 50

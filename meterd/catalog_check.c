@@ -31,6 +31,16 @@ static enum status bad_at(struct work *w, const char *list, size_t i, const char
     return bad(w, field, "%s", why);
 }
 
+/* Another object has the name already: a mistake, or at a start somebody's later wish (meterd/config.c). */
+static enum status taken(struct work *w, const char *list, size_t i, const char *why)
+{
+    enum status st = list ? bad_at(w, list, i, NULL, why) : bad(w, "name", "%s", why);
+
+    if (w->err)
+        slice_copy(slice_of(CATALOG_NAME_TAKEN), w->err->code, sizeof(w->err->code));
+    return st;
+}
+
 /* Without spaces and control characters, U+0080 … U+00A0 included, and nothing that a CONFIG file would replace. */
 static bool word_ok(struct slice s)
 {
@@ -265,11 +275,11 @@ static enum status check_aliases(struct work *w, const struct catalog_model *m)
             return bad_at(w, "aliases", i, NULL, "it is the model's own name.");
         st = catalog_get_model(w, alias, &other);
         if (st == ST_OK)
-            return bad_at(w, "aliases", i, NULL, "there is a model of that name.");
+            return taken(w, "aliases", i, "there is a model of that name.");
         if (st == ST_NOT_FOUND)
             st = catalog_alias_of(w, alias, &owner);
         if (st == ST_OK && owner.n && !slice_eq(owner, m->name))
-            return bad_at(w, "aliases", i, NULL, "another model has this alias.");
+            return taken(w, "aliases", i, "another model has this alias.");
         if (st != ST_OK)
             return st;
     }
@@ -313,7 +323,7 @@ enum status catalog_check_model(struct work *w, const struct catalog_model *m)
     if (st != ST_OK)
         return st;
     if (owner.n)
-        return bad(w, "name", "it is an alias of the model " SLICE_FMT ".", SLICE_ARG(owner));
+        return taken(w, NULL, 0, "it is an alias of another model.");
     if (!one_of(m->routing, routings))
         return bad(w, "routing", "it is weighted or latency.");
     if (m->routes.n == 0)

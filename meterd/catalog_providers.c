@@ -90,9 +90,11 @@ static enum status put_keys(struct work *w, const struct wire_strs *given, const
 {
     struct upstream_key *shown = arena_alloc(w->a, (given->n + 1) * sizeof(*shown));
     struct sealed_key *sealed = arena_alloc(w->a, (given->n + 1) * sizeof(*sealed));
-    enum status st = shown && sealed ? ST_OK : err_set(w->err, ST_NO_MEMORY, "no memory for keys");
+    enum status st = ST_OK;
     size_t i, k, at = 0;
 
+    if (!shown || !sealed)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for keys");
     for (i = 0; i < given->n && st == ST_OK; i++) {
         struct slice secret = given->items[i], env = {NULL, 0};
 

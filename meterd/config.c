@@ -129,6 +129,11 @@ static bool same_names(const struct wire_strs *a, const struct wire_strs *b)
     return a->n == b->n;
 }
 
+static bool kept(const struct run *r, const struct catalog_model *old)
+{
+    return r->how.mode == CATALOG_SEED && slice_is(old->source, CATALOG_API);
+}
+
 /* Names may move from one model of the file to another, so all that are to be given away are free before any is taken.
  */
 static enum status free_aliases(struct run *r)
@@ -140,17 +145,98 @@ static enum status free_aliases(struct run *r)
         struct catalog_model old;
 
         st = catalog_get_model(r->w, r->file->models[i].name, &old);
-        if (st == ST_NOT_FOUND || (st == ST_OK && r->how.mode == CATALOG_SEED && slice_is(old.source, CATALOG_API))) {
-            st = ST_OK;
-            continue;
-        }
-        if (st == ST_OK && !same_names(&old.aliases, &r->file->models[i].aliases))
+        if (st == ST_OK && !kept(r, &old) && !same_names(&old.aliases, &r->file->models[i].aliases))
             st = store_run(r->w->s, SQL_DEF_ALIASES_DROP, BINDS(B_S(old.name)), r->w->err);
+        if (st == ST_NOT_FOUND)
+            st = ST_OK;
     }
     return st;
 }
 
-static enum status put_all(struct run *r)
+/* Who has the name, as its own or as an alias; ret->name empty = nobody. */
+static enum status owner_of(struct run *r, struct slice name, struct catalog_model *ret)
+{
+    struct slice owner = {NULL, 0};
+    enum status st = catalog_get_model(r->w, name, ret);
+
+    if (st == ST_NOT_FOUND)
+        st = catalog_alias_of(r->w, name, &owner);
+    return st == ST_OK && owner.n ? catalog_get_model(r->w, owner, ret) : st;
+}
+
+/* A model that only an earlier file named gives way to one that this file gives its name: whoever renames a model in
+ * the file means that. */
+static enum status give_way(struct run *r, struct slice name)
+{
+    struct catalog_done done = {.action = CATALOG_REMOVED};
+    struct catalog_model owner;
+    enum status st = owner_of(r, name, &owner);
+
+    if (st != ST_OK || owner.name.n == 0 || !slice_is(owner.source, CATALOG_CONFIG) ||
+        in_file(r->file, true, owner.name))
+        return st;
+    st = catalog_drop_model(r->w, owner.name, r->how.actor, &done.revision);
+    if (st == ST_OK)
+        add_row(r, "model", owner.name, &done);
+    return st;
+}
+
+static enum status make_way(struct run *r)
+{
+    enum status st = free_aliases(r);
+    size_t i, k;
+
+    for (i = 0; i < r->file->n_models && st == ST_OK; i++) {
+        const struct model_put_req *m = &r->file->models[i];
+
+        st = give_way(r, m->name);
+        for (k = 0; k < m->aliases.n && st == ST_OK; k++)
+            st = give_way(r, m->aliases.items[k]);
+    }
+    return st;
+}
+
+/* Since the last start the API has given one of the model's names to another: the API's word stays, and the start goes
+ * on without this model. */
+static bool taken_by_api(struct run *r, const struct model_put_req *m, enum status st)
+{
+    struct catalog_model owner;
+    size_t i;
+
+    if (r->how.mode != CATALOG_SEED || st != ST_BAD_REQUEST || strcmp(r->w->err->code, CATALOG_NAME_TAKEN) != 0)
+        return false;
+    if (owner_of(r, m->name, &owner) == ST_OK && slice_is(owner.source, CATALOG_API))
+        return true;
+    for (i = 0; i < m->aliases.n; i++)
+        if (owner_of(r, m->aliases.items[i], &owner) == ST_OK && slice_is(owner.source, CATALOG_API))
+            return true;
+    return false;
+}
+
+static enum status put_models(struct run *r)
+{
+    enum status st = make_way(r);
+    size_t i;
+
+    for (i = 0; i < r->file->n_models && st == ST_OK; i++) {
+        const struct model_put_req *req = &r->file->models[i];
+        struct catalog_model now;
+        struct catalog_done done;
+
+        st = catalog_put_model(r->w, req, &r->how, &now, &done);
+        if (taken_by_api(r, req, st)) {
+            done = (struct catalog_done){.action = CATALOG_KEPT};
+            done.detail = arena_copy(r->w->a, slice_of(r->w->err->text), &st);
+            memset(r->w->err, 0, sizeof(*r->w->err));
+        }
+        if (st != ST_OK)
+            return at_object(r, "models", i, req->name, st);
+        add_row(r, "model", req->name, &done);
+    }
+    return st;
+}
+
+static enum status put_providers(struct run *r)
 {
     enum status st = ST_OK;
     size_t i;
@@ -164,17 +250,6 @@ static enum status put_all(struct run *r)
         if (st != ST_OK)
             return at_object(r, "providers", i, req->name, st);
         add_row(r, "provider", req->name, &done);
-    }
-    st = free_aliases(r);
-    for (i = 0; i < r->file->n_models && st == ST_OK; i++) {
-        const struct model_put_req *req = &r->file->models[i];
-        struct catalog_model now;
-        struct catalog_done done;
-
-        st = catalog_put_model(r->w, req, &r->how, &now, &done);
-        if (st != ST_OK)
-            return at_object(r, "models", i, req->name, st);
-        add_row(r, "model", req->name, &done);
     }
     return st;
 }
@@ -190,7 +265,9 @@ static enum status apply(struct run *r, bool pruned)
     if (pruned)
         st = prune(r, true);
     if (st == ST_OK)
-        st = put_all(r);
+        st = put_providers(r);
+    if (st == ST_OK)
+        st = put_models(r);
     return st == ST_OK && pruned ? prune(r, false) : st;
 }
 
@@ -266,12 +343,16 @@ static void tell(const struct run *r, const char *path, const struct log *log)
     size_t i, count[CATALOG_REMOVED + 1] = {0};
     int k;
 
-    for (i = 0; i < r->n; i++)
+    for (i = 0; i < r->n; i++) {
         for (k = 0; k <= CATALOG_REMOVED; k++)
             count[k] += slice_is(r->rows[i].action, action_name((enum catalog_action)k));
+        if (slice_is(r->rows[i].action, action_name(CATALOG_KEPT)) && r->rows[i].detail.n)
+            log_event(log, LOG_WARN, LOG_NO_REQ, "config_model_left_out", LOG_S("model", r->rows[i].name),
+                      LOG_S("why", r->rows[i].detail));
+    }
     log_event(log, LOG_INFO, LOG_NO_REQ, "config_read", LOG_C("file", path), LOG_N("added", count[CATALOG_ADDED]),
               LOG_N("changed", count[CATALOG_CHANGED]), LOG_N("unchanged", count[CATALOG_UNCHANGED]),
-              LOG_N("kept", count[CATALOG_KEPT]));
+              LOG_N("kept", count[CATALOG_KEPT]), LOG_N("removed", count[CATALOG_REMOVED]));
 }
 
 static enum status seed(struct run *r, const char *path)

@@ -114,10 +114,12 @@ static enum status put_strs(struct reader *r, char *const *list, unsigned n, con
                             size_t item_max, struct wire_strs *to)
 {
     struct slice *items = arena_alloc(r->a, ((size_t)n + 1) * sizeof(*items));
-    enum status st = items ? ST_OK : err_set(r->err, ST_NO_MEMORY, "no memory for a list");
+    enum status st = ST_OK;
     char field[FIELD_MAX];
     unsigned i;
 
+    if (!items)
+        return err_set(r->err, ST_NO_MEMORY, "no memory for a list");
     for (i = 0; i < n && st == ST_OK; i++) {
         (void)snprintf(field, sizeof(field), "%s[%u]", member, i);
         if (expanded)
@@ -155,9 +157,11 @@ static enum status put_provider(struct reader *r, const struct yaml_provider *fr
 static enum status put_routes(struct reader *r, const struct yaml_model *from, struct model_put_req *to)
 {
     struct catalog_route *list = arena_alloc(r->a, ((size_t)from->routes_count + 1) * sizeof(*list));
-    enum status st = list ? ST_OK : err_set(r->err, ST_NO_MEMORY, "no memory for routes");
+    enum status st = ST_OK;
     unsigned i;
 
+    if (!list)
+        return err_set(r->err, ST_NO_MEMORY, "no memory for routes");
     for (i = 0; i < from->routes_count && st == ST_OK; i++) {
         struct place at = {.name = NULL};
 
@@ -253,6 +257,18 @@ static enum status put_models(struct reader *r, const struct yaml_config *from, 
     return st;
 }
 
+static enum status put_all(struct reader *r, const struct yaml_config *from, struct config_file *to)
+{
+    enum status st;
+
+    to->providers = arena_alloc(r->a, ((size_t)from->providers_count + 1) * sizeof(*to->providers));
+    to->models = arena_alloc(r->a, ((size_t)from->models_count + 1) * sizeof(*to->models));
+    if (!to->providers || !to->models)
+        return err_set(r->err, ST_NO_MEMORY, "no memory for a CONFIG file");
+    st = put_providers(r, from, to);
+    return st == ST_OK ? put_models(r, from, to) : st;
+}
+
 enum status config_file_parse(struct slice text, char *(*env)(const char *name), struct arena *a,
                               struct config_file *ret, struct err *err)
 {
@@ -262,16 +278,8 @@ enum status config_file_parse(struct slice text, char *(*env)(const char *name),
     enum status st = config_yaml_load(text, a, &yaml, &why);
 
     memset(ret, 0, sizeof(*ret));
-    if (st == ST_OK && yaml) {
-        ret->providers = arena_alloc(a, ((size_t)yaml->providers_count + 1) * sizeof(*ret->providers));
-        ret->models = arena_alloc(a, ((size_t)yaml->models_count + 1) * sizeof(*ret->models));
-        if (!ret->providers || !ret->models)
-            st = err_set(&why, ST_NO_MEMORY, "no memory for a CONFIG file");
-        if (st == ST_OK)
-            st = put_providers(&r, yaml, ret);
-        if (st == ST_OK)
-            st = put_models(&r, yaml, ret);
-    }
+    if (st == ST_OK && yaml)
+        st = put_all(&r, yaml, ret);
     if (st != ST_OK && err)
         *err = why;
     return st;

@@ -4,6 +4,7 @@
 
 #include "meterd/config_file.h"
 
+/* clang-format off */
 /* The members that are texts; a member of the request has the same name. */
 #define YAML_TIMEOUT_TEXTS(T, s) T(s, connect_ms) T(s, first_byte_ms) T(s, idle_ms) T(s, total_ms)
 #define YAML_PROVIDER_TEXTS(T, s)                                                                                      \
@@ -17,6 +18,7 @@
 #define YAML_MODEL_TEXTS(T, s) T(s, name) T(s, max_output) T(s, context_window) T(s, routing)
 
 #define YAML_TEXT_MEMBER(s, member) char *member;
+/* clang-format on */
 
 struct yaml_timeouts {
     YAML_TIMEOUT_TEXTS(YAML_TEXT_MEMBER, )

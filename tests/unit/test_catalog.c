@@ -97,7 +97,7 @@ static void a_provider_is_told_with_its_sealed_keys(void **state)
 {
     struct meter *m = *state;
     uint64_t before = m->store->revision;
-    struct provider_state got;
+    struct provider_state got = {.has = 0};
     struct seal_place place;
     struct slice opened = {NULL, 0};
     char text[LIMIT_SECRET];
@@ -124,7 +124,7 @@ static void one_that_is_gone_is_told_and_not_in_a_snapshot(void **state)
     struct provider_drop_req drop = {.actor_id = slice_of("usr_t"), .name = slice_of("team")};
     struct meter *m = *state;
     struct empty done = {0};
-    struct provider_state got;
+    struct provider_state got = {.has = 0};
     uint64_t before;
 
     provider(m, true, "{\"name\":\"team\",\"kind\":\"openai\",\"api_keys\":[\"" KEY "\"]}");
@@ -189,7 +189,7 @@ static void a_key_needs_a_master_key_but_a_reference_does_not(void **state)
 static void a_row_cannot_take_anothers_key(void **state)
 {
     struct meter *m = *state;
-    struct provider_state got;
+    struct provider_state got = {.has = 0};
     struct seal_place place;
     struct slice opened = {NULL, 0};
     char text[LIMIT_SECRET];
@@ -216,7 +216,7 @@ static void a_model_is_told_with_aliases_and_routes(void **state)
     struct model_drop_req drop = {.actor_id = slice_of("usr_t"), .name = slice_of("org/m:1")};
     struct meter *m = *state;
     uint64_t before = m->store->revision;
-    struct catalog_model got;
+    struct catalog_model got = {.has = 0};
     struct empty done = {0};
 
     model(m, true,
@@ -226,8 +226,7 @@ static void a_model_is_told_with_aliases_and_routes(void **state)
     assert_int_equal(told(m, before, &catalog_model_desc, &got), 1);
     assert_int_equal(got.aliases.n, 2);
     assert_int_equal(got.routes.n, 2);
-    assert_int_equal(got.routes.items[0].weight, 7);
-    assert_int_equal(got.routes.items[1].tier, 2);
+    assert_true(got.routes.items && got.routes.items[0].weight == 7 && got.routes.items[1].tier == 2);
     assert_true(got.own_price);
     assert_int_equal(got.price.n, 0); /* prices are told as prices */
     assert_int_equal(
@@ -401,6 +400,52 @@ static void a_start_leaves_alone_what_the_api_changed(void **state)
     assert_non_null(strstr(m->err.text, "CONFIG: cannot read /no/such/file"));
 }
 
+static void seed(struct meter *m, const char *text, enum status expected)
+{
+    char path[160];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/admin_password", m->folder); /* a name that the fixture removes */
+    f = fopen(path, "w");
+    if (!f) {
+        fail();
+        return;
+    }
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+    memset(&m->err, 0, sizeof(m->err));
+    assert_int_equal(config_seed(m->store, path, NULL, &m->err), expected);
+}
+
+static void a_model_that_was_renamed_in_the_file_is_renamed(void **state)
+{
+    struct meter *m = *state;
+
+    seed(m, "models:\n  - {name: chat, aliases: [default], routes: [{provider: echo, model: echo}]}\n", ST_OK);
+    seed(m, "models:\n  - {name: team, aliases: [chat, default], routes: [{provider: echo, model: echo}]}\n", ST_OK);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_def WHERE gone = 0"), 1);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_alias WHERE model = 'team'"), 2);
+}
+
+static void what_the_api_gave_away_does_not_stop_a_start(void **state)
+{
+    static const char text[] = "models:\n  - {name: one, aliases: [chat], routes: [{provider: echo, model: echo}]}\n"
+                               "  - {name: two, routes: [{provider: echo, model: echo}]}\n";
+    struct meter *m = *state;
+    struct config_apply_rep rep;
+
+    model(m, true, "{\"name\":\"mine\",\"aliases\":[\"chat\"]," ROUTES "}");
+    seed(m, text, ST_OK);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_def WHERE name = 'one'"), 0);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM model_def WHERE name = 'two'"), 1);
+    assert_int_equal(config(m, text, false, false, &rep), ST_BAD_REQUEST); /* an administrator is told */
+    assert_string_equal(m->err.code, CATALOG_NAME_TAKEN);
+    seed(m,
+         "models:\n  - {name: a, aliases: [x], routes: [{provider: echo, model: e}]}\n"
+         "  - {name: b, aliases: [x], routes: [{provider: echo, model: e}]}\n",
+         ST_BAD_REQUEST); /* a mistake of the file itself */
+}
+
 static void a_mistake_in_a_file_is_said_with_its_place(void **state)
 {
     static const struct {
@@ -430,7 +475,7 @@ static void records_fit_at_their_largest(void **state)
     struct provider_put_req req = {.actor_id = slice_of("usr_t"), .create = true, .kind = slice_of("azure")};
     char url[LIMIT_URL], name[LIMIT_NAME], params[LIMIT_MODELS][65];
     struct provider_rep rep = {0};
-    struct provider_state got;
+    struct provider_state got = {.has = 0};
     size_t i;
 
     for (i = 0; i < LIMIT_UPSTREAM_KEYS; i++) {
@@ -476,6 +521,8 @@ int main(void)
         T(addresses_are_looked_at),
         T(a_dry_run_changes_nothing_and_says_the_same),
         T(a_start_leaves_alone_what_the_api_changed),
+        T(a_model_that_was_renamed_in_the_file_is_renamed),
+        T(what_the_api_gave_away_does_not_stop_a_start),
         T(a_mistake_in_a_file_is_said_with_its_place),
         T(records_fit_at_their_largest),
     };
