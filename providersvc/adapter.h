@@ -16,6 +16,7 @@ struct completion;
 struct upstream;
 
 #define PLAN_STEPS_MAX 2
+#define ADAPTER_OWN_PATHS 2
 #define PLAN_PATH_MAX (LIMIT_URL + LIMIT_MODEL * 3 + 64)
 
 /* How a provider serves one call. */
@@ -35,6 +36,8 @@ struct call_plan {
 struct adapter {
     const char *kind;
     const char *base_url; /* its own; NULL = must be given */
+    /* What a given one may end with, longest first: people copy it, the plan's paths begin with it. */
+    const char *own_paths[ADAPTER_OWN_PATHS];
     bool network; /* needs a URL */
     size_t state_size; /* bytes of c->state, zeroed before the first attempt with this adapter */
     /* Begins an attempt. ST_NOT_FOUND: this provider does not serve the endpoint; another failure ends the call. Both

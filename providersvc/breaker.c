@@ -46,23 +46,43 @@ bool breaker_allows(const struct breaker *b, uint64_t now_ms)
     return breaker_wait_ms(b, now_ms) == 0;
 }
 
-void breaker_take(struct breaker *b, uint64_t now_ms)
+bool breaker_take(struct breaker *b, uint64_t now_ms)
 {
     if (b->state == BREAKER_CLOSED)
-        return;
+        return false;
     b->state = BREAKER_PROBING;
     b->until_ms = now_ms + BREAKER_PROBE_MS;
+    return true;
+}
+
+void breaker_release(struct breaker *b, uint64_t now_ms)
+{
+    if (b->state != BREAKER_PROBING)
+        return;
+    b->state = BREAKER_OPEN;
+    b->until_ms = now_ms;
+}
+
+static void close_it(struct breaker *b)
+{
+    if (b->state != BREAKER_CLOSED)
+        forget(b); /* what failed before says nothing about how it is now */
+    b->state = BREAKER_CLOSED;
+    b->run = b->hard_run = 0;
+    b->open_ms = 0;
+}
+
+void breaker_alive(struct breaker *b)
+{
+    if (b->state != BREAKER_CLOSED)
+        close_it(b);
 }
 
 void breaker_good(struct breaker *b, uint64_t now_ms)
 {
-    if (b->state != BREAKER_CLOSED)
-        forget(b); /* what failed before says nothing about how it is now */
+    close_it(b);
     advance(b, now_ms);
     b->good[b->second % BREAKER_SECONDS]++;
-    b->state = BREAKER_CLOSED;
-    b->run = b->hard_run = 0;
-    b->open_ms = 0;
 }
 
 bool breaker_soft(const struct breaker *b)

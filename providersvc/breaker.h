@@ -18,7 +18,7 @@
 #define BREAKER_LEAST 20 /* attempts in that time before their share of failures means anything */
 #define BREAKER_OPEN_MS UINT64_C(1000) /* before the first probe; doubles with each that fails … */
 #define BREAKER_OPEN_MAX_MS UINT64_C(4000) /* … up to this: so soon a provider that has healed is used again */
-#define BREAKER_PROBE_MS UINT64_C(10000) /* a probe of which nothing is heard for so long is forgotten */
+#define BREAKER_PROBE_MS UINT64_C(4000) /* a probe of which nothing is heard for so long: another one is sent */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
 
@@ -32,7 +32,9 @@ struct breaker {
 };
 
 bool breaker_allows(const struct breaker *b, uint64_t now_ms); /* looks only */
-void breaker_take(struct breaker *b, uint64_t now_ms); /* an attempt begins: it may be the probe */
+bool breaker_take(struct breaker *b, uint64_t now_ms); /* an attempt begins; true: it is the probe */
+void breaker_release(struct breaker *b, uint64_t now_ms); /* the probe has found out nothing: the next one may */
+void breaker_alive(struct breaker *b); /* an attempt is being answered; it may still end badly */
 void breaker_good(struct breaker *b, uint64_t now_ms);
 bool breaker_bad(struct breaker *b, uint64_t now_ms, bool hard); /* true: it has just opened */
 bool breaker_soft(const struct breaker *b); /* it answers */

@@ -136,9 +136,13 @@ static void put(struct catalog *c, const struct provider_state *state)
         st = upstream_new(def, secrets->all, &c->defaults, &u, &err);
     if (st == ST_OK)
         st = upstreams_put(c->upstreams, def->name, u);
-    if (st != ST_OK)
+    if (st == ST_UNAVAILABLE)
+        err_set(&err, st, "this process has known %d providers by now: restart it", UPSTREAMS_MAX);
+    if (st != ST_OK) { /* what it was before is not what is wanted any more */
+        upstreams_remove(c->upstreams, def->name);
         log_event(c->log, LOG_ERROR, LOG_NO_REQ, "provider_unusable", LOG_S("provider", def->name),
-                  LOG_C("why", err.text));
+                  LOG_C("why", err.text[0] != '\0' ? err.text : status_text(st)));
+    }
     if (secrets != NULL)
         explicit_bzero(secrets, sizeof(*secrets));
     free(secrets);
@@ -171,6 +175,8 @@ bool catalog_change(struct catalog *c, struct slice record)
     }
     if (good && state.provider.items[0].kind.n > 0)
         remember(c, state.provider.items[0].name);
+    if (!good)
+        log_event(c->log, LOG_ERROR, LOG_NO_REQ, "provider_unreadable", LOG_N("bytes", record.n));
     arena_fini(&a);
     return good;
 }

@@ -55,17 +55,17 @@ static void attempt(struct completion *c)
     c->quiet_ms = c->loop->now_ms + c->upstream->first_byte_ms;
     c->attempt_due_ms = c->upstream->total_ms != 0 ? c->loop->now_ms + c->upstream->total_ms : 0;
     c->wake_ms = 0;
+    c->first_ms = 0; /* nothing of an earlier attempt's answer went out */
     c->call->err = (struct err){.status = ST_OK};
-    seat_take(c->upstream->seat, c->loop->now_ms);
     arm(c);
     st = c->adapter->start(c);
     if (st == ST_OK)
         return;
-    if (st == ST_NOT_FOUND &&
-        completion_elsewhere(
-            c, &(struct failure){.why = ATTEMPT_ERROR, .remedy = REMEDY_ELSEWHERE, .text = c->call->err.text}))
+    if (st == ST_NOT_FOUND && completion_elsewhere(c, &(struct failure){.why = ATTEMPT_ERROR,
+                                                                        .remedy = REMEDY_ELSEWHERE,
+                                                                        .unsent = true,
+                                                                        .text = c->call->err.text}))
         return;
-    completion_healthy(c); /* nothing was asked of it */
     completion_count(c, ATTEMPT_ERROR);
     completion_end(c, OUTCOME_ERROR, st);
 }
@@ -176,6 +176,8 @@ static void leave_call(struct completion *c, enum status st)
     struct loop *l = c->loop;
 
     timers_clear(&l->timers, &c->timer);
+    if (c->probe) /* never begun */
+        seat_release(c->upstream->seat, l->now_ms);
     if (c->adapter != NULL)
         c->adapter->fini(c);
     upstream_unref(c->upstream);
@@ -312,6 +314,7 @@ void completion_wake_at(struct completion *c, uint64_t due_ms)
 void completion_restart(struct completion *c)
 {
     budget_take(&c->loop->budget, c->loop->now_ms);
+    c->probe = seat_take(c->upstream->seat, c->loop->now_ms);
     attempt(c);
 }
 

@@ -75,6 +75,7 @@ struct completion {
     struct provider_key *key; /* the upstream's */
     uint32_t tried; /* bit k: route k is out of the question */
     unsigned tries; /* attempts on this route */
+    bool probe; /* this attempt finds out whether the provider is well again */
     const struct adapter *adapter; /* whose … */
     void *state; /* … this is */
     uint64_t tag;
@@ -141,6 +142,7 @@ struct failure {
     enum attempt_outcome why;
     enum remedy remedy;
     bool unwell; /* it says something about the provider's health */
+    bool unsent; /* upstream has seen nothing of it: another route is no load that was not there before */
     uint64_t wait_ms; /* what upstream asked to wait; 0 = it did not say */
     const char *text; /* for the log */
 };
@@ -159,7 +161,11 @@ void completion_wake_at(struct completion *c, uint64_t due_ms);
  * allow it. true: the adapter is through with this attempt, c->state may be another adapter's already. false: it says
  * how the call ends. */
 bool completion_elsewhere(struct completion *c, const struct failure *failure);
+/* Is there a route that could still take over from this one? */
+bool completion_has_other(const struct completion *c);
+void completion_answering(struct completion *c); /* a stream's first token is here */
 void completion_healthy(struct completion *c); /* the provider did what it should */
+void completion_unwell(struct completion *c, const char *text); /* it failed after its answer had begun */
 bool completion_keeps_objects(const struct completion *c); /* the endpoint makes an object that upstream keeps */
 bool completion_counts(const struct completion *c); /* what an answer says was used is this call's */
 bool completion_wants(struct completion *c,

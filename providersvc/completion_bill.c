@@ -157,6 +157,8 @@ void bill_progress(struct completion *c)
 
 void bill_next_attempt(struct completion *c)
 {
+    if (!c->attempt.usage.known)
+        c->attempt.usage = c->usage; /* of what nobody saw */
     if (c->attempts > 0 && c->past == NULL)
         c->past = arena_alloc(c->call->arena, (COMPLETION_ATTEMPTS_MAX - 1) * sizeof(*c->past));
     if (c->attempts > 0 && c->attempts < COMPLETION_ATTEMPTS_MAX && c->past != NULL)
@@ -168,6 +170,9 @@ void bill_next_attempt(struct completion *c)
 
 void completion_count(struct completion *c, enum attempt_outcome outcome)
 {
+    if (c->probe) /* it has found out nothing, or what it found is noted already */
+        seat_release(c->upstream->seat, c->loop->now_ms);
+    c->probe = false;
     if (c->attempt.ended_ms != 0) /* counted, or given up between two attempts */
         return;
     metric_add(c->upstream->seat->attempts[outcome], 1);
@@ -264,6 +269,8 @@ void bill_end(struct completion *c)
     struct usage u;
     bool estimated;
 
+    if (c->outcome == OUTCOME_ERROR && !c->attempt.answered && !c->attempt.usage.known)
+        c->attempt.usage = c->usage; /* the caller does not pay for it */
     bill_of(c, &u, &estimated);
     describe(c, &ev);
     bill_put_usage(&ev, &u);

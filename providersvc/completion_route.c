@@ -41,7 +41,7 @@ static void judge(struct upstream *u, uint64_t now_ms, uint32_t bit, struct cand
 {
     uint64_t wait_ms = 0, rest_ms = 0;
     bool soft, well = seat_allows(u->seat, now_ms, &wait_ms, &soft);
-    bool keys = upstream_pick_key(u, now_ms, &rest_ms) != NULL;
+    bool keys = upstream_has_key(u, now_ms, &rest_ms);
 
     found->known = true;
     if (well && keys)
@@ -51,7 +51,7 @@ static void judge(struct upstream *u, uint64_t now_ms, uint32_t bit, struct cand
     soonest(found, wait_ms > rest_ms ? wait_ms : rest_ms);
 }
 
-static void look(const struct completion *c, struct candidates *found)
+static void look(const struct completion *c, uint32_t tried, struct candidates *found)
 {
     const struct completion_req *r = c->req;
 
@@ -59,7 +59,7 @@ static void look(const struct completion *c, struct candidates *found)
     for (size_t i = 0; i < r->routes.n; i++) {
         struct upstream *u;
 
-        if ((c->tried & UINT32_C(1) << i) != 0)
+        if ((tried & UINT32_C(1) << i) != 0)
             continue;
         u = upstreams_find(&c->loop->self->upstreams, r->routes.items[i].provider);
         if (u == NULL)
@@ -108,12 +108,12 @@ static size_t by_weight(struct completion *c, uint32_t among)
     return chosen;
 }
 
-/* One whose pace nobody knows comes first: it is found out by a call. */
+/* One whose pace is to be found out comes first. */
 static size_t by_latency(const struct completion *c, uint32_t among)
 {
     const struct completion_req *r = c->req;
-    uint64_t best = UINT64_MAX;
-    size_t chosen = 0;
+    size_t chosen = r->routes.n;
+    uint64_t best = 0;
 
     for (size_t i = 0; i < r->routes.n; i++) {
         struct upstream *u;
@@ -122,9 +122,9 @@ static size_t by_latency(const struct completion *c, uint32_t among)
         if ((among & UINT32_C(1) << i) == 0)
             continue;
         u = upstreams_find(&c->loop->self->upstreams, r->routes.items[i].provider);
-        pace = u != NULL ? seat_pace_us(u->seat) : UINT64_MAX - 1;
+        pace = u != NULL ? seat_pace_us(u->seat, c->loop->now_ms) : UINT64_MAX;
         upstream_unref(u);
-        if (pace < best) {
+        if (chosen == r->routes.n || pace < best) {
             best = pace;
             chosen = i;
         }
@@ -133,43 +133,48 @@ static size_t by_latency(const struct completion *c, uint32_t among)
 }
 
 /* The adapter's state is another one when the adapter is. */
-static enum status seat_adapter(struct completion *c)
+static bool seat_adapter(struct completion *c, const struct adapter *adapter)
 {
-    const struct adapter *adapter = c->upstream->adapter;
+    void *state;
 
     if (c->adapter == adapter)
-        return ST_OK;
+        return true;
+    state = arena_alloc(c->call->arena, adapter->state_size);
+    if (state == NULL)
+        return false;
     if (c->adapter != NULL)
         c->adapter->fini(c);
-    c->adapter = NULL;
-    c->state = arena_alloc(c->call->arena, adapter->state_size);
-    if (c->state == NULL)
-        return ST_NO_MEMORY;
+    c->state = state;
     c->adapter = adapter;
-    return ST_OK;
+    return true;
 }
 
+/* All of it or nothing: what was usable a moment ago may be gone, or used up by another loop. */
 static bool take(struct completion *c, size_t i)
 {
-    struct upstream *u = upstreams_find(&c->loop->self->upstreams, c->req->routes.items[i].provider);
-    uint64_t wait_ms;
+    const struct call_route *route = &c->req->routes.items[i];
+    struct upstream *u = upstreams_find(&c->loop->self->upstreams, route->provider);
+    struct provider_key *key = u != NULL ? upstream_pick_key(u, c->loop->now_ms) : NULL;
 
-    if (u == NULL)
+    if (key == NULL || !seat_adapter(c, u->adapter)) {
+        upstream_unref(u);
         return false;
+    }
     upstream_unref(c->upstream);
     c->upstream = u;
-    if (c->route != &c->req->routes.items[i])
+    c->key = key;
+    if (c->route != route)
         c->tries = 0;
-    c->route = &c->req->routes.items[i];
-    c->key = upstream_pick_key(u, c->loop->now_ms, &wait_ms);
-    return c->key != NULL && seat_adapter(c) == ST_OK;
+    c->route = route;
+    c->probe = seat_take(u->seat, c->loop->now_ms);
+    return true;
 }
 
 static bool choose(struct completion *c, struct candidates *found)
 {
     uint32_t among;
 
-    look(c, found);
+    look(c, c->tried, found);
     among = lowest_tier(c->req, found->usable);
     if (among == 0)
         return false;
@@ -213,11 +218,24 @@ static void note_health(struct completion *c, const struct failure *f)
                   LOG_C("provider", c->upstream->name), LOG_C("why", f->text));
 }
 
+static uint64_t first_token_us(const struct completion *c)
+{
+    return c->first_ms > c->attempt.begun_ms ? (c->first_ms - c->attempt.begun_ms) * 1000 : 0;
+}
+
+void completion_answering(struct completion *c)
+{
+    seat_alive(c->upstream->seat, c->loop->now_ms, first_token_us(c));
+}
+
 void completion_healthy(struct completion *c)
 {
-    uint64_t us = c->first_ms > c->attempt.begun_ms ? (c->first_ms - c->attempt.begun_ms) * 1000 : 0;
+    seat_good(c->upstream->seat, c->loop->now_ms, c->req->stream ? 0 : first_token_us(c));
+}
 
-    seat_good(c->upstream->seat, c->loop->now_ms, us);
+void completion_unwell(struct completion *c, const char *text)
+{
+    note_health(c, &(struct failure){.unwell = true, .text = text});
 }
 
 /* When this route may be tried once more; 0 = not. */
@@ -245,6 +263,14 @@ static bool may_go_on(const struct completion *c)
            !svc_draining(c->loop->self->svc);
 }
 
+bool completion_has_other(const struct completion *c)
+{
+    struct candidates found;
+
+    look(c, c->tried | UINT32_C(1) << (c->route - c->req->routes.items), &found);
+    return found.usable != 0 && may_go_on(c);
+}
+
 bool completion_elsewhere(struct completion *c, const struct failure *f)
 {
     size_t was = (size_t)(c->route - c->req->routes.items);
@@ -254,17 +280,19 @@ bool completion_elsewhere(struct completion *c, const struct failure *f)
 
     note_health(c, f);
     completion_count(c, f->why);
-    if (!may_go_on(c) || !budget_has(&c->loop->budget, due))
+    if (!may_go_on(c) || (!f->unsent && !budget_has(&c->loop->budget, due)))
         return false;
     if (!other_key(c, f))
         c->tried |= UINT32_C(1) << was;
     if (!choose(c, &found)) {
         c->tried = tried;
-        if (again == 0 || again >= c->deadline_ms)
+        if (again == 0 || again >= c->deadline_ms || !budget_has(&c->loop->budget, due))
             return false;
+        c->probe = seat_take(c->upstream->seat, due);
         due = again;
     }
-    budget_take(&c->loop->budget, c->loop->now_ms);
+    if (!f->unsent || due > c->loop->now_ms)
+        budget_take(&c->loop->budget, c->loop->now_ms);
     metric_add(c->upstream->seat->retries, 1);
     log_event(svc_log(c->loop->self->svc), LOG_INFO, c->req->request_id, "upstream_again",
               LOG_C("provider", c->upstream->name), LOG_C("why", f->text), LOG_N("attempts", c->attempts));

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
@@ -52,6 +53,7 @@ struct http_transfer {
 
 struct http {
     struct http_options options;
+    const char *ca_file; /* of the environment; NULL = the system's */
     CURLM *multi;
     struct timer timer;
     struct sock *socks;
@@ -278,15 +280,28 @@ static bool named(struct slice line, const char *name, struct slice *ret_value)
     return true;
 }
 
-/* Digits with a fraction, times unit milliseconds; an HTTP date or nonsense counts as nothing. */
+/* Milliseconds until an HTTP date, by our clock; 0 = past, or none. */
+static uint64_t until_date(const char *text)
+{
+    time_t then = curl_getdate(text, NULL), now = time(NULL);
+
+    return then <= now ? 0 : (uint64_t)(then - now) * 1000;
+}
+
+/* Digits with a fraction, times unit milliseconds, or an HTTP date; nonsense counts as nothing. */
 static uint64_t read_wait(struct slice v, double unit_ms)
 {
-    char text[32];
+    char text[64];
     char *end = NULL;
     double x;
 
-    if (!slice_copy(v, text, sizeof(text)) || text[0] < '0' || text[0] > '9')
+    if (!slice_copy(v, text, sizeof(text)))
         return 0;
+    if (text[0] < '0' || text[0] > '9') {
+        uint64_t ms = until_date(text);
+
+        return ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS;
+    }
     x = strtod(text, &end) * unit_ms;
     if (end == NULL || *end != '\0' || !(x > 0))
         return 0;
@@ -323,7 +338,8 @@ static void read_header(struct http_transfer *t, struct slice line)
     struct slice v;
 
     if (named(line, "content-type", &v)) {
-        (void)slice_copy(v, t->answer.content_type, sizeof(t->answer.content_type));
+        if (upstream_header_safe(v)) /* it is shown to the client; a lone CR would be a line's end to some */
+            (void)slice_copy(v, t->answer.content_type, sizeof(t->answer.content_type));
     } else if (named(line, "retry-after-ms", &v)) {
         t->answer.retry_after_ms = read_wait(v, 1);
     } else if (named(line, "retry-after", &v)) {
@@ -394,6 +410,8 @@ static bool set_up(struct http_transfer *t)
     r |= curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
     r |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     r |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (t->http->ca_file != NULL)
+        r |= curl_easy_setopt(e, CURLOPT_CAINFO, t->http->ca_file);
     r |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     r |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     r |= curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)HTTP_CONNECTION_AGE_S);
@@ -691,6 +709,16 @@ void http_reap(struct http *h)
 /* ---- all of it ------------------------------------------------------------------------------------------------------
  */
 
+/* As curl and OpenSSL's programs do it; libcurl itself looks at neither. */
+static const char *ca_file(void)
+{
+    const char *path = getenv("CURL_CA_BUNDLE");
+
+    if (path == NULL || path[0] == '\0')
+        path = getenv("SSL_CERT_FILE");
+    return path != NULL && path[0] != '\0' ? path : NULL;
+}
+
 enum status http_new(const struct http_options *options, struct http **ret, struct err *err)
 {
     struct http *h = calloc(1, sizeof(*h));
@@ -699,6 +727,7 @@ enum status http_new(const struct http_options *options, struct http **ret, stru
     if (h == NULL)
         return err_set(err, ST_NO_MEMORY, "no memory for the upstream connections");
     h->options = *options;
+    h->ca_file = ca_file();
     h->timer.fire = timer_fired;
     h->multi = curl_multi_init();
     if (h->multi != NULL) {

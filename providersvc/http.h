@@ -3,8 +3,9 @@
  * that are kept. Knows nothing of what bodies mean.
  *
  * A POST is never sent twice: the body comes from a read callback without a seek, so that libcurl cannot rewind it, and
- * retries are the caller's decision on HTTP_NOT_SENT. Addresses are judged when a socket is made. One thread. Callbacks
- * may not call http_stop.
+ * retries are the caller's decision on HTTP_NOT_SENT. Addresses are judged when a socket is made. Certificates are
+ * checked against the file that CURL_CA_BUNDLE or SSL_CERT_FILE names, else the system's. One thread. Callbacks may not
+ * call http_stop.
  */
 #ifndef PROVIDERSVC_HTTP_H
 #define PROVIDERSVC_HTTP_H

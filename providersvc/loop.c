@@ -218,8 +218,7 @@ enum status loop_seat(struct loop *l, struct completion *c)
 
     if (l->free_slot == 0 && more_slots(l) != ST_OK)
         return ST_NO_MEMORY;
-    /* one timer a call, libcurl's and the outbox' */
-    if (timers_reserve(&l->timers, (size_t)l->n_slots + 2) != ST_OK)
+    if (timers_reserve(&l->timers, (size_t)l->n_slots + LOOP_TIMERS) != ST_OK)
         return ST_NO_MEMORY;
     s = &l->slots[l->free_slot - 1];
     c->tag = (uint64_t)s->generation << 32 | (l->free_slot - 1);
@@ -677,7 +676,7 @@ enum status loop_new(struct providersvc *self, unsigned index, struct loop **ret
     if (l == NULL)
         return err_set(err, ST_NO_MEMORY, "no memory for upstream calls");
     init(l, self, index);
-    st = timers_reserve(&l->timers, 2);
+    st = timers_reserve(&l->timers, LOOP_TIMERS);
     if (st == ST_OK)
         st = open_fds(l, err);
     options = (struct http_options){.epoll = l->epoll, .timers = &l->timers, .now_ms = &l->now_ms};

@@ -20,6 +20,7 @@ struct http;
 
 #define LOOP_CALLS_MAX 32768u /* of one loop */
 #define LOOP_JOBS_MAX 8u
+#define LOOP_TIMERS (2u + LOOP_JOBS_MAX) /* beside one a call: libcurl's, the outbox', one a job */
 #define LOOP_EVENTS 256 /* of one epoll_wait */
 #define LOOP_HOLD_MS 2000 /* an end waits so long for a disk that cannot take its record */
 #define LOOP_HOLD_TRY_MS 50

@@ -310,7 +310,7 @@ static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const cha
     for (unsigned i = 0; i < n; i++) {
         uint64_t wait_ms;
         bool soft, well = seat_allows(all[i]->seat, clock_ms(), &wait_ms, &soft);
-        bool key = upstream_pick_key(all[i], clock_ms(), &wait_ms) != NULL;
+        bool key = upstream_has_key(all[i], clock_ms(), &wait_ms);
         const char *how = !well                ? "failing: calls go to other routes"
                           : all[i]->n_keys < 1 ? "no key"
                           : !key               ? "its keys have reached their limits"

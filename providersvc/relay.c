@@ -52,7 +52,7 @@ static enum http_take take_whole(struct completion *c, struct relay *s, const st
 {
     completion_alive(c, relay_good(answer->status));
     if (!relay_good(answer->status) && s->whole.n + bytes.n > ERROR_BODY_MAX)
-        return HTTP_TAKEN; /* nobody reads such an error */
+        return HTTP_ABORT; /* its status says enough */
     if (buf_add(&s->whole, bytes.p, bytes.n) == ST_OK)
         return HTTP_TAKEN;
     s->fault = "The provider's answer is too large.";
@@ -194,6 +194,7 @@ static void not_sent(struct completion *c, enum http_end end, const char *why)
     if (completion_elsewhere(c, &(struct failure){.why = ATTEMPT_CONNECT,
                                                   .remedy = end == HTTP_NOT_SENT ? REMEDY_AGAIN : REMEDY_ELSEWHERE,
                                                   .unwell = true,
+                                                  .unsent = true,
                                                   .text = text}))
         return;
     err_set(&c->call->err, ST_UPSTREAM_CONNECT, "%s", status_text(ST_UPSTREAM_CONNECT));
@@ -206,10 +207,12 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
     struct relay *s = c->state;
 
     s->transfer = NULL;
-    if (end == HTTP_WHOLE)
+    if (end == HTTP_WHOLE || answer->status >= 300)
         c->attempt.http_status = answer->status;
-    if (end == HTTP_WHOLE && s->mode == RELAY_UNDECIDED) /* no body at all */
-        s->mode = s->plan.json || !relay_good(answer->status) ? RELAY_WHOLE : RELAY_RAW;
+    if (s->mode == RELAY_UNDECIDED && answer->status >= 300)
+        s->mode = RELAY_WHOLE;
+    if (s->mode == RELAY_UNDECIDED && end == HTTP_WHOLE) /* no body at all */
+        s->mode = s->plan.json ? RELAY_WHOLE : RELAY_RAW;
     if (end == HTTP_NOT_SENT || end == HTTP_REFUSED) {
         not_sent(c, end, why);
     } else if (s->mode == RELAY_STREAM) {
@@ -217,14 +220,14 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
     } else if (s->mode == RELAY_RAW) {
         relay_send_head(c, answer, answer->status, slice_of(answer->content_type));
         end_raw(c, s, end);
+    } else if (s->mode == RELAY_WHOLE && !relay_good(answer->status)) { /* also when its body broke off */
+        relay_take_error(c, s, answer);
     } else if (end != HTTP_WHOLE) {
         relay_lost(c, ATTEMPT_BROKEN, ST_UPSTREAM, true,
                    s->fault != NULL ? s->fault
                                     : "The connection to the provider broke while the request was under way.");
-    } else if (relay_good(answer->status)) {
-        take_good_answer(c, s, answer);
     } else {
-        relay_take_error(c, s, answer);
+        take_good_answer(c, s, answer);
     }
 }
 
@@ -390,6 +393,19 @@ static enum status cut_request(struct completion *c, struct relay *s)
     return ST_OK;
 }
 
+/* What translators made, without what this upstream refuses. */
+static enum status drop_refused(struct completion *c, struct relay *s)
+{
+    struct body_cuts cuts = {.drop = &c->upstream->drop_params};
+    struct buf *to = &s->made[s->plan.n_steps % 2]; /* not the one that holds the body */
+
+    if (cuts.drop->n == 0)
+        return ST_OK;
+    if (body_make(s->body, &cuts, to, &s->body) != ST_OK)
+        return err_set(&c->call->err, ST_INTERNAL, "No memory to prepare the request for the provider.");
+    return ST_OK;
+}
+
 static bool is_json(struct slice content_type)
 {
     static const char json[] = "application/json";
@@ -400,8 +416,11 @@ static bool is_json(struct slice content_type)
 
 static enum status make_body(struct completion *c, struct relay *s)
 {
-    if (s->plan.n_steps > 0)
-        return translate_request(c, s);
+    if (s->plan.n_steps > 0) {
+        enum status st = translate_request(c, s);
+
+        return st == ST_OK ? drop_refused(c, s) : st;
+    }
     if (c->req->body.n > 0 && c->req->body.p[0] == '{' && is_json(c->req->content_type))
         return cut_request(c, s);
     s->body = c->req->body;
@@ -471,7 +490,7 @@ void relay_resume(struct completion *c)
 {
     struct relay *s = c->state;
 
-    if (s->flowing || s->mode == RELAY_RAW)
+    if (s->spoken || s->mode == RELAY_RAW)
         completion_alive(c, false);
     if (s->kept.n > 0 && !relay_pass_kept(c, s))
         return;
@@ -479,9 +498,15 @@ void relay_resume(struct completion *c)
         http_resume(s->transfer);
 }
 
-/* The last event has come, the end of the transfer has not. */
+/* The last event has come, the end of the transfer has not; or the first token has not come. */
 void relay_wake(struct completion *c)
 {
+    struct relay *s = c->state;
+
+    if (!s->done) {
+        relay_let_go(c, s);
+        return;
+    }
     relay_stop(c);
     relay_took(c, ATTEMPT_OK);
     completion_end(c, OUTCOME_OK, ST_OK);

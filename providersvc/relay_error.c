@@ -83,7 +83,14 @@ static bool refused_options(const struct completion *c, const struct relay *s, u
            memmem(s->whole.p, s->whole.n, "stream_options", strlen("stream_options")) != NULL;
 }
 
-/* Does it concern this provider alone, so that another one may well answer? */
+static bool passes(unsigned status)
+{
+    return status == 400 || status == 404 || status == 409 || status == 413 || status == 422 || status == 429 ||
+           (status >= 500 && status <= 599);
+}
+
+/* Does it concern this provider alone, so that another one may well answer? What the client would not be shown as it is
+ * says nothing about the request. */
 static struct failure failure_of(unsigned status, const struct upstream_error *e, uint64_t retry_after_ms)
 {
     struct failure f = {.why = ATTEMPT_ERROR, .text = "The provider answered with an error."};
@@ -100,16 +107,11 @@ static struct failure failure_of(unsigned status, const struct upstream_error *e
         f.remedy = REMEDY_AGAIN;
         f.unwell = true;
         f.wait_ms = retry_after_ms;
-    } else if (status == 404) {
+    } else if (status == 404 || !passes(status)) {
         f.remedy = REMEDY_ELSEWHERE;
+        f.unwell = status < 400; /* it sends us somewhere else: nobody gets anything here */
     }
     return f;
-}
-
-static bool passes(unsigned status)
-{
-    return status == 400 || status == 404 || status == 409 || status == 413 || status == 422 || status == 429 ||
-           (status >= 500 && status <= 599);
 }
 
 void relay_take_error(struct completion *c, struct relay *s, const struct http_answer *answer)
@@ -130,10 +132,10 @@ void relay_take_error(struct completion *c, struct relay *s, const struct http_a
         return;
     }
     f = failure_of(e.status != 0 ? e.status : status, &e, answer->retry_after_ms);
-    if (f.remedy != REMEDY_NONE && completion_elsewhere(c, &f))
-        return;
     if (f.remedy == REMEDY_NONE)
         completion_healthy(c); /* it answers: the request was at fault */
+    else if (completion_elsewhere(c, &f))
+        return;
     if (f.why == ATTEMPT_TIMEOUT) {
         completion_fail(c, ATTEMPT_TIMEOUT, ST_TIMEOUT, f.text);
     } else if (passes(status)) {
@@ -146,18 +148,50 @@ void relay_take_error(struct completion *c, struct relay *s, const struct http_a
     }
 }
 
+/* The HTTP status that an error without one has: some say it in the error's code. */
+static unsigned status_of(const struct upstream_error *e)
+{
+    unsigned n = 0;
+
+    if (e->status != 0)
+        return e->status;
+    if (strlen(e->code) == 3 && sscanf(e->code, "%3u", &n) == 1 && n >= 400 && n <= 599)
+        return n;
+    if (strcmp(e->code, "invalid_api_key") == 0)
+        return 401;
+    if (strcmp(e->code, "rate_limit_exceeded") == 0)
+        return 429;
+    return strcmp(e->type, "invalid_request_error") == 0 ? 400 : 502;
+}
+
 void relay_answer_failed(struct completion *c, struct relay *s, const struct facts *facts)
 {
-    const struct upstream_error *e = &facts->error;
+    struct upstream_error e = facts->error;
+    unsigned status = status_of(&e);
+    struct failure f;
 
-    (void)s;
-    if (completion_elsewhere(c, &(struct failure){.why = ATTEMPT_ERROR,
-                                                  .remedy = e->bad_key || e->no_credit ? REMEDY_KEY : REMEDY_ELSEWHERE,
-                                                  .unwell = true,
-                                                  .text = e->message}))
+    if (status == 401 || status == 403 || e.bad_key || status == 402 || e.no_credit) {
+        key_refused(c, status, status == 402 || e.no_credit);
         return;
-    err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s", e->message);
-    completion_fail(c, ATTEMPT_ERROR, ST_UPSTREAM, e->message);
+    }
+    f = failure_of(status, &e, 0);
+    f.text = e.message;
+    if (f.remedy == REMEDY_AGAIN)
+        f.remedy = REMEDY_ELSEWHERE; /* it said 200: who knows what it has done */
+    if (f.remedy == REMEDY_NONE)
+        completion_healthy(c);
+    else if (completion_elsewhere(c, &f))
+        return;
+    if (!c->head_sent && (status == 400 || status == 413 || status == 422 || status == 429)) {
+        const struct http_answer none = {.retry_after_ms = e.retry_after_ms};
+
+        e.status = status;
+        e.shaped = false;
+        pass_error(c, s, &none, &e);
+        return;
+    }
+    err_set_field(&c->call->err, ST_UPSTREAM, NULL, NULL, "The provider answered with an error: %s", e.message);
+    completion_fail(c, f.why, ST_UPSTREAM, e.message);
 }
 
 void relay_lost(struct completion *c, enum attempt_outcome why, enum status st, bool acted, const char *text)

@@ -9,6 +9,8 @@
 
 #define RELAY_KEPT_MAX (SSE_EVENT_MAX + 1024u * 1024u) /* events that came with the one that waits for the hold */
 #define RELAY_EARLY_MAX (256u * 1024u) /* events before the first token; with more of them it counts as come */
+#define RELAY_HOLD_MS                                                                                                  \
+    UINT64_C(5000) /* held back so long, a stream begins at the client when nobody else could take over */
 
 enum relay_mode {
     RELAY_UNDECIDED,
@@ -34,6 +36,8 @@ struct relay {
     struct sse sse;
     struct buf early; /* a stream before its first token */
     bool flowing; /* its head and everything so far is out */
+    bool spoken; /* its first token has come */
+    const struct http_answer *answer; /* of a stream, while it is held back: the transfer's */
     bool done; /* the last event was seen */
     bool errored; /* an error event went through to the client */
     bool length; /* a choice ended at its output limit */
@@ -60,6 +64,7 @@ void relay_took(struct completion *c, enum attempt_outcome outcome);
 enum http_take relay_take_stream(struct completion *c, struct relay *s, const struct http_answer *answer,
                                  struct slice bytes);
 void relay_end_stream(struct completion *c, struct relay *s, const struct http_answer *answer, enum http_end end);
+void relay_let_go(struct completion *c, struct relay *s); /* held back for RELAY_HOLD_MS */
 /* The hold has been asked about: passes on what was kept. false: some is kept still, or the call is over. */
 bool relay_pass_kept(struct completion *c, struct relay *s);
 

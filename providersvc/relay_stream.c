@@ -249,6 +249,21 @@ static void see(struct feeding *f, const struct facts *facts)
         memcpy(c->object_id, facts->object_id, sizeof(c->object_id));
 }
 
+/* From the first token on the times between bytes count. */
+static enum status speak(struct feeding *f)
+{
+    enum status st;
+
+    if (f->s->spoken)
+        return ST_OK;
+    f->s->spoken = true;
+    f->c->wake_ms = 0;
+    st = flow(f);
+    completion_alive(f->c, true);
+    completion_answering(f->c);
+    return st;
+}
+
 /* What the event gives the client; the first token opens the flow. */
 static enum status give(struct feeding *f, const struct sse_event *ev, const struct facts *facts)
 {
@@ -256,7 +271,7 @@ static enum status give(struct feeding *f, const struct sse_event *ev, const str
     enum status st = ST_OK;
 
     if (facts->text.ascii + facts->text.other > 0 || facts->finished != 0 || facts->final || !s->plan.json)
-        st = flow(f);
+        st = speak(f);
     if (st != ST_OK)
         return st;
     if (s->plan.n_steps == 0) {
@@ -297,7 +312,7 @@ static enum status take_chunk(struct feeding *f, const struct sse_event *ev, con
         if (bearing == CAP_REACHED)
             return cap(f, ev, facts);
         if (bearing == CAP_ASKS) {
-            st = flow(f); /* while the answer's head is at hand */
+            st = speak(f); /* while the answer's head is at hand */
             return st == ST_OK ? keep(f, ev) : st;
         }
     }
@@ -310,11 +325,10 @@ static enum status take_chunk(struct feeding *f, const struct sse_event *ev, con
 
 static enum status take_done(struct feeding *f, const struct sse_event *ev)
 {
-    enum status st;
+    enum status st = speak(f);
 
     f->s->done = true;
     completion_wake_at(f->c, f->c->loop->now_ms + DONE_GRACE_MS);
-    st = flow(f);
     (void)tell_limit(f);
     if (st != ST_OK)
         return st;
@@ -355,14 +369,32 @@ enum http_take relay_take_stream(struct completion *c, struct relay *s, const st
         completion_quiet_off(c);
         return HTTP_PAUSE;
     }
+    if (!s->flowing && s->answer == NULL) {
+        s->answer = answer;
+        completion_wake_at(c, c->loop->now_ms + RELAY_HOLD_MS);
+    }
     st = sse_feed(&s->sse, bytes, take_event, &f);
-    if (s->flowing)
+    if (s->spoken)
         completion_alive(c, true);
     if (st == ST_OK)
         return HTTP_TAKEN;
     if (s->fault == NULL && !s->capped)
         s->fault = "The provider sent an event that is too large.";
     return HTTP_ABORT;
+}
+
+/* Nothing is gained by silence when no other route could give an answer: the client sees what there is, and is kept
+ * alive by the gateway while the first token is waited for. */
+void relay_let_go(struct completion *c, struct relay *s)
+{
+    struct feeding f = {c, s, s->answer};
+
+    if (s->flowing || s->answer == NULL)
+        return;
+    if (s->early.n == 0 || completion_has_other(c))
+        completion_wake_at(c, c->loop->now_ms + RELAY_HOLD_MS);
+    else
+        (void)flow(&f); /* of what cannot be written the rest fails as well */
 }
 
 /* ---- its end -------------------------------------------------------------------------------------------------------
@@ -404,6 +436,7 @@ static void finish_stream(struct feeding *f, enum http_end end)
     } else if (s->capped) {
         completion_capped(c);
     } else if (s->errored) { /* the client has upstream's own error event: no second one */
+        completion_unwell(c, "The provider ended its answer with an error.");
         completion_count(c, ATTEMPT_ERROR);
         completion_end(c, OUTCOME_TRUNCATED, ST_OK);
     } else if (complete(s, end) && complete_stream(f) == ST_OK) {

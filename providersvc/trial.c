@@ -89,21 +89,6 @@ static void take_models(struct trial *t)
     yyjson_doc_free(doc);
 }
 
-/* What upstream says may hold pieces of our key when it is the key that it does not like. */
-static void say_error(struct trial *t, unsigned status)
-{
-    struct upstream_error e = {0};
-    char text[LIMIT_TITLE];
-
-    dialect_chat.read_error(status, (struct slice){t->answer.p, t->answer.n}, &e);
-    if (status == 401 || status == 403)
-        snprintf(text, sizeof(text), "The provider refused the key (HTTP %u).", status);
-    else
-        snprintf(text, sizeof(text), "The provider answered with HTTP %u%s%.400s", status,
-                 e.message[0] != '\0' ? ": " : ".", e.message);
-    finish(t, false, text);
-}
-
 /* ---- the requests --------------------------------------------------------------------------------------------------
  */
 
@@ -111,16 +96,19 @@ struct trial_kind {
     const char *kind, *list, *call; /* paths; call NULL = the list only. %s in call: the model */
     const char *auth, *extra;
     const char *body; /* %s: the model as a JSON string */
+    const struct dialect *dialect; /* of its errors */
 };
 
 static const struct trial_kind kinds[] = {
     {"openai", "/models", "/chat/completions", "Authorization: Bearer %s", NULL,
-     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":16}"},
+     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":16}",
+     &dialect_chat},
     {"azure", "/openai/v1/models", "/openai/v1/chat/completions", "api-key: %s", NULL,
-     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":16}"},
+     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":16}",
+     &dialect_chat},
     {"anthropic", "/v1/models", "/v1/messages", "x-api-key: %s", "2023-06-01",
-     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":1}"},
-    {"gemini", "/v1beta/models", NULL, "x-goog-api-key: %s", NULL, NULL},
+     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":1}", &dialect_messages},
+    {"gemini", "/v1beta/models", NULL, "x-goog-api-key: %s", NULL, NULL, &dialect_gemini},
 };
 
 static const struct trial_kind *kind_of(const struct trial *t)
@@ -131,12 +119,19 @@ static const struct trial_kind *kind_of(const struct trial *t)
     return NULL;
 }
 
-static const char *below(const struct trial *t, const char *path)
+/* What upstream says may hold pieces of our key when it is the key that it does not like. */
+static void say_error(struct trial *t, unsigned status)
 {
-    size_t n = strlen(t->upstream->base_url);
-    bool has_v1 = n >= 3 && strcmp(t->upstream->base_url + n - 3, "/v1") == 0;
+    struct upstream_error e = {0};
+    char text[LIMIT_TITLE];
 
-    return has_v1 && strncmp(path, "/v1/", 4) == 0 ? path + 3 : path;
+    kind_of(t)->dialect->read_error(status, (struct slice){t->answer.p, t->answer.n}, &e);
+    if (status == 401 || status == 403 || e.bad_key)
+        snprintf(text, sizeof(text), "The provider refused the key (HTTP %u).", status);
+    else
+        snprintf(text, sizeof(text), "The provider answered with HTTP %u%s%.400s", status,
+                 e.message[0] != '\0' ? ": " : ".", e.message);
+    finish(t, false, text);
 }
 
 static const struct http_events events;
@@ -147,7 +142,7 @@ static void send_request(struct trial *t, const char *method, const char *path)
     struct http_header version = {.name = slice_of("anthropic-version"), .value = slice_of(kind->extra)};
     struct http_request r = {.upstream = t->upstream,
                              .method = method,
-                             .path = below(t, path),
+                             .path = path,
                              .auth = kind->auth,
                              .secret = t->key->secret,
                              .headers = &version,
@@ -237,20 +232,18 @@ static void too_late(struct timer *timer)
 static void begin(struct loop *l, struct loop_job *job)
 {
     struct trial *t = (struct trial *)(void *)job;
-    uint64_t wait_ms;
 
     t->loop = l;
     t->timer.fire = too_late;
     buf_init(&t->answer, TRIAL_ANSWER_MAX);
     buf_init(&t->body, 65536);
-    t->key = upstream_pick_key(t->upstream, l->now_ms, &wait_ms);
+    t->key = upstream_pick_key(t->upstream, l->now_ms);
     if (kind_of(t) == NULL) {
         finish(t, true, "This provider is built in and needs no network.");
     } else if (t->key == NULL) {
         finish(t, false, "The provider has no key that can be used at the moment.");
     } else {
-        if (timers_reserve(&l->timers, (size_t)l->n_slots + 3) == ST_OK)
-            timers_set(&l->timers, &t->timer, l->now_ms + TRIAL_MS);
+        timers_set(&l->timers, &t->timer, l->now_ms + TRIAL_MS);
         send_request(t, "GET", kind_of(t)->list);
     }
 }

@@ -42,6 +42,20 @@ static struct slice host_of(const char *rest)
     return (struct slice){rest, colon < n ? colon : n};
 }
 
+/* The length of a base URL without slashes at its end and without what the adapter's paths begin with. */
+static size_t without_own_path(const struct adapter *a, const char *url, size_t n)
+{
+    while (n > 0 && url[n - 1] == '/')
+        n--;
+    for (size_t i = 0; i < ADAPTER_OWN_PATHS && a->own_paths[i] != NULL; i++) {
+        size_t m = strlen(a->own_paths[i]);
+
+        if (n > m && memcmp(url + n - m, a->own_paths[i], m) == 0)
+            return n - m;
+    }
+    return n;
+}
+
 /* Checks and takes over a base URL: http or https, a host, no user, no query; nothing that could end a header line. */
 static enum status set_url(struct upstream *u, struct slice name, struct slice given, bool internal, struct err *err)
 {
@@ -65,8 +79,7 @@ static enum status set_url(struct upstream *u, struct slice name, struct slice g
     host = host_of(rest);
     if (host.n == 0)
         return err_set(err, ST_BAD_REQUEST, "the base URL of provider " SLICE_FMT " names no host", SLICE_ARG(name));
-    while (n > 0 && url[n - 1] == '/')
-        n--;
+    n = without_own_path(u->adapter, url, n);
     if (n >= UPSTREAM_URL_MAX)
         return err_set(err, ST_BAD_REQUEST, "the base URL of provider " SLICE_FMT " is too long", SLICE_ARG(name));
     url[n] = '\0';
@@ -200,26 +213,36 @@ static uint64_t refused(struct provider_key *key)
     return atomic_load_explicit(&key->refused_until_ms, memory_order_relaxed);
 }
 
-struct provider_key *upstream_pick_key(struct upstream *u, uint64_t now_ms, uint64_t *ret_wait_ms)
+struct provider_key *upstream_pick_key(struct upstream *u, uint64_t now_ms)
 {
     unsigned first = u->n_keys > 1 ? atomic_fetch_add_explicit(&u->turn, 1, memory_order_relaxed) : 0;
     struct provider_key *last = NULL;
-    uint64_t soonest = UINT64_MAX;
 
     for (unsigned i = 0; i < u->n_keys; i++) {
         struct provider_key *key = &u->keys[(first + i) % u->n_keys];
 
-        if (rests(key) > now_ms) {
-            if (rests(key) < soonest)
-                soonest = rests(key);
-        } else if (refused(key) <= now_ms) {
+        if (rests(key) > now_ms)
+            continue;
+        if (refused(key) <= now_ms)
             return key;
-        } else if (last == NULL || refused(key) < refused(last)) {
+        if (last == NULL || refused(key) < refused(last))
             last = key; /* the one that was refused longest ago */
-        }
     }
-    *ret_wait_ms = last == NULL && soonest != UINT64_MAX ? soonest - now_ms : 0;
     return last;
+}
+
+bool upstream_has_key(struct upstream *u, uint64_t now_ms, uint64_t *ret_wait_ms)
+{
+    *ret_wait_ms = 0;
+    for (unsigned i = 0; i < u->n_keys; i++) {
+        uint64_t until = rests(&u->keys[i]);
+
+        if (until <= now_ms)
+            return true;
+        if (*ret_wait_ms == 0 || until - now_ms < *ret_wait_ms)
+            *ret_wait_ms = until - now_ms;
+    }
+    return false;
 }
 
 bool upstream_has_good_key(struct upstream *u, uint64_t now_ms)

@@ -41,9 +41,10 @@ const char *attempt_outcome_name(enum attempt_outcome outcome);
 struct upstream_seat {
     char name[LIMIT_NAME + 1];
     unsigned index;
-    pthread_mutex_t lock; /* of the two below */
+    pthread_mutex_t lock; /* of what follows, up to the metrics */
     struct breaker breaker;
     uint64_t pace_us; /* moving average of the time to a good answer's first token; 0 = not known */
+    uint64_t pace_ms, asked_ms; /* when that was last measured, when a call last went there */
     struct metric *attempts[ATTEMPT_OUTCOMES], *retries, *latency, *ttft, *open;
 };
 
@@ -86,9 +87,11 @@ enum status upstream_new(const struct catalog_provider *def, const char *const *
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u); /* NULL is fine */
 
-/* The key for the next attempt, in turn; NULL: all rest (*ret_wait_ms until the first does not). An upstream that needs
- * none has one with an empty secret. */
-struct provider_key *upstream_pick_key(struct upstream *u, uint64_t now_ms, uint64_t *ret_wait_ms);
+/* The key for the next attempt, in turn; NULL: all rest, or there is none that can be used. An upstream that needs none
+ * has one with an empty secret. */
+struct provider_key *upstream_pick_key(struct upstream *u, uint64_t now_ms);
+/* Would that give one? false: *ret_wait_ms until the first rests no more, 0 = none ever will. Takes no turn. */
+bool upstream_has_key(struct upstream *u, uint64_t now_ms, uint64_t *ret_wait_ms);
 void upstream_key_rests(struct provider_key *key, uint64_t now_ms, uint64_t wait_ms); /* 0 = not said */
 void upstream_key_refused(struct provider_key *key, uint64_t now_ms);
 /* Is there a key that upstream has neither refused lately nor limited? */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define PACE_WEIGHT 8 /* of the average; the newest counts one */
+#define PACE_OLD_MS UINT64_C(30000) /* a pace of which nothing was heard for so long is found out again … */
+#define PACE_ASK_MS UINT64_C(1000) /* … by one call in this time */
 
 void upstreams_init(struct upstreams *s, struct metrics *metrics)
 {
@@ -140,20 +142,47 @@ bool seat_allows(struct upstream_seat *seat, uint64_t now_ms, uint64_t *ret_wait
     return *ret_wait_ms == 0;
 }
 
-void seat_take(struct upstream_seat *seat, uint64_t now_ms)
+bool seat_take(struct upstream_seat *seat, uint64_t now_ms)
+{
+    bool probe;
+
+    pthread_mutex_lock(&seat->lock);
+    probe = breaker_take(&seat->breaker, now_ms);
+    seat->asked_ms = now_ms;
+    pthread_mutex_unlock(&seat->lock);
+    return probe;
+}
+
+void seat_release(struct upstream_seat *seat, uint64_t now_ms)
 {
     pthread_mutex_lock(&seat->lock);
-    breaker_take(&seat->breaker, now_ms);
+    breaker_release(&seat->breaker, now_ms);
     pthread_mutex_unlock(&seat->lock);
+}
+
+/* Under the seat's lock. */
+static void note_pace(struct upstream_seat *seat, uint64_t now_ms, uint64_t us)
+{
+    if (us == 0)
+        return;
+    seat->pace_us = seat->pace_us == 0 ? us : (seat->pace_us * (PACE_WEIGHT - 1) + us) / PACE_WEIGHT;
+    seat->pace_ms = now_ms;
+}
+
+void seat_alive(struct upstream_seat *seat, uint64_t now_ms, uint64_t first_token_us)
+{
+    pthread_mutex_lock(&seat->lock);
+    breaker_alive(&seat->breaker);
+    note_pace(seat, now_ms, first_token_us);
+    pthread_mutex_unlock(&seat->lock);
+    metric_set(seat->open, 0);
 }
 
 void seat_good(struct upstream_seat *seat, uint64_t now_ms, uint64_t first_token_us)
 {
     pthread_mutex_lock(&seat->lock);
     breaker_good(&seat->breaker, now_ms);
-    if (first_token_us != 0)
-        seat->pace_us =
-            seat->pace_us == 0 ? first_token_us : (seat->pace_us * (PACE_WEIGHT - 1) + first_token_us) / PACE_WEIGHT;
+    note_pace(seat, now_ms, first_token_us);
     pthread_mutex_unlock(&seat->lock);
     metric_set(seat->open, 0);
 }
@@ -170,12 +199,15 @@ bool seat_bad(struct upstream_seat *seat, uint64_t now_ms, bool hard)
     return opened;
 }
 
-uint64_t seat_pace_us(struct upstream_seat *seat)
+uint64_t seat_pace_us(struct upstream_seat *seat, uint64_t now_ms)
 {
     uint64_t us;
 
     pthread_mutex_lock(&seat->lock);
-    us = seat->pace_us;
+    us = seat->pace_us != 0 ? seat->pace_us : UINT64_MAX;
+    if ((seat->pace_us == 0 || now_ms - seat->pace_ms >= PACE_OLD_MS) &&
+        (seat->asked_ms == 0 || now_ms - seat->asked_ms >= PACE_ASK_MS))
+        us = 0;
     pthread_mutex_unlock(&seat->lock);
     return us;
 }

@@ -29,9 +29,12 @@ unsigned upstreams_all(struct upstreams *s, struct upstream *ret[UPSTREAMS_MAX])
 
 /* false: not now; *ret_soft: unless there is nobody else. */
 bool seat_allows(struct upstream_seat *seat, uint64_t now_ms, uint64_t *ret_wait_ms, bool *ret_soft);
-void seat_take(struct upstream_seat *seat, uint64_t now_ms); /* an attempt begins */
+bool seat_take(struct upstream_seat *seat, uint64_t now_ms); /* an attempt begins; true: it is the breaker's probe */
+void seat_release(struct upstream_seat *seat, uint64_t now_ms); /* the probe ended without a finding */
+void seat_alive(struct upstream_seat *seat, uint64_t now_ms, uint64_t first_token_us); /* an answer has begun */
 void seat_good(struct upstream_seat *seat, uint64_t now_ms, uint64_t first_token_us); /* 0 = not measured */
 bool seat_bad(struct upstream_seat *seat, uint64_t now_ms, bool hard); /* true: no more calls go there for now */
-uint64_t seat_pace_us(struct upstream_seat *seat); /* 0 = not known */
+/* How fast it is to the first token. 0: it should be found out, by one call; UINT64_MAX: not known yet. */
+uint64_t seat_pace_us(struct upstream_seat *seat, uint64_t now_ms);
 
 #endif

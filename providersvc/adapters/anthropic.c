@@ -15,16 +15,15 @@ static enum status anthropic_plan(const struct completion *c, struct call_plan *
                               .json = true};
     if (slice_is(endpoint, ENDPOINT_MESSAGES) || slice_is(endpoint, ENDPOINT_COUNT_TOKENS)) {
         ret->pass_headers = true;
-        return plan_path(
-            ret, plan_below_v1(c, slice_is(endpoint, ENDPOINT_MESSAGES) ? "/messages" : "/messages/count_tokens"));
+        return plan_path(ret, slice_is(endpoint, ENDPOINT_MESSAGES) ? "/v1/messages" : "/v1/messages/count_tokens");
     }
     if (slice_is(endpoint, ENDPOINT_RESPONSES))
         plan_step(ret, &responses_to_chat);
     else if (!slice_is(endpoint, ENDPOINT_CHAT))
         return plan_refuses(c);
     plan_step(ret, &chat_to_messages);
-    return plan_path(ret, plan_below_v1(c, "/messages"));
+    return plan_path(ret, "/v1/messages");
 }
 
 const struct adapter adapter_anthropic = {
-    .kind = "anthropic", .base_url = "https://api.anthropic.com", RELAY, .plan = anthropic_plan};
+    .kind = "anthropic", .base_url = "https://api.anthropic.com", .own_paths = {"/v1"}, RELAY, .plan = anthropic_plan};

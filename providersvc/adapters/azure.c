@@ -20,7 +20,9 @@ static enum status deployment_path(const struct completion *c, const struct plan
     plan_encode(c->route->upstream_model, model, sizeof(model));
     n = snprintf(ret->path, sizeof(ret->path), "/openai/deployments/%s%s%capi-version=%s", model, own,
                  query != NULL ? '&' : '?', c->upstream->api_version);
-    return n > 0 && (size_t)n < sizeof(ret->path) ? ST_OK : plan_refuses(c);
+    if (n < 0 || (size_t)n >= sizeof(ret->path) || !plan_path_safe(slice_of(ret->path))) /* a model named ".." */
+        return plan_refuses(c);
+    return ST_OK;
 }
 
 static enum status v1_path(const struct completion *c, const struct plan_row *row, struct call_plan *ret)
@@ -50,4 +52,5 @@ static enum status azure_plan(const struct completion *c, struct call_plan *ret)
     return c->upstream->api_version != NULL ? deployment_path(c, row, ret) : v1_path(c, row, ret);
 }
 
-const struct adapter adapter_azure = {.kind = "azure", RELAY, .plan = azure_plan};
+const struct adapter adapter_azure = {
+    .kind = "azure", .own_paths = {"/openai/v1", "/openai"}, RELAY, .plan = azure_plan};

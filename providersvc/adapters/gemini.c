@@ -38,5 +38,8 @@ static enum status gemini_plan(const struct completion *c, struct call_plan *ret
     return generate_path(c, ret);
 }
 
-const struct adapter adapter_gemini = {
-    .kind = "gemini", .base_url = "https://generativelanguage.googleapis.com", RELAY, .plan = gemini_plan};
+const struct adapter adapter_gemini = {.kind = "gemini",
+                                       .base_url = "https://generativelanguage.googleapis.com",
+                                       .own_paths = {"/v1beta/openai", "/v1beta"},
+                                       RELAY,
+                                       .plan = gemini_plan};

@@ -70,28 +70,47 @@ static int hex(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Is a segment "." or "..", however it is written? libcurl and servers would take it for a way up. */
-static bool leads_up(const char *p, size_t n)
+/* The next character as a server may read it: percent-encoded ones decoded. */
+static char next_char(const char *p, size_t n, size_t *at)
 {
-    size_t dots = 0;
+    size_t i = *at;
 
-    for (size_t i = 0; i < n; dots++) {
-        if (p[i] == '.') {
-            i++;
-        } else if (n - i >= 3 && p[i] == '%' && hex(p[i + 1]) == 2 && hex(p[i + 2]) == 14) {
-            i += 3;
-        } else {
-            return false;
-        }
+    if (p[i] == '%' && n - i >= 3 && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
+        *at += 3;
+        return (char)(hex(p[i + 1]) * 16 + hex(p[i + 2]));
     }
-    return dots == 1 || dots == 2;
+    *at += 1;
+    return p[i];
 }
 
-/* A path and a query that can only lead below the base URL. */
-static bool path_safe(struct slice path)
+/* Is no segment "." or "..", however it and what parts it from others is written? libcurl and servers would take it for
+ * a way up. Nor is there a character that ends a line or a string once it is decoded. */
+static bool segments_safe(const char *p, size_t n)
+{
+    size_t dots = 0, others = 0;
+
+    for (size_t i = 0; i < n;) {
+        char c = next_char(p, n, &i);
+
+        if (c == '/' || c == '\\') {
+            if (others == 0 && (dots == 1 || dots == 2))
+                return false;
+            dots = others = 0;
+        } else if (c == '\r' || c == '\n' || c == '\0') {
+            return false;
+        } else if (c == '.') {
+            dots++;
+        } else {
+            others++;
+        }
+    }
+    return others > 0 || dots == 0 || dots > 2;
+}
+
+bool plan_path_safe(struct slice path)
 {
     const char *query = path.n > 0 ? memchr(path.p, '?', path.n) : NULL;
-    size_t n = query != NULL ? (size_t)(query - path.p) : path.n, at = 1;
+    size_t n = query != NULL ? (size_t)(query - path.p) : path.n;
 
     if (n == 0 || path.p[0] != '/')
         return false;
@@ -99,15 +118,7 @@ static bool path_safe(struct slice path)
         if ((unsigned char)path.p[i] <= ' ' || (unsigned char)path.p[i] >= 0x7f || path.p[i] == '#' ||
             path.p[i] == '\\')
             return false;
-    while (at <= n) {
-        const char *slash = memchr(path.p + at, '/', n - at);
-        size_t end = slash != NULL ? (size_t)(slash - path.p) : n;
-
-        if (leads_up(path.p + at, end - at))
-            return false;
-        at = end + 1;
-    }
-    return true;
+    return segments_safe(path.p, n);
 }
 
 enum status plan_refuses(const struct completion *c)
@@ -123,26 +134,11 @@ enum status plan_own_path(const struct completion *c, const struct plan_row *row
 
     if (path.n == 0 && row->path != NULL)
         return plan_path(ret, row->path);
-    if (path.n >= sizeof(ret->path) || !path_safe(path))
+    if (path.n >= sizeof(ret->path) || !plan_path_safe(path))
         return plan_refuses(c);
     memcpy(ret->path, path.p, path.n);
     ret->path[path.n] = '\0';
     return ST_OK;
-}
-
-const char *plan_below_v1(const struct completion *c, const char *path)
-{
-    static const struct {
-        const char *bare, *full;
-    } paths[] = {{"/messages", "/v1/messages"}, {"/messages/count_tokens", "/v1/messages/count_tokens"}};
-    size_t n = strlen(c->upstream->base_url);
-
-    if (n >= 3 && strcmp(c->upstream->base_url + n - 3, "/v1") == 0)
-        return path;
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-        if (strcmp(paths[i].bare, path) == 0)
-            return paths[i].full;
-    return path;
 }
 
 void plan_encode(struct slice text, char *to, size_t size)

@@ -22,8 +22,7 @@ void plan_step(struct call_plan *p, const struct translator *step);
 enum status plan_path(struct call_plan *p, const char *path); /* ST_NOT_FOUND when it is too long */
 /* The client's path where it has one, else the row's. ST_NOT_FOUND: it leads elsewhere. */
 enum status plan_own_path(const struct completion *c, const struct plan_row *row, struct call_plan *ret);
-/* "/v1" before the path unless the base URL ends with it. */
-const char *plan_below_v1(const struct completion *c, const char *path);
+bool plan_path_safe(struct slice path); /* and its query: it can only lead below the base URL */
 void plan_encode(struct slice text, char *to, size_t size); /* percent-encoded (RFC 3986, section 2.1); cut to size */
 enum status plan_refuses(const struct completion *c); /* ST_NOT_FOUND, the call's err set */
 

@@ -117,6 +117,23 @@ static void read_choice(yyjson_val *choice, size_t place, struct facts *f)
     facts_tally(&f->text, choice, "text");
 }
 
+/* The operator's account has nothing left: OpenAI says so with 429, as if it would pass (contract, section 2.1). */
+static bool no_credit(const struct upstream_error *e)
+{
+    static const char *const codes[] = {"insufficient_quota",
+                                        "credit_balance_exhausted",
+                                        "billing_hard_limit_reached",
+                                        "billing_not_active",
+                                        "project_spend_limit_exceeded",
+                                        "organization_spend_limit_exceeded",
+                                        "organization_usage_limit_exceeded"};
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (strcmp(e->code, codes[i]) == 0 || strcmp(e->type, codes[i]) == 0)
+            return true;
+    return false;
+}
+
 /* An error object of OpenAI's shape, or anything else in which a message is looked for: flat errors, {"detail": …},
  * {"error": "text"}. */
 static void read_error(yyjson_val *root, yyjson_val *error, struct upstream_error *ret)
@@ -132,6 +149,7 @@ static void read_error(yyjson_val *root, yyjson_val *error, struct upstream_erro
     facts_copy(yyjson_obj_get(holder, "type"), ret->type, sizeof(ret->type));
     facts_copy(yyjson_obj_get(holder, "code"), ret->code, sizeof(ret->code));
     facts_copy(yyjson_obj_get(holder, "param"), ret->param, sizeof(ret->param));
+    ret->no_credit = no_credit(ret);
     ret->shaped = yyjson_is_obj(error) && yyjson_is_str(yyjson_obj_get(error, "message"));
 }
 

@@ -454,7 +454,7 @@ static void errors_are_mapped(void **state)
         {"do-401", ST_UPSTREAM, 502, NULL, "upstream_auth_error"},
         {"do-402", ST_UPSTREAM, 502, NULL, "upstream_billing_error"},
         {"do-418", ST_UPSTREAM, 502, NULL, ""},
-        {"do-200-error", ST_UPSTREAM, 502, NULL, ""},
+        {"do-200-error", ST_UPSTREAM, 502, NULL, "upstream_billing_error"},
         {"do-html", ST_UPSTREAM, 502, NULL, ""},
         {"do-half", ST_UPSTREAM, 502, NULL, ""},
         {"do-silence", ST_TIMEOUT, 504, NULL, ""},
