@@ -1,6 +1,6 @@
 /*
  * An adapter speaks one kind of provider. A provider of another kind is one file in adapters/ and one row in adapter.c.
- * Those that are reached over HTTP share their driving functions, RELAY (relay.h), and say only what is particular to
+ * They share their driving functions, RELAY (relay.h), and say only what is particular to
  * them: which dialect they speak for an endpoint, below which path, and how they are shown a key.
  *
  * All driving functions run on the thread of the completion's loop and never block. An attempt begins with start and is
@@ -13,6 +13,7 @@
 #include "providersvc/dialects/translate.h"
 
 struct completion;
+struct local_source;
 struct upstream;
 
 #define PLAN_STEPS_MAX 2
@@ -24,6 +25,7 @@ struct call_plan {
     const struct dialect *client, *upstream; /* whose errors, events and usage */
     const struct translator *steps[PLAN_STEPS_MAX]; /* from the client's to upstream's; none = bytes pass as they are */
     size_t n_steps;
+    const struct local_source *local; /* who answers in upstream's place (relay.h); NULL = nobody: path, auth … */
     const char *auth; /* header line with one %s for the key */
     const char *limit_member; /* of a body that passes: where an output limit goes; NULL = chat's two names */
     const char *extra_line; /* a header line that upstream demands unless the client said it; NULL = none */

@@ -50,14 +50,14 @@ static uint64_t at_most_a_week(uint64_t ms)
  */
 
 /* What upstream reports; without it what was delivered, counted here; nothing before a token (architecture, "Money").
- */
+ * Nothing for what looks at something or counts: it uses no tokens. */
 void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated)
 {
     *ret = (struct usage){0};
     *ret_estimated = false;
     if (c->usage.known) {
         *ret = c->usage;
-    } else if (completion_flowed(c)) {
+    } else if (completion_flowed(c) && completion_counts(c)) {
         ret->prompt = c->req->prompt_tokens_estimate;
         ret->completion = tally_tokens(&c->text);
         *ret_estimated = true;
@@ -68,7 +68,7 @@ void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated)
 {
     *ret = (struct usage){0};
     *ret_estimated = false;
-    if (c->outcome == OUTCOME_ERROR)
+    if (c->outcome == OUTCOME_ERROR || !completion_counts(c))
         return;
     bill_so_far(c, ret, ret_estimated);
     if (c->outcome == OUTCOME_OK && !c->usage.known) {

@@ -38,6 +38,14 @@ void relay_send_head(struct completion *c, const struct http_answer *answer, uns
     completion_head(c, &head);
 }
 
+struct usage relay_usage(const struct completion *c)
+{
+    if (c->usage.known)
+        return c->usage;
+    return (struct usage){
+        .known = true, .prompt = c->req->prompt_tokens_estimate, .completion = tally_tokens(&c->text)};
+}
+
 void relay_took(struct completion *c, enum attempt_outcome outcome)
 {
     completion_count(c, outcome);
@@ -64,6 +72,7 @@ static enum status translate_answer(struct completion *c, struct relay *s)
 {
     enum status st = ST_OK;
 
+    s->call.counted = relay_usage(c);
     for (size_t i = s->plan.n_steps; i > 0 && st == ST_OK; i--) {
         struct buf *to = &s->made[i % 2];
         struct buf was = s->whole;
@@ -170,9 +179,8 @@ static enum relay_mode mode_of(const struct completion *c, const struct relay *s
     return RELAY_RAW;
 }
 
-static enum http_take on_data(void *ctx, const struct http_answer *answer, struct slice bytes)
+enum http_take relay_take_data(struct completion *c, const struct http_answer *answer, struct slice bytes)
 {
-    struct completion *c = ctx;
     struct relay *s = c->state;
 
     if (s->mode == RELAY_UNDECIDED) {
@@ -201,9 +209,8 @@ static void not_sent(struct completion *c, enum http_end end, const char *why)
     completion_fail(c, ATTEMPT_CONNECT, ST_UPSTREAM_CONNECT, text);
 }
 
-static void on_done(void *ctx, const struct http_answer *answer, enum http_end end, const char *why)
+void relay_take_end(struct completion *c, const struct http_answer *answer, enum http_end end, const char *why)
 {
-    struct completion *c = ctx;
     struct relay *s = c->state;
 
     s->transfer = NULL;
@@ -287,6 +294,16 @@ void relay_pushed(struct completion *c)
     feed_now(c, s);
 }
 
+static enum http_take on_data(void *ctx, const struct http_answer *answer, struct slice bytes)
+{
+    return relay_take_data(ctx, answer, bytes);
+}
+
+static void on_done(void *ctx, const struct http_answer *answer, enum http_end end, const char *why)
+{
+    relay_take_end(ctx, answer, end, why);
+}
+
 static const struct http_events events = {.data = on_data, .want = on_want, .done = on_done};
 
 /* ---- an attempt
@@ -306,6 +323,7 @@ static void forget_steps(struct relay *s)
     for (size_t i = 0; i < s->plan.n_steps; i++)
         if (s->steps[i] != NULL)
             s->plan.steps[i]->fini(s->steps[i]);
+    relay_local_fini(s);
     memset(s->steps, 0, sizeof(s->steps));
     s->plan.n_steps = 0;
 }
@@ -316,6 +334,7 @@ static void forget_bodies(struct relay *s)
     buf_fini(&s->made[1]);
     buf_fini(&s->dropped);
     buf_fini(&s->pushed);
+    buf_fini(&s->piece);
     buf_fini(&s->whole);
     buf_fini(&s->early);
     buf_fini(&s->kept);
@@ -342,6 +361,7 @@ static void renew(struct relay *s)
     buf_init(&s->dropped, TRANSLATE_DROPPED_MAX);
     buf_init(&s->pushed, UPLOAD_PIECE);
     buf_init(&s->whole, COMPLETION_OUT_MAX);
+    buf_init(&s->piece, COMPLETION_OUT_MAX);
     buf_init(&s->early, RELAY_EARLY_MAX);
     buf_init(&s->kept, RELAY_KEPT_MAX);
     sse_init(&s->sse);
@@ -483,7 +503,7 @@ enum status relay_start(struct completion *c)
     if (st != ST_OK)
         return st;
     s->key = c->key;
-    return send_request(c, s);
+    return s->plan.local != NULL ? relay_local_start(c, s) : send_request(c, s);
 }
 
 void relay_resume(struct completion *c)
@@ -496,13 +516,20 @@ void relay_resume(struct completion *c)
         return;
     if (s->transfer != NULL)
         http_resume(s->transfer);
+    else if (s->plan.local != NULL)
+        relay_local_go_on(c, s);
 }
 
-/* The last event has come, the end of the transfer has not; or the first token has not come. */
+/* The last event has come, the end of the transfer has not; or the first token has not come; or it is time for the next
+ * piece of an answer made here. */
 void relay_wake(struct completion *c)
 {
     struct relay *s = c->state;
 
+    if (s->plan.local != NULL) {
+        relay_local_go_on(c, s);
+        return;
+    }
     if (!s->done) {
         relay_let_go(c, s);
         return;

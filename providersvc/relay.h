@@ -8,6 +8,7 @@
  *   relay.c         an attempt: request, transfer, answers that are not streamed
  *   relay_stream.c  streamed answers
  *   relay_error.c   errors, and what can be done about them
+ *   relay_local.c   answers that are made here, without a provider
  */
 #ifndef PROVIDERSVC_RELAY_H
 #define PROVIDERSVC_RELAY_H
@@ -15,6 +16,21 @@
 #include "providersvc/adapter.h"
 
 struct relay;
+
+/* An answer that is made here, in an upstream's place: of the plan's upstream dialect, whole or as a stream. */
+struct local_piece {
+    uint64_t wait_ms; /* before the next one */
+    bool last;
+};
+
+struct local_source {
+    size_t state_size; /* of one attempt, zeroed */
+    /* body: as upstream would get it; lives as long as the attempt. Not ST_OK: err is set. */
+    enum status (*begin)(const struct completion *c, void *state, struct slice body, struct err *err);
+    /* Appends the next piece, which may be nothing yet. */
+    enum status (*next)(void *state, struct buf *out, struct local_piece *ret);
+    void (*fini)(void *state); /* safe on a zeroed one */
+};
 
 enum status relay_start(struct completion *c);
 void relay_stop(struct completion *c);
@@ -25,7 +41,7 @@ void relay_fini(struct completion *c);
 
 #define RELAY_STATE_SIZE 4096u /* of struct relay, checked where that is known */
 #define RELAY                                                                                                          \
-    .network = true, .state_size = RELAY_STATE_SIZE, .start = relay_start, .stop = relay_stop, .resume = relay_resume, \
+    .state_size = RELAY_STATE_SIZE, .start = relay_start, .stop = relay_stop, .resume = relay_resume,                  \
     .wake = relay_wake, .pushed = relay_pushed, .fini = relay_fini
 
 #endif

@@ -28,6 +28,10 @@ struct relay {
     struct buf dropped;
     struct buf made[2]; /* bodies that differ from the client's; the translators take turns */
     struct slice body;
+    void *local; /* the state of who answers in upstream's place */
+    struct buf piece; /* of its answer, not taken yet */
+    uint64_t local_due_ms; /* not before this comes the next one */
+    bool local_last, local_over; /* piece is the last one; it has been taken */
     struct buf pushed; /* of an upload: what libcurl is sending */
     uint64_t wanted; /* of an upload: asked for so far */
     bool forced_usage;
@@ -57,6 +61,10 @@ void relay_send_head(struct completion *c, const struct http_answer *answer, uns
                      struct slice content_type);
 bool relay_good(unsigned status);
 bool relay_content_is(const struct http_answer *answer, const char *type);
+enum http_take relay_take_data(struct completion *c, const struct http_answer *answer, struct slice bytes);
+void relay_take_end(struct completion *c, const struct http_answer *answer, enum http_end end, const char *why);
+/* What the client is told: upstream's report, or what the bill counts in its place. Known in any case. */
+struct usage relay_usage(const struct completion *c);
 /* The answer ended well or badly; nothing more is due from upstream. */
 void relay_took(struct completion *c, enum attempt_outcome outcome);
 
@@ -75,5 +83,10 @@ void relay_answer_failed(struct completion *c, struct relay *s, const struct fac
 /* No answer, or none that can be given on: another route, or the client hears of it. acted: upstream may have worked.
  */
 void relay_lost(struct completion *c, enum attempt_outcome why, enum status st, bool acted, const char *text);
+
+/* relay_local.c */
+enum status relay_local_start(struct completion *c, struct relay *s);
+void relay_local_go_on(struct completion *c, struct relay *s); /* harmless when it is over */
+void relay_local_fini(struct relay *s);
 
 #endif

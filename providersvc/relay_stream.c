@@ -139,8 +139,9 @@ static enum status translate_event(struct feeding *f, struct slice data)
     return s->plan.steps[last]->event(s->steps[last], &s->call, data, &sink, &f->c->call->err);
 }
 
-static enum status translate_end(struct feeding *f, enum translate_end how, const struct usage *usage)
+static enum status translate_end(struct feeding *f, enum translate_end how)
 {
+    struct usage usage = relay_usage(f->c);
     struct relay *s = f->s;
     enum status st = ST_OK;
 
@@ -148,7 +149,7 @@ static enum status translate_end(struct feeding *f, enum translate_end how, cons
         struct stage at = {f, i - 1};
         struct translate_sink sink = {on_translated, &at};
 
-        st = s->plan.steps[i - 1]->end(s->steps[i - 1], &s->call, how, usage, &sink, &f->c->call->err);
+        st = s->plan.steps[i - 1]->end(s->steps[i - 1], &s->call, how, &usage, &sink, &f->c->call->err);
     }
     if (st == ST_OK && s->plan.client == &dialect_chat)
         st = put(f, slice_of(done_event));
@@ -201,16 +202,15 @@ static enum status cap(struct feeding *f, const struct sse_event *ev, const stru
     struct completion *c = f->c;
     struct relay *s = f->s;
     uint64_t open = (s->seen | facts->seen) & ~s->finished;
-    struct usage counted = {.prompt = c->req->prompt_tokens_estimate, .completion = tally_tokens(&c->text)};
-    const struct usage *u = c->usage.known ? &c->usage : &counted;
+    struct usage u = relay_usage(c);
     enum status st;
 
     s->capped = true;
     st = flow(f);
     if (st == ST_OK && !c->left)
-        st = s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_LIMIT, u) : close_passing(f, ev, open, u);
+        st = s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_LIMIT) : close_passing(f, ev, open, &u);
     if (st == ST_OK)
-        st = completion_tell_limit(c, counted.completion);
+        st = completion_tell_limit(c, tally_tokens(&c->text));
     if (st == ST_OK && s->plan.n_steps == 0 && s->plan.upstream == &dialect_chat)
         st = put(f, slice_of(done_event));
     if (st != ST_OK)
@@ -296,7 +296,7 @@ static enum status finish(struct feeding *f, const struct sse_event *ev, const s
     completion_wake_at(f->c, f->c->loop->now_ms + DONE_GRACE_MS);
     if (s->plan.n_steps > 0) {
         (void)tell_limit(f);
-        st = translate_end(f, TRANSLATE_WHOLE, &f->c->usage);
+        st = translate_end(f, TRANSLATE_WHOLE);
     }
     return st;
 }
@@ -332,7 +332,7 @@ static enum status take_done(struct feeding *f, const struct sse_event *ev)
     (void)tell_limit(f);
     if (st != ST_OK)
         return st;
-    return f->s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_WHOLE, &f->c->usage) : pass(f, ev->raw);
+    return f->s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_WHOLE) : pass(f, ev->raw);
 }
 
 static enum status take_event(void *ctx, const struct sse_event *ev)
@@ -420,7 +420,7 @@ static enum status complete_stream(struct feeding *f)
     (void)tell_limit(f);
     if (st != ST_OK || !f->s->plan.json)
         return st;
-    return f->s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_WHOLE, &f->c->usage) : put(f, slice_of(done_event));
+    return f->s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_WHOLE) : put(f, slice_of(done_event));
 }
 
 /* The call ends as its stream did. */

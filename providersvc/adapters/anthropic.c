@@ -25,5 +25,9 @@ static enum status anthropic_plan(const struct completion *c, struct call_plan *
     return plan_path(ret, "/v1/messages");
 }
 
-const struct adapter adapter_anthropic = {
-    .kind = "anthropic", .base_url = "https://api.anthropic.com", .own_paths = {"/v1"}, RELAY, .plan = anthropic_plan};
+const struct adapter adapter_anthropic = {.kind = "anthropic",
+                                          .base_url = "https://api.anthropic.com",
+                                          .own_paths = {"/v1"},
+                                          .network = true,
+                                          RELAY,
+                                          .plan = anthropic_plan};

@@ -41,6 +41,8 @@ static enum status azure_plan(const struct completion *c, struct call_plan *ret)
 {
     const struct plan_row *row = plan_row_of(c->req->endpoint);
 
+    if (slice_is(c->req->endpoint, ENDPOINT_COUNT_TOKENS))
+        return plan_count_here(ret);
     *ret = (struct call_plan){.auth = "api-key: %s", .pass_headers = true};
     if (row == NULL)
         return plan_refuses(c);
@@ -53,4 +55,4 @@ static enum status azure_plan(const struct completion *c, struct call_plan *ret)
 }
 
 const struct adapter adapter_azure = {
-    .kind = "azure", .own_paths = {"/openai/v1", "/openai"}, RELAY, .plan = azure_plan};
+    .kind = "azure", .own_paths = {"/openai/v1", "/openai"}, .network = true, RELAY, .plan = azure_plan};

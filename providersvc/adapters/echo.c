@@ -1,20 +1,27 @@
 /*
  * echo: a provider without a network, so that a first call works and has a bill. It answers with the text of the last
- * message of a user or a tool; an image part is answered as "[image]". echo        at once echo-slow   one token each
- * ECHO_TOKEN_MS; not streamed: after the time that all of them take echo-tools  when the request has function tools and
- * the last message is not a tool's: a call of the first of them, its required strings filled with that text, numbers
- * with 1, booleans with true, others with null Tokens are counted by the rule of tally.h, the prompt with its costs for
- * messages and images; the output limit is kept.
+ * message of a user or a tool, or of a prompt; an image part is answered as "[image]".
+ *
+ *     echo        at once
+ *     echo-slow   one token each ECHO_TOKEN_MS; not streamed: after the time that all of them take
+ *     echo-tools  when the request has function tools and the last message is not a tool's: a call of the first of
+ *                 them, its required strings filled with that text, numbers with 1, booleans with true, others with
+ * null
+ *
+ * It speaks chat completions and the older completions; other clients reach it through the translators, as they do any
+ * upstream. Tokens are counted by the rule of tally.h, the prompt with its costs for messages and images; the output
+ * limit is kept.
  */
-#include "providersvc/adapter.h"
-
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <yyjson.h>
 
+#include "providersvc/adapters/plans.h"
 #include "providersvc/completion.h"
-#include "providersvc/loop.h"
+#include "providersvc/dialects/put.h"
+#include "providersvc/relay.h"
 #include "services/json.h"
 
 #define ECHO_TOKEN_MS 50
@@ -22,19 +29,22 @@
 #define ECHO_HEAD_MAX 2048
 #define ECHO_CALL_MAX (1024u * 1024u)
 
-enum step { STEP_HEAD, STEP_TEXT, STEP_FINISH, STEP_OVER };
+enum step { STEP_BEGIN, STEP_TEXT, STEP_FINISH, STEP_USAGE, STEP_DONE };
 
 struct echo {
     struct buf text; /* what is answered: content, or a tool call's arguments */
     struct buf tool; /* its name as JSON; empty = content */
     size_t at; /* of text, how much went out */
     size_t end; /* of text, how much may go out */
-    uint64_t prompt; /* tokens */
+    uint64_t prompt, completion; /* tokens */
     bool cut; /* the output limit ends it */
     bool slow;
+    bool old; /* completions, not chat */
+    bool usage_asked;
+    bool stream;
     enum step step;
-    char head[ECHO_HEAD_MAX]; /* of every chunk, up to the choice */
-    size_t head_n;
+    struct buf head; /* of every chunk, up to the choice */
+    struct slice id; /* the request's, for the call's */
 };
 
 /* ---- reading the request
@@ -44,19 +54,15 @@ struct reading {
     struct echo *e;
     struct tally text;
     uint64_t extra; /* tokens for messages and images */
+    struct err *err;
     enum status st;
 };
-
-static struct slice text_of(yyjson_val *v)
-{
-    return (struct slice){yyjson_get_str(v), yyjson_get_len(v)};
-}
 
 static void add_text(struct reading *r, yyjson_val *v, struct buf *answer)
 {
     if (!yyjson_is_str(v))
         return;
-    tally_text(&r->text, text_of(v));
+    tally_text(&r->text, facts_text(v));
     if (answer != NULL && r->st == ST_OK)
         r->st = buf_add(answer, yyjson_get_str(v), yyjson_get_len(v));
 }
@@ -92,6 +98,21 @@ static bool is_answered(yyjson_val *message)
     yyjson_val *role = yyjson_obj_get(message, "role");
 
     return yyjson_equals_str(role, "user") || yyjson_equals_str(role, "tool");
+}
+
+/* Of completions: a text, or a list of one. Tokens cannot be told back. */
+static void read_prompt(struct reading *r, yyjson_val *prompt)
+{
+    if (yyjson_arr_size(prompt) == 1)
+        prompt = yyjson_arr_get_first(prompt);
+    if (yyjson_is_str(prompt))
+        add_text(r, prompt, &r->e->text);
+    else if (prompt == NULL)
+        r->st = err_set_field(r->err, ST_BAD_REQUEST, "missing_required_parameter", "prompt",
+                              "Missing required parameter: 'prompt'.");
+    else
+        r->st = err_set_field(r->err, ST_BAD_REQUEST, "unsupported_value", "prompt",
+                              "The echo provider takes one text as prompt.");
 }
 
 static void read_messages(struct reading *r, yyjson_val *root)
@@ -142,7 +163,7 @@ static enum status write_arguments(yyjson_val *parameters, struct slice text, st
         if (i > 0)
             st = buf_add(out, ",", 1);
         if (st == ST_OK)
-            st = json_add_string(out, text_of(name));
+            st = json_add_string(out, facts_text(name));
         if (st == ST_OK)
             st = buf_add(out, ":", 1);
         if (st == ST_OK && yyjson_equals_str(type, "string"))
@@ -154,7 +175,7 @@ static enum status write_arguments(yyjson_val *parameters, struct slice text, st
 }
 
 /* Turns the answer into a tool call when this is the model, the time and the request for one. */
-static enum status choose_tool(struct completion *c, struct echo *e, yyjson_val *root)
+static enum status choose_tool(const struct completion *c, struct echo *e, yyjson_val *root)
 {
     yyjson_val *function = yyjson_obj_get(yyjson_arr_get_first(yyjson_obj_get(root, "tools")), "function");
     yyjson_val *name = yyjson_obj_get(function, "name");
@@ -165,7 +186,7 @@ static enum status choose_tool(struct completion *c, struct echo *e, yyjson_val 
         yyjson_equals_str(yyjson_obj_get(root, "tool_choice"), "none"))
         return ST_OK;
     buf_init(&arguments, COMPLETION_OUT_MAX);
-    st = json_add_string(&e->tool, text_of(name));
+    st = json_add_string(&e->tool, facts_text(name));
     if (st == ST_OK)
         st = write_arguments(yyjson_obj_get(function, "parameters"), (struct slice){e->text.p, e->text.n}, &arguments);
     if (st == ST_OK) {
@@ -205,10 +226,10 @@ static size_t piece(const struct buf *text, size_t at)
     return n;
 }
 
-static uint64_t output_limit(const struct completion *c, yyjson_val *root)
+static uint64_t output_limit(yyjson_val *root)
 {
     static const char *const names[] = {"max_completion_tokens", "max_tokens"};
-    uint64_t limit = c->req->output_limit > 0 ? c->req->output_limit : LIMIT_TOKENS;
+    uint64_t limit = LIMIT_TOKENS;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         yyjson_val *v = yyjson_obj_get(root, names[i]);
@@ -219,54 +240,58 @@ static uint64_t output_limit(const struct completion *c, yyjson_val *root)
     return limit;
 }
 
-/* How much of the text the limit allows. */
+static struct slice tool_name(const struct echo *e)
+{
+    return e->tool.n > 2 ? (struct slice){e->tool.p + 1, e->tool.n - 2} : (struct slice){NULL, 0};
+}
+
+/* How much of the text the limit allows, and what that costs. */
 static void limit_text(struct echo *e, uint64_t limit)
 {
     struct tally so_far = {0};
 
-    if (e->tool.n > 2)
-        tally_text(&so_far, (struct slice){e->tool.p + 1, e->tool.n - 2});
+    tally_text(&so_far, tool_name(e));
     e->end = 0;
+    e->completion = tally_tokens(&so_far);
     while (e->end < e->text.n) {
         size_t n = piece(&e->text, e->end);
 
         tally_text(&so_far, (struct slice){e->text.p + e->end, n});
         if (tally_tokens(&so_far) > limit)
             break;
+        e->completion = tally_tokens(&so_far);
         e->end += n;
     }
     e->cut = e->end < e->text.n;
 }
 
-static enum status read_request(struct completion *c, struct echo *e)
+static enum status read_request(const struct completion *c, struct echo *e, yyjson_val *root, struct err *err)
 {
-    yyjson_doc *doc = yyjson_read(c->req->body.p, c->req->body.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    yyjson_val *choices = yyjson_obj_get(root, "n");
-    struct reading r = {.e = e, .st = ST_OK};
+    yyjson_val *choices = yyjson_obj_get(root, "n"), *options = yyjson_obj_get(root, "stream_options");
+    struct reading r = {.e = e, .err = err, .st = ST_OK};
 
     if (!yyjson_is_obj(root))
-        r.st = err_set(&c->call->err, ST_BAD_REQUEST, "The request is not a JSON object.");
+        return err_set(err, ST_BAD_REQUEST, "The request is not a JSON object.");
     if (yyjson_is_uint(choices) && yyjson_get_uint(choices) > 1)
-        r.st = err_set_field(&c->call->err, ST_BAD_REQUEST, "unsupported_value", "n",
-                             "The echo provider makes one choice only.");
-    if (r.st == ST_OK) {
+        return err_set_field(err, ST_BAD_REQUEST, "unsupported_value", "n", "The echo provider makes one choice only.");
+    e->usage_asked = yyjson_is_true(yyjson_obj_get(options, "include_usage"));
+    if (e->old)
+        read_prompt(&r, yyjson_obj_get(root, "prompt"));
+    else
         read_messages(&r, root);
-        count_tools(&r, root);
-    }
+    count_tools(&r, root);
     if (r.st == ST_OK)
         r.st = choose_tool(c, e, root);
     if (r.st == ST_OK)
-        limit_text(e, output_limit(c, root));
+        limit_text(e, output_limit(root));
     e->prompt = tally_tokens(&r.text) + r.extra;
     if (e->prompt > LIMIT_TOKENS)
         e->prompt = LIMIT_TOKENS;
-    yyjson_doc_free(doc);
     return r.st;
 }
 
-/* ---- answering
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- answering -----------------------------------------------------------------------------------------------------
+ */
 
 static const char *finish_reason(const struct echo *e)
 {
@@ -275,233 +300,185 @@ static const char *finish_reason(const struct echo *e)
     return e->tool.n > 0 ? "tool_calls" : "stop";
 }
 
-static struct slice call_id(const struct completion *c)
+static void put_usage(struct put *p, const struct echo *e)
 {
-    struct slice id = c->req->request_id;
-
-    if (id.n > 4 && memcmp(id.p, "req_", 4) == 0)
-        id = (struct slice){id.p + 4, id.n - 4};
-    return id;
+    put_raw(p, "\"usage\":{\"prompt_tokens\":");
+    put_count(p, e->prompt);
+    put_raw(p, ",\"completion_tokens\":");
+    put_count(p, e->completion);
+    put_raw(p, ",\"total_tokens\":");
+    put_count(p, e->prompt + e->completion);
+    put_raw(p, ",\"prompt_tokens_details\":{\"cached_tokens\":0},\"completion_tokens_details\":"
+               "{\"reasoning_tokens\":0}}");
 }
 
-static enum status write_usage(struct completion *c, const struct echo *e, struct buf *out)
+static enum status write_head(const struct completion *c, struct echo *e)
 {
-    uint64_t completion = tally_tokens(&c->text), total = e->prompt + completion;
+    struct slice id = translate_bare_id(c->req->request_id);
+    const char *object = e->old ? "text_completion" : c->req->stream ? "chat.completion.chunk" : "chat.completion";
+    struct put p = {&e->head, ST_OK};
 
-    c->usage = (struct usage){.known = true, .prompt = e->prompt, .completion = completion};
-    return buf_addf(
-        out,
-        "\"usage\":{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
-        "\"prompt_tokens_details\":{\"cached_tokens\":0},\"completion_tokens_details\":{\"reasoning_tokens\":0}}",
-        (unsigned long long)e->prompt, (unsigned long long)completion, (unsigned long long)total);
+    put_raw(&p, e->old ? "{\"id\":\"cmpl-" : "{\"id\":\"chatcmpl-");
+    put_bytes(&p, id.p, id.n);
+    put_raw(&p, "\",\"object\":\"");
+    put_raw(&p, object);
+    put_raw(&p, "\",\"created\":");
+    put_count(&p, c->created_ms / 1000);
+    put_raw(&p, ",\"model\":");
+    put_string(&p, c->route->upstream_model);
+    put_raw(&p, ",\"choices\":[");
+    e->id = id;
+    return p.st;
 }
 
-static enum status write_head(struct completion *c, struct echo *e, const char *object)
+static void put_head(struct put *p, const struct echo *e)
 {
-    struct buf b;
-    struct slice id = call_id(c);
-    enum status st;
+    put_bytes(p, e->head.p, e->head.n);
+}
 
-    buf_init(&b, sizeof(e->head));
-    st = buf_addf(&b, "{\"id\":\"chatcmpl-");
-    for (size_t i = 0; i < id.n && st == ST_OK; i++) /* only what needs no escape */
-        if (strchr("\"\\", id.p[i]) == NULL && (unsigned char)id.p[i] >= ' ')
-            st = buf_add(&b, &id.p[i], 1);
-    if (st == ST_OK)
-        st = buf_addf(&b, "\",\"object\":\"%s\",\"created\":%llu,\"model\":", object,
-                      (unsigned long long)(c->created_ms / 1000));
-    if (st == ST_OK)
-        st = json_add_string(&b, c->route->upstream_model);
-    if (st == ST_OK)
-        st = buf_addf(&b, ",\"choices\":[");
-    if (st == ST_OK) {
-        memcpy(e->head, b.p, b.n);
-        e->head_n = b.n;
+/* "tool_calls":[…], with arguments that are as long as they were given. index: as in streams. */
+static void put_call(struct put *p, const struct echo *e, const char *index, struct slice arguments)
+{
+    put_raw(p, ",\"tool_calls\":[{");
+    put_raw(p, index);
+    put_raw(p, "\"id\":\"call_");
+    put_bytes(p, e->id.p, e->id.n);
+    put_raw(p, "\",\"type\":\"function\",\"function\":{\"name\":");
+    put_bytes(p, e->tool.p, e->tool.n);
+    put_raw(p, ",\"arguments\":");
+    put_string(p, arguments);
+    put_raw(p, "}}]");
+}
+
+/* A chunk up to the content of its delta, and from there on. */
+static void begin_chunk(struct put *p, const struct echo *e)
+{
+    put_raw(p, "data: ");
+    put_head(p, e);
+    put_raw(p, e->old ? "{\"index\":0" : "{\"index\":0,\"delta\":{");
+}
+
+static void end_chunk(struct put *p, const struct echo *e, const char *finish)
+{
+    put_raw(p, e->old ? ",\"logprobs\":null,\"finish_reason\":" : "},\"logprobs\":null,\"finish_reason\":");
+    put_raw(p, finish != NULL ? "\"" : "null");
+    if (finish != NULL) {
+        put_raw(p, finish);
+        put_raw(p, "\"");
     }
-    buf_fini(&b);
-    return st;
+    put_raw(p, e->usage_asked ? "}],\"usage\":null}\n\n" : "}]}\n\n");
 }
 
-static void tell_head(struct completion *c, const char *content_type)
+static void put_first(struct put *p, const struct echo *e)
 {
-    struct answer_head head = {.status = 200, .content_type = slice_of(content_type)};
-
-    completion_alive(c, true);
-    completion_quiet_off(c);
-    completion_head(c, &head);
+    begin_chunk(p, e);
+    put_raw(p, "\"role\":\"assistant\",\"content\":");
+    put_raw(p, e->tool.n > 0 ? "null" : "\"\",\"refusal\":null");
+    if (e->tool.n > 0)
+        put_call(p, e, "\"index\":0,", slice_of(""));
+    end_chunk(p, e, NULL);
 }
 
-/* A chunk around one delta, which is given as JSON. */
-static enum status write_chunk(struct completion *c, struct echo *e, struct slice delta, const char *finish)
-{
-    struct buf *out = &c->out;
-    enum status st = buf_add(out, "data: ", 6);
-
-    if (st == ST_OK)
-        st = buf_add(out, e->head, e->head_n);
-    if (st == ST_OK)
-        st = buf_addf(out, "{\"index\":0,\"delta\":{");
-    if (st == ST_OK)
-        st = buf_add(out, delta.p, delta.n);
-    if (st == ST_OK)
-        st = finish == NULL ? buf_addf(out, "},\"logprobs\":null,\"finish_reason\":null}]")
-                            : buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish);
-    if (st == ST_OK && c->req->usage_asked)
-        st = buf_addf(out, ",\"usage\":null");
-    if (st == ST_OK)
-        st = completion_write(c, slice_of("}\n\n"));
-    return st;
-}
-
-static enum status write_first(struct completion *c, struct echo *e)
-{
-    struct buf delta;
-    enum status st;
-
-    buf_init(&delta, ECHO_CALL_MAX);
-    if (e->tool.n == 0)
-        st = buf_addf(&delta, "\"role\":\"assistant\",\"content\":\"\",\"refusal\":null");
-    else
-        st = buf_addf(&delta,
-                      "\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":\"call_" SLICE_FMT
-                      "\",\"type\":\"function\",\"function\":{\"name\":" SLICE_FMT ",\"arguments\":\"\"}}]",
-                      SLICE_ARG(call_id(c)), (int)e->tool.n, e->tool.p);
-    if (st == ST_OK)
-        st = write_chunk(c, e, (struct slice){delta.p, delta.n}, NULL);
-    if (e->tool.n > 2)
-        tally_text(&c->text, (struct slice){e->tool.p + 1, e->tool.n - 2});
-    buf_fini(&delta);
-    return st;
-}
-
-static enum status write_piece(struct completion *c, struct echo *e)
+static void put_piece(struct put *p, struct echo *e)
 {
     struct slice text = {e->text.p + e->at, piece(&e->text, e->at)};
-    struct buf delta;
-    enum status st;
 
-    buf_init(&delta, ECHO_CALL_MAX);
-    st =
-        buf_addf(&delta, e->tool.n == 0 ? "\"content\":" : "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":");
-    if (st == ST_OK)
-        st = json_add_string(&delta, text);
-    if (st == ST_OK && e->tool.n > 0)
-        st = buf_addf(&delta, "}}]");
-    if (st == ST_OK)
-        st = write_chunk(c, e, (struct slice){delta.p, delta.n}, NULL);
-    buf_fini(&delta);
-    tally_text(&c->text, text);
+    begin_chunk(p, e);
+    put_raw(p, e->old          ? ",\"text\":"
+               : e->tool.n > 0 ? "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":"
+                               : "\"content\":");
+    put_string(p, text);
+    if (e->tool.n > 0)
+        put_raw(p, "}}]");
+    end_chunk(p, e, NULL);
     e->at += text.n;
-    return st;
 }
 
-static enum status write_last(struct completion *c, struct echo *e)
+static void put_finish(struct put *p, const struct echo *e)
 {
-    enum status st = write_chunk(c, e, (struct slice){NULL, 0}, finish_reason(e));
-
-    if (st == ST_OK && c->req->usage_asked) {
-        st = buf_add(&c->out, "data: ", 6);
-        if (st == ST_OK)
-            st = buf_add(&c->out, e->head, e->head_n);
-        if (st == ST_OK)
-            st = buf_add(&c->out, "],", 2);
-        if (st == ST_OK)
-            st = write_usage(c, e, &c->out);
-        if (st == ST_OK)
-            st = completion_write(c, slice_of("}\n\n"));
-    } else {
-        c->usage = (struct usage){.known = true, .prompt = e->prompt, .completion = tally_tokens(&c->text)};
-    }
-    if (st == ST_OK && c->req->credit_limited && e->cut)
-        st = completion_tell_limit(c, c->req->output_limit);
-    if (st == ST_OK)
-        st = completion_write(c, slice_of("data: [DONE]\n\n"));
-    return st;
+    begin_chunk(p, e);
+    if (e->old)
+        put_raw(p, ",\"text\":\"\"");
+    end_chunk(p, e, finish_reason(e));
 }
 
-static enum status next_chunk(struct completion *c, struct echo *e)
+static void put_usage_chunk(struct put *p, const struct echo *e)
 {
+    put_raw(p, "data: ");
+    put_head(p, e);
+    put_raw(p, "],");
+    put_usage(p, e);
+    put_raw(p, "}\n\n");
+}
+
+/* One event. */
+static enum status next_event(struct echo *e, struct buf *out, struct local_piece *ret)
+{
+    struct put p = {out, ST_OK};
+    bool text = false;
+
     switch (e->step) {
-    case STEP_HEAD:
-        e->step = e->end > 0 ? STEP_TEXT : STEP_FINISH;
-        tell_head(c, "text/event-stream; charset=utf-8");
-        return write_first(c, e);
+    case STEP_BEGIN:
+        text = e->end > 0;
+        if (!e->old)
+            put_first(&p, e);
+        e->step = text ? STEP_TEXT : STEP_FINISH;
+        break;
     case STEP_TEXT:
-        if (e->at + piece(&e->text, e->at) >= e->end)
-            e->step = STEP_FINISH;
-        return write_piece(c, e);
-    case STEP_FINISH: e->step = STEP_OVER; return write_last(c, e);
-    case STEP_OVER: break;
+        put_piece(&p, e);
+        text = e->at < e->end;
+        e->step = text ? STEP_TEXT : STEP_FINISH;
+        break;
+    case STEP_FINISH:
+        put_finish(&p, e);
+        e->step = e->usage_asked ? STEP_USAGE : STEP_DONE;
+        break;
+    case STEP_USAGE:
+        put_usage_chunk(&p, e);
+        e->step = STEP_DONE;
+        break;
+    case STEP_DONE:
+        put_raw(&p, "data: [DONE]\n\n");
+        ret->last = true;
+        break;
     }
-    return ST_OK;
+    ret->wait_ms = e->slow && text ? ECHO_TOKEN_MS : 0;
+    return p.st;
 }
 
-static void over(struct completion *c, enum status st)
+static void put_message(struct put *p, const struct echo *e, struct slice text)
 {
-    if (st != ST_OK) {
-        completion_fail(c, ATTEMPT_ERROR, ST_INTERNAL, "The answer became too large.");
-        return;
-    }
-    completion_count(c, ATTEMPT_OK);
-    completion_end(c, OUTCOME_OK, ST_OK);
+    put_raw(p, "\"message\":{\"role\":\"assistant\",\"content\":");
+    if (e->tool.n == 0)
+        put_string(p, text);
+    else
+        put_raw(p, "null");
+    put_raw(p, ",\"refusal\":null");
+    if (e->tool.n > 0)
+        put_call(p, e, "", text);
+    put_raw(p, "}");
 }
 
-static void go_on(struct completion *c, struct echo *e)
-{
-    enum status st = ST_OK;
-
-    while (st == ST_OK && e->step != STEP_OVER) {
-        if (completion_full(c)) {
-            c->starved = true;
-            return;
-        }
-        st = next_chunk(c, e);
-        if (e->slow && e->step == STEP_TEXT && st == ST_OK) {
-            completion_wake_at(c, c->loop->now_ms + ECHO_TOKEN_MS);
-            return;
-        }
-    }
-    over(c, st);
-}
-
-static void answer_whole(struct completion *c, struct echo *e)
+static enum status whole_answer(const struct echo *e, struct buf *out)
 {
     struct slice text = {e->text.p, e->end};
-    struct buf *out = &c->out;
-    enum status st;
+    struct put p = {out, ST_OK};
 
-    tell_head(c, "application/json");
-    tally_text(&c->text, text);
-    if (e->tool.n > 2)
-        tally_text(&c->text, (struct slice){e->tool.p + 1, e->tool.n - 2});
-    st = buf_add(out, e->head, e->head_n);
-    if (st == ST_OK)
-        st = buf_addf(out, "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    if (st == ST_OK)
-        st = e->tool.n == 0 ? json_add_string(out, text) : buf_addf(out, "null");
-    if (st == ST_OK)
-        st = buf_addf(out, ",\"refusal\":null");
-    if (st == ST_OK && e->tool.n > 0) {
-        st = buf_addf(out,
-                      ",\"tool_calls\":[{\"id\":\"call_" SLICE_FMT
-                      "\",\"type\":\"function\",\"function\":{\"name\":" SLICE_FMT ",\"arguments\":",
-                      SLICE_ARG(call_id(c)), (int)e->tool.n, e->tool.p);
-        if (st == ST_OK)
-            st = json_add_string(out, text);
-        if (st == ST_OK)
-            st = buf_addf(out, "}}]");
+    put_head(&p, e);
+    put_raw(&p, "{\"index\":0,");
+    if (e->old) {
+        put_raw(&p, "\"text\":");
+        put_string(&p, text);
+    } else {
+        put_message(&p, e, text);
     }
-    if (st == ST_OK)
-        st = buf_addf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}],", finish_reason(e));
-    if (st == ST_OK)
-        st = write_usage(c, e, out);
-    if (st == ST_OK)
-        st = completion_write(c, slice_of("}"));
-    over(c, st);
+    put_raw(&p, ",\"logprobs\":null,\"finish_reason\":\"");
+    put_raw(&p, finish_reason(e));
+    put_raw(&p, "\"}],");
+    put_usage(&p, e);
+    put_raw(&p, "}");
+    return p.st;
 }
-
-/* ---- the adapter
- * ------------------------------------------------------------------------------------------------------- */
 
 static uint64_t pieces(const struct echo *e)
 {
@@ -512,56 +489,71 @@ static uint64_t pieces(const struct echo *e)
     return n;
 }
 
-static enum status echo_start(struct completion *c)
+/* ---- the adapter ---------------------------------------------------------------------------------------------------
+ */
+
+static enum status echo_begin(const struct completion *c, void *state, struct slice body, struct err *err)
 {
-    struct echo *e = c->state;
+    struct echo *e = state;
+    yyjson_doc *doc = yyjson_read(body.p, body.n, 0);
     enum status st;
 
     buf_init(&e->text, COMPLETION_OUT_MAX / 2);
     buf_init(&e->tool, ECHO_CALL_MAX / 2);
-    st = read_request(c, e);
-    if (st == ST_OK)
-        st = write_head(c, e, c->req->stream ? "chat.completion.chunk" : "chat.completion");
-    if (st != ST_OK)
-        return st == ST_BAD_REQUEST ? st : err_set(&c->call->err, ST_INTERNAL, "The echo provider could not answer.");
+    buf_init(&e->head, ECHO_HEAD_MAX);
+    e->old = slice_is(c->req->endpoint, ENDPOINT_COMPLETIONS);
     e->slow = slice_is(c->route->upstream_model, "echo-slow");
-    completion_quiet_off(c);
-    if (c->req->stream)
-        go_on(c, e);
-    else if (e->slow)
-        completion_wake_at(c, c->loop->now_ms + pieces(e) * ECHO_TOKEN_MS);
-    else
-        answer_whole(c, e);
-    return ST_OK;
+    e->stream = c->req->stream;
+    st = read_request(c, e, yyjson_doc_get_root(doc), err);
+    yyjson_doc_free(doc);
+    if (st == ST_OK)
+        st = write_head(c, e);
+    return st == ST_OK || st == ST_BAD_REQUEST ? st : err_set(err, ST_INTERNAL, "The echo provider could not answer.");
 }
 
-static void echo_go_on(struct completion *c)
+static enum status echo_next(void *state, struct buf *out, struct local_piece *ret)
 {
-    if (c->req->stream)
-        go_on(c, c->state);
-    else
-        answer_whole(c, c->state);
+    struct echo *e = state;
+
+    if (e->stream)
+        return next_event(e, out, ret);
+    if (e->slow && e->step == STEP_BEGIN) {
+        e->step = STEP_DONE;
+        ret->wait_ms = pieces(e) * ECHO_TOKEN_MS;
+        return ST_OK;
+    }
+    ret->last = true;
+    return whole_answer(e, out);
 }
 
-static void echo_stop(struct completion *c)
+static void echo_fini(void *state)
 {
-    (void)c; /* nothing is under way */
-}
-
-static void echo_fini(struct completion *c)
-{
-    struct echo *e = c->state;
+    struct echo *e = state;
 
     buf_fini(&e->text);
     buf_fini(&e->tool);
+    buf_fini(&e->head);
 }
 
-const struct adapter adapter_echo = {
-    .kind = "echo",
-    .state_size = sizeof(struct echo),
-    .start = echo_start,
-    .stop = echo_stop,
-    .resume = echo_go_on,
-    .wake = echo_go_on,
-    .fini = echo_fini,
-};
+static const struct local_source echo_source = {
+    .state_size = sizeof(struct echo), .begin = echo_begin, .next = echo_next, .fini = echo_fini};
+
+static enum status echo_plan(const struct completion *c, struct call_plan *ret)
+{
+    struct slice endpoint = c->req->endpoint;
+
+    if (slice_is(endpoint, ENDPOINT_COUNT_TOKENS))
+        return plan_count_here(ret);
+    *ret = (struct call_plan){.local = &echo_source};
+    if (!slice_is(endpoint, ENDPOINT_CHAT) && !slice_is(endpoint, ENDPOINT_COMPLETIONS) &&
+        !slice_is(endpoint, ENDPOINT_RESPONSES) && !slice_is(endpoint, ENDPOINT_MESSAGES))
+        return plan_refuses(c);
+    plan_take_row(plan_row_of(endpoint), ret);
+    if (slice_is(endpoint, ENDPOINT_RESPONSES))
+        plan_step(ret, &responses_to_chat);
+    else if (slice_is(endpoint, ENDPOINT_MESSAGES))
+        plan_step(ret, &messages_to_chat);
+    return ST_OK;
+}
+
+const struct adapter adapter_echo = {.kind = "echo", RELAY, .plan = echo_plan};

@@ -21,6 +21,8 @@ static enum status gemini_plan(const struct completion *c, struct call_plan *ret
 {
     struct slice endpoint = c->req->endpoint;
 
+    if (slice_is(endpoint, ENDPOINT_COUNT_TOKENS))
+        return plan_count_here(ret);
     *ret = (struct call_plan){
         .auth = "x-goog-api-key: %s", .client = &dialect_gemini, .upstream = &dialect_gemini, .json = true};
     if (slice_is(endpoint, ENDPOINT_EMBEDDINGS)) {
@@ -41,5 +43,6 @@ static enum status gemini_plan(const struct completion *c, struct call_plan *ret
 const struct adapter adapter_gemini = {.kind = "gemini",
                                        .base_url = "https://generativelanguage.googleapis.com",
                                        .own_paths = {"/v1beta/openai", "/v1beta"},
+                                       .network = true,
                                        RELAY,
                                        .plan = gemini_plan};

@@ -29,6 +29,8 @@ static enum status openai_plan(const struct completion *c, struct call_plan *ret
 {
     const struct plan_row *row = plan_row_of(c->req->endpoint);
 
+    if (slice_is(c->req->endpoint, ENDPOINT_COUNT_TOKENS))
+        return plan_count_here(ret);
     *ret = (struct call_plan){.auth = bearer, .pass_headers = true};
     if (row == NULL)
         return plan_refuses(c);
@@ -47,4 +49,4 @@ static enum status openai_plan(const struct completion *c, struct call_plan *ret
 }
 
 const struct adapter adapter_openai = {
-    .kind = "openai", .base_url = "https://api.openai.com/v1", RELAY, .plan = openai_plan};
+    .kind = "openai", .base_url = "https://api.openai.com/v1", .network = true, RELAY, .plan = openai_plan};

@@ -24,6 +24,8 @@ enum status plan_path(struct call_plan *p, const char *path); /* ST_NOT_FOUND wh
 enum status plan_own_path(const struct completion *c, const struct plan_row *row, struct call_plan *ret);
 bool plan_path_safe(struct slice path); /* and its query: it can only lead below the base URL */
 void plan_encode(struct slice text, char *to, size_t size); /* percent-encoded (RFC 3986, section 2.1); cut to size */
+/* The endpoint messages.count_tokens is answered here, by an estimate. */
+enum status plan_count_here(struct call_plan *ret);
 enum status plan_refuses(const struct completion *c); /* ST_NOT_FOUND, the call's err set */
 
 bool plan_has_tools(struct slice body); /* "tools" is an array that is not empty */

@@ -10,6 +10,7 @@
 
 #include <yyjson.h>
 
+#include "providersvc/dialects/put.h"
 #include "providersvc/dialects/translate.h"
 
 /* What a member may be. */
@@ -91,19 +92,5 @@ void reshape_add(struct reshape *r, yyjson_mut_val *object, const char *name, yy
 void reshape_append(struct reshape *r, yyjson_mut_val *array, yyjson_mut_val *v);
 
 enum status reshape_nonsense(struct err *err, const char *what); /* ST_UPSTREAM, of an answer */
-
-/* ---- writing JSON piece by piece: the first failure stays ----------------------------------------------------------
- */
-
-struct put {
-    struct buf *out;
-    enum status st;
-};
-
-void put_raw(struct put *p, const char *json); /* as it is */
-void put_bytes(struct put *p, const void *json, size_t n);
-void put_string(struct put *p, struct slice text); /* quoted */
-void put_count(struct put *p, uint64_t n);
-void put_value(struct put *p, yyjson_val *v);
 
 #endif

@@ -31,3 +31,23 @@ enum status translate_unsupported(struct translate_call *call, const char *path,
         (void)buf_addf(call->dropped, "%s%s", call->dropped->n > 0 ? ", " : "", path);
     return ST_OK;
 }
+
+enum status translate_nonsense(struct err *err, const char *what)
+{
+    return err_set(err, ST_UPSTREAM, "The provider's answer makes no sense: %s.", what);
+}
+
+enum status translate_no_memory(struct err *err)
+{
+    return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
+}
+
+struct slice translate_bare_id(struct slice request_id)
+{
+    static const char prefix[] = "req_";
+    const size_t n = sizeof(prefix) - 1;
+
+    if (request_id.n > n && memcmp(request_id.p, prefix, n) == 0)
+        return (struct slice){request_id.p + n, request_id.n - n};
+    return request_id;
+}

@@ -20,7 +20,7 @@
 #define TRANSLATE_DROPPED_MAX 512 /* bytes of the list of dropped fields */
 #define TRANSLATE_STATE_MAX (8u * 1024u * 1024u) /* what one call's state may hold of unfinished pieces */
 
-/* Constant for the call, except for dropped. Borrowed. */
+/* Constant for the call, except for dropped and counted. Borrowed. */
 struct translate_call {
     struct slice model; /* the client's name for it: what answers say */
     struct slice upstream_model;
@@ -28,6 +28,7 @@ struct translate_call {
     uint64_t created; /* Unix seconds: `created` of answers that have none */
     uint64_t output_limit; /* set this limit in place of the client's; 0 = leave it */
     uint64_t max_output; /* the model's longest answer, for dialects that demand a limit; 0 = not known */
+    struct usage counted; /* what an answer without usage is said to have used; not known = its client is told none */
     bool stream;
     bool usage_asked; /* the client wants usage in its stream */
     bool drop_unsupported; /* leave out what cannot be said upstream; else it is refused by name */
@@ -62,7 +63,8 @@ struct translator {
      * makes no sense. Whatever the sink returns other than ST_OK is returned at once. */
     enum status (*event)(void *state, const struct translate_call *call, struct slice data,
                          const struct translate_sink *to, struct err *err);
-    /* The stream is over: what is still open is closed, usage is given where the client expects it. Chat's [DONE] is
+    /* The stream is over: what is still open is closed, usage is given where the client expects it (NULL, or not known:
+     * nobody can say). Chat's [DONE] is
      * not an event of a sink: the caller writes it. ST_UPSTREAM: from here it looks truncated; nothing was given. */
     enum status (*end)(void *state, const struct translate_call *call, enum translate_end how,
                        const struct usage *usage, const struct translate_sink *to, struct err *err);
@@ -78,5 +80,8 @@ extern const struct translator chat_to_messages, chat_to_gemini, chat_to_respons
  * unsupported_parameter and err set otherwise. */
 enum status translate_unsupported(struct translate_call *call, const char *path, const char *upstream_name,
                                   struct err *err);
+enum status translate_nonsense(struct err *err, const char *what); /* ST_UPSTREAM, of an answer */
+enum status translate_no_memory(struct err *err); /* ST_NO_MEMORY */
+struct slice translate_bare_id(struct slice request_id); /* without its "req_": what other ids are made of */
 
 #endif

@@ -163,6 +163,8 @@ static void echo_streams(void **state)
     answered_fini(&a);
 
     req.usage_asked = true;
+    req.body = slice_of("{\"model\":\"echo\",\"stream_options\":{\"include_usage\":true},\"messages\":[{\"role\":"
+                        "\"user\",\"content\":\"hi\"}]}");
     w->calls++;
     provider_world_call(w, &req, &a, &ev);
     assert_true(answered_has(&a, "\"choices\":[],\"usage\":{\"prompt_tokens\":"));
