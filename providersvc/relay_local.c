@@ -42,8 +42,6 @@ static enum status make(struct completion *c, struct relay *s)
 
     s->local_last = piece.last;
     s->local_due_ms = c->loop->now_ms + piece.wait_ms;
-    if (piece.wait_ms > 0)
-        completion_wake_at(c, s->local_due_ms);
     return st;
 }
 
@@ -55,8 +53,10 @@ void relay_local_go_on(struct completion *c, struct relay *s)
     snprintf(answer.content_type, sizeof(answer.content_type), "%s",
              c->req->stream ? "text/event-stream; charset=utf-8" : "application/json");
     while (!s->local_over) {
-        if (s->piece.n == 0 && s->local_due_ms > c->loop->now_ms)
+        if (s->piece.n == 0 && s->local_due_ms > c->loop->now_ms) {
+            completion_wake_at(c, s->local_due_ms); /* after whatever the last piece wanted to be woken for */
             return;
+        }
         if (s->piece.n == 0 && make(c, s) != ST_OK) {
             end(c, s, &answer, HTTP_BROKEN);
             return;
