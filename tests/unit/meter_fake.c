@@ -18,6 +18,12 @@ struct source {
     uint64_t acked;
 };
 
+struct record {
+    char name[LIMIT_NAME + 1];
+    uint64_t revision;
+    struct buf bytes; /* empty = it is gone */
+};
+
 struct meter_fake {
     struct xchg_server *server;
     struct feed_pub *pub;
@@ -28,6 +34,8 @@ struct meter_fake {
     unsigned n, n_running, announced, providers, repeats;
     uint64_t lease_ms;
     uint64_t revision;
+    struct record records[METER_FAKE_PROVIDERS];
+    unsigned n_records;
     bool deaf;
 };
 
@@ -111,26 +119,95 @@ static uint64_t take(struct meter_fake *m, struct slice name, uint64_t first, co
     return s->acked;
 }
 
-static void tell_ack(struct meter_fake *m, struct slice name, uint64_t acked)
+static void tell(struct meter_fake *m, uint16_t kind, struct slice record)
 {
-    struct ack ack = {.source = name, .acked_seq = acked};
-    struct state_change change = {.revision = m->revision + 1, .kind = ack_desc.type};
-    struct state_batch batch = {.previous_revision = m->revision, .revision = m->revision + 1};
-    struct buf record, bytes;
+    struct state_change change = {.revision = m->revision + 1, .kind = kind, .record = record};
+    struct state_batch batch = {.previous_revision = m->revision, .revision = m->revision + 1, .changes = {&change, 1}};
+    struct buf bytes;
 
-    buf_init(&record, LIMIT_RECORD);
     buf_init(&bytes, FEED_MESSAGE_MAX);
-    if (wire_encode(&ack_desc, &ack, &record, NULL) != ST_OK)
-        abort();
-    change.record = (struct slice){record.p, record.n};
-    batch.changes.items = &change;
-    batch.changes.n = 1;
     if (wire_encode(&state_batch_desc, &batch, &bytes, NULL) != ST_OK)
         abort();
     m->revision++;
     (void)feed_publish(m->pub, (struct slice){bytes.p, bytes.n});
-    buf_fini(&record);
     buf_fini(&bytes);
+}
+
+static void tell_ack(struct meter_fake *m, struct slice name, uint64_t acked)
+{
+    struct ack ack = {.source = name, .acked_seq = acked};
+    struct buf record;
+
+    buf_init(&record, LIMIT_RECORD);
+    if (wire_encode(&ack_desc, &ack, &record, NULL) != ST_OK)
+        abort();
+    tell(m, ack_desc.type, (struct slice){record.p, record.n});
+    buf_fini(&record);
+}
+
+/* ---- providers -----------------------------------------------------------------------------------------------------
+ */
+
+static struct record *record_of(struct meter_fake *m, struct slice name)
+{
+    struct record *r;
+
+    for (unsigned i = 0; i < m->n_records; i++)
+        if (slice_is(name, m->records[i].name))
+            return &m->records[i];
+    if (m->n_records == METER_FAKE_PROVIDERS)
+        abort();
+    r = &m->records[m->n_records++];
+    (void)slice_copy(name, r->name, sizeof(r->name));
+    buf_init(&r->bytes, LIMIT_RECORD);
+    return r;
+}
+
+uint64_t meter_fake_provider(struct meter_fake *m, const struct provider_state *state)
+{
+    struct buf bytes;
+    struct record *r;
+    uint64_t revision;
+
+    buf_init(&bytes, LIMIT_RECORD);
+    if (wire_encode(&provider_state_desc, state, &bytes, NULL) != ST_OK)
+        abort();
+    pthread_mutex_lock(&m->lock);
+    r = record_of(m, state->provider.items[0].name);
+    r->bytes.n = 0;
+    r->revision = m->revision + 1;
+    if (state->provider.items[0].kind.n > 0 && buf_add(&r->bytes, bytes.p, bytes.n) != ST_OK)
+        abort();
+    tell(m, provider_state_desc.type, (struct slice){bytes.p, bytes.n});
+    revision = m->revision;
+    pthread_mutex_unlock(&m->lock);
+    buf_fini(&bytes);
+    return revision;
+}
+
+uint64_t meter_fake_forget(struct meter_fake *m, const char *name)
+{
+    uint64_t revision;
+
+    pthread_mutex_lock(&m->lock);
+    record_of(m, slice_of(name))->bytes.n = 0;
+    m->revision++;
+    tell(m, empty_desc.type, (struct slice){NULL, 0});
+    revision = m->revision;
+    pthread_mutex_unlock(&m->lock);
+    return revision;
+}
+
+static void snapshot(struct meter_fake *m, struct state_read_rep *rep, struct state_change changes[])
+{
+    size_t n = 0;
+
+    for (unsigned i = 0; i < m->n_records; i++)
+        if (m->records[i].bytes.n > 0)
+            changes[n++] = (struct state_change){.revision = m->records[i].revision,
+                                                 .kind = provider_state_desc.type,
+                                                 .record = {m->records[i].bytes.p, m->records[i].bytes.n}};
+    *rep = (struct state_read_rep){.revision = m->revision, .snapshot = true, .changes = {changes, n}};
 }
 
 static void on_batch(void *ctx, struct slice bytes)
@@ -192,8 +269,10 @@ static void on_call(void *ctx, struct xchg_call *x, uint16_t method, struct slic
         m->providers = (unsigned)req.providers.n;
         answer(x, &empty_desc, &rep);
     } else if (method == state_read_req_desc.type) {
-        struct state_read_rep rep = {.revision = m->revision, .snapshot = true};
+        struct state_change changes[METER_FAKE_PROVIDERS];
+        struct state_read_rep rep;
 
+        snapshot(m, &rep, changes);
         answer(x, &state_read_rep_desc, &rep);
     } else if (method == usage_deliver_req_desc.type) {
         deliver(m, x, payload, &mem);
@@ -229,6 +308,8 @@ void meter_fake_stop(struct meter_fake *m)
     feed_sub_free(m->sub);
     feed_pub_free(m->pub);
     pthread_mutex_destroy(&m->lock);
+    for (unsigned i = 0; i < m->n_records; i++)
+        buf_fini(&m->records[i].bytes);
     free(m->events);
     free(m->running);
     free(m);

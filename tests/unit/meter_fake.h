@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/messages.h"
+
 #define METER_FAKE_EVENTS 65536
+#define METER_FAKE_PROVIDERS 64
 
 struct meter_fake_event {
     char request_id[80], status[16], provider[32];
@@ -33,6 +36,10 @@ bool meter_fake_find(struct meter_fake *m, const char *request_id, unsigned wait
 /* Progress of a call (status `running`): how often, the last of it in *ret if there is any. */
 unsigned meter_fake_progress(struct meter_fake *m, const char *request_id, struct meter_fake_event *ret);
 uint64_t meter_fake_lease(struct meter_fake *m); /* of the last progress of all */
+/* A provider of the catalog, or a change of one; kind empty: it is gone. Returns the state's revision with it. */
+uint64_t meter_fake_provider(struct meter_fake *m, const struct provider_state *state);
+/* The same for one that is gone, but nobody is told of the change: a gap, and a snapshot without it. */
+uint64_t meter_fake_forget(struct meter_fake *m, const char *name);
 void meter_fake_deaf(struct meter_fake *m, bool deaf); /* deaf: takes and acknowledges nothing */
 
 #endif
