@@ -214,7 +214,7 @@ static bool event_says_all(const struct completion *c, const struct usage_event 
 
     if (c->attempts == 0)
         return true;
-    if (c->attempts > 1 || a->usage.known)
+    if (c->attempts > 1 || (!a->answered && a->usage.prompt + a->usage.completion > 0))
         return false;
     switch (c->outcome) {
     case OUTCOME_OK: return a->outcome == ATTEMPT_OK;

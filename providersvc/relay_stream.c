@@ -238,7 +238,7 @@ static void see(struct feeding *f, const struct facts *facts)
 {
     struct completion *c = f->c;
 
-    if (facts->usage.known && completion_counts(c))
+    if (completion_counts(c)) /* also what is not all of it: the events after it are read with it */
         c->usage = facts->usage;
     c->text.ascii += facts->text.ascii;
     c->text.other += facts->text.other;

@@ -255,6 +255,8 @@ void routing_good(struct routing *r, const char *names, bool stream, const char 
     struct answered a = {0};
 
     routing_request(r, &req, names, stream);
+    for (size_t i = 0; i < req.routes.n; i++)
+        r->routes[i].tier = i + 1;
     routing_call(r, &req, &a, &ev);
     if (a.status != ST_OK)
         fail_msg("%s: %s", status_name(a.status), a.err.text);

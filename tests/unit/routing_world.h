@@ -50,7 +50,7 @@ void routing_wait(struct routing *r, uint64_t revision); /* until providersvc kn
 void routing_request(struct routing *r, struct completion_req *req, const char *names, bool stream);
 /* A call and its event; an event that there is none of stays zero (a call that was refused). */
 void routing_call(struct routing *r, struct completion_req *req, struct answered *a, struct meter_fake_event *ev);
-/* A call by routing_request that must be answered by `who`. */
+/* A call with routes to these, the first one first, that must be answered by `who`. */
 void routing_good(struct routing *r, const char *names, bool stream, const char *who);
 unsigned routing_seen(struct routing *r, unsigned side); /* requests that it got */
 

@@ -497,30 +497,28 @@ static void an_endpoint_that_a_provider_lacks_is_looked_for_elsewhere(void **sta
     assert_int_equal(routing_seen(r, 0), 0);
 }
 
+#define TEST(name) cmocka_unit_test_setup_teardown(name, routing_setup, routing_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_lowest_tier_that_is_served_comes_first, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(weights_share_the_calls, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(by_latency_the_fastest_is_found_and_kept, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(a_slow_unknown_one_gets_no_more_than_a_call, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(names_that_nobody_serves, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(keys_take_turns, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(one_bad_key_of_three_costs_nobody_an_answer, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(an_operators_empty_account_is_no_limit_of_the_clients, routing_setup,
-                                        routing_teardown),
-        cmocka_unit_test_setup_teardown(when_all_keys_rest_nobody_is_asked, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(a_short_limit_is_waited_for, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(retry_after_may_be_a_date, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(sealed_keys_and_references, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(a_provider_that_fails_is_left_alone_and_found_again, routing_setup,
-                                        routing_teardown),
-        cmocka_unit_test_setup_teardown(a_probe_whose_client_leaves_is_given_back, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(a_stream_that_flows_ends_the_probing, routing_setup, routing_teardown),
-        cmocka_unit_test_setup_teardown(a_request_that_never_left_is_no_proof_of_health, routing_setup,
-                                        routing_teardown),
-        cmocka_unit_test_setup_teardown(an_endpoint_that_a_provider_lacks_is_looked_for_elsewhere, routing_setup,
-                                        routing_teardown),
+        TEST(the_lowest_tier_that_is_served_comes_first),
+        TEST(weights_share_the_calls),
+        TEST(by_latency_the_fastest_is_found_and_kept),
+        TEST(a_slow_unknown_one_gets_no_more_than_a_call),
+        TEST(names_that_nobody_serves),
+        TEST(keys_take_turns),
+        TEST(one_bad_key_of_three_costs_nobody_an_answer),
+        TEST(an_operators_empty_account_is_no_limit_of_the_clients),
+        TEST(when_all_keys_rest_nobody_is_asked),
+        TEST(a_short_limit_is_waited_for),
+        TEST(retry_after_may_be_a_date),
+        TEST(sealed_keys_and_references),
+        TEST(a_provider_that_fails_is_left_alone_and_found_again),
+        TEST(a_probe_whose_client_leaves_is_given_back),
+        TEST(a_stream_that_flows_ends_the_probing),
+        TEST(a_request_that_never_left_is_no_proof_of_health),
+        TEST(an_endpoint_that_a_provider_lacks_is_looked_for_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
