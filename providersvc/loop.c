@@ -90,8 +90,13 @@ enum status loop_post(struct loop *l, struct loop_job *job)
     return ST_OK;
 }
 
-void loop_job_done(struct loop *l)
+void loop_job_done(struct loop *l, struct loop_job *job)
 {
+    struct loop_job **at = &l->working;
+
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
     pthread_mutex_lock(&l->lock);
     l->n_jobs--;
     pthread_mutex_unlock(&l->lock);
@@ -438,11 +443,13 @@ static void settle(struct loop *l)
 /* ---- a turn --------------------------------------------------------------------------------------------------------
  */
 
-static void abort_calls(struct loop *l)
+static void abort_all(struct loop *l)
 {
     for (uint32_t i = 0; i < l->n_slots; i++)
         if (l->slots[i].call != NULL)
             completion_abort(l->slots[i].call);
+    while (l->working != NULL)
+        l->working->abort(l, l->working);
 }
 
 static void read_notes(struct loop *l, uint32_t noted)
@@ -508,11 +515,13 @@ static void read_mail(struct loop *l, bool *ret_stopping)
     while (jobs != NULL) {
         struct loop_job *next = jobs->next;
 
+        jobs->next = l->working;
+        l->working = jobs;
         jobs->run(l, jobs); /* it may be gone afterwards */
         jobs = next;
     }
     if (aborting)
-        abort_calls(l);
+        abort_all(l);
 }
 
 static int wait_ms(struct loop *l)

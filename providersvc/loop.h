@@ -48,6 +48,7 @@ struct loop_slot {
 struct loop_job {
     struct loop_job *next;
     void (*run)(struct loop *l, struct loop_job *job); /* loop_job_done is due, then or later, on the same thread */
+    void (*abort)(struct loop *l, struct loop_job *job); /* the same is due now: we are shutting down */
 };
 
 struct loop_queue {
@@ -84,6 +85,7 @@ struct loop {
     uint32_t free_slot; /* index + 1 */
     uint64_t now_ms, began_ns; /* of the turn */
     unsigned seated; /* calls that have a slot */
+    struct loop_job *working; /* jobs that run */
     unsigned left; /* calls ended in this turn; they count as open until what they said has gone out */
     struct timers timers;
     struct http *http;
@@ -105,7 +107,7 @@ void loop_free(struct loop *l); /* ends what is open, stops the thread; NULL is 
 /* Any thread. */
 enum status loop_take(struct loop *l, struct completion *c); /* ST_UNAVAILABLE: not taken */
 enum status loop_post(struct loop *l, struct loop_job *job); /* ST_UNAVAILABLE: LOOP_JOBS_MAX, or stopping */
-void loop_job_done(struct loop *l); /* the loop's thread */
+void loop_job_done(struct loop *l, struct loop_job *job); /* the loop's thread; before the job's memory goes */
 void loop_note(struct loop *l, uint64_t tag, enum loop_note note);
 void loop_push(struct loop *l, uint64_t tag, struct slice bytes); /* of its upload, as asked for; copied */
 void loop_granted(struct loop *l, uint64_t tag, int64_t amount_nano); /* answers a loop_asks */

@@ -54,7 +54,7 @@ static void finish(struct trial *t, bool ok, const char *text)
     buf_fini(&t->answer);
     buf_fini(&t->body);
     upstream_unref(t->upstream);
-    loop_job_done(t->loop);
+    loop_job_done(t->loop, &t->job);
     svc_finish(t->call, ST_OK); /* t is in its arena */
 }
 
@@ -216,14 +216,23 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
 
 static const struct http_events events = {.data = on_data, .done = on_done};
 
-static void too_late(struct timer *timer)
+static void stop(struct trial *t, const char *text)
 {
-    struct trial *t = trial_of_timer(timer);
-
     if (t->transfer != NULL)
         http_stop(t->loop->http, t->transfer);
     t->transfer = NULL;
-    finish(t, false, "The provider did not answer in time.");
+    finish(t, false, text);
+}
+
+static void too_late(struct timer *timer)
+{
+    stop(trial_of_timer(timer), "The provider did not answer in time.");
+}
+
+static void shut_down(struct loop *l, struct loop_job *job)
+{
+    (void)l;
+    stop((struct trial *)(void *)job, "The router was shut down before the provider had answered.");
 }
 
 /* ---- beginning -----------------------------------------------------------------------------------------------------
@@ -264,6 +273,7 @@ enum status providersvc_trial(struct svc_call *call, const void *in, void *out)
         return err_set_field(&call->err, ST_NOT_FOUND, NULL, "name", "No provider `" SLICE_FMT "` is served here.",
                              SLICE_ARG(t->req->name));
     t->job.run = begin;
+    t->job.abort = shut_down;
     if (loop_post(self->loops[0], &t->job) != ST_OK) {
         upstream_unref(t->upstream);
         return err_set(&call->err, ST_UNAVAILABLE, "Too many trials are running.");
