@@ -140,7 +140,9 @@ static void wait_until_over(struct call *c)
             pthread_mutex_lock(&c->conn->lock);
             if (call_keeps_back(c) && !c->gone)
                 call_answer_plain(c);
-        } else if (c->stream.backlog.n)
+        } else if (c->n_wants)
+            call_help_upload(c);
+        else if (c->stream.backlog.n)
             help_stream(c, &w);
         else if (c->over && c->openers == 0 && (!c->settled || w.seen))
             break;
@@ -211,6 +213,7 @@ static void run(struct call *c)
     idempotency_fini(&c->keep);
     stream_fini(&c->stream);
     buf_fini(&c->answer);
+    upload_fini(c->upload);
 }
 
 /* ---- the request ------------------------------------------------------------------------------------------------- */
@@ -232,12 +235,12 @@ static bool climbs(struct slice path)
     return false;
 }
 
-static bool visible(struct slice s)
+static bool visible(struct slice s, char least)
 {
     size_t i;
 
     for (i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] > '~')
+        if (s.p[i] < least || s.p[i] > '~')
             return false;
     return true;
 }
@@ -274,7 +277,7 @@ static enum status read_path(struct call *c, struct err *err)
 
     if (!(c->surface->flags & SURFACE_PATH) && !r->query.n)
         return ST_OK;
-    if (!visible(path) || !visible(r->query) || climbs(path) || climbs(r->param))
+    if (!visible(path, '!') || !visible(r->query, '!') || climbs(path) || climbs(r->param))
         return err_set_field(err, ST_NOT_FOUND, "unknown_url", NULL,
                              "Unknown request URL: " SLICE_FMT " " SLICE_FMT ".", SLICE_ARG(r->method),
                              SLICE_ARG(r->path));
@@ -302,6 +305,36 @@ static bool query_streams(struct slice query)
     return false;
 }
 
+static enum status take_body(struct call *c, struct err *err)
+{
+    struct request *r = c->r;
+    enum status st;
+
+    if (c->surface->form && !c->surface->json && slice_is(r->method, "POST"))
+        return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
+                             "Invalid header 'content-type': expected multipart/form-data.");
+    st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, err);
+    return st == ST_OK ? call_request_read(c->surface, r->body, r->arena, &c->ask, err) : st;
+}
+
+static enum status take_upload(struct call *c, struct err *err)
+{
+    struct request *r = c->r;
+    bool is_form = multipart_is(r->content_type);
+    enum status st;
+
+    if (r->content_type.n > LIMIT_TITLE || !visible(r->content_type, ' '))
+        return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
+                             "Invalid header 'content-type': expected %d printable ASCII characters at most.",
+                             LIMIT_TITLE);
+    st = upload_take(r, is_form, &c->upload, err);
+    if (st != ST_OK)
+        return st;
+    r->body_digest = c->upload->digest;
+    return is_form ? call_request_read_form(c->surface, &c->upload->form.form, r->arena, &c->ask, err)
+                   : call_request_read(c->surface, (struct slice){NULL, 0}, r->arena, &c->ask, err);
+}
+
 static enum status read_request(struct call *c, struct err *err)
 {
     struct request *r = c->r;
@@ -311,11 +344,9 @@ static enum status read_request(struct call *c, struct err *err)
         st = idempotency_check(r, err);
     if (st == ST_OK)
         st = call_read_max_price(c, err);
-    if (st == ST_OK)
-        st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, err);
     c->ask.model = r->deployment;
     if (st == ST_OK)
-        st = call_request_read(c->surface, r->body, r->arena, &c->ask, err);
+        st = call_has_upload(c) ? take_upload(c, err) : take_body(c, err);
     if (st == ST_OK && c->surface->flags & SURFACE_OBJECT)
         c->ask.stream |= query_streams(r->query);
     c->headers = request_passed(r, c->surface->flags & SURFACE_PATH, &c->n_headers);
@@ -348,12 +379,15 @@ void call_handle(struct request *r)
     if (st != ST_OK) {
         err.status = st;
         answer_error(r, &err);
+        upload_fini(c ? c->upload : NULL);
         return;
     }
     buf_init(&c->answer, CALL_GATHER_MAX);
     crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
-    if (!idempotency_begin(&c->keep, r, c->digest))
+    if (!idempotency_begin(&c->keep, r, c->digest)) {
+        upload_fini(c->upload);
         return;
+    }
     c->created_ms = clock_wall_ms(); /* who waited for another's answer begins only now */
     c->began_ms = clock_ms();
     c->runs_on = c->keep.key.n > 0;

@@ -15,6 +15,7 @@
 #include "gateway/request.h"
 #include "gateway/stream.h"
 #include "gateway/surfaces.h"
+#include "gateway/upload.h"
 
 #define CALL_ADMIT_MS 5000u /* admission takes microseconds; the bus waits 2 s for a restarting authsvc */
 #define CALL_GATHER_MAX (4u * 1024u * 1024u) /* bytes of an answer that is sent whole; what is longer is passed on */
@@ -23,6 +24,7 @@
 #define CALL_IDLE_MS 60000u /* a connection waits so long for its next request */
 #define CALL_MANY 16u /* with so many requests under way none of them is hurried over the bus */
 #define CALL_ATTEMPTS 2u /* a call that no instance took is offered once more */
+#define CALL_WANTS_MAX 4u /* stretches of an upload that a provider may wait for at once */
 #define CALL_ADMISSIONS 2u /* so is an admission whose authsvc was lost: its id makes it the same one */
 
 /* How an answer goes to the client. */
@@ -38,6 +40,7 @@ struct call {
     struct request *r;
     const struct surface *surface;
     struct call_request ask;
+    struct upload *upload; /* a body that is not kept in memory; NULL = it is in r->body */
     struct slice path; /* for upstream; empty = the endpoint's own */
     const struct http_header *headers; /* for upstream */
     size_t n_headers;
@@ -74,12 +77,19 @@ struct call {
     unsigned openers; /* callbacks that are opening a call: the thread waits for them, too */
     unsigned attempt, opened; /* 1 … CALL_ATTEMPTS; the one that is open, 0 = none */
     struct xchg_id ids[CALL_ATTEMPTS]; /* written by the bus before an attempt's first callback */
+    struct upload_want wants[CALL_WANTS_MAX]; /* of the upload: what the provider waits for */
+    unsigned n_wants;
     struct closing closing;
     struct slice held; /* the closing event, or its end: waits until the call has ended; a constant */
     enum status st;
     struct err err;
     struct stream stream;
 };
+
+/* call_upload.c: by the thread, but for the second. */
+bool call_has_upload(const struct call *c); /* is the request's body one? */
+void call_want_upload(struct call *c, struct slice bytes); /* under the lock: the provider asks for more */
+void call_help_upload(struct call *c); /* under the lock, which it lets go: gives it what it asks for */
 
 /* call_bus.c: what callbacks do. call_begin opens the admission; afterwards wait for over and openers == 0. */
 enum status call_begin(struct call *c, struct err *err);

@@ -220,10 +220,12 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
         call_take_head(c, bytes);
     else if (type == 0)
         clear = call_take_bytes(c, bytes);
+    else if (type == upload_want_desc.type)
+        call_want_upload(c, bytes);
     credit = call_credit(c);
     stop = c->st != ST_OK || (c->stream.broken && !c->gone && !c->runs_on);
     c->gone |= c->stream.broken;
-    unlock(c, !clear);
+    unlock(c, !clear || c->n_wants);
     if (stop)
         xchg_cancel(provider, id);
     else if (credit)
@@ -321,6 +323,12 @@ static void fill_request(const struct call *c, struct completion_req *req)
                                    .body = c->r->body};
     if (!slice_is(c->r->method, "POST"))
         req->method = c->r->method;
+    if (c->upload) {
+        req->content_type = c->r->content_type;
+        req->upload_bytes = c->upload->spool.bytes;
+        req->model_at = c->ask.model_at;
+        req->model_bytes = c->ask.model_bytes;
+    }
 }
 
 /* Our hold on `openers` keeps the thread until the call is settled. */

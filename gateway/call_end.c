@@ -31,8 +31,8 @@ bool call_can_settle(const struct call *c)
 {
     const struct request *r = c->r;
 
-    return c->stream.began && c->st == ST_OK && !c->gone && !c->keep.key.n && r->status < 500 && r->keep_alive &&
-           r->body_read && r->arena->used <= GATEWAY_KEEP_BYTES && !svc_draining(c->gw->svc);
+    return c->stream.began && c->st == ST_OK && !c->upload && !c->gone && !c->keep.key.n && r->status < 500 &&
+           r->keep_alive && r->body_read && r->arena->used <= GATEWAY_KEEP_BYTES && !svc_draining(c->gw->svc);
 }
 
 void call_take_note(struct call *c, struct call_note *n)

@@ -28,6 +28,8 @@ static void begin_stream(struct call *c, enum call_mode mode, size_t backlog_max
 {
     c->mode = mode;
     stream_init(&c->stream, c->conn->fd, !c->r->http10, backlog_max);
+    c->stream.credit = c->window;
+    c->window = 0;
 }
 
 void call_take_head(struct call *c, struct slice bytes)
@@ -116,8 +118,6 @@ static bool begin_passing(struct call *c)
     begin_stream(c, CALL_BYTES, STREAM_BACKLOG_MAX + CALL_GATHER_MAX);
     idempotency_record(&c->keep, gathered);
     clear = stream_put(&c->stream, stream_head(c), gathered, false, false);
-    c->stream.credit += c->window;
-    c->window = 0;
     buf_fini(&c->answer);
     return clear;
 }

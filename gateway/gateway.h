@@ -67,6 +67,7 @@ struct gateway {
     atomic_uint conns_made, connections, in_flight;
     atomic_bool listening;
     atomic_bool closing; /* drained: nothing more is answered */
+    _Atomic uint64_t upload_bytes; /* spooled at once, all connections together */
     atomic_size_t body_bytes, record_bytes; /* held at once, all connections together */
     struct ticker *ticker;
     struct voids *voids;

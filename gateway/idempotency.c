@@ -223,7 +223,10 @@ static void digest_request(const struct request *r, uint8_t to[LIMIT_DIGEST])
     crypto_hash_sha256_update(&s, (const unsigned char *)r->path.p, r->path.n);
     crypto_hash_sha256_update(&s, (const unsigned char *)"?", 2);
     crypto_hash_sha256_update(&s, (const unsigned char *)r->query.p, r->query.n);
-    crypto_hash_sha256_update(&s, (const unsigned char *)r->body.p, r->body.n);
+    if (r->body_digest)
+        crypto_hash_sha256_update(&s, r->body_digest, LIMIT_DIGEST);
+    else
+        crypto_hash_sha256_update(&s, (const unsigned char *)r->body.p, r->body.n);
     crypto_hash_sha256_final(&s, to);
 }
 

@@ -338,6 +338,66 @@ enum status request_read_body(struct request *r, size_t max, struct err *err)
     return err_set(err, st, "There is no room for the request's body now. Try again later.");
 }
 
+/* ST_TOO_LARGE: nothing of it, or not all, was handed over. */
+static enum status pass_pieces(struct request *r, uint64_t max,
+                               enum status (*take)(void *ctx, struct slice piece, struct err *err), void *ctx,
+                               struct err *err)
+{
+    struct buf *b = &r->conn->body;
+    uint64_t total = 0;
+
+    if (buf_reserve(b, BODY_FIRST) != ST_OK)
+        return ST_NO_MEMORY;
+    for (;;) {
+        uint64_t left = r->chunked ? BODY_FIRST : (uint64_t)r->content_length - total;
+        size_t want = left < BODY_FIRST ? (size_t)left : BODY_FIRST;
+        int got = want ? mg_read(r->http, b->p, want) : 0;
+        enum status st;
+
+        if (got < 0 || (!r->chunked && (size_t)got < want))
+            return broken_body(r);
+        total += (uint64_t)got;
+        if (total > max)
+            return ST_TOO_LARGE;
+        st = got ? take(ctx, (struct slice){b->p, (size_t)got}, err) : ST_OK;
+        if (st != ST_OK)
+            return st;
+        if (!r->chunked ? total == (uint64_t)r->content_length : (size_t)got < want)
+            break;
+    }
+    if (r->chunked && (r->conn->tap.ended || r->conn->tap.refused || r->conn->tap.slow))
+        return broken_body(r); /* after the last chunk, before its end */
+    return ST_OK;
+}
+
+enum status request_pass_body(struct request *r, uint64_t max,
+                              enum status (*take)(void *ctx, struct slice piece, struct err *err), void *ctx,
+                              struct err *err)
+{
+    enum status st = ST_OK;
+
+    if (r->body_read)
+        return ST_OK;
+    if (!r->chunked && (uint64_t)r->content_length > max) {
+        st = ST_TOO_LARGE;
+    } else {
+        say_continue(r);
+        tap_body_begin(&r->conn->tap);
+        st = pass_pieces(r, max, take, ctx, err);
+        tap_body_end(&r->conn->tap);
+        request_forget_body(r);
+    }
+    if (st == ST_OK)
+        r->body_read = true;
+    if (st == ST_NO_MEMORY)
+        return err_set(err, st, "%s", status_text(st));
+    if (st == ST_TOO_LARGE)
+        return err_set(err, st, "The upload is larger than %llu bytes.", (unsigned long long)max);
+    if (st == ST_CANCELLED)
+        return err_set(err, st, "The request's body did not come in time.");
+    return st;
+}
+
 void request_drop_body(struct request *r)
 {
     char piece[DROP_PIECE];

@@ -40,6 +40,7 @@ struct request {
     bool body_read; /* nothing of the body is left in the connection */
     bool quiet; /* nothing can be answered any more */
     struct slice body;
+    const uint8_t *body_digest; /* of a body that is not kept: of what it says; NULL = it is kept */
     size_t body_held; /* counted in gateway.body_bytes */
     bool settled; /* a call's last callback has counted it, or is about to */
     int status; /* answered; 0 = not yet, 499 = the client was gone */
@@ -52,6 +53,11 @@ void request_fini(struct request *r);
 /* Reads the whole body into r->body. ST_TOO_LARGE, ST_UNAVAILABLE (too many bodies at once), ST_CANCELLED (the client
  * left, or was too slow: see request_slow). */
 enum status request_read_body(struct request *r, size_t max, struct err *err);
+/* The same for a body that is not to be kept: hands it over piece by piece. What `take` returns ends the reading when
+ * it is not ST_OK. */
+enum status request_pass_body(struct request *r, uint64_t max,
+                              enum status (*take)(void *ctx, struct slice piece, struct err *err), void *ctx,
+                              struct err *err);
 bool request_slow(const struct request *r); /* the body came too slowly: 408 */
 /* The body is not needed any more: gives its memory back. */
 void request_forget_body(struct request *r);

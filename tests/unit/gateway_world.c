@@ -17,6 +17,7 @@
 
 #include "services/clock.h"
 #include "tests/unit/answer_fake.h"
+#include "tests/unit/upload_fake.h"
 
 /* ---- the fakes --------------------------------------------------------------------------------------------------- */
 
@@ -331,6 +332,7 @@ static enum status complete(struct svc_call *call, const void *in, void *out)
         return ST_PENDING;
     case SAY: return say_all(call);
     case SILENT: return hang(call);
+    case UPLOAD: return upload_fake_begin(call, req);
     }
     finish(call, ST_OK);
     return ST_PENDING;

@@ -33,6 +33,7 @@ enum act {
     MUCH, /* as many bytes as the window lets through */
     HUGE_ANSWER, /* a plain answer that is too large */
     SAY, /* what say_… say */
+    UPLOAD, /* upload_fake.h */
     SILENT, /* not a word until the test finishes it */
 };
 
