@@ -5,9 +5,8 @@
 #include "providersvc/dialects/chat_to_gemini_private.h"
 
 #include <math.h>
-#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define STOP_MAX 5
@@ -19,277 +18,75 @@
 #define BUDGET_MIN_LITE 512
 #define VERSION_WITHOUT_MINIMAL 308 /* from 3.8 on LOW is the least */
 
-/* ---- JSON in the making ------------------------------------------------------------------------------------------
- */
-
-bool making_begin(struct making *m)
-{
-    *m = (struct making){.doc = yyjson_mut_doc_new(NULL)};
-    m->root = yyjson_mut_obj(m->doc);
-    yyjson_mut_doc_set_root(m->doc, m->root);
-    if (m->root != NULL)
-        return true;
-    making_end(m);
-    return false;
-}
-
-void making_end(struct making *m)
-{
-    yyjson_mut_doc_free(m->doc);
-    *m = (struct making){.lost = true};
-}
-
-enum status making_write(struct making *m, struct buf *out)
-{
-    size_t n = 0;
-    char *text = m->lost ? NULL : yyjson_mut_write(m->doc, 0, &n);
-    enum status st = text != NULL ? buf_add(out, text, n) : ST_NO_MEMORY;
-
-    free(text);
-    return st;
-}
-
-yyjson_mut_val *gemini_making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v)
-{
-    m->lost |= !yyjson_mut_obj_add_val(m->doc, object, key, v);
-    return v;
-}
-
-yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
-{
-    return gemini_making_put(m, object, key, yyjson_mut_strn(m->doc, text.p != NULL ? text.p : "", text.n));
-}
-
-yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text)
-{
-    return gemini_making_put(m, object, key, yyjson_mut_strncpy(m->doc, text.p != NULL ? text.p : "", text.n));
-}
-
-yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal)
-{
-    return gemini_making_put(m, object, key, yyjson_mut_str(m->doc, literal));
-}
-
-yyjson_mut_val *making_put_value(struct making *m, yyjson_mut_val *object, const char *key, yyjson_val *v)
-{
-    return gemini_making_put(m, object, key, yyjson_val_mut_copy(m->doc, v));
-}
-
-yyjson_mut_val *making_put_object(struct making *m, yyjson_mut_val *object, const char *key)
-{
-    return gemini_making_put(m, object, key, yyjson_mut_obj(m->doc));
-}
-
-yyjson_mut_val *making_put_array(struct making *m, yyjson_mut_val *object, const char *key)
-{
-    return gemini_making_put(m, object, key, yyjson_mut_arr(m->doc));
-}
-
-yyjson_mut_val *making_push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v)
-{
-    m->lost |= !yyjson_mut_arr_append(array, v);
-    return v;
-}
-
-yyjson_mut_val *making_push_object(struct making *m, yyjson_mut_val *array)
-{
-    return making_push(m, array, yyjson_mut_obj(m->doc));
-}
-
-/* ---- what is wrong with a request --------------------------------------------------------------------------------
- */
-
-static const char *kind_of(yyjson_val *v)
-{
-    if (yyjson_is_null(v))
-        return "null";
-    if (yyjson_is_bool(v))
-        return "a boolean";
-    if (yyjson_is_raw(v))
-        return "a number";
-    if (yyjson_is_str(v))
-        return "a string";
-    return yyjson_is_arr(v) ? "an array" : "an object";
-}
-
-void asking_path(char to[ERR_PARAM_MAX], const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(to, ERR_PARAM_MAX, format, args);
-    va_end(args);
-}
-
-enum status asking_wrong_type(struct asking *a, const char *path, const char *expected, yyjson_val *got)
-{
-    return err_set_field(a->err, ST_BAD_REQUEST, "invalid_type", path,
-                         "Invalid type for '%s': expected %s, but got %s instead.", path, expected, kind_of(got));
-}
-
-enum status asking_missing(struct asking *a, const char *path)
-{
-    return err_set_field(a->err, ST_BAD_REQUEST, "missing_required_parameter", path,
-                         "Missing required parameter: '%s'.", path);
-}
-
-enum status asking_invalid(struct asking *a, const char *path, const char *expected)
-{
-    return err_set_field(a->err, ST_BAD_REQUEST, "invalid_value", path, "Invalid value for '%s': expected %s.", path,
-                         expected);
-}
-
-enum status asking_name(struct asking *a, yyjson_val *object, const char *key, const char *path, struct slice *ret)
-{
-    yyjson_val *v = yyjson_obj_getn(object, key, strlen(key));
-    char at[ERR_PARAM_MAX];
-
-    asking_path(at, "%s.%s", path, key);
-    if (asking_absent(v))
-        return asking_missing(a, at);
-    if (!yyjson_is_str(v))
-        return asking_wrong_type(a, at, "a string", v);
-    if (yyjson_get_len(v) == 0)
-        return asking_invalid(a, at, "a string that is not empty");
-    *ret = facts_text(v);
-    return ST_OK;
-}
-
-bool asking_absent(yyjson_val *v)
-{
-    return v == NULL || yyjson_is_null(v);
-}
-
 /* ---- fields ------------------------------------------------------------------------------------------------------
  */
 
-enum treatment {
-    TURNED, /* said in Gemini's words */
-    SILENT, /* changes nothing in the answer, or is the router's business */
-    NEUTRAL, /* has no counterpart: only a value that asks for nothing can be left out */
+struct given { /* NULL = absent, or null */
+    yyjson_val *messages, *max_completion_tokens, *max_tokens, *temperature, *top_p, *frequency_penalty,
+        *presence_penalty, *seed, *stop, *n, *logprobs, *top_logprobs, *response_format, *reasoning_effort, *tools,
+        *tool_choice, *functions, *function_call;
 };
 
-/* clang-format off */
-#define FIELDS(F)                                                                                                      \
-    F(MESSAGES, "messages", TURNED)                                                                                    \
-    F(MAX_COMPLETION_TOKENS, "max_completion_tokens", TURNED)                                                          \
-    F(MAX_TOKENS, "max_tokens", TURNED)                                                                                \
-    F(TEMPERATURE, "temperature", TURNED)                                                                              \
-    F(TOP_P, "top_p", TURNED)                                                                                          \
-    F(FREQUENCY_PENALTY, "frequency_penalty", TURNED)                                                                  \
-    F(PRESENCE_PENALTY, "presence_penalty", TURNED)                                                                    \
-    F(SEED, "seed", TURNED)                                                                                            \
-    F(STOP, "stop", TURNED)                                                                                            \
-    F(N, "n", TURNED)                                                                                                  \
-    F(LOGPROBS, "logprobs", TURNED)                                                                                    \
-    F(TOP_LOGPROBS, "top_logprobs", TURNED)                                                                            \
-    F(RESPONSE_FORMAT, "response_format", TURNED)                                                                      \
-    F(REASONING_EFFORT, "reasoning_effort", TURNED)                                                                    \
-    F(TOOLS, "tools", TURNED)                                                                                          \
-    F(TOOL_CHOICE, "tool_choice", TURNED)                                                                              \
-    F(FUNCTIONS, "functions", TURNED)                                                                                  \
-    F(FUNCTION_CALL, "function_call", TURNED)                                                                          \
-    F(MODEL, "model", SILENT)                                                                                          \
-    F(STREAM, "stream", SILENT)                                                                                        \
-    F(STREAM_OPTIONS, "stream_options", SILENT)                                                                        \
-    F(USER, "user", SILENT)                                                                                            \
-    F(SAFETY_IDENTIFIER, "safety_identifier", SILENT)                                                                  \
-    F(METADATA, "metadata", SILENT)                                                                                    \
-    F(PROMPT_CACHE_KEY, "prompt_cache_key", SILENT)                                                                    \
-    F(PROMPT_CACHE_RETENTION, "prompt_cache_retention", SILENT)                                                        \
-    F(PROMPT_CACHE_OPTIONS, "prompt_cache_options", SILENT)                                                            \
-    F(STORE, "store", NEUTRAL)                                                                                         \
-    F(SERVICE_TIER, "service_tier", NEUTRAL)                                                                           \
-    F(PARALLEL_TOOL_CALLS, "parallel_tool_calls", NEUTRAL)                                                             \
-    F(LOGIT_BIAS, "logit_bias", NEUTRAL)                                                                               \
-    F(MODALITIES, "modalities", NEUTRAL)                                                                               \
-    F(VERBOSITY, "verbosity", NEUTRAL)
-/* clang-format on */
-
-#define FIELD_ENUM(id, name, how) FIELD_##id,
-#define FIELD_ROW(id, text, treated) [FIELD_##id] = {.name = text, .how = treated},
-
-enum field { FIELDS(FIELD_ENUM) FIELD_COUNT };
-
-static const struct field_row {
-    const char *name;
-    enum treatment how;
-} field_rows[FIELD_COUNT] = {FIELDS(FIELD_ROW)};
-
-struct given {
-    yyjson_val *of[FIELD_COUNT]; /* NULL = absent, or null */
+struct gemini_request {
+    struct asking asking;
+    struct given given;
 };
 
-/* Does it ask for nothing? */
-static bool neutral(enum field f, yyjson_val *v)
+static bool is_usual_tier(yyjson_val *v)
 {
-    switch (f) {
-    case FIELD_STORE: return yyjson_is_false(v);
-    case FIELD_SERVICE_TIER: return yyjson_equals_str(v, "auto") || yyjson_equals_str(v, "default");
-    case FIELD_PARALLEL_TOOL_CALLS: return yyjson_is_true(v);
-    case FIELD_LOGIT_BIAS: return yyjson_is_obj(v) && yyjson_obj_size(v) == 0;
-    case FIELD_MODALITIES: return yyjson_arr_size(v) == 1 && yyjson_equals_str(yyjson_arr_get_first(v), "text");
-    case FIELD_VERBOSITY: return yyjson_equals_str(v, "medium");
-    default: return false;
-    }
+    return yyjson_equals_str(v, "auto") || yyjson_equals_str(v, "default");
 }
 
-/* A name that nobody has heard of. It may come to stand in a header, so only the letters of names may pass. */
-static enum status unknown_field(struct asking *a, struct slice name)
+static bool is_medium(yyjson_val *v)
 {
-    char path[ERR_PARAM_MAX];
-
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
-            name.n = 0;
-    }
-    if (!slice_copy(name, path, sizeof(path)) || path[0] == '\0')
-        return err_set_field(a->err, ST_BAD_REQUEST, "unknown_parameter", NULL,
-                             "The request has a parameter whose name is not one of any API.");
-    return translate_unsupported(a->call, path, GEMINI_NAME, a->err);
+    return yyjson_equals_str(v, "medium");
 }
 
-static enum status take_field(struct asking *a, yyjson_val *key, yyjson_val *v, struct given *g)
-{
-    size_t f = 0;
+#define READ(name) KEPT(#name, 0, offsetof(struct gemini_request, given.name))
 
-    while (f < FIELD_COUNT && !yyjson_equals_str(key, field_rows[f].name))
-        f++;
-    if (yyjson_is_null(v))
-        return ST_OK;
-    if (f == FIELD_COUNT)
-        return unknown_field(a, facts_text(key));
-    if (g->of[f] != NULL)
-        return err_set_field(a->err, ST_BAD_REQUEST, "invalid_value", field_rows[f].name,
-                             "Parameter given more than once: '%s'.", field_rows[f].name);
-    g->of[f] = v;
-    if (field_rows[f].how != NEUTRAL || neutral((enum field)f, v))
-        return ST_OK;
-    return translate_unsupported(a->call, field_rows[f].name, GEMINI_NAME, a->err);
-}
-
-static enum status find_fields(struct asking *a, yyjson_val *root, struct given *g)
-{
-    enum status st = ST_OK;
-    yyjson_val *key, *v;
-    size_t i, n;
-
-    yyjson_obj_foreach(root, i, n, key, v)
-    {
-        st = take_field(a, key, v, g);
-        if (st != ST_OK)
-            break;
-    }
-    return st;
-}
+static const struct reshape_field fields[] = {
+    READ(messages),
+    READ(max_completion_tokens),
+    READ(max_tokens),
+    READ(temperature),
+    READ(top_p),
+    READ(frequency_penalty),
+    READ(presence_penalty),
+    READ(seed),
+    READ(stop),
+    READ(n),
+    READ(logprobs),
+    READ(top_logprobs),
+    READ(response_format),
+    READ(reasoning_effort),
+    READ(tools),
+    READ(tool_choice),
+    READ(functions),
+    READ(function_call),
+    LEFT("model", 0),
+    LEFT("stream", 0),
+    LEFT("stream_options", 0),
+    LEFT("user", 0),
+    LEFT("safety_identifier", 0),
+    LEFT("metadata", 0),
+    LEFT("prompt_cache_key", 0),
+    LEFT("prompt_cache_retention", 0),
+    LEFT("prompt_cache_options", 0),
+    NEUTRAL("store", 0, is_false),
+    NEUTRAL("service_tier", 0, is_usual_tier),
+    NEUTRAL("parallel_tool_calls", 0, is_true),
+    NEUTRAL("logit_bias", 0, is_empty),
+    NEUTRAL("modalities", 0, is_text_only),
+    NEUTRAL("verbosity", 0, is_medium),
+};
 
 /* ---- generationConfig --------------------------------------------------------------------------------------------
  */
 
 struct configuring {
-    struct asking *a;
+    const struct asking *a;
+    struct checking *from;
+    struct making *to;
     const struct given *given;
     yyjson_mut_val *config; /* NULL = nothing to say yet */
     uint64_t output_limit; /* 0 = none */
@@ -298,193 +95,181 @@ struct configuring {
 static yyjson_mut_val *config(struct configuring *c)
 {
     if (c->config == NULL)
-        c->config = making_put_object(&c->a->out, c->a->out.root, "generationConfig");
+        c->config = making_put_object(c->to, c->to->root, "generationConfig");
     return c->config;
 }
 
-/* Numbers of the client are kept as they are written; this reads one. */
-static bool number_of(yyjson_val *v, yyjson_val *ret)
+static enum status take_decimal(struct configuring *c, const char *name, yyjson_val *v, const char *key, double min,
+                                double max)
 {
-    const char *text = yyjson_get_raw(v);
-
-    return text != NULL && yyjson_read_number(text, ret, 0, NULL, NULL) == text + yyjson_get_len(v);
-}
-
-static void put_number(struct configuring *c, const char *key, yyjson_val *v)
-{
-    gemini_making_put(&c->a->out, config(c), key, yyjson_mut_rawn(c->a->out.doc, yyjson_get_raw(v), yyjson_get_len(v)));
-}
-
-static enum status take_decimal(struct configuring *c, enum field f, const char *key, double min, double max)
-{
-    yyjson_val *v = c->given->of[f], number;
-    const char *path = field_rows[f].name;
+    yyjson_val number;
 
     if (v == NULL)
         return ST_OK;
     if (!yyjson_is_raw(v))
-        return asking_wrong_type(c->a, path, "a decimal", v);
-    if (number_of(v, &number) && !isless(yyjson_get_num(&number), min) && !isgreater(yyjson_get_num(&number), max)) {
-        put_number(c, key, v);
+        return check_wrong_type(c->from, name, "a decimal", v);
+    if (check_number_of(v, &number) && !isless(yyjson_get_num(&number), min) &&
+        !isgreater(yyjson_get_num(&number), max)) {
+        making_put_value(c->to, config(c), key, v); /* as it is written */
         return ST_OK;
     }
-    return err_set_field(c->a->err, ST_BAD_REQUEST,
-                         yyjson_get_raw(v)[0] == '-' ? "decimal_below_min_value" : "decimal_above_max_value", path,
-                         "Invalid '%s': expected a value from %g to %g.", path, min, max);
+    return err_set_field(c->from->err, ST_BAD_REQUEST,
+                         yyjson_get_raw(v)[0] == '-' ? "decimal_below_min_value" : "decimal_above_max_value", name,
+                         "Invalid '%s': expected a value from %g to %g.", name, min, max);
 }
 
-static enum status integer_of(struct asking *a, enum field f, yyjson_val *v, int64_t min, int64_t max, int64_t *ret)
+/* ret keeps its value when the field is absent. */
+static enum status take_integer(struct configuring *c, const char *name, yyjson_val *v, int64_t min, int64_t max,
+                                int64_t *ret)
 {
-    const char *path = field_rows[f].name;
     bool below, above;
     yyjson_val number;
 
-    if (!number_of(v, &number) || !yyjson_is_int(&number))
-        return asking_wrong_type(a, path, "an integer", v);
+    if (v == NULL)
+        return ST_OK;
+    if (!check_number_of(v, &number) || !yyjson_is_int(&number))
+        return check_wrong_type(c->from, name, "an integer", v);
     below = yyjson_is_sint(&number) && yyjson_get_sint(&number) < min;
     above = yyjson_is_uint(&number) && yyjson_get_uint(&number) > (uint64_t)max;
     if (yyjson_is_uint(&number) && !above)
         below = (int64_t)yyjson_get_uint(&number) < min;
     if (below)
-        return err_set_field(a->err, ST_BAD_REQUEST, "integer_below_min_value", path,
-                             "Invalid '%s': integer below minimum value. Expected a value >= %lld.", path,
+        return err_set_field(c->from->err, ST_BAD_REQUEST, "integer_below_min_value", name,
+                             "Invalid '%s': integer below minimum value. Expected a value >= %lld.", name,
                              (long long)min);
     if (above)
-        return err_set_field(a->err, ST_BAD_REQUEST, "integer_above_max_value", path,
-                             "Invalid '%s': integer above maximum value. Expected a value <= %lld.", path,
+        return err_set_field(c->from->err, ST_BAD_REQUEST, "integer_above_max_value", name,
+                             "Invalid '%s': integer above maximum value. Expected a value <= %lld.", name,
                              (long long)max);
     *ret = yyjson_is_sint(&number) ? yyjson_get_sint(&number) : (int64_t)yyjson_get_uint(&number);
     return ST_OK;
 }
 
-/* ret keeps its value when the field is absent. */
-static enum status take_integer(struct configuring *c, enum field f, int64_t min, int64_t max, int64_t *ret)
-{
-    yyjson_val *v = c->given->of[f];
-
-    return v != NULL ? integer_of(c->a, f, v, min, max, ret) : ST_OK;
-}
-
 static enum status take_sampling(struct configuring *c)
 {
-    enum status st = take_decimal(c, FIELD_TEMPERATURE, "temperature", 0, 2);
+    enum status st = take_decimal(c, "temperature", c->given->temperature, "temperature", 0, 2);
     int64_t seed = 0;
 
     if (st == ST_OK)
-        st = take_decimal(c, FIELD_TOP_P, "topP", 0, 1);
+        st = take_decimal(c, "top_p", c->given->top_p, "topP", 0, 1);
     if (st == ST_OK)
-        st = take_decimal(c, FIELD_PRESENCE_PENALTY, "presencePenalty", -2, 2);
+        st = take_decimal(c, "presence_penalty", c->given->presence_penalty, "presencePenalty", -2, 2);
     if (st == ST_OK)
-        st = take_decimal(c, FIELD_FREQUENCY_PENALTY, "frequencyPenalty", -2, 2);
+        st = take_decimal(c, "frequency_penalty", c->given->frequency_penalty, "frequencyPenalty", -2, 2);
     if (st == ST_OK)
-        st = take_integer(c, FIELD_SEED, INT32_MIN, INT32_MAX, &seed); /* Gemini's is of 32 bits */
-    if (st == ST_OK && c->given->of[FIELD_SEED] != NULL)
-        put_number(c, "seed", c->given->of[FIELD_SEED]);
+        st = take_integer(c, "seed", c->given->seed, INT32_MIN, INT32_MAX, &seed); /* Gemini's is of 32 bits */
+    if (st == ST_OK && c->given->seed != NULL)
+        making_put_value(c->to, config(c), "seed", c->given->seed);
     return st;
 }
 
 static enum status take_limits(struct configuring *c)
 {
     int64_t limit = 0, old_limit = 0, candidates = 1;
-    enum status st = take_integer(c, FIELD_MAX_COMPLETION_TOKENS, 1, LIMIT_TOKENS, &limit);
+    enum status st = take_integer(c, "max_completion_tokens", c->given->max_completion_tokens, 1, LIMIT_TOKENS, &limit);
 
     if (st == ST_OK)
-        st = take_integer(c, FIELD_MAX_TOKENS, 1, LIMIT_TOKENS, &old_limit);
+        st = take_integer(c, "max_tokens", c->given->max_tokens, 1, LIMIT_TOKENS, &old_limit);
     if (st == ST_OK)
-        st = take_integer(c, FIELD_N, 1, GEMINI_CANDIDATES_MAX, &candidates);
+        st = take_integer(c, "n", c->given->n, 1, GEMINI_CANDIDATES_MAX, &candidates);
     if (st != ST_OK)
         return st;
     c->output_limit = (uint64_t)(limit > 0 ? limit : old_limit);
-    if (c->a->call->output_limit > 0)
-        c->output_limit = c->a->call->output_limit;
+    if (c->from->call->output_limit > 0)
+        c->output_limit = c->from->call->output_limit;
     if (c->output_limit > 0)
-        gemini_making_put(&c->a->out, config(c), "maxOutputTokens", yyjson_mut_uint(c->a->out.doc, c->output_limit));
+        making_put(c->to, config(c), "maxOutputTokens", making_count(c->to, c->output_limit));
     if (candidates > 1)
-        gemini_making_put(&c->a->out, config(c), "candidateCount", yyjson_mut_sint(c->a->out.doc, candidates));
+        making_put(c->to, config(c), "candidateCount", making_count(c->to, (uint64_t)candidates));
     return ST_OK;
 }
 
 static enum status take_stop(struct configuring *c)
 {
-    yyjson_val *v = c->given->of[FIELD_STOP], *item;
+    yyjson_val *v = c->given->stop, *item;
     yyjson_mut_val *list = NULL;
-    char at[ERR_PARAM_MAX];
     size_t i, n;
 
     if (v == NULL)
         return ST_OK;
     if (!yyjson_is_str(v) && !yyjson_is_arr(v))
-        return asking_wrong_type(c->a, "stop", "a string or an array of strings", v);
+        return check_wrong_type(c->from, "stop", "a string or an array of strings", v);
     if (yyjson_arr_size(v) > STOP_MAX)
-        return err_set_field(c->a->err, ST_BAD_REQUEST, "array_above_max_length", "stop",
+        return err_set_field(c->from->err, ST_BAD_REQUEST, "array_above_max_length", "stop",
                              "Invalid 'stop': array too long. Expected an array with maximum length %d.", STOP_MAX);
     if (yyjson_get_len(v) == 0)
         return ST_OK; /* nothing ends at an empty text */
-    list = yyjson_mut_arr(c->a->out.doc);
+    list = making_array(c->to);
     if (yyjson_is_str(v))
-        making_push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(v), yyjson_get_len(v)));
+        making_push(c->to, list, making_value(c->to, v));
     yyjson_arr_foreach(v, i, n, item)
     {
-        asking_path(at, "stop[%zu]", i);
-        if (!yyjson_is_str(item))
-            return asking_wrong_type(c->a, at, "a string", item);
+        enum status st;
+
+        check_enter_item(c->from, "stop", i);
+        st = check_is(c->from, NULL, item, IS_STRING);
+        if (st != ST_OK)
+            return st;
+        check_leave(c->from);
         if (yyjson_get_len(item) > 0)
-            making_push(&c->a->out, list, yyjson_mut_strn(c->a->out.doc, yyjson_get_str(item), yyjson_get_len(item)));
+            making_push(c->to, list, making_value(c->to, item));
     }
     if (yyjson_mut_arr_size(list) > 0)
-        gemini_making_put(&c->a->out, config(c), "stopSequences", list);
+        making_put(c->to, config(c), "stopSequences", list);
     return ST_OK;
 }
 
 static enum status take_logprobs(struct configuring *c)
 {
-    yyjson_val *v = c->given->of[FIELD_LOGPROBS];
+    yyjson_val *v = c->given->logprobs;
     int64_t top = 0;
-    enum status st = take_integer(c, FIELD_TOP_LOGPROBS, 0, LOGPROBS_MAX, &top);
+    enum status st = take_integer(c, "top_logprobs", c->given->top_logprobs, 0, LOGPROBS_MAX, &top);
 
     if (st != ST_OK)
         return st;
     if (v != NULL && !yyjson_is_bool(v))
-        return asking_wrong_type(c->a, "logprobs", "a boolean", v);
+        return check_wrong_type(c->from, "logprobs", "a boolean", v);
     if (top > 0 && !yyjson_is_true(v))
-        return asking_invalid(c->a, "top_logprobs", "'logprobs' to be true where it is given");
+        return check_invalid(c->from, "top_logprobs", "'logprobs' to be true where it is given");
     if (yyjson_is_true(v))
-        gemini_making_put(&c->a->out, config(c), "responseLogprobs", yyjson_mut_bool(c->a->out.doc, true));
+        making_put(c->to, config(c), "responseLogprobs", making_bool(c->to, true));
     if (top > 0)
-        gemini_making_put(&c->a->out, config(c), "logprobs", yyjson_mut_sint(c->a->out.doc, top));
+        making_put(c->to, config(c), "logprobs", making_count(c->to, (uint64_t)top));
     return ST_OK;
+}
+
+static enum status take_schema(struct configuring *c, yyjson_val *format)
+{
+    yyjson_val *wanted = NULL, *schema = NULL;
+    enum status st = check_need(c->from, format, "json_schema", IS_OBJECT, &wanted);
+
+    check_enter(c->from, "json_schema");
+    if (st == ST_OK)
+        st = check_get(c->from, wanted, "schema", IS_OBJECT, &schema);
+    check_leave(c->from);
+    if (st == ST_OK && schema != NULL)
+        making_put_value(c->to, config(c), "responseJsonSchema", schema);
+    return st;
 }
 
 static enum status take_format(struct configuring *c)
 {
-    yyjson_val *v = c->given->of[FIELD_RESPONSE_FORMAT], *wanted, *schema;
+    yyjson_val *v = c->given->response_format;
     struct slice type = {NULL, 0};
-    enum status st;
+    enum status st = v != NULL ? check_is(c->from, "response_format", v, IS_OBJECT) : ST_OK;
 
-    if (v == NULL)
-        return ST_OK;
-    if (!yyjson_is_obj(v))
-        return asking_wrong_type(c->a, "response_format", "an object", v);
-    st = asking_name(c->a, v, "type", "response_format", &type);
-    if (st != ST_OK || slice_is(type, "text"))
+    if (st != ST_OK || v == NULL)
         return st;
-    if (!slice_is(type, "json_object") && !slice_is(type, "json_schema"))
-        return asking_invalid(c->a, "response_format.type", "one of 'text', 'json_object' and 'json_schema'");
-    making_put_word(&c->a->out, config(c), "responseMimeType", "application/json");
-    if (slice_is(type, "json_object"))
-        return ST_OK;
-    wanted = yyjson_obj_get(v, "json_schema");
-    if (asking_absent(wanted))
-        return asking_missing(c->a, "response_format.json_schema");
-    if (!yyjson_is_obj(wanted))
-        return asking_wrong_type(c->a, "response_format.json_schema", "an object", wanted);
-    schema = yyjson_obj_get(wanted, "schema");
-    if (asking_absent(schema))
-        return ST_OK;
-    if (!yyjson_is_obj(schema))
-        return asking_wrong_type(c->a, "response_format.json_schema.schema", "an object", schema);
-    making_put_value(&c->a->out, config(c), "responseJsonSchema", schema);
-    return ST_OK;
+    check_enter(c->from, "response_format");
+    st = check_name(c->from, v, "type", &type);
+    if (st == ST_OK && !slice_is(type, "text") && !slice_is(type, "json_object") && !slice_is(type, "json_schema"))
+        st = check_invalid(c->from, "type", "one of 'text', 'json_object' and 'json_schema'");
+    if (st == ST_OK && !slice_is(type, "text"))
+        making_put_word(c->to, config(c), "responseMimeType", "application/json");
+    if (st == ST_OK && slice_is(type, "json_schema"))
+        st = take_schema(c, v);
+    check_leave(c->from);
+    return st;
 }
 
 /* ---- thinking ----------------------------------------------------------------------------------------------------
@@ -511,7 +296,7 @@ static bool effort_of(yyjson_val *v, enum effort *ret)
 
 static bool model_has(const struct asking *a, const char *word)
 {
-    struct slice m = a->call->upstream_model;
+    struct slice m = a->r.from.call->upstream_model;
 
     return m.n > 0 && memmem(m.p, m.n, word, strlen(word)) != NULL;
 }
@@ -545,32 +330,30 @@ static const char *level_of(const struct asking *a, enum effort effort)
 /* A budget and a level together are a 400. */
 static enum status take_effort(struct configuring *c)
 {
-    yyjson_val *v = c->given->of[FIELD_REASONING_EFFORT];
+    yyjson_val *v = c->given->reasoning_effort;
     enum effort effort = EFFORT_NONE;
-    struct making *out = &c->a->out;
 
     if (v == NULL)
         return ST_OK;
     if (!yyjson_is_str(v))
-        return asking_wrong_type(c->a, "reasoning_effort", "a string", v);
+        return check_wrong_type(c->from, "reasoning_effort", "a string", v);
     if (!effort_of(v, &effort))
-        return asking_invalid(c->a, "reasoning_effort",
-                              "one of 'none', 'minimal', 'low', 'medium', 'high', 'xhigh' and 'max'");
+        return check_invalid(c->from, "reasoning_effort",
+                             "one of 'none', 'minimal', 'low', 'medium', 'high', 'xhigh' and 'max'");
     if (c->a->family == GEMINI_PLAIN)
-        return effort == EFFORT_NONE ? ST_OK
-                                     : translate_unsupported(c->a->call, "reasoning_effort", GEMINI_NAME, c->a->err);
+        return effort == EFFORT_NONE ? ST_OK : check_unsupported(c->from, "reasoning_effort");
     if (c->a->family == GEMINI_BUDGET)
-        gemini_making_put(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingBudget",
-                          yyjson_mut_uint(out->doc, budget_of(c, effort)));
+        making_put(c->to, making_put_object(c->to, config(c), "thinkingConfig"), "thinkingBudget",
+                   making_count(c->to, budget_of(c, effort)));
     else
-        making_put_word(out, making_put_object(out, config(c), "thinkingConfig"), "thinkingLevel",
+        making_put_word(c->to, making_put_object(c->to, config(c), "thinkingConfig"), "thinkingLevel",
                         level_of(c->a, effort));
     return ST_OK;
 }
 
 static enum status take_config(struct asking *a, const struct given *given)
 {
-    struct configuring c = {.a = a, .given = given};
+    struct configuring c = {.a = a, .from = &a->r.from, .to = &a->r.to, .given = given};
     enum status st = take_sampling(&c);
 
     if (st == ST_OK)
@@ -590,7 +373,7 @@ static enum status take_config(struct asking *a, const struct given *given)
 /* Of "gemini-3.8-flash", "models/gemini-2.5-pro", "gemini-flash-latest", "gemma-3-27b-it". */
 static void read_model(struct asking *a)
 {
-    struct slice m = a->call->upstream_model;
+    struct slice m = a->r.from.call->upstream_model;
     unsigned major = 0, minor = 0;
     char name[LIMIT_MODEL + 1];
     const char *base;
@@ -608,44 +391,34 @@ static void read_model(struct asking *a)
         a->family = a->version < 205 ? GEMINI_PLAIN : GEMINI_BUDGET;
 }
 
-static enum status make_request(struct asking *a, struct gemini_state *s, yyjson_val *root, struct buf *out)
+static enum status make_request(struct gemini_request *q, struct gemini_state *s)
 {
-    struct given given = {.of = {NULL}};
-    enum status st = find_fields(a, root, &given);
-    bool old_choice = given.of[FIELD_TOOL_CHOICE] == NULL && given.of[FIELD_FUNCTION_CALL] != NULL;
+    struct asking *a = &q->asking;
+    struct given *given = &q->given;
+    enum status st = reshape_fields(&a->r, fields, sizeof(fields) / sizeof(fields[0]), q);
+    bool old_choice = given->tool_choice == NULL && given->function_call != NULL;
 
     read_model(a);
     if (st == ST_OK)
-        st = gemini_messages(a, given.of[FIELD_MESSAGES]);
+        st = gemini_messages(a, given->messages);
     if (st == ST_OK)
-        st = gemini_tools(a, given.of[FIELD_TOOLS], given.of[FIELD_FUNCTIONS],
-                          given.of[old_choice ? FIELD_FUNCTION_CALL : FIELD_TOOL_CHOICE],
+        st = gemini_tools(a, given->tools, given->functions, old_choice ? given->function_call : given->tool_choice,
                           old_choice ? "function_call" : "tool_choice");
     if (st == ST_OK)
-        st = take_config(a, &given);
-    if (st != ST_OK)
-        return st;
-    s->legacy = given.of[FIELD_FUNCTIONS] != NULL && given.of[FIELD_TOOLS] == NULL;
-    st = making_write(&a->out, out);
-    return st == ST_OK ? st : err_set(a->err, st, "%s", status_text(st));
+        st = take_config(a, given);
+    s->legacy = given->functions != NULL && given->tools == NULL;
+    return st;
 }
 
 static enum status request(void *state, struct translate_call *call, struct slice body, struct buf *out,
                            struct err *err)
 {
-    struct asking a = {.call = call, .err = err};
-    yyjson_doc *doc = yyjson_read(body.p, body.n, YYJSON_READ_NUMBER_AS_RAW);
-    enum status st;
+    struct gemini_request q = {0};
+    enum status st = reshape_begin(&q.asking.r, call, body, GEMINI_NAME, err);
 
-    if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
-        st = err_set(err, ST_BAD_REQUEST, "The body of the request must be a JSON object.");
-    else if (!making_begin(&a.out))
-        st = err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
-    else
-        st = make_request(&a, state, yyjson_doc_get_root(doc), out);
-    making_end(&a.out);
-    yyjson_doc_free(doc);
-    return st;
+    if (st == ST_OK)
+        st = make_request(&q, state);
+    return reshape_end(&q.asking.r, st, out);
 }
 
 static void fini(void *state)

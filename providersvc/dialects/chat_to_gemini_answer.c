@@ -13,7 +13,6 @@
 
 #define CHUNK_MAX (8u * SSE_EVENT_MAX) /* of a chunk made from an event: JSON in JSON grows when it is quoted */
 #define ID_PREFIX "chatcmpl-"
-#define REQUEST_PREFIX "req_"
 
 /* One answer, or one event, being turned. */
 struct saying {
@@ -22,16 +21,6 @@ struct saying {
     struct err *err;
     const struct translate_sink *to; /* of a stream */
 };
-
-static enum status senseless(struct saying *s, const char *what)
-{
-    return err_set(s->err, ST_UPSTREAM, "The provider's answer makes no sense: %s.", what);
-}
-
-static enum status no_memory(struct saying *s)
-{
-    return err_set(s->err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
-}
 
 /* ---- parts -------------------------------------------------------------------------------------------------------
  */
@@ -59,9 +48,9 @@ static enum status put_function(struct saying *s, struct making *out, yyjson_mut
     char *text;
 
     if (!yyjson_is_str(name) || yyjson_get_len(name) == 0)
-        return senseless(s, "a function call has no name");
+        return translate_nonsense(s->err, "a function call has no name");
     if (args != NULL && !yyjson_is_obj(args))
-        return senseless(s, "the arguments of a function call are not an object");
+        return translate_nonsense(s->err, "the arguments of a function call are not an object");
     making_put_copy(out, function, "name", facts_text(name));
     if (args == NULL) {
         making_put_word(out, function, "arguments", "{}");
@@ -69,7 +58,7 @@ static enum status put_function(struct saying *s, struct making *out, yyjson_mut
     }
     text = yyjson_val_write(args, 0, &n);
     if (text == NULL)
-        return no_memory(s);
+        return translate_no_memory(s->err);
     making_put_copy(out, function, "arguments", (struct slice){text, n});
     free(text);
     return ST_OK;
@@ -78,16 +67,13 @@ static enum status put_function(struct saying *s, struct making *out, yyjson_mut
 /* Upstream's id, or one made of the request's, which is unique. */
 static void put_call_id(struct saying *s, struct making *out, yyjson_mut_val *made, yyjson_val *id)
 {
-    struct slice request = s->call->request_id;
-    const size_t n_prefix = strlen(REQUEST_PREFIX);
+    struct slice request = translate_bare_id(s->call->request_id);
     char text[sizeof("call__") + LIMIT_ID_TEXT + 20];
 
     if (yyjson_is_str(id) && yyjson_get_len(id) > 0 && yyjson_get_len(id) <= GEMINI_ID_MAX) {
         making_put_copy(out, made, "id", facts_text(id));
         return;
     }
-    if (request.n > n_prefix && memcmp(request.p, REQUEST_PREFIX, n_prefix) == 0)
-        request = (struct slice){request.p + n_prefix, request.n - n_prefix};
     if (request.n > LIMIT_ID_TEXT)
         request.n = LIMIT_ID_TEXT;
     snprintf(text, sizeof(text), "call_" SLICE_FMT "_%llu", SLICE_ARG(request),
@@ -164,6 +150,11 @@ static bool prompt_blocked(yyjson_val *root)
 /* ---- what all bodies have ----------------------------------------------------------------------------------------
  */
 
+static void put_count(struct making *out, yyjson_mut_val *object, const char *key, uint64_t n)
+{
+    making_put(out, object, key, making_count(out, n));
+}
+
 static void name_answer(struct saying *s, yyjson_val *root)
 {
     char id[GEMINI_ID_MAX + 1] = "";
@@ -182,18 +173,13 @@ static void put_head(struct saying *s, struct making *out, const char *object)
     snprintf(id, sizeof(id), ID_PREFIX "%s", s->state->id);
     making_put_copy(out, out->root, "id", slice_of(id));
     making_put_word(out, out->root, "object", object);
-    gemini_making_put(out, out->root, "created", yyjson_mut_uint(out->doc, s->call->created));
+    put_count(out, out->root, "created", s->call->created);
     making_put_text(out, out->root, "model", s->call->model);
-}
-
-static void put_count(struct making *out, yyjson_mut_val *object, const char *key, uint64_t n)
-{
-    gemini_making_put(out, object, key, yyjson_mut_uint(out->doc, n));
 }
 
 static void put_null(struct making *out, yyjson_mut_val *object, const char *key)
 {
-    gemini_making_put(out, object, key, yyjson_mut_null(out->doc));
+    making_put(out, object, key, making_null(out));
 }
 
 static void put_usage(struct making *out, const struct usage *u)
@@ -253,18 +239,20 @@ static void put_logprobs(struct making *out, yyjson_mut_val *choice, yyjson_val 
 
 static enum status read_index(struct saying *s, yyjson_val *candidate, size_t place, size_t *ret)
 {
-    yyjson_val *index = yyjson_obj_get(candidate, "index"), number;
+    yyjson_val *index = yyjson_obj_get(candidate, "index");
 
     *ret = place;
     if (!yyjson_is_obj(candidate))
-        return senseless(s, "a candidate is not an object");
+        return translate_nonsense(s->err, "a candidate is not an object");
     if (yyjson_is_raw(index)) {
-        if (yyjson_read_number(yyjson_get_raw(index), &number, 0, NULL, NULL) == NULL || !yyjson_is_uint(&number) ||
-            yyjson_get_uint(&number) >= GEMINI_CANDIDATES_MAX)
-            return senseless(s, "a candidate's index is not one of those asked for");
-        *ret = (size_t)yyjson_get_uint(&number);
+        uint64_t k = 0;
+
+        if (!check_count_of(index, &k) || k >= GEMINI_CANDIDATES_MAX)
+            return translate_nonsense(s->err, "a candidate's index is not one of those asked for");
+        *ret = (size_t)k;
     }
-    return *ret < GEMINI_CANDIDATES_MAX ? ST_OK : senseless(s, "there are more candidates than were asked for");
+    return *ret < GEMINI_CANDIDATES_MAX ? ST_OK
+                                        : translate_nonsense(s->err, "there are more candidates than were asked for");
 }
 
 /* ---- a whole answer ----------------------------------------------------------------------------------------------
@@ -332,7 +320,7 @@ static enum status put_message(struct saying *s, struct making *out, yyjson_mut_
     buf_fini(&content);
     buf_fini(&reasoning);
     if (st != ST_OK)
-        return senseless(s, "its text is too long");
+        return translate_nonsense(s->err, "its text is too long");
     return put_calls(s, out, message, parts_of(candidate), ret_calls);
 }
 
@@ -349,7 +337,7 @@ static enum status put_choice(struct saying *s, struct making *out, yyjson_mut_v
     if (st == ST_OK)
         st = read_finish(s, yyjson_obj_get(candidate, "finishReason"), &finish);
     if (st == ST_OK && finish == NULL)
-        st = senseless(s, "it has no end");
+        st = translate_nonsense(s->err, "it has no end");
     if (st == ST_OK)
         st = put_message(s, out, choice, candidate, &calls);
     if (st != ST_OK)
@@ -384,7 +372,7 @@ static enum status put_answer(struct saying *s, struct making *out, yyjson_val *
     put_head(s, out, "chat.completion");
     choices = making_put_array(out, out->root, "choices");
     if (yyjson_arr_size(candidates) == 0 && !prompt_blocked(root))
-        return senseless(s, "it has no candidates");
+        return translate_nonsense(s->err, "it has no candidates");
     if (yyjson_arr_size(candidates) == 0)
         put_blocked(out, choices);
     yyjson_arr_foreach(candidates, i, n, candidate)
@@ -398,13 +386,6 @@ static enum status put_answer(struct saying *s, struct making *out, yyjson_val *
     return ST_OK;
 }
 
-static enum status write_out(struct saying *s, struct making *out, struct buf *to)
-{
-    enum status st = making_write(out, to);
-
-    return st == ST_OK ? st : err_set(s->err, st, "%s", status_text(st));
-}
-
 enum status gemini_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
                           struct err *err)
 {
@@ -416,15 +397,12 @@ enum status gemini_answer(void *state, const struct translate_call *call, struct
 
     if (doc == NULL || dialect_gemini.read(body, NULL, NULL, &facts) != ST_OK) {
         yyjson_doc_free(doc);
-        return senseless(&s, "it is not a JSON object");
+        return translate_nonsense(err, "it is not a JSON object");
     }
-    if (!making_begin(&made)) {
-        yyjson_doc_free(doc);
-        return no_memory(&s);
-    }
+    making_begin(&made);
     st = put_answer(&s, &made, yyjson_doc_get_root(doc), &facts.usage);
     if (st == ST_OK)
-        st = write_out(&s, &made, out);
+        st = making_write(&made, NULL, out, err);
     making_end(&made);
     yyjson_doc_free(doc);
     return st;
@@ -439,18 +417,16 @@ struct chunk {
 };
 
 /* A chunk of choice k, still without logprobs and finish_reason. */
-static bool chunk_begin(struct saying *s, struct chunk *c, size_t k)
+static void chunk_begin(struct saying *s, struct chunk *c, size_t k)
 {
     yyjson_mut_val *choices;
 
-    if (!making_begin(&c->out))
-        return false;
+    making_begin(&c->out);
     put_head(s, &c->out, "chat.completion.chunk");
     choices = making_put_array(&c->out, c->out.root, "choices");
     c->choice = making_push_object(&c->out, choices);
     put_count(&c->out, c->choice, "index", k);
     c->delta = making_put_object(&c->out, c->choice, "delta");
-    return true;
 }
 
 static enum status give(struct saying *s, struct making *out)
@@ -459,7 +435,7 @@ static enum status give(struct saying *s, struct making *out)
     enum status st;
 
     buf_init(&text, CHUNK_MAX);
-    st = write_out(s, out, &text);
+    st = making_write(out, NULL, &text, s->err);
     if (st == ST_OK)
         st = s->to->event(s->to->ctx, (struct slice){NULL, 0}, (struct slice){text.p, text.n});
     buf_fini(&text);
@@ -489,8 +465,7 @@ static enum status give_role(struct saying *s, size_t k, bool calls_first)
 
     if (s->state->choices[k].started)
         return ST_OK;
-    if (!chunk_begin(s, &c, k))
-        return no_memory(s);
+    chunk_begin(s, &c, k);
     s->state->choices[k].started = true;
     making_put_word(&c.out, c.delta, "role", "assistant");
     if (calls_first)
@@ -509,8 +484,7 @@ static enum status give_text(struct saying *s, size_t k, const char *key, struct
 
     if (text.n == 0)
         return ST_OK;
-    if (!chunk_begin(s, &c, k))
-        return no_memory(s);
+    chunk_begin(s, &c, k);
     making_put_text(&c.out, c.delta, key, text);
     *logprobs = NULL;
     return chunk_give(s, &c, with, NULL);
@@ -525,8 +499,7 @@ static enum status give_call(struct saying *s, size_t k, yyjson_val *part)
 
     if (s->state->legacy && choice->calls > 0)
         return ST_OK; /* there the client knows one call only */
-    if (!chunk_begin(s, &c, k))
-        return no_memory(s);
+    chunk_begin(s, &c, k);
     if (s->state->legacy) {
         st = put_function(s, &c.out, making_put_object(&c.out, c.delta, "function_call"),
                           yyjson_obj_get(part, "functionCall"));
@@ -572,8 +545,10 @@ static enum status give_candidate(struct saying *s, yyjson_val *candidate, size_
         if (st != ST_OK)
             return st;
     }
-    if (logprobs != NULL && chunk_begin(s, &c, k))
+    if (logprobs != NULL) {
+        chunk_begin(s, &c, k);
         st = chunk_give(s, &c, logprobs, NULL);
+    }
     if (st != ST_OK)
         return st;
     return read_finish(s, yyjson_obj_get(candidate, "finishReason"), &s->state->choices[k].finish);
@@ -609,7 +584,7 @@ enum status gemini_event(void *state, const struct translate_call *call, struct 
     if (yyjson_is_obj(yyjson_doc_get_root(doc)))
         st = give_event(&s, yyjson_doc_get_root(doc));
     else
-        st = senseless(&s, "an event is not a JSON object");
+        st = translate_nonsense(err, "an event is not a JSON object");
     yyjson_doc_free(doc);
     return st;
 }
@@ -619,8 +594,7 @@ static enum status give_finish(struct saying *s, size_t k)
     const struct gemini_choice *choice = &s->state->choices[k];
     struct chunk c;
 
-    if (!chunk_begin(s, &c, k))
-        return no_memory(s);
+    chunk_begin(s, &c, k);
     return chunk_give(s, &c, NULL,
                       choice->finish != NULL ? finish_word(s->state, choice->finish, choice->calls) : "length");
 }
@@ -630,8 +604,7 @@ static enum status give_usage(struct saying *s, const struct usage *usage)
     struct making out;
     enum status st;
 
-    if (!making_begin(&out))
-        return no_memory(s);
+    making_begin(&out);
     put_head(s, &out, "chat.completion.chunk");
     making_put_array(&out, out.root, "choices");
     put_usage(&out, usage);
@@ -651,10 +624,10 @@ enum status gemini_end(void *state, const struct translate_call *call, enum tran
     for (size_t k = 0; k < GEMINI_CANDIDATES_MAX; k++) {
         any |= choices[k].started;
         if (how == TRANSLATE_WHOLE && choices[k].started && choices[k].finish == NULL)
-            return senseless(&s, "it has no end");
+            return translate_nonsense(err, "it has no end");
     }
     if (!any && how == TRANSLATE_WHOLE)
-        return senseless(&s, "it has no candidates");
+        return translate_nonsense(err, "it has no candidates");
     name_answer(&s, NULL);
     if (!any)
         st = give_role(&s, 0, false);

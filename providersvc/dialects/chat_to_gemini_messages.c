@@ -1,8 +1,9 @@
 /* Messages: chat's list of them becomes systemInstruction and contents (contract, section 5.1). */
-#include "providersvc/dialects/chat_to_gemini_private.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "providersvc/dialects/chat_to_gemini_private.h"
+#include "providersvc/dialects/data_url.h"
 
 #define CALLS_MAX_BYTES (2u * LIMIT_BODY) /* of the list of tool calls: the body bounds their number */
 
@@ -13,7 +14,9 @@ struct known_call {
 };
 
 struct turns {
-    struct asking *a;
+    struct checking *from;
+    struct making *to;
+    enum gemini_family family;
     yyjson_mut_val *system; /* parts; NULL = none */
     yyjson_mut_val *contents;
     yyjson_mut_val *parts; /* of the last of contents */
@@ -30,9 +33,9 @@ static yyjson_mut_val *parts_of(struct turns *t, bool model)
 
     if (t->parts != NULL && t->model == model)
         return t->parts;
-    content = making_push_object(&t->a->out, t->contents);
-    making_put_word(&t->a->out, content, "role", model ? "model" : "user");
-    t->parts = making_put_array(&t->a->out, content, "parts");
+    content = making_push_object(t->to, t->contents);
+    making_put_word(t->to, content, "role", model ? "model" : "user");
+    t->parts = making_put_array(t->to, content, "parts");
     t->model = model;
     t->called = false;
     return t->parts;
@@ -41,7 +44,7 @@ static yyjson_mut_val *parts_of(struct turns *t, bool model)
 static void add_text(struct turns *t, bool model, struct slice text)
 {
     if (text.n > 0)
-        making_put_text(&t->a->out, making_push_object(&t->a->out, parts_of(t, model)), "text", text);
+        making_put_text(t->to, making_push_object(t->to, parts_of(t, model)), "text", text);
 }
 
 /* ---- parts of content --------------------------------------------------------------------------------------------
@@ -49,42 +52,20 @@ static void add_text(struct turns *t, bool model, struct slice text)
 
 static void add_blob(struct turns *t, struct slice type, struct slice base64)
 {
-    yyjson_mut_val *part = making_push_object(&t->a->out, parts_of(t, false));
-    yyjson_mut_val *blob = making_put_object(&t->a->out, part, "inlineData");
+    yyjson_mut_val *part = making_push_object(t->to, parts_of(t, false));
+    yyjson_mut_val *blob = making_put_object(t->to, part, "inlineData");
 
-    making_put_text(&t->a->out, blob, "mimeType", type);
-    making_put_text(&t->a->out, blob, "data", base64);
+    making_put_text(t->to, blob, "mimeType", type);
+    making_put_text(t->to, blob, "data", base64);
 }
 
-static bool starts(struct slice s, const char *with)
+static enum status add_data_url(struct turns *t, struct slice url, const char *key)
 {
-    return s.n >= strlen(with) && memcmp(s.p, with, strlen(with)) == 0;
-}
+    struct data_url data;
 
-/* data:TYPE[;…];base64,DATA */
-static bool split_data_url(struct slice url, struct slice *type, struct slice *data)
-{
-    static const char mark[] = ";base64";
-    const size_t n_mark = sizeof(mark) - 1;
-    const char *comma = memchr(url.p, ',', url.n);
-    const char *start = url.p + strlen("data:");
-    const char *semicolon;
-
-    if (comma == NULL || (size_t)(comma - start) < n_mark || memcmp(comma - n_mark, mark, n_mark) != 0)
-        return false;
-    semicolon = memchr(start, ';', (size_t)(comma - start));
-    *type = (struct slice){start, (size_t)(semicolon - start)};
-    *data = (struct slice){comma + 1, url.n - (size_t)(comma + 1 - url.p)};
-    return data->n > 0 && type->n > 0 && memchr(type->p, '/', type->n) != NULL;
-}
-
-static enum status add_data_url(struct turns *t, struct slice url, const char *path)
-{
-    struct slice type, data;
-
-    if (!split_data_url(url, &type, &data))
-        return asking_invalid(t->a, path, "a data URL of the form 'data:TYPE;base64,DATA'");
-    add_blob(t, type, data);
+    if (!data_url_read(url, &data))
+        return check_invalid(t->from, key, "a data URL of the form 'data:TYPE;base64,DATA'");
+    add_blob(t, data.type, data.base64);
     return ST_OK;
 }
 
@@ -95,143 +76,117 @@ static bool google_uri(struct slice url)
                                         "https://youtube.com/", "https://youtu.be/"};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (starts(url, known[i]))
+        if (slice_starts(url, known[i]))
             return true;
     return false;
 }
 
-static enum status add_image(struct turns *t, yyjson_val *part, const char *path)
+static enum status add_image(struct turns *t, yyjson_val *part)
 {
-    yyjson_val *image = yyjson_obj_get(part, "image_url");
+    yyjson_val *image = NULL;
     struct slice url = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st;
+    enum status st = check_need(t->from, part, "image_url", IS_OBJECT, &image);
 
-    asking_path(at, "%s.image_url", path);
-    if (asking_absent(image))
-        return asking_missing(t->a, at);
-    if (!yyjson_is_obj(image))
-        return asking_wrong_type(t->a, at, "an object", image);
-    st = asking_name(t->a, image, "url", at, &url);
     if (st != ST_OK)
         return st;
-    asking_path(at, "%s.image_url.url", path);
-    if (starts(url, "data:"))
-        return add_data_url(t, url, at);
-    if (!google_uri(url))
-        return asking_invalid(t->a, at,
-                              "a data URL, or a file of Google's or a video of YouTube's (this model's provider loads "
-                              "nothing from elsewhere)");
-    making_put_text(&t->a->out,
-                    making_put_object(&t->a->out, making_push_object(&t->a->out, parts_of(t, false)), "fileData"),
-                    "fileUri", url);
-    return ST_OK;
+    check_enter(t->from, "image_url");
+    st = check_name(t->from, image, "url", &url);
+    if (st == ST_OK && slice_starts(url, "data:"))
+        st = add_data_url(t, url, "url");
+    else if (st == ST_OK && !google_uri(url))
+        st = check_invalid(t->from, "url",
+                           "a data URL, or a file of Google's or a video of YouTube's (this model's provider loads "
+                           "nothing from elsewhere)");
+    else if (st == ST_OK)
+        making_put_text(t->to, making_put_object(t->to, making_push_object(t->to, parts_of(t, false)), "fileData"),
+                        "fileUri", url);
+    check_leave(t->from);
+    return st;
 }
 
-static enum status add_audio(struct turns *t, yyjson_val *part, const char *path)
+static enum status add_audio(struct turns *t, yyjson_val *part)
 {
-    yyjson_val *audio = yyjson_obj_get(part, "input_audio");
+    yyjson_val *audio = NULL;
     struct slice data = {NULL, 0}, format = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st;
+    enum status st = check_need(t->from, part, "input_audio", IS_OBJECT, &audio);
 
-    asking_path(at, "%s.input_audio", path);
-    if (asking_absent(audio))
-        return asking_missing(t->a, at);
-    if (!yyjson_is_obj(audio))
-        return asking_wrong_type(t->a, at, "an object", audio);
-    st = asking_name(t->a, audio, "data", at, &data);
-    if (st == ST_OK)
-        st = asking_name(t->a, audio, "format", at, &format);
     if (st != ST_OK)
         return st;
-    if (!slice_is(format, "wav") && !slice_is(format, "mp3")) {
-        asking_path(at, "%s.input_audio.format", path);
-        return asking_invalid(t->a, at, "one of 'wav' and 'mp3'");
-    }
+    check_enter(t->from, "input_audio");
+    st = check_name(t->from, audio, "data", &data);
+    if (st == ST_OK)
+        st = check_name(t->from, audio, "format", &format);
+    if (st == ST_OK && !slice_is(format, "wav") && !slice_is(format, "mp3"))
+        st = check_invalid(t->from, "format", "one of 'wav' and 'mp3'");
+    if (st != ST_OK)
+        return st;
+    check_leave(t->from);
     add_blob(t, slice_of(slice_is(format, "wav") ? "audio/wav" : "audio/mp3"), data);
     return ST_OK;
 }
 
-static enum status add_file(struct turns *t, yyjson_val *part, const char *path)
+static enum status add_file(struct turns *t, yyjson_val *part)
 {
-    yyjson_val *file = yyjson_obj_get(part, "file");
+    yyjson_val *file = NULL;
     struct slice url = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st;
+    enum status st = check_need(t->from, part, "file", IS_OBJECT, &file);
 
-    asking_path(at, "%s.file", path);
-    if (asking_absent(file))
-        return asking_missing(t->a, at);
-    if (!yyjson_is_obj(file))
-        return asking_wrong_type(t->a, at, "an object", file);
-    if (!asking_absent(yyjson_obj_get(file, "file_id"))) {
-        asking_path(at, "%s.file.file_id", path);
-        return translate_unsupported(t->a->call, at, GEMINI_NAME, t->a->err);
-    }
-    st = asking_name(t->a, file, "file_data", at, &url);
     if (st != ST_OK)
         return st;
-    asking_path(at, "%s.file.file_data", path);
-    return starts(url, "data:") ? add_data_url(t, url, at)
-                                : asking_invalid(t->a, at, "a data URL of the form 'data:TYPE;base64,DATA'");
+    check_enter(t->from, "file");
+    if (!check_absent(yyjson_obj_get(file, "file_id"))) {
+        st = check_unsupported(t->from, "file_id");
+    } else {
+        st = check_name(t->from, file, "file_data", &url);
+        if (st == ST_OK)
+            st = add_data_url(t, url, "file_data");
+    }
+    check_leave(t->from);
+    return st;
 }
 
 /* ---- content -----------------------------------------------------------------------------------------------------
  */
 
-/* Takes one part that is an object; type and, of text, the text. */
-typedef enum status (*part_taker)(struct turns *t, yyjson_val *part, struct slice type, const char *path);
+/* Takes one part that is an object. */
+typedef enum status (*part_taker)(struct turns *t, yyjson_val *part, struct slice type);
 
-static enum status text_of(struct turns *t, yyjson_val *part, const char *key, const char *path, struct slice *ret)
+static enum status text_of(struct turns *t, yyjson_val *part, const char *key, struct slice *ret)
 {
-    yyjson_val *v = yyjson_obj_get(part, key);
-    char at[ERR_PARAM_MAX];
+    yyjson_val *v = NULL;
+    enum status st = check_need(t->from, part, key, IS_STRING, &v);
 
-    asking_path(at, "%s.%s", path, key);
-    if (v == NULL)
-        return asking_missing(t->a, at);
-    if (!yyjson_is_str(v))
-        return asking_wrong_type(t->a, at, "a string", v);
     *ret = facts_text(v);
-    return ST_OK;
+    return st;
 }
 
-static enum status wrong_part(struct turns *t, const char *path, const char *expected)
-{
-    char at[ERR_PARAM_MAX];
-
-    asking_path(at, "%s.type", path);
-    return asking_invalid(t->a, at, expected);
-}
-
-static enum status take_user_part(struct turns *t, yyjson_val *part, struct slice type, const char *path)
+static enum status take_user_part(struct turns *t, yyjson_val *part, struct slice type)
 {
     struct slice text = {NULL, 0};
     enum status st;
 
     if (slice_is(type, "image_url"))
-        return add_image(t, part, path);
+        return add_image(t, part);
     if (slice_is(type, "input_audio"))
-        return add_audio(t, part, path);
+        return add_audio(t, part);
     if (slice_is(type, "file"))
-        return add_file(t, part, path);
+        return add_file(t, part);
     if (!slice_is(type, "text"))
-        return wrong_part(t, path, "one of 'text', 'image_url', 'input_audio' and 'file'");
-    st = text_of(t, part, "text", path, &text);
+        return check_invalid(t->from, "type", "one of 'text', 'image_url', 'input_audio' and 'file'");
+    st = text_of(t, part, "text", &text);
     if (st == ST_OK)
         add_text(t, false, text);
     return st;
 }
 
-static enum status take_model_part(struct turns *t, yyjson_val *part, struct slice type, const char *path)
+static enum status take_model_part(struct turns *t, yyjson_val *part, struct slice type)
 {
     struct slice text = {NULL, 0};
     enum status st;
 
     if (!slice_is(type, "text") && !slice_is(type, "refusal"))
-        return wrong_part(t, path, "one of 'text' and 'refusal'");
-    st = text_of(t, part, slice_is(type, "text") ? "text" : "refusal", path, &text);
+        return check_invalid(t->from, "type", "one of 'text' and 'refusal'");
+    st = text_of(t, part, slice_is(type, "text") ? "text" : "refusal", &text);
     if (st == ST_OK)
         add_text(t, true, text);
     return st;
@@ -242,70 +197,62 @@ static void add_system(struct turns *t, struct slice text)
     if (text.n == 0)
         return;
     if (t->system == NULL)
-        t->system =
-            making_put_array(&t->a->out, making_put_object(&t->a->out, t->a->out.root, "systemInstruction"), "parts");
-    making_put_text(&t->a->out, making_push_object(&t->a->out, t->system), "text", text);
+        t->system = making_put_array(t->to, making_put_object(t->to, t->to->root, "systemInstruction"), "parts");
+    making_put_text(t->to, making_push_object(t->to, t->system), "text", text);
 }
 
-static enum status take_system_part(struct turns *t, yyjson_val *part, struct slice type, const char *path)
+static enum status take_system_part(struct turns *t, yyjson_val *part, struct slice type)
 {
     struct slice text = {NULL, 0};
     enum status st;
 
     if (!slice_is(type, "text"))
-        return wrong_part(t, path, "'text'");
-    st = text_of(t, part, "text", path, &text);
+        return check_invalid(t->from, "type", "'text'");
+    st = text_of(t, part, "text", &text);
     if (st == ST_OK)
         add_system(t, text);
     return st;
 }
 
-static enum status take_parts(struct turns *t, yyjson_val *content, const char *path, part_taker take)
+/* A string, or a list of parts. */
+static enum status take_parts(struct turns *t, yyjson_val *content, part_taker take)
 {
-    char at[ERR_PARAM_MAX];
     struct slice type = {NULL, 0};
     enum status st = ST_OK;
     yyjson_val *part;
     size_t i, n;
 
+    if (check_absent(content))
+        return check_missing(t->from, "content");
+    st = check_is(t->from, "content", content, IS_STRING | IS_ARRAY);
     yyjson_arr_foreach(content, i, n, part)
     {
-        asking_path(at, "%s[%zu]", path, i);
-        if (!yyjson_is_obj(part))
-            return asking_wrong_type(t->a, at, "an object", part);
-        st = asking_name(t->a, part, "type", at, &type);
+        check_enter_item(t->from, "content", i);
+        st = check_is(t->from, NULL, part, IS_OBJECT);
         if (st == ST_OK)
-            st = take(t, part, type, at);
+            st = check_name(t->from, part, "type", &type);
+        if (st == ST_OK)
+            st = take(t, part, type);
         if (st != ST_OK)
             break;
+        check_leave(t->from);
     }
     return st;
-}
-
-static enum status wrong_content(struct turns *t, yyjson_val *content, const char *path)
-{
-    if (asking_absent(content))
-        return asking_missing(t->a, path);
-    return asking_wrong_type(t->a, path, "a string or an array of objects", content);
 }
 
 /* ---- tool calls and their results --------------------------------------------------------------------------------
  */
 
-static enum status signature_of(struct turns *t, yyjson_val *call, const char *path, struct slice *ret)
+static enum status signature_of(struct turns *t, yyjson_val *call, struct slice *ret)
 {
-    yyjson_val *google = yyjson_obj_get(yyjson_obj_get(call, "extra_content"), "google");
-    yyjson_val *v = yyjson_obj_get(google, "thought_signature");
-    char at[ERR_PARAM_MAX];
+    yyjson_val *google = yyjson_obj_get(yyjson_obj_get(call, "extra_content"), "google"), *v = NULL;
+    enum status st;
 
-    *ret = (struct slice){NULL, 0};
-    if (asking_absent(v))
-        return ST_OK;
-    asking_path(at, "%s.extra_content.google.thought_signature", path);
-    if (!yyjson_is_str(v))
-        return asking_wrong_type(t->a, at, "a string", v);
+    check_enter(t->from, "extra_content.google");
+    st = check_get(t->from, google, "thought_signature", IS_STRING, &v);
+    check_leave(t->from);
     *ret = facts_text(v);
-    return ST_OK;
+    return st;
 }
 
 /* The text as an object: a document of its own, NULL when it is none. Numbers stay as they are written. */
@@ -325,133 +272,130 @@ static yyjson_doc *object_of(struct slice text)
     return NULL;
 }
 
-static enum status put_args(struct turns *t, yyjson_mut_val *to, yyjson_val *function, const char *path)
+static enum status put_args(struct turns *t, yyjson_mut_val *to, yyjson_val *function)
 {
-    yyjson_val *v = yyjson_obj_get(function, "arguments");
-    char at[ERR_PARAM_MAX];
+    yyjson_val *v = NULL;
+    enum status st = check_need(t->from, function, "arguments", IS_STRING, &v);
     yyjson_doc *doc;
 
-    asking_path(at, "%s.arguments", path);
-    if (asking_absent(v))
-        return asking_missing(t->a, at);
-    if (!yyjson_is_str(v))
-        return asking_wrong_type(t->a, at, "a string", v);
+    if (st != ST_OK)
+        return st;
     if (yyjson_get_len(v) == 0) {
-        making_put_object(&t->a->out, to, "args");
+        making_put_object(t->to, to, "args");
         return ST_OK;
     }
     doc = object_of(facts_text(v));
     if (doc == NULL)
-        return asking_invalid(t->a, at, "the JSON of an object");
-    making_put_value(&t->a->out, to, "args", yyjson_doc_get_root(doc));
+        return check_invalid(t->from, "arguments", "the JSON of an object");
+    making_put_value(t->to, to, "args", yyjson_doc_get_root(doc));
     yyjson_doc_free(doc);
     return ST_OK;
 }
 
-/* id: empty = the call has none. call: where its signature is looked for. */
-static enum status add_call(struct turns *t, struct slice id, yyjson_val *call, yyjson_val *function, const char *path,
-                            const char *function_path)
+/* id: empty = the call has none. */
+static enum status add_call(struct turns *t, struct slice id, struct slice signature, yyjson_val *function)
 {
-    struct slice name = {NULL, 0}, signature;
+    struct slice name = {NULL, 0};
     yyjson_mut_val *part, *made;
-    enum status st = asking_name(t->a, function, "name", function_path, &name);
+    enum status st = check_name(t->from, function, "name", &name);
 
-    if (st == ST_OK)
-        st = signature_of(t, call, path, &signature);
     if (st != ST_OK)
         return st;
-    part = making_push_object(&t->a->out, parts_of(t, true));
-    made = making_put_object(&t->a->out, part, "functionCall");
+    part = making_push_object(t->to, parts_of(t, true));
+    made = making_put_object(t->to, part, "functionCall");
     if (id.n > 0)
-        making_put_text(&t->a->out, made, "id", id);
-    making_put_text(&t->a->out, made, "name", name);
-    st = put_args(t, made, function, function_path);
-    if (signature.n == 0 && !t->called && t->a->family == GEMINI_LEVEL)
+        making_put_text(t->to, made, "id", id);
+    making_put_text(t->to, made, "name", name);
+    st = put_args(t, made, function);
+    if (signature.n == 0 && !t->called && t->family == GEMINI_LEVEL)
         signature = slice_of(GEMINI_LOST_SIGNATURE); /* of parallel calls the first one has it */
     if (signature.n > 0)
-        making_put_text(&t->a->out, part, "thoughtSignature", signature);
+        making_put_text(t->to, part, "thoughtSignature", signature);
     t->called = true;
     return st;
 }
 
-static enum status take_tool_call(struct turns *t, yyjson_val *call, const char *path)
+static enum status take_tool_call(struct turns *t, yyjson_val *call)
 {
-    yyjson_val *type = yyjson_obj_get(call, "type");
-    yyjson_val *function = yyjson_obj_get(call, "function");
-    struct slice id = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st;
+    yyjson_val *type = yyjson_obj_get(call, "type"), *function = NULL;
+    struct slice id = {NULL, 0}, signature = {NULL, 0};
+    enum status st = check_is(t->from, NULL, call, IS_OBJECT);
 
-    if (!yyjson_is_obj(call))
-        return asking_wrong_type(t->a, path, "an object", call);
+    if (st != ST_OK)
+        return st;
     if (yyjson_equals_str(type, "custom"))
-        return translate_unsupported(t->a->call, path, GEMINI_NAME, t->a->err);
+        return check_unsupported(t->from, NULL);
     if (type != NULL && !yyjson_equals_str(type, "function"))
-        return wrong_part(t, path, "one of 'function' and 'custom'");
-    asking_path(at, "%s.function", path);
-    if (asking_absent(function))
-        return asking_missing(t->a, at);
-    if (!yyjson_is_obj(function))
-        return asking_wrong_type(t->a, at, "an object", function);
-    st = asking_name(t->a, call, "id", path, &id);
-    return st == ST_OK ? add_call(t, id, call, function, path, at) : st;
+        return check_invalid(t->from, "type", "one of 'function' and 'custom'");
+    st = check_need(t->from, call, "function", IS_OBJECT, &function);
+    if (st == ST_OK)
+        st = check_name(t->from, call, "id", &id);
+    if (st == ST_OK)
+        st = signature_of(t, call, &signature);
+    if (st != ST_OK)
+        return st;
+    check_enter(t->from, "function");
+    st = add_call(t, id, signature, function);
+    check_leave(t->from);
+    return st;
 }
 
-static enum status take_tool_calls(struct turns *t, yyjson_val *message, const char *path)
+static enum status take_tool_calls(struct turns *t, yyjson_val *message)
 {
-    yyjson_val *calls = yyjson_obj_get(message, "tool_calls"), *function = yyjson_obj_get(message, "function_call");
-    char at[ERR_PARAM_MAX];
-    enum status st = ST_OK;
-    yyjson_val *call;
+    yyjson_val *calls = NULL, *function = NULL, *call;
+    struct slice signature = {NULL, 0};
+    enum status st = check_get(t->from, message, "tool_calls", IS_ARRAY, &calls);
     size_t i, n;
 
-    asking_path(at, "%s.tool_calls", path);
-    if (!asking_absent(calls) && !yyjson_is_arr(calls))
-        return asking_wrong_type(t->a, at, "an array of objects", calls);
     yyjson_arr_foreach(calls, i, n, call)
     {
-        asking_path(at, "%s.tool_calls[%zu]", path, i);
-        st = take_tool_call(t, call, at);
+        check_enter_item(t->from, "tool_calls", i);
+        st = take_tool_call(t, call);
         if (st != ST_OK)
             return st;
+        check_leave(t->from);
     }
-    if (asking_absent(function))
-        return ST_OK;
-    asking_path(at, "%s.function_call", path);
-    if (!yyjson_is_obj(function))
-        return asking_wrong_type(t->a, at, "an object", function);
-    return add_call(t, (struct slice){NULL, 0}, function, function, at, at);
+    if (st == ST_OK)
+        st = check_get(t->from, message, "function_call", IS_OBJECT, &function);
+    if (st != ST_OK || function == NULL)
+        return st;
+    check_enter(t->from, "function_call");
+    st = signature_of(t, function, &signature);
+    if (st == ST_OK)
+        st = add_call(t, (struct slice){NULL, 0}, signature, function);
+    check_leave(t->from);
+    return st;
 }
 
 /* The texts of a result: the string itself, or a copy of all text parts one after another, which *joined holds. */
-static enum status result_text(struct turns *t, yyjson_val *content, const char *path, struct buf *joined,
-                               struct slice *ret)
+static enum status result_text(struct turns *t, yyjson_val *content, struct buf *joined, struct slice *ret)
 {
     struct slice text = {NULL, 0}, type = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st = ST_OK;
+    enum status st;
     yyjson_val *part;
     size_t i, n;
 
+    if (check_absent(content))
+        return check_missing(t->from, "content");
+    st = check_is(t->from, "content", content, IS_STRING | IS_ARRAY);
     *ret = facts_text(content);
-    if (yyjson_is_str(content))
-        return ST_OK;
-    if (!yyjson_is_arr(content))
-        return wrong_content(t, content, path);
+    if (st != ST_OK || yyjson_is_str(content))
+        return st;
     yyjson_arr_foreach(content, i, n, part)
     {
-        asking_path(at, "%s[%zu]", path, i);
-        if (!yyjson_is_obj(part))
-            return asking_wrong_type(t->a, at, "an object", part);
-        st = asking_name(t->a, part, "type", at, &type);
-        if (st == ST_OK && !slice_is(type, "text"))
-            st = wrong_part(t, at, "'text'");
+        check_enter_item(t->from, "content", i);
+        st = check_is(t->from, NULL, part, IS_OBJECT);
         if (st == ST_OK)
-            st = text_of(t, part, "text", at, &text);
+            st = check_name(t->from, part, "type", &type);
+        if (st == ST_OK && !slice_is(type, "text"))
+            st = check_invalid(t->from, "type", "'text'");
+        if (st == ST_OK)
+            st = text_of(t, part, "text", &text);
         if (st == ST_OK)
             st = buf_add(joined, text.p, text.n);
         if (st != ST_OK)
             return st;
+        check_leave(t->from);
     }
     *ret = (struct slice){joined->p != NULL ? joined->p : "", joined->n};
     return ST_OK;
@@ -463,30 +407,26 @@ static void put_result(struct turns *t, yyjson_mut_val *response, struct slice t
     yyjson_doc *doc = object_of(text);
 
     if (doc != NULL)
-        making_put_value(&t->a->out, response, "response", yyjson_doc_get_root(doc));
+        making_put_value(t->to, response, "response", yyjson_doc_get_root(doc));
     else
-        making_put_copy(&t->a->out, making_put_object(&t->a->out, response, "response"), "result", text);
+        making_put_copy(t->to, making_put_object(t->to, response, "response"), "result", text);
     yyjson_doc_free(doc);
 }
 
-static enum status add_result(struct turns *t, struct slice id, struct slice name, yyjson_val *message,
-                              const char *path)
+static enum status add_result(struct turns *t, struct slice id, struct slice name, yyjson_val *message)
 {
     yyjson_mut_val *response;
     struct slice text = {NULL, 0};
-    char at[ERR_PARAM_MAX];
     struct buf joined;
     enum status st;
 
     buf_init(&joined, LIMIT_BODY);
-    asking_path(at, "%s.content", path);
-    st = result_text(t, yyjson_obj_get(message, "content"), at, &joined, &text);
+    st = result_text(t, yyjson_obj_get(message, "content"), &joined, &text);
     if (st == ST_OK) {
-        response =
-            making_put_object(&t->a->out, making_push_object(&t->a->out, parts_of(t, false)), "functionResponse");
+        response = making_put_object(t->to, making_push_object(t->to, parts_of(t, false)), "functionResponse");
         if (id.n > 0)
-            making_put_text(&t->a->out, response, "id", id);
-        making_put_text(&t->a->out, response, "name", name);
+            making_put_text(t->to, response, "id", id);
+        making_put_text(t->to, response, "name", name);
         put_result(t, response, text);
     }
     buf_fini(&joined);
@@ -550,105 +490,88 @@ static enum status note_calls(yyjson_val *messages, struct buf *calls)
     return st;
 }
 
-static enum status take_tool(struct turns *t, yyjson_val *message, size_t place, const char *path)
+static enum status take_tool(struct turns *t, yyjson_val *message, size_t place)
 {
     struct slice id = {NULL, 0};
     const struct known_call *call;
-    char at[ERR_PARAM_MAX];
-    enum status st = asking_name(t->a, message, "tool_call_id", path, &id);
+    enum status st = check_name(t->from, message, "tool_call_id", &id);
 
     if (st != ST_OK)
         return st;
     call = call_before(t, id, place);
     if (call != NULL)
-        return add_result(t, id, call->name, message, path);
-    asking_path(at, "%s.tool_call_id", path);
-    return asking_invalid(t->a, at, "the id of a tool call in an earlier message");
+        return add_result(t, id, call->name, message);
+    return check_invalid(t->from, "tool_call_id", "the id of a tool call in an earlier message");
 }
 
-static enum status take_function(struct turns *t, yyjson_val *message, const char *path)
+static enum status take_function(struct turns *t, yyjson_val *message)
 {
     struct slice name = {NULL, 0};
-    enum status st = asking_name(t->a, message, "name", path, &name);
+    enum status st = check_name(t->from, message, "name", &name);
 
-    return st == ST_OK ? add_result(t, (struct slice){NULL, 0}, name, message, path) : st;
+    return st == ST_OK ? add_result(t, (struct slice){NULL, 0}, name, message) : st;
 }
 
 /* ---- messages ----------------------------------------------------------------------------------------------------
  */
 
-static enum status take_system(struct turns *t, yyjson_val *content, const char *path)
+static enum status take_system(struct turns *t, yyjson_val *content)
 {
-    if (yyjson_is_arr(content))
-        return take_parts(t, content, path, take_system_part);
-    if (!yyjson_is_str(content))
-        return wrong_content(t, content, path);
-    add_system(t, facts_text(content));
-    return ST_OK;
+    enum status st = take_parts(t, content, take_system_part);
+
+    if (st == ST_OK)
+        add_system(t, facts_text(content));
+    return st;
 }
 
-static enum status take_user(struct turns *t, yyjson_val *content, const char *path)
+static enum status take_user(struct turns *t, yyjson_val *content)
 {
-    if (yyjson_is_arr(content))
-        return take_parts(t, content, path, take_user_part);
-    if (!yyjson_is_str(content))
-        return wrong_content(t, content, path);
-    add_text(t, false, facts_text(content));
-    return ST_OK;
+    enum status st = take_parts(t, content, take_user_part);
+
+    if (st == ST_OK)
+        add_text(t, false, facts_text(content));
+    return st;
 }
 
-static enum status take_assistant(struct turns *t, yyjson_val *message, yyjson_val *content, const char *path,
-                                  const char *content_path)
+static enum status take_assistant(struct turns *t, yyjson_val *message, yyjson_val *content)
 {
-    yyjson_val *refusal = yyjson_obj_get(message, "refusal");
-    char at[ERR_PARAM_MAX];
+    yyjson_val *refusal = NULL;
     enum status st = ST_OK;
 
-    if (!asking_absent(yyjson_obj_get(message, "audio"))) {
-        asking_path(at, "%s.audio", path);
-        st = translate_unsupported(t->a->call, at, GEMINI_NAME, t->a->err);
-    }
-    if (st == ST_OK && yyjson_is_arr(content))
-        st = take_parts(t, content, content_path, take_model_part);
-    else if (st == ST_OK && !asking_absent(content) && !yyjson_is_str(content))
-        st = wrong_content(t, content, content_path);
-    else if (st == ST_OK)
-        add_text(t, true, facts_text(content));
-    asking_path(at, "%s.refusal", path);
-    if (st == ST_OK && !asking_absent(refusal) && !yyjson_is_str(refusal))
-        st = asking_wrong_type(t->a, at, "a string", refusal);
+    if (!check_absent(yyjson_obj_get(message, "audio")))
+        st = check_unsupported(t->from, "audio");
+    if (st == ST_OK && !check_absent(content))
+        st = take_parts(t, content, take_model_part);
+    if (st == ST_OK)
+        st = check_get(t->from, message, "refusal", IS_STRING, &refusal);
     if (st != ST_OK)
         return st;
+    add_text(t, true, facts_text(content));
     add_text(t, true, facts_text(refusal));
-    return take_tool_calls(t, message, path);
+    return take_tool_calls(t, message);
 }
 
 static enum status take_message(struct turns *t, yyjson_val *message, size_t place)
 {
     yyjson_val *content = yyjson_obj_get(message, "content");
-    char path[ERR_PARAM_MAX], content_path[ERR_PARAM_MAX];
     struct slice role = {NULL, 0};
-    enum status st;
+    enum status st = check_is(t->from, NULL, message, IS_OBJECT);
 
-    asking_path(path, "messages[%zu]", place);
-    asking_path(content_path, "messages[%zu].content", place);
-    if (!yyjson_is_obj(message))
-        return asking_wrong_type(t->a, path, "an object", message);
-    st = asking_name(t->a, message, "role", path, &role);
+    if (st == ST_OK)
+        st = check_name(t->from, message, "role", &role);
     if (st != ST_OK)
         return st;
     if (slice_is(role, "system") || slice_is(role, "developer"))
-        return take_system(t, content, content_path);
+        return take_system(t, content);
     if (slice_is(role, "user"))
-        return take_user(t, content, content_path);
+        return take_user(t, content);
     if (slice_is(role, "assistant"))
-        return take_assistant(t, message, content, path, content_path);
+        return take_assistant(t, message, content);
     if (slice_is(role, "tool"))
-        return take_tool(t, message, place, path);
+        return take_tool(t, message, place);
     if (slice_is(role, "function"))
-        return take_function(t, message, path);
-    asking_path(path, "messages[%zu].role", place);
-    return asking_invalid(t->a, path, "one of 'system', 'developer', 'user', 'assistant', 'tool' and 'function'");
+        return take_function(t, message);
+    return check_invalid(t->from, "role", "one of 'system', 'developer', 'user', 'assistant', 'tool' and 'function'");
 }
 
 static enum status take_messages(struct turns *t, yyjson_val *messages)
@@ -659,26 +582,29 @@ static enum status take_messages(struct turns *t, yyjson_val *messages)
 
     yyjson_arr_foreach(messages, i, n, message)
     {
+        check_enter_item(t->from, "messages", i);
         st = take_message(t, message, i);
         if (st != ST_OK)
             return st;
+        check_leave(t->from);
     }
-    if (t->parts == NULL && !t->a->out.lost)
-        return asking_invalid(t->a, "messages", "a message of a user that is not empty");
+    if (t->parts == NULL && !t->to->lost)
+        return check_invalid(t->from, "messages", "a message of a user that is not empty");
     return ST_OK;
 }
 
 enum status gemini_messages(struct asking *a, yyjson_val *messages)
 {
-    struct turns t = {.a = a};
+    struct turns t = {.from = &a->r.from, .to = &a->r.to, .family = a->family};
     struct buf calls;
     enum status st;
 
-    if (asking_absent(messages))
-        return asking_missing(a, "messages");
-    if (!yyjson_is_arr(messages))
-        return asking_wrong_type(a, "messages", "an array of objects", messages);
-    t.contents = yyjson_mut_arr(a->out.doc);
+    if (messages == NULL)
+        return check_missing(t.from, "messages");
+    st = check_is(t.from, "messages", messages, IS_ARRAY);
+    if (st != ST_OK)
+        return st;
+    t.contents = making_array(t.to);
     buf_init(&calls, CALLS_MAX_BYTES);
     st = note_calls(messages, &calls);
     if (st == ST_OK) {
@@ -688,10 +614,10 @@ enum status gemini_messages(struct asking *a, yyjson_val *messages)
             qsort(t.calls, t.n_calls, sizeof(*t.calls), by_id_then_message);
         st = take_messages(&t, messages);
     } else {
-        st = err_set(a->err, st, "%s", status_text(st));
+        st = err_set(t.from->err, st, "%s", status_text(st));
     }
     if (st == ST_OK)
-        gemini_making_put(&a->out, a->out.root, "contents", t.contents);
+        making_put(t.to, t.to->root, "contents", t.contents);
     buf_fini(&calls);
     return st;
 }

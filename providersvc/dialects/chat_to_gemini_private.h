@@ -6,42 +6,13 @@
 #ifndef PROVIDERSVC_DIALECTS_CHAT_TO_GEMINI_PRIVATE_H
 #define PROVIDERSVC_DIALECTS_CHAT_TO_GEMINI_PRIVATE_H
 
-#include <yyjson.h>
-
-#include "providersvc/dialects/translate.h"
+#include "providersvc/dialects/reshape.h"
 
 #define GEMINI_NAME "Gemini"
 #define GEMINI_CANDIDATES_MAX 8 /* candidateCount, and so an index: 0 … 7 */
 #define GEMINI_ID_MAX 128 /* bytes of an upstream's id that is passed on */
 /* What stands for a signature that the client has lost: without one Gemini 3 refuses the history. */
 #define GEMINI_LOST_SIGNATURE "skip_thought_signature_validator"
-
-/* ---- JSON in the making ------------------------------------------------------------------------------------------
- */
-
-/* Whatever finds no memory sets lost, so that only making_write need be checked. */
-struct making {
-    yyjson_mut_doc *doc;
-    yyjson_mut_val *root; /* an object */
-    bool lost;
-};
-
-/* false: no memory; then nothing is to be freed. */
-bool making_begin(struct making *m);
-void making_end(struct making *m);
-enum status making_write(struct making *m, struct buf *out); /* ST_NO_MEMORY, ST_TOO_LARGE */
-
-/* Keys are literals; strings are borrowed until making_end but for making_put_copy's. All return the value. */
-yyjson_mut_val *gemini_making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
-yyjson_mut_val *making_put_text(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
-yyjson_mut_val *making_put_copy(struct making *m, yyjson_mut_val *object, const char *key, struct slice text);
-yyjson_mut_val *making_put_word(struct making *m, yyjson_mut_val *object, const char *key, const char *literal);
-yyjson_mut_val *making_put_value(struct making *m, yyjson_mut_val *object, const char *key,
-                                 yyjson_val *v); /* a deep copy */
-yyjson_mut_val *making_put_object(struct making *m, yyjson_mut_val *object, const char *key);
-yyjson_mut_val *making_put_array(struct making *m, yyjson_mut_val *object, const char *key);
-yyjson_mut_val *making_push(struct making *m, yyjson_mut_val *array, yyjson_mut_val *v);
-yyjson_mut_val *making_push_object(struct making *m, yyjson_mut_val *array);
 
 /* ---- the request -------------------------------------------------------------------------------------------------
  */
@@ -53,23 +24,10 @@ enum gemini_family {
 };
 
 struct asking {
-    struct translate_call *call;
-    struct err *err;
-    struct making out;
+    struct reshape r;
     enum gemini_family family;
     unsigned version; /* 100 * major + minor; 0 = the name says none */
 };
-
-/* A field's path, cut to what an error holds. */
-void asking_path(char to[ERR_PARAM_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* All set err and return ST_BAD_REQUEST. */
-enum status asking_wrong_type(struct asking *a, const char *path, const char *expected, yyjson_val *got);
-enum status asking_missing(struct asking *a, const char *path);
-enum status asking_invalid(struct asking *a, const char *path, const char *expected);
-/* The member key of object, which must be a string that is not empty. path is the object's. */
-enum status asking_name(struct asking *a, yyjson_val *object, const char *key, const char *path, struct slice *ret);
-/* v is null or absent: like a member that is not there. */
-bool asking_absent(yyjson_val *v);
 
 /* Sets systemInstruction and contents. */
 enum status gemini_messages(struct asking *a, yyjson_val *messages);

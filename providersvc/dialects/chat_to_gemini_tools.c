@@ -6,109 +6,78 @@
 #define FUNCTION_NAME_MAX 64
 
 struct declaring {
-    struct asking *a;
+    struct checking *from;
+    struct making *to;
     yyjson_mut_val *functions; /* functionDeclarations; NULL = none yet */
+    bool knows_strict; /* the model can be held to a schema */
     bool strict; /* a function's arguments must follow its schema */
 };
 
-static bool name_fits(struct slice name)
+static enum status declare(struct declaring *d, yyjson_val *function)
 {
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
-            return false;
-    }
-    return name.n > 0 && name.n <= FUNCTION_NAME_MAX;
-}
-
-/* The optional member key of function, of a type of JSON. */
-static enum status optional(struct declaring *d, yyjson_val *function, const char *key, const char *path, bool object,
-                            yyjson_val **ret)
-{
-    char at[ERR_PARAM_MAX];
-
-    *ret = yyjson_obj_get(function, key);
-    if (asking_absent(*ret))
-        *ret = NULL;
-    if (*ret == NULL || (object ? yyjson_is_obj(*ret) : yyjson_is_str(*ret)))
-        return ST_OK;
-    asking_path(at, "%s.%s", path, key);
-    return asking_wrong_type(d->a, at, object ? "an object" : "a string", *ret);
-}
-
-static enum status declare(struct declaring *d, yyjson_val *function, const char *path)
-{
-    yyjson_val *description = NULL, *parameters = NULL, *strict = yyjson_obj_get(function, "strict");
-    struct making *out = &d->a->out;
+    yyjson_val *description = NULL, *parameters = NULL, *strict = NULL;
     struct slice name = {NULL, 0};
-    char at[ERR_PARAM_MAX];
     yyjson_mut_val *made;
-    enum status st;
+    enum status st = check_name(d->from, function, "name", &name);
 
-    if (asking_absent(function))
-        return asking_missing(d->a, path);
-    if (!yyjson_is_obj(function))
-        return asking_wrong_type(d->a, path, "an object", function);
-    st = asking_name(d->a, function, "name", path, &name);
     if (st == ST_OK)
-        st = optional(d, function, "description", path, false, &description);
+        st = check_get(d->from, function, "description", IS_STRING, &description);
     if (st == ST_OK)
-        st = optional(d, function, "parameters", path, true, &parameters);
+        st = check_get(d->from, function, "parameters", IS_OBJECT, &parameters);
+    if (st == ST_OK && (!check_word(name) || name.n > FUNCTION_NAME_MAX))
+        st = check_invalid(d->from, "name", "1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'");
+    if (st == ST_OK)
+        st = check_get(d->from, function, "strict", IS_BOOL, &strict);
     if (st != ST_OK)
         return st;
-    asking_path(at, "%s.name", path);
-    if (!name_fits(name))
-        return asking_invalid(d->a, at, "1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'");
-    asking_path(at, "%s.strict", path);
-    if (!asking_absent(strict) && !yyjson_is_bool(strict))
-        return asking_wrong_type(d->a, at, "a boolean", strict);
-    d->strict |= yyjson_is_true(strict) && d->a->family != GEMINI_PLAIN; /* those know no such mode */
+    d->strict |= yyjson_is_true(strict) && d->knows_strict;
     if (d->functions == NULL)
-        d->functions = making_put_array(out, making_push_object(out, making_put_array(out, out->root, "tools")),
+        d->functions = making_put_array(d->to, making_push_object(d->to, making_put_array(d->to, d->to->root, "tools")),
                                         "functionDeclarations");
-    made = making_push_object(out, d->functions);
-    making_put_text(out, made, "name", name);
+    made = making_push_object(d->to, d->functions);
+    making_put_text(d->to, made, "name", name);
     if (description != NULL)
-        making_put_text(out, made, "description", facts_text(description));
+        making_put_value(d->to, made, "description", description);
     if (parameters != NULL)
-        making_put_value(out, made, "parametersJsonSchema", parameters);
+        making_put_value(d->to, made, "parametersJsonSchema", parameters);
     return ST_OK;
 }
 
-static enum status declare_tool(struct declaring *d, yyjson_val *tool, const char *path)
+static enum status declare_tool(struct declaring *d, yyjson_val *tool)
 {
+    yyjson_val *function = NULL;
     struct slice type = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st;
+    enum status st = check_name(d->from, tool, "type", &type);
 
-    if (!yyjson_is_obj(tool))
-        return asking_wrong_type(d->a, path, "an object", tool);
-    st = asking_name(d->a, tool, "type", path, &type);
     if (st != ST_OK)
         return st;
     if (!slice_is(type, "function"))
-        return translate_unsupported(d->a->call, path, GEMINI_NAME, d->a->err);
-    asking_path(at, "%s.function", path);
-    return declare(d, yyjson_obj_get(tool, "function"), at);
+        return check_unsupported(d->from, NULL);
+    st = check_need(d->from, tool, "function", IS_OBJECT, &function);
+    if (st != ST_OK)
+        return st;
+    check_enter(d->from, "function");
+    st = declare(d, function);
+    check_leave(d->from);
+    return st;
 }
 
 static enum status declare_all(struct declaring *d, yyjson_val *list, const char *name,
-                               enum status (*take)(struct declaring *d, yyjson_val *v, const char *path))
+                               enum status (*take)(struct declaring *d, yyjson_val *v))
 {
-    enum status st = ST_OK;
-    char at[ERR_PARAM_MAX];
+    enum status st = list != NULL ? check_is(d->from, name, list, IS_ARRAY) : ST_OK;
     yyjson_val *v;
     size_t i, n;
 
-    if (list != NULL && !yyjson_is_arr(list))
-        return asking_wrong_type(d->a, name, "an array of objects", list);
     yyjson_arr_foreach(list, i, n, v)
     {
-        asking_path(at, "%s[%zu]", name, i);
-        st = take(d, v, at);
+        check_enter_item(d->from, name, i);
+        st = check_is(d->from, NULL, v, IS_OBJECT);
+        if (st == ST_OK)
+            st = take(d, v);
         if (st != ST_OK)
             break;
+        check_leave(d->from);
     }
     return st;
 }
@@ -119,11 +88,10 @@ static enum status declare_all(struct declaring *d, yyjson_val *list, const char
 /* AUTO knows neither a list of names nor arguments that must follow their schema: there its like is VALIDATED. */
 static yyjson_mut_val *put_mode(struct declaring *d, const char *mode)
 {
-    struct making *out = &d->a->out;
     yyjson_mut_val *config =
-        making_put_object(out, making_put_object(out, out->root, "toolConfig"), "functionCallingConfig");
+        making_put_object(d->to, making_put_object(d->to, d->to->root, "toolConfig"), "functionCallingConfig");
 
-    making_put_word(out, config, "mode", mode);
+    making_put_word(d->to, config, "mode", mode);
     return config;
 }
 
@@ -142,83 +110,74 @@ static enum status choose_word(struct declaring *d, yyjson_val *choice, const ch
         return ST_OK;
     }
     if (!yyjson_equals_str(choice, "required"))
-        return asking_invalid(d->a, path, "one of 'none', 'auto' and 'required', or an object");
+        return check_invalid(d->from, path, "one of 'none', 'auto' and 'required', or an object");
     if (!declared)
-        return asking_invalid(d->a, path, "'none' or 'auto' where no tools are given");
+        return check_invalid(d->from, path, "'none' or 'auto' where no tools are given");
     (void)put_mode(d, "ANY");
     return ST_OK;
 }
 
 /* The name in {type: "function", function: {name}}. ret->n == 0: a tool of another kind, left out. */
-static enum status chosen_name(struct declaring *d, yyjson_val *choice, const char *path, struct slice *ret)
+static enum status chosen_name(struct declaring *d, yyjson_val *choice, struct slice *ret)
 {
-    yyjson_val *function = yyjson_obj_get(choice, "function");
+    yyjson_val *function = NULL;
     struct slice type = {NULL, 0};
-    char at[ERR_PARAM_MAX];
-    enum status st;
+    enum status st = check_is(d->from, NULL, choice, IS_OBJECT);
 
     *ret = (struct slice){NULL, 0};
-    if (!yyjson_is_obj(choice))
-        return asking_wrong_type(d->a, path, "an object", choice);
-    st = asking_name(d->a, choice, "type", path, &type);
+    if (st == ST_OK)
+        st = check_name(d->from, choice, "type", &type);
     if (st != ST_OK)
         return st;
     if (!slice_is(type, "function"))
-        return translate_unsupported(d->a->call, path, GEMINI_NAME, d->a->err);
-    asking_path(at, "%s.function", path);
-    if (asking_absent(function))
-        return asking_missing(d->a, at);
-    if (!yyjson_is_obj(function))
-        return asking_wrong_type(d->a, at, "an object", function);
-    return asking_name(d->a, function, "name", at, ret);
+        return check_unsupported(d->from, NULL);
+    st = check_need(d->from, choice, "function", IS_OBJECT, &function);
+    if (st != ST_OK)
+        return st;
+    check_enter(d->from, "function");
+    st = check_name(d->from, function, "name", ret);
+    check_leave(d->from);
+    return st;
 }
 
-static enum status choose_allowed(struct declaring *d, yyjson_val *allowed, const char *path)
+static enum status choose_allowed(struct declaring *d, yyjson_val *allowed)
 {
     yyjson_val *mode = yyjson_obj_get(allowed, "mode"), *tools = yyjson_obj_get(allowed, "tools"), *tool;
     bool required = yyjson_equals_str(mode, "required");
     struct slice name = {NULL, 0};
     yyjson_mut_val *names;
-    char at[ERR_PARAM_MAX];
     enum status st = ST_OK;
     size_t i, n;
 
-    if (!yyjson_is_obj(allowed))
-        return allowed == NULL ? asking_missing(d->a, path) : asking_wrong_type(d->a, path, "an object", allowed);
-    asking_path(at, "%s.mode", path);
     if (!required && !yyjson_equals_str(mode, "auto"))
-        return asking_invalid(d->a, at, "one of 'auto' and 'required'");
-    asking_path(at, "%s.tools", path);
-    if (!yyjson_is_arr(tools) || yyjson_arr_size(tools) == 0)
-        return asking_invalid(d->a, at, "an array of at least one tool");
-    names = making_put_array(&d->a->out, put_mode(d, required ? "ANY" : "VALIDATED"), "allowedFunctionNames");
+        return check_invalid(d->from, "mode", "one of 'auto' and 'required'");
+    if (yyjson_arr_size(tools) == 0)
+        return check_invalid(d->from, "tools", "an array of at least one tool");
+    names = making_put_array(d->to, put_mode(d, required ? "ANY" : "VALIDATED"), "allowedFunctionNames");
     yyjson_arr_foreach(tools, i, n, tool)
     {
-        asking_path(at, "%s.tools[%zu]", path, i);
-        st = chosen_name(d, tool, at, &name);
+        check_enter_item(d->from, "tools", i);
+        st = chosen_name(d, tool, &name);
         if (st != ST_OK)
             break;
         if (name.n > 0)
-            making_push(&d->a->out, names, yyjson_mut_strn(d->a->out.doc, name.p, name.n));
+            making_push(d->to, names, making_text(d->to, name));
+        check_leave(d->from);
     }
     return st;
 }
 
-static enum status choose_one(struct declaring *d, struct slice name)
+static void choose_one(struct declaring *d, struct slice name)
 {
-    yyjson_mut_val *names;
-
-    if (name.n == 0)
-        return ST_OK;
-    names = making_put_array(&d->a->out, put_mode(d, "ANY"), "allowedFunctionNames");
-    making_push(&d->a->out, names, yyjson_mut_strn(d->a->out.doc, name.p, name.n));
-    return ST_OK;
+    if (name.n > 0)
+        making_push(d->to, making_put_array(d->to, put_mode(d, "ANY"), "allowedFunctionNames"),
+                    making_text(d->to, name));
 }
 
 static enum status choose(struct declaring *d, yyjson_val *choice, const char *path)
 {
+    yyjson_val *allowed = NULL;
     struct slice name = {NULL, 0};
-    char at[ERR_PARAM_MAX];
     enum status st;
 
     if (choice == NULL) {
@@ -228,25 +187,34 @@ static enum status choose(struct declaring *d, yyjson_val *choice, const char *p
     }
     if (yyjson_is_str(choice))
         return choose_word(d, choice, path);
-    if (!yyjson_is_obj(choice))
-        return asking_wrong_type(d->a, path, "a string or an object", choice);
+    st = check_is(d->from, path, choice, IS_STRING | IS_OBJECT);
+    if (st != ST_OK)
+        return st;
     if (d->functions == NULL)
-        return asking_invalid(d->a, path, "'none' or 'auto' where no tools are given");
+        return check_invalid(d->from, path, "'none' or 'auto' where no tools are given");
+    check_enter(d->from, path);
     if (strcmp(path, "function_call") == 0) {
-        st = asking_name(d->a, choice, "name", path, &name);
+        st = check_name(d->from, choice, "name", &name);
     } else if (yyjson_equals_str(yyjson_obj_get(choice, "type"), "allowed_tools")) {
-        asking_path(at, "%s.allowed_tools", path);
-        return choose_allowed(d, yyjson_obj_get(choice, "allowed_tools"), at);
+        st = check_need(d->from, choice, "allowed_tools", IS_OBJECT, &allowed);
+        check_enter(d->from, "allowed_tools");
+        if (st == ST_OK)
+            st = choose_allowed(d, allowed);
+        check_leave(d->from);
     } else {
-        st = chosen_name(d, choice, path, &name);
+        st = chosen_name(d, choice, &name);
     }
-    return st == ST_OK ? choose_one(d, name) : st;
+    if (st != ST_OK)
+        return st;
+    choose_one(d, name);
+    check_leave(d->from);
+    return ST_OK;
 }
 
 enum status gemini_tools(struct asking *a, yyjson_val *tools, yyjson_val *functions, yyjson_val *choice,
                          const char *choice_path)
 {
-    struct declaring d = {.a = a};
+    struct declaring d = {.from = &a->r.from, .to = &a->r.to, .knows_strict = a->family != GEMINI_PLAIN};
     enum status st = declare_all(&d, tools, "tools", declare_tool);
 
     if (st == ST_OK)

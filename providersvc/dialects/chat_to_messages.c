@@ -15,23 +15,18 @@
 #define TOP_P_FIXED_MIN 0.99 /* less is refused by models that take no sampling parameters */
 #define USER_ID_MAX 256 /* characters of metadata.user_id; counted as bytes here */
 #define STOPS_MAX 64
-#define FIELDS_MAX 256 /* members of a body */
-#define FIELD_NAME_MAX 64 /* of an unknown member's name in errors and headers */
 
 /* ---- members ------------------------------------------------------------------------------------------------------
  */
 
-struct read_field {
-    const char *name;
-    size_t offset;
-};
+static bool is_medium(yyjson_val *v)
+{
+    return yyjson_equals_str(v, "medium");
+}
 
-#define READ(name)                                                                                                     \
-    {                                                                                                                  \
-#name, offsetof(struct chat_fields, name)                                                                      \
-    }
+#define READ(name) KEPT(#name, 0, offsetof(struct c2m, f.name))
 
-static const struct read_field read_fields[] = {
+static const struct reshape_field fields[] = {
     READ(messages),
     READ(max_tokens),
     READ(max_completion_tokens),
@@ -52,129 +47,38 @@ static const struct read_field read_fields[] = {
     READ(modalities),
     READ(service_tier),
     READ(audio),
+    LEFT("model", 0),
+    LEFT("stream", 0),
+    LEFT("stream_options", 0),
+    LEFT("metadata", 0),
+    LEFT("prompt_cache_key", 0),
+    LEFT("prompt_cache_retention", 0),
+    LEFT("prompt_cache_options", 0),
+    NEUTRAL("store", 0, is_false),
+    NEUTRAL("logprobs", 0, is_false),
+    NEUTRAL("top_logprobs", 0, is_zero),
+    NEUTRAL("frequency_penalty", 0, is_zero),
+    NEUTRAL("presence_penalty", 0, is_zero),
+    NEUTRAL("logit_bias", 0, is_empty),
+    NEUTRAL("verbosity", 0, is_medium),
 };
 
-static bool anything(yyjson_val *v)
-{
-    (void)v;
-    return true;
-}
-
-static bool is_false(yyjson_val *v)
-{
-    return yyjson_is_false(v);
-}
-
-static bool is_zero(yyjson_val *v)
-{
-    yyjson_val number;
-
-    return making_number(v, &number) && !(yyjson_get_num(&number) < 0) && !(yyjson_get_num(&number) > 0);
-}
-
-static bool is_empty(yyjson_val *v)
-{
-    return yyjson_is_obj(v) && yyjson_obj_size(v) == 0;
-}
-
-static bool is_medium(yyjson_val *v)
-{
-    return yyjson_equals_str(v, "medium");
-}
-
-/* Members that have nothing like them upstream, and the values with which leaving them out changes nothing. All others
- * that are not null are unsupported, those we do not know as well. */
-static const struct left_field {
-    const char *name;
-    bool (*harmless)(yyjson_val *v);
-} left_fields[] = {
-    {"model", anything}, /* read from the call */
-    {"stream", anything},
-    {"stream_options", anything},
-    {"metadata", anything},
-    {"prompt_cache_key", anything},
-    {"prompt_cache_retention", anything},
-    {"prompt_cache_options", anything},
-    {"store", is_false},
-    {"logprobs", is_false},
-    {"top_logprobs", is_zero},
-    {"frequency_penalty", is_zero},
-    {"presence_penalty", is_zero},
-    {"logit_bias", is_empty},
-    {"verbosity", is_medium},
-};
-
-/* The name goes into a header: nothing of the client's that means something there. */
-static void plain_name(struct slice name, char to[FIELD_NAME_MAX])
-{
-    size_t n = name.n < FIELD_NAME_MAX - 1 ? name.n : FIELD_NAME_MAX - 1;
-
-    for (size_t i = 0; i < n; i++) {
-        char c = name.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-
-        to[i] = '_';
-        if (plain)
-            to[i] = c;
-    }
-    to[n] = '\0';
-}
-
-static enum status leave_out(struct making *m, struct slice name, yyjson_val *value)
-{
-    char plain[FIELD_NAME_MAX];
-
-    for (size_t i = 0; i < sizeof(left_fields) / sizeof(left_fields[0]); i++)
-        if (slice_is(name, left_fields[i].name) && left_fields[i].harmless(value))
-            return ST_OK;
-    plain_name(name, plain);
-    return making_unsupported(m, plain, UPSTREAM_NAME);
-}
-
-static enum status find_fields(struct making *m, yyjson_val *root)
-{
-    yyjson_val *key, *value;
-    size_t i, n;
-
-    if (yyjson_obj_size(root) > FIELDS_MAX)
-        return err_set(m->err, ST_BAD_REQUEST, "The body of the request has more than %d members.", FIELDS_MAX);
-    yyjson_obj_foreach(root, i, n, key, value)
-    {
-        struct slice name = {yyjson_get_str(key), yyjson_get_len(key)};
-        size_t k = 0, all = sizeof(read_fields) / sizeof(read_fields[0]);
-
-        while (k < all && !slice_is(name, read_fields[k].name))
-            k++;
-        if (k < all) {
-            yyjson_val **field = (void *)((char *)&m->f + read_fields[k].offset);
-
-            *field = yyjson_is_null(value) ? NULL : value;
-        } else if (!yyjson_is_null(value)) {
-            enum status st = leave_out(m, name, value);
-
-            if (st != ST_OK)
-                return st;
-        }
-    }
-    return ST_OK;
-}
-
-static enum status read_count(struct making *m, yyjson_val *v, const char *name, uint64_t *ret)
+static enum status read_count(struct c2m *m, yyjson_val *v, const char *name, uint64_t *ret)
 {
     yyjson_val number;
 
     if (v == NULL)
         return ST_OK;
-    if (!making_number(v, &number) || !yyjson_is_int(&number))
-        return making_type(m, name, "an integer");
+    if (!check_number_of(v, &number) || !yyjson_is_int(&number))
+        return check_wrong_type(&m->r.from, name, "an integer", v);
     if (!yyjson_is_uint(&number) || yyjson_get_uint(&number) == 0 || yyjson_get_uint(&number) > LIMIT_TOKENS)
-        return making_value(m, name, "it is out of range");
+        return check_invalid(&m->r.from, name, "a number of at least 1");
     *ret = yyjson_get_uint(&number);
     return ST_OK;
 }
 
 /* What no answer of text can be given to. */
-static enum status check_output(struct making *m)
+static enum status check_output(struct c2m *m)
 {
     uint64_t choices = 1;
     yyjson_val *item;
@@ -182,17 +86,17 @@ static enum status check_output(struct making *m)
     enum status st = read_count(m, m->f.n, "n", &choices);
 
     if (st == ST_OK && choices > 1)
-        st = making_refused(m, "n", "it gives one choice only");
+        st = check_refuse_value(&m->r.from, "n", "it gives one choice only");
     if (st == ST_OK && m->f.audio != NULL)
-        st = making_refused(m, "audio", "it says nothing aloud");
+        st = check_refuse_value(&m->r.from, "audio", "it says nothing aloud");
     if (st == ST_OK && m->f.modalities != NULL && !yyjson_is_arr(m->f.modalities))
-        st = making_type(m, "modalities", "an array of strings");
+        st = check_wrong_type(&m->r.from, "modalities", "an array of strings", m->f.modalities);
     if (st != ST_OK)
         return st;
     yyjson_arr_foreach(m->f.modalities, i, n, item)
     {
         if (!yyjson_equals_str(item, "text"))
-            return making_refused(m, "modalities", "it answers with text only");
+            return check_refuse_value(&m->r.from, "modalities", "it answers with text only");
     }
     return ST_OK;
 }
@@ -212,47 +116,47 @@ static const struct effort efforts[] = {
     {"xhigh", 4096, {NULL, "high", "high", "xhigh"}},       {"max", 4096, {NULL, "high", "max", "max"}},
 };
 
-static void put_config(struct making *m, const char *key, yyjson_mut_val *value)
+static void put_config(struct c2m *m, const char *key, yyjson_mut_val *value)
 {
     if (m->output_config == NULL) {
-        m->output_config = making_object(m, NULL);
-        making_put(m, m->root, "output_config", m->output_config);
+        m->output_config = making_object(&m->r.to);
+        making_put(&m->r.to, m->r.to.root, "output_config", m->output_config);
     }
-    making_put(m, m->output_config, key, value);
+    making_put(&m->r.to, m->output_config, key, value);
 }
 
-static void put_no_thinking(struct making *m)
+static void put_no_thinking(struct c2m *m)
 {
     if (m->can.thinks_always)
-        put_config(m, "effort", yyjson_mut_str(m->doc, "low"));
+        put_config(m, "effort", making_word(&m->r.to, "low"));
     else if (m->can.thinking != CLAUDE_THINKS_NOT)
-        making_put(m, m->root, "thinking", making_object(m, "disabled"));
+        making_put(&m->r.to, m->r.to.root, "thinking", c2m_object(m, "disabled"));
 }
 
 /* A budget is written with the limit, on which it depends. */
-static void put_effort(struct making *m, const struct effort *e)
+static void put_effort(struct c2m *m, const struct effort *e)
 {
     m->thinks = true;
     if (m->can.effort != CLAUDE_EFFORT_NOT)
-        put_config(m, "effort", yyjson_mut_str(m->doc, e->upto[m->can.effort]));
+        put_config(m, "effort", making_word(&m->r.to, e->upto[m->can.effort]));
     if (m->can.thinking == CLAUDE_THINKS_BUDGET) {
         m->budget = e->budget;
     } else {
-        yyjson_mut_val *thinking = making_object(m, "adaptive");
+        yyjson_mut_val *thinking = c2m_object(m, "adaptive");
 
-        making_put(m, thinking, "display", yyjson_mut_str(m->doc, "summarized"));
-        making_put(m, m->root, "thinking", thinking);
+        making_put_word(&m->r.to, thinking, "display", "summarized");
+        making_put(&m->r.to, m->r.to.root, "thinking", thinking);
     }
 }
 
-static enum status put_thinking(struct making *m)
+static enum status put_thinking(struct c2m *m)
 {
     yyjson_val *v = m->f.reasoning_effort;
 
     if (v == NULL)
         return ST_OK;
     if (!yyjson_is_str(v))
-        return making_type(m, "reasoning_effort", "a string");
+        return check_wrong_type(&m->r.from, "reasoning_effort", "a string", v);
     if (yyjson_equals_str(v, "none")) {
         put_no_thinking(m);
         return ST_OK;
@@ -261,11 +165,11 @@ static enum status put_thinking(struct making *m)
         if (!yyjson_equals_str(v, efforts[i].name))
             continue;
         if (m->can.thinking == CLAUDE_THINKS_NOT)
-            return making_unsupported(m, "reasoning_effort", "Anthropic's model");
+            return check_unsupported_by(&m->r.from, "reasoning_effort", "Anthropic's model");
         put_effort(m, &efforts[i]);
         return ST_OK;
     }
-    return making_value(m, "reasoning_effort", "there is no such effort");
+    return check_invalid(&m->r.from, "reasoning_effort", "none, minimal, low, medium, high, xhigh or max");
 }
 
 static uint64_t default_limit(const struct translate_call *call)
@@ -276,7 +180,7 @@ static uint64_t default_limit(const struct translate_call *call)
 }
 
 /* Where the limit leaves no room for it the budget is the least there is, or none. */
-static void put_budget(struct making *m, uint64_t limit)
+static void put_budget(struct c2m *m, uint64_t limit)
 {
     yyjson_mut_val *thinking;
 
@@ -286,14 +190,14 @@ static void put_budget(struct making *m, uint64_t limit)
         m->thinks = m->thinks && m->can.thinking != CLAUDE_THINKS_BUDGET;
         return;
     }
-    thinking = making_object(m, "enabled");
-    making_put(m, thinking, "budget_tokens", yyjson_mut_uint(m->doc, m->budget));
-    making_put(m, m->root, "thinking", thinking);
+    thinking = c2m_object(m, "enabled");
+    making_put(&m->r.to, thinking, "budget_tokens", making_count(&m->r.to, m->budget));
+    making_put(&m->r.to, m->r.to.root, "thinking", thinking);
 }
 
-static enum status put_limit(struct making *m)
+static enum status put_limit(struct c2m *m)
 {
-    const struct translate_call *call = m->call;
+    const struct translate_call *call = m->r.from.call;
     uint64_t old = 0, limit = 0;
     enum status st = read_count(m, m->f.max_tokens, "max_tokens", &old);
 
@@ -306,7 +210,7 @@ static enum status put_limit(struct making *m)
     limit = call->output_limit > 0 ? call->output_limit : limit + m->budget;
     if (call->max_output > 0 && limit > call->max_output)
         limit = call->max_output;
-    making_put(m, m->root, "max_tokens", yyjson_mut_uint(m->doc, limit));
+    making_put(&m->r.to, m->r.to.root, "max_tokens", making_count(&m->r.to, limit));
     put_budget(m, limit);
     return ST_OK;
 }
@@ -314,19 +218,21 @@ static enum status put_limit(struct making *m)
 /* ---- sampling -----------------------------------------------------------------------------------------------------
  */
 
-static enum status read_real(struct making *m, yyjson_val *v, const char *name, double max, double *ret)
+static enum status read_real(struct c2m *m, yyjson_val *v, const char *name, double max, double *ret)
 {
     yyjson_val number;
 
     if (v == NULL)
         return ST_OK;
-    if (!making_number(v, &number))
-        return making_type(m, name, "a number");
+    if (!check_number_of(v, &number))
+        return check_wrong_type(&m->r.from, name, "a number", v);
     *ret = yyjson_get_num(&number);
-    return *ret >= 0 && *ret <= max ? ST_OK : making_value(m, name, "it is out of range");
+    return *ret >= 0 && *ret <= max
+               ? ST_OK
+               : check_invalid(&m->r.from, name, max > 1 ? "a number of 0 to 2" : "a number of 0 to 1");
 }
 
-static enum status put_top_k(struct making *m)
+static enum status put_top_k(struct c2m *m)
 {
     uint64_t top_k = 0;
     enum status st = read_count(m, m->f.top_k, "top_k", &top_k);
@@ -334,27 +240,27 @@ static enum status put_top_k(struct making *m)
     if (st != ST_OK || top_k == 0)
         return st;
     if (!m->can.sampling || m->thinks)
-        return making_unsupported(m, "top_k", "Anthropic's model");
-    making_put(m, m->root, "top_k", yyjson_mut_uint(m->doc, top_k));
+        return check_unsupported_by(&m->r.from, "top_k", "Anthropic's model");
+    making_put(&m->r.to, m->r.to.root, "top_k", making_count(&m->r.to, top_k));
     return ST_OK;
 }
 
-static enum status put_top_p(struct making *m, double top_p, bool beside_temperature)
+static enum status put_top_p(struct c2m *m, double top_p, bool beside_temperature)
 {
     if (m->f.top_p == NULL || !(top_p < 1))
         return ST_OK;
     if (!m->can.sampling && top_p >= TOP_P_FIXED_MIN)
         return ST_OK;
     if (!m->can.sampling || (m->thinks && top_p < TOP_P_THINKING_MIN))
-        return making_unsupported(m, "top_p", "Anthropic's model");
+        return check_unsupported_by(&m->r.from, "top_p", "Anthropic's model");
     if (beside_temperature)
-        return making_unsupported(m, "top_p", "Anthropic's model, beside temperature,");
-    making_put(m, m->root, "top_p", making_copy(m, m->f.top_p));
+        return check_unsupported_by(&m->r.from, "top_p", "Anthropic's model, beside temperature,");
+    making_put_value(&m->r.to, m->r.to.root, "top_p", m->f.top_p);
     return ST_OK;
 }
 
 /* Anthropic's temperatures end at 1, its default. */
-static enum status put_sampling(struct making *m)
+static enum status put_sampling(struct c2m *m)
 {
     double temperature = 1, top_p = 1;
     bool put = m->f.temperature != NULL;
@@ -366,15 +272,16 @@ static enum status put_sampling(struct making *m)
         return st;
     if (temperature < 1 && (!m->can.sampling || m->thinks)) {
         put = false;
-        st = making_unsupported(m, "temperature", m->thinks ? "Anthropic's model, while it thinks," : UPSTREAM_NAME);
+        st = check_unsupported_by(&m->r.from, "temperature",
+                                  m->thinks ? "Anthropic's model, while it thinks," : UPSTREAM_NAME);
     } else if (!(temperature < 1) && (!m->can.sampling || (m->can.one_sampler && top_p < 1))) {
         put = false;
     }
     if (st == ST_OK)
         st = put_top_p(m, top_p, put && m->can.one_sampler);
     if (put)
-        making_put(m, m->root, "temperature",
-                   temperature > 1 ? yyjson_mut_real(m->doc, 1) : making_copy(m, m->f.temperature));
+        making_put(&m->r.to, m->r.to.root, "temperature",
+                   temperature > 1 ? yyjson_mut_real(m->r.to.doc, 1) : making_value(&m->r.to, m->f.temperature));
     return st == ST_OK ? put_top_k(m) : st;
 }
 
@@ -386,19 +293,19 @@ static bool blank(yyjson_val *text)
     return strspn(yyjson_get_str(text), " \t\r\n") == yyjson_get_len(text);
 }
 
-static enum status add_stop(struct making *m, yyjson_val *stop, yyjson_mut_val *to)
+static enum status add_stop(struct c2m *m, yyjson_val *stop, yyjson_mut_val *to)
 {
     if (!yyjson_is_str(stop))
-        return making_type(m, "stop", "a string or an array of strings");
+        return check_wrong_type(&m->r.from, "stop", "a string or an array of strings", stop);
     if (blank(stop))
-        return making_unsupported(m, "stop", "Anthropic's Messages, for nothing but white space,");
-    making_append(m, to, making_copy(m, stop));
+        return check_unsupported_by(&m->r.from, "stop", "Anthropic's Messages, for nothing but white space,");
+    making_push(&m->r.to, to, making_value(&m->r.to, stop));
     return ST_OK;
 }
 
-static enum status put_stop(struct making *m)
+static enum status put_stop(struct c2m *m)
 {
-    yyjson_mut_val *list = yyjson_mut_arr(m->doc);
+    yyjson_mut_val *list = making_array(&m->r.to);
     yyjson_val *item;
     size_t i, n;
     enum status st = ST_OK;
@@ -406,146 +313,125 @@ static enum status put_stop(struct making *m)
     if (m->f.stop != NULL && !yyjson_is_arr(m->f.stop))
         st = add_stop(m, m->f.stop, list);
     if (yyjson_arr_size(m->f.stop) > STOPS_MAX)
-        return making_value(m, "stop", "there are too many");
+        return check_invalid(&m->r.from, "stop", "fewer items");
     yyjson_arr_foreach(m->f.stop, i, n, item)
     {
         if (st == ST_OK)
             st = add_stop(m, item, list);
     }
     if (st == ST_OK && yyjson_mut_arr_size(list) > 0)
-        making_put(m, m->root, "stop_sequences", list);
+        making_put(&m->r.to, m->r.to.root, "stop_sequences", list);
     return st;
 }
 
-static enum status put_user(struct making *m)
+static enum status put_user(struct c2m *m)
 {
     yyjson_val *user = m->f.safety_identifier != NULL ? m->f.safety_identifier : m->f.user;
     yyjson_mut_val *metadata;
 
     if (m->f.user != NULL && !yyjson_is_str(m->f.user))
-        return making_type(m, "user", "a string");
+        return check_wrong_type(&m->r.from, "user", "a string", m->f.user);
     if (m->f.safety_identifier != NULL && !yyjson_is_str(m->f.safety_identifier))
-        return making_type(m, "safety_identifier", "a string");
+        return check_wrong_type(&m->r.from, "safety_identifier", "a string", m->f.safety_identifier);
     if (user == NULL || yyjson_get_len(user) == 0 || yyjson_get_len(user) > USER_ID_MAX)
         return ST_OK;
-    metadata = making_object(m, NULL);
-    making_put(m, metadata, "user_id", making_copy(m, user));
-    making_put(m, m->root, "metadata", metadata);
+    metadata = making_object(&m->r.to);
+    making_put_value(&m->r.to, metadata, "user_id", user);
+    making_put(&m->r.to, m->r.to.root, "metadata", metadata);
     return ST_OK;
 }
 
-static enum status put_tier(struct making *m)
+static enum status put_tier(struct c2m *m)
 {
     yyjson_val *tier = m->f.service_tier;
 
     if (tier == NULL)
         return ST_OK;
     if (!yyjson_is_str(tier))
-        return making_type(m, "service_tier", "a string");
+        return check_wrong_type(&m->r.from, "service_tier", "a string", tier);
     if (yyjson_equals_str(tier, "auto"))
-        making_put(m, m->root, "service_tier", yyjson_mut_str(m->doc, "auto"));
+        making_put_word(&m->r.to, m->r.to.root, "service_tier", "auto");
     else if (yyjson_equals_str(tier, "default"))
-        making_put(m, m->root, "service_tier", yyjson_mut_str(m->doc, "standard_only"));
+        making_put_word(&m->r.to, m->r.to.root, "service_tier", "standard_only");
     else
-        return making_unsupported(m, "service_tier", UPSTREAM_NAME);
+        return check_unsupported(&m->r.from, "service_tier");
     return ST_OK;
 }
 
-static enum status put_json_schema(struct making *m, yyjson_val *format)
+static enum status put_json_schema(struct c2m *m, yyjson_val *format)
 {
     yyjson_val *holder = yyjson_obj_get(format, "json_schema"), *schema = yyjson_obj_get(holder, "schema");
     yyjson_mut_val *to, *copy;
 
     if (holder == NULL || yyjson_is_null(holder))
-        return making_missing(m, "response_format.json_schema");
+        return check_missing(&m->r.from, "response_format.json_schema");
     if (!yyjson_is_obj(holder))
-        return making_type(m, "response_format.json_schema", "an object");
+        return check_wrong_type(&m->r.from, "response_format.json_schema", "an object", holder);
     if (schema == NULL || yyjson_is_null(schema))
-        return making_missing(m, "response_format.json_schema.schema");
+        return check_missing(&m->r.from, "response_format.json_schema.schema");
     if (!yyjson_is_obj(schema))
-        return making_type(m, "response_format.json_schema.schema", "an object");
+        return check_wrong_type(&m->r.from, "response_format.json_schema.schema", "an object", schema);
     if (!m->can.schemas)
-        return making_unsupported(m, "response_format", "Anthropic's model");
-    copy = making_schema(m, schema, 0);
-    if (copy == NULL && !m->no_memory)
-        return making_value(m, "response_format.json_schema.schema", "it is nested too deeply");
-    to = making_object(m, "json_schema");
-    making_put(m, to, "schema", copy);
+        return check_unsupported_by(&m->r.from, "response_format", "Anthropic's model");
+    copy = c2m_schema(m, schema, 0);
+    if (copy == NULL && !m->r.to.lost)
+        return check_invalid(&m->r.from, "response_format.json_schema.schema", "a schema that is not nested so deeply");
+    to = c2m_object(m, "json_schema");
+    making_put(&m->r.to, to, "schema", copy);
     put_config(m, "format", to);
     return ST_OK;
 }
 
-static enum status put_format(struct making *m)
+static enum status put_format(struct c2m *m)
 {
     yyjson_val *format = m->f.response_format, *type = yyjson_obj_get(format, "type");
 
     if (format == NULL)
         return ST_OK;
     if (!yyjson_is_obj(format))
-        return making_type(m, "response_format", "an object");
+        return check_wrong_type(&m->r.from, "response_format", "an object", format);
     if (type == NULL)
-        return making_missing(m, "response_format.type");
+        return check_missing(&m->r.from, "response_format.type");
     if (yyjson_equals_str(type, "json_schema"))
         return put_json_schema(m, format);
     if (yyjson_equals_str(type, "json_object"))
-        making_system_line(m, "Respond with a single JSON object only.");
+        c2m_system_line(m, "Respond with a single JSON object only.");
     else if (!yyjson_equals_str(type, "text"))
-        return making_value(m, "response_format.type", "it is none of text, json_object, json_schema");
+        return check_invalid(&m->r.from, "response_format.type", "text, json_object or json_schema");
     return ST_OK;
 }
 
-static enum status make(struct making *m, yyjson_val *root)
+static enum status make(struct c2m *m)
 {
-    static enum status (*const steps[])(struct making *) = {
-        check_output, making_turns, put_thinking, put_limit, making_tools,
-        put_sampling, put_stop,     put_user,     put_tier,  put_format,
+    static enum status (*const steps[])(struct c2m *) = {
+        check_output, c2m_turns, put_thinking, put_limit, c2m_tools,
+        put_sampling, put_stop,  put_user,     put_tier,  put_format,
     };
-    enum status st = find_fields(m, root);
+    enum status st = reshape_fields(&m->r, fields, sizeof(fields) / sizeof(fields[0]), m);
 
-    making_put(m, m->root, "model", making_string(m, m->call->upstream_model));
-    making_put(m, m->root, "messages", m->messages);
+    making_put_text(&m->r.to, m->r.to.root, "model", m->r.from.call->upstream_model);
+    making_put(&m->r.to, m->r.to.root, "messages", m->messages);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && st == ST_OK; i++)
         st = steps[i](m);
     if (yyjson_mut_arr_size(m->system) > 0)
-        making_put(m, m->root, "system", m->system);
-    if (m->call->stream)
-        making_put(m, m->root, "stream", yyjson_mut_true(m->doc));
-    return st;
-}
-
-static enum status write_out(struct making *m, struct buf *out)
-{
-    size_t n = 0;
-    char *text = m->no_memory ? NULL : yyjson_mut_val_write(m->root, 0, &n);
-    enum status st = text != NULL ? buf_add(out, text, n) : ST_NO_MEMORY;
-
-    free(text);
+        making_put(&m->r.to, m->r.to.root, "system", m->system);
+    if (m->r.from.call->stream)
+        making_put(&m->r.to, m->r.to.root, "stream", making_bool(&m->r.to, true));
     return st;
 }
 
 static enum status request(void *state, struct translate_call *call, struct slice body, struct buf *out,
                            struct err *err)
 {
-    yyjson_doc *client = yyjson_read(body.p, body.n, YYJSON_READ_NUMBER_AS_RAW);
-    yyjson_val *root = yyjson_doc_get_root(client);
-    struct making m = {.state = state, .call = call, .err = err, .doc = yyjson_mut_doc_new(NULL)};
-    enum status st;
+    struct c2m m = {.state = state};
+    enum status st = reshape_begin(&m.r, call, body, UPSTREAM_NAME, err);
 
-    m.root = yyjson_mut_obj(m.doc);
-    m.system = yyjson_mut_arr(m.doc);
-    m.messages = yyjson_mut_arr(m.doc);
+    m.system = making_array(&m.r.to);
+    m.messages = making_array(&m.r.to);
     claude_traits(call->upstream_model, &m.can);
-    if (m.messages == NULL)
-        st = ST_NO_MEMORY;
-    else if (!yyjson_is_obj(root))
-        st = err_set(err, ST_BAD_REQUEST, "The body of the request must be a JSON object.");
-    else
-        st = make(&m, root);
     if (st == ST_OK)
-        st = write_out(&m, out);
-    yyjson_mut_doc_free(m.doc);
-    yyjson_doc_free(client);
-    return st;
+        st = make(&m);
+    return reshape_end(&m.r, st, out);
 }
 
 static void fini(void *state)
@@ -562,7 +448,7 @@ const struct translator chat_to_messages = {.name = "chat_to_messages",
                                             .upstream = &dialect_messages,
                                             .state_size = sizeof(struct chat_to_messages),
                                             .request = request,
-                                            .answer = messages_to_chat_answer,
-                                            .event = messages_to_chat_event,
-                                            .end = messages_to_chat_end,
+                                            .answer = c2m_answer,
+                                            .event = c2m_event,
+                                            .end = c2m_end,
                                             .fini = fini};

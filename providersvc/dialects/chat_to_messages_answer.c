@@ -10,39 +10,10 @@
 #define CHUNK_MAX (2u * TRANSLATE_STATE_MAX) /* of a chunk; it is not much longer than the event it is made of */
 #define ID_MAX (LIMIT_OBJECT_ID + 32) /* with "chatcmpl-" or "call_" and a number around it */
 
-/* Writes until something fails; the first failure is kept. */
-struct writer {
-    struct buf *to;
-    enum status st;
-};
-
-static void put(struct writer *w, const char *json)
-{
-    if (w->st == ST_OK)
-        w->st = buf_addc(w->to, json);
-}
-
-static void put_number(struct writer *w, uint64_t n)
-{
-    if (w->st == ST_OK)
-        w->st = buf_addu(w->to, n);
-}
-
-static void put_string(struct writer *w, struct slice s)
-{
-    if (w->st == ST_OK)
-        w->st = json_add_string(w->to, s);
-}
-
-static enum status senseless(struct err *err, const char *why)
-{
-    return err_set(err, ST_UPSTREAM, "The provider's answer makes no sense: %s.", why);
-}
-
 /* A buffer that is too small was large enough for answers that make sense. */
 static enum status written(enum status st, struct err *err)
 {
-    return st == ST_TOO_LARGE ? senseless(err, "it is too large") : st;
+    return st == ST_TOO_LARGE ? translate_nonsense(err, "it is too large") : st;
 }
 
 /* ---- pieces -------------------------------------------------------------------------------------------------------
@@ -54,7 +25,7 @@ static bool usable_id(struct slice id)
 }
 
 /* id: upstream's, may be empty. */
-static void put_id(struct writer *w, struct slice id, const struct translate_call *call)
+static void put_id(struct put *w, struct slice id, const struct translate_call *call)
 {
     char text[ID_MAX];
 
@@ -64,7 +35,7 @@ static void put_id(struct writer *w, struct slice id, const struct translate_cal
     put_string(w, slice_of(text));
 }
 
-static void put_call_id(struct writer *w, yyjson_val *block, uint64_t number, const struct translate_call *call)
+static void put_call_id(struct put *w, yyjson_val *block, uint64_t number, const struct translate_call *call)
 {
     struct slice id = facts_text(yyjson_obj_get(block, "id"));
     char text[ID_MAX];
@@ -75,23 +46,6 @@ static void put_call_id(struct writer *w, yyjson_val *block, uint64_t number, co
     }
     snprintf(text, sizeof(text), "call_" SLICE_FMT "_%llu", SLICE_ARG(call->request_id), (unsigned long long)number);
     put_string(w, slice_of(text));
-}
-
-static void put_usage(struct writer *w, const struct usage *u)
-{
-    put(w, "{\"prompt_tokens\":");
-    put_number(w, u->prompt);
-    put(w, ",\"completion_tokens\":");
-    put_number(w, u->completion);
-    put(w, ",\"total_tokens\":");
-    put_number(w, u->prompt + u->completion);
-    put(w, ",\"prompt_tokens_details\":{\"cached_tokens\":");
-    put_number(w, u->cached);
-    put(w, ",\"audio_tokens\":0,\"cache_write_tokens\":");
-    put_number(w, u->write + u->write_long);
-    put(w, "},\"completion_tokens_details\":{\"reasoning_tokens\":");
-    put_number(w, u->reasoning);
-    put(w, ",\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}");
 }
 
 /* NULL: upstream did not say. */
@@ -116,7 +70,7 @@ static enum status write_input(yyjson_val *input, struct buf *to, struct err *er
     if (input == NULL)
         return buf_addc(to, "{}");
     if (!yyjson_is_obj(input))
-        return senseless(err, "a tool's input is no object");
+        return translate_nonsense(err, "a tool's input is no object");
     text = yyjson_val_write(input, 0, &n);
     st = text != NULL ? buf_add(to, text, n) : ST_NO_MEMORY;
     free(text);
@@ -131,7 +85,7 @@ struct answering {
     const struct translate_call *call;
     struct err *err;
     yyjson_val *message, *content;
-    struct writer w;
+    struct put w;
 };
 
 /* The texts of all blocks of a type, put together, as a string; `none` where there is no such block. */
@@ -153,10 +107,10 @@ static void put_texts(struct answering *a, const char *type, const char *member,
             a->w.st = buf_add(joined, text.p, text.n);
     }
     if (blocks == 0) {
-        put(&a->w, none);
+        put_raw(&a->w, none);
         return;
     }
-    put(&a->w, before);
+    put_raw(&a->w, before);
     put_string(&a->w, (struct slice){joined->n > 0 ? joined->p : "", joined->n});
 }
 
@@ -167,22 +121,22 @@ static enum status put_call(struct answering *a, yyjson_val *block, uint64_t num
     enum status st;
 
     if (name.n == 0)
-        return senseless(a->err, "a tool call has no name");
+        return translate_nonsense(a->err, "a tool call has no name");
     input->n = 0;
     st = write_input(yyjson_obj_get(block, "input"), input, a->err);
     if (st != ST_OK)
         return st;
     if (!a->state->functions) {
-        put(&a->w, number == 0 ? ",\"tool_calls\":[{\"id\":" : ",{\"id\":");
+        put_raw(&a->w, number == 0 ? ",\"tool_calls\":[{\"id\":" : ",{\"id\":");
         put_call_id(&a->w, block, number, a->call);
-        put(&a->w, ",\"type\":\"function\",\"function\":{\"name\":");
+        put_raw(&a->w, ",\"type\":\"function\",\"function\":{\"name\":");
     } else {
-        put(&a->w, ",\"function_call\":{\"name\":");
+        put_raw(&a->w, ",\"function_call\":{\"name\":");
     }
     put_string(&a->w, name);
-    put(&a->w, ",\"arguments\":");
+    put_raw(&a->w, ",\"arguments\":");
     put_string(&a->w, (struct slice){input->p, input->n});
-    put(&a->w, a->state->functions ? "}" : "}}");
+    put_raw(&a->w, a->state->functions ? "}" : "}}");
     return a->w.st;
 }
 
@@ -205,7 +159,7 @@ static enum status put_calls(struct answering *a)
             return st;
     }
     if (number > 0 && !a->state->functions)
-        put(&a->w, "]");
+        put_raw(&a->w, "]");
     return a->w.st;
 }
 
@@ -213,18 +167,18 @@ static void put_tail(struct answering *a, const char *finish, const struct usage
 {
     yyjson_val *tier = yyjson_obj_get(yyjson_obj_get(a->message, "usage"), "service_tier");
 
-    put(&a->w, "},\"logprobs\":null,\"finish_reason\":\"");
-    put(&a->w, finish);
-    put(&a->w, "\"}]");
+    put_raw(&a->w, "},\"logprobs\":null,\"finish_reason\":\"");
+    put_raw(&a->w, finish);
+    put_raw(&a->w, "\"}]");
     if (usage->known) {
-        put(&a->w, ",\"usage\":");
-        put_usage(&a->w, usage);
+        put_raw(&a->w, ",\"usage\":");
+        put_chat_usage(&a->w, usage);
     }
     if (yyjson_equals_str(tier, "standard"))
-        put(&a->w, ",\"service_tier\":\"default\"");
+        put_raw(&a->w, ",\"service_tier\":\"default\"");
     else if (yyjson_equals_str(tier, "priority"))
-        put(&a->w, ",\"service_tier\":\"priority\"");
-    put(&a->w, "}");
+        put_raw(&a->w, ",\"service_tier\":\"priority\"");
+    put_raw(&a->w, "}");
 }
 
 static enum status write_answer(struct answering *a, const struct usage *usage)
@@ -233,18 +187,18 @@ static enum status write_answer(struct answering *a, const struct usage *usage)
     enum status st;
 
     if (!yyjson_is_arr(a->content))
-        return senseless(a->err, "it has no content");
+        return translate_nonsense(a->err, "it has no content");
     if (finish == NULL)
-        return senseless(a->err, "it does not say why it ended");
-    put(&a->w, "{\"id\":");
+        return translate_nonsense(a->err, "it does not say why it ended");
+    put_raw(&a->w, "{\"id\":");
     put_id(&a->w, facts_text(yyjson_obj_get(a->message, "id")), a->call);
-    put(&a->w, ",\"object\":\"chat.completion\",\"created\":");
-    put_number(&a->w, a->call->created);
-    put(&a->w, ",\"model\":");
+    put_raw(&a->w, ",\"object\":\"chat.completion\",\"created\":");
+    put_count(&a->w, a->call->created);
+    put_raw(&a->w, ",\"model\":");
     put_string(&a->w, a->call->model);
-    put(&a->w, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    put_raw(&a->w, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     put_texts(a, "text", "text", "", "null");
-    put(&a->w, ",\"refusal\":null");
+    put_raw(&a->w, ",\"refusal\":null");
     put_texts(a, "thinking", "thinking", ",\"reasoning_content\":", "");
     st = put_calls(a);
     if (st != ST_OK)
@@ -263,8 +217,8 @@ static void open_buffers(struct chat_to_messages *s)
         buf_init(&s->id, ID_MAX);
 }
 
-enum status messages_to_chat_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
-                                    struct err *err)
+enum status c2m_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
+                       struct err *err)
 {
     yyjson_doc *doc = yyjson_read(body.p, body.n, YYJSON_READ_NUMBER_AS_RAW);
     struct answering a = {.state = state, .call = call, .err = err, .w = {out, ST_OK}};
@@ -275,7 +229,7 @@ enum status messages_to_chat_answer(void *state, const struct translate_call *ca
     a.message = yyjson_doc_get_root(doc);
     a.content = yyjson_obj_get(a.message, "content");
     if (dialect_messages.read(body, NULL, NULL, &facts) != ST_OK || !yyjson_is_obj(a.message))
-        st = senseless(err, "it is no JSON object");
+        st = translate_nonsense(err, "it is no JSON object");
     else
         st = written(write_answer(&a, &facts.usage), err);
     yyjson_doc_free(doc);
@@ -292,27 +246,27 @@ struct streaming {
     const struct translate_call *call;
     const struct translate_sink *to;
     struct err *err;
-    struct writer w;
+    struct put w;
 };
 
 static void open_envelope(struct streaming *s)
 {
     s->state->line.n = 0;
-    s->w = (struct writer){&s->state->line, ST_OK};
-    put(&s->w, "{\"id\":");
+    s->w = (struct put){&s->state->line, ST_OK};
+    put_raw(&s->w, "{\"id\":");
     if (s->w.st == ST_OK)
         s->w.st = buf_add(&s->state->line, s->state->id.p, s->state->id.n);
-    put(&s->w, ",\"object\":\"chat.completion.chunk\",\"created\":");
-    put_number(&s->w, s->call->created);
-    put(&s->w, ",\"model\":");
+    put_raw(&s->w, ",\"object\":\"chat.completion.chunk\",\"created\":");
+    put_count(&s->w, s->call->created);
+    put_raw(&s->w, ",\"model\":");
     put_string(&s->w, s->call->model);
-    put(&s->w, ",\"choices\":[");
+    put_raw(&s->w, ",\"choices\":[");
 }
 
 static void open_chunk(struct streaming *s)
 {
     open_envelope(s);
-    put(&s->w, "{\"index\":0,\"delta\":{");
+    put_raw(&s->w, "{\"index\":0,\"delta\":{");
 }
 
 static enum status send(struct streaming *s)
@@ -324,20 +278,20 @@ static enum status send(struct streaming *s)
 
 static enum status close_chunk(struct streaming *s, const char *finish)
 {
-    put(&s->w, "},\"logprobs\":null,\"finish_reason\":");
-    put(&s->w, finish != NULL ? "\"" : "null");
+    put_raw(&s->w, "},\"logprobs\":null,\"finish_reason\":");
+    put_raw(&s->w, finish != NULL ? "\"" : "null");
     if (finish != NULL) {
-        put(&s->w, finish);
-        put(&s->w, "\"");
+        put_raw(&s->w, finish);
+        put_raw(&s->w, "\"");
     }
-    put(&s->w, s->call->usage_asked ? "}],\"usage\":null}" : "}]}");
+    put_raw(&s->w, s->call->usage_asked ? "}],\"usage\":null}" : "}]}");
     return send(s);
 }
 
 /* The first chunk. id: upstream's; empty = it says none. */
 static enum status begin(struct streaming *s, struct slice id)
 {
-    struct writer w = {&s->state->id, ST_OK};
+    struct put w = {&s->state->id, ST_OK};
 
     if (s->state->begun)
         return ST_OK;
@@ -347,7 +301,7 @@ static enum status begin(struct streaming *s, struct slice id)
         return written(w.st, s->err);
     s->state->begun = true;
     open_chunk(s);
-    put(&s->w, "\"role\":\"assistant\",\"content\":\"\"");
+    put_raw(&s->w, "\"role\":\"assistant\",\"content\":\"\"");
     return close_chunk(s, NULL);
 }
 
@@ -356,7 +310,7 @@ static enum status send_text(struct streaming *s, const char *member, yyjson_val
     if (!yyjson_is_str(v) || yyjson_get_len(v) == 0)
         return ST_OK;
     open_chunk(s);
-    put(&s->w, member);
+    put_raw(&s->w, member);
     put_string(&s->w, facts_text(v));
     return close_chunk(s, NULL);
 }
@@ -365,15 +319,15 @@ static enum status send_arguments(struct streaming *s, struct slice piece)
 {
     open_chunk(s);
     if (s->state->functions) {
-        put(&s->w, "\"function_call\":{\"arguments\":");
+        put_raw(&s->w, "\"function_call\":{\"arguments\":");
         put_string(&s->w, piece);
-        put(&s->w, "}");
+        put_raw(&s->w, "}");
     } else {
-        put(&s->w, "\"tool_calls\":[{\"index\":");
-        put_number(&s->w, s->state->block.number);
-        put(&s->w, ",\"function\":{\"arguments\":");
+        put_raw(&s->w, "\"tool_calls\":[{\"index\":");
+        put_count(&s->w, s->state->block.number);
+        put_raw(&s->w, ",\"function\":{\"arguments\":");
         put_string(&s->w, piece);
-        put(&s->w, "}}]");
+        put_raw(&s->w, "}}]");
     }
     s->state->block.written = true;
     return close_chunk(s, NULL);
@@ -396,7 +350,7 @@ static enum status open_call(struct streaming *s, yyjson_val *content)
     enum status st;
 
     if (name.n == 0)
-        return senseless(s->err, "a tool call has no name");
+        return translate_nonsense(s->err, "a tool call has no name");
     state->input.n = 0;
     st = write_input(yyjson_obj_get(content, "input"), &state->input, s->err);
     if (st != ST_OK)
@@ -407,16 +361,16 @@ static enum status open_call(struct streaming *s, yyjson_val *content)
     state->block.number = state->tools++;
     open_chunk(s);
     if (state->functions) {
-        put(&s->w, "\"function_call\":{\"name\":");
+        put_raw(&s->w, "\"function_call\":{\"name\":");
     } else {
-        put(&s->w, "\"tool_calls\":[{\"index\":");
-        put_number(&s->w, state->block.number);
-        put(&s->w, ",\"id\":");
+        put_raw(&s->w, "\"tool_calls\":[{\"index\":");
+        put_count(&s->w, state->block.number);
+        put_raw(&s->w, ",\"id\":");
         put_call_id(&s->w, content, state->block.number, s->call);
-        put(&s->w, ",\"type\":\"function\",\"function\":{\"name\":");
+        put_raw(&s->w, ",\"type\":\"function\",\"function\":{\"name\":");
     }
     put_string(&s->w, name);
-    put(&s->w, state->functions ? ",\"arguments\":\"\"}" : ",\"arguments\":\"\"}}]");
+    put_raw(&s->w, state->functions ? ",\"arguments\":\"\"}" : ",\"arguments\":\"\"}}]");
     return close_chunk(s, NULL);
 }
 
@@ -425,7 +379,7 @@ static uint64_t index_of(const struct streaming *s, yyjson_val *event)
 {
     yyjson_val *raw = yyjson_obj_get(event, "index"), number;
 
-    return making_number(raw, &number) && yyjson_is_uint(&number) ? yyjson_get_uint(&number) : s->state->block.index;
+    return check_number_of(raw, &number) && yyjson_is_uint(&number) ? yyjson_get_uint(&number) : s->state->block.index;
 }
 
 static enum status block_start(struct streaming *s, yyjson_val *event)
@@ -455,7 +409,7 @@ static enum status block_delta(struct streaming *s, yyjson_val *event)
     if (!yyjson_equals_str(type, "input_json_delta"))
         return ST_OK;
     if (!s->state->block.open || index_of(s, event) != s->state->block.index)
-        return senseless(s->err, "a piece of a tool call belongs to no block");
+        return translate_nonsense(s->err, "a piece of a tool call belongs to no block");
     return s->state->block.tool && piece.n > 0 ? send_arguments(s, piece) : ST_OK;
 }
 
@@ -485,26 +439,26 @@ static enum status take(struct streaming *s, yyjson_val *event)
     return ST_OK;
 }
 
-enum status messages_to_chat_event(void *state, const struct translate_call *call, struct slice data,
-                                   const struct translate_sink *to, struct err *err)
+enum status c2m_event(void *state, const struct translate_call *call, struct slice data,
+                      const struct translate_sink *to, struct err *err)
 {
     struct streaming s = {.state = state, .call = call, .to = to, .err = err};
     yyjson_doc *doc = yyjson_read(data.p, data.n, YYJSON_READ_NUMBER_AS_RAW);
-    enum status st = doc != NULL ? take(&s, yyjson_doc_get_root(doc)) : senseless(err, "an event is no JSON");
+    enum status st = doc != NULL ? take(&s, yyjson_doc_get_root(doc)) : translate_nonsense(err, "an event is no JSON");
 
     yyjson_doc_free(doc);
     return st;
 }
 
-enum status messages_to_chat_end(void *state, const struct translate_call *call, enum translate_end how,
-                                 const struct usage *usage, const struct translate_sink *to, struct err *err)
+enum status c2m_end(void *state, const struct translate_call *call, enum translate_end how, const struct usage *usage,
+                    const struct translate_sink *to, struct err *err)
 {
     struct streaming s = {.state = state, .call = call, .to = to, .err = err};
     const char *finish = how == TRANSLATE_LIMIT ? "length" : s.state->finish;
     enum status st;
 
     if (finish == NULL)
-        return senseless(err, "it does not say why it ended");
+        return translate_nonsense(err, "it does not say why it ended");
     st = begin(&s, no_id);
     if (st == ST_OK && how == TRANSLATE_WHOLE)
         st = close_block(&s);
@@ -515,8 +469,8 @@ enum status messages_to_chat_end(void *state, const struct translate_call *call,
     if (st != ST_OK || !call->usage_asked || usage == NULL || usage->prompt + usage->completion == 0)
         return st;
     open_envelope(&s);
-    put(&s.w, "],\"usage\":");
-    put_usage(&s.w, usage);
-    put(&s.w, "}");
+    put_raw(&s.w, "],\"usage\":");
+    put_chat_usage(&s.w, usage);
+    put_raw(&s.w, "}");
     return send(&s);
 }

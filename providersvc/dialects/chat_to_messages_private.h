@@ -2,10 +2,9 @@
 #ifndef PROVIDERSVC_DIALECTS_CHAT_TO_MESSAGES_PRIVATE_H
 #define PROVIDERSVC_DIALECTS_CHAT_TO_MESSAGES_PRIVATE_H
 
-#include <yyjson.h>
-
 #include "providersvc/dialects/claude.h"
-#include "providersvc/dialects/translate.h"
+#include "providersvc/dialects/put.h"
+#include "providersvc/dialects/reshape.h"
 
 #define UPSTREAM_NAME "Anthropic's Messages"
 #define TOOL_ID_MAX 256 /* bytes of a tool call's id */
@@ -33,23 +32,15 @@ struct chat_to_messages {
     struct buf line; /* the chunk being written */
 };
 
-enum status messages_to_chat_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
-                                    struct err *err);
-enum status messages_to_chat_event(void *state, const struct translate_call *call, struct slice data,
-                                   const struct translate_sink *to, struct err *err);
-enum status messages_to_chat_end(void *state, const struct translate_call *call, enum translate_end how,
-                                 const struct usage *usage, const struct translate_sink *to, struct err *err);
+enum status c2m_answer(void *state, const struct translate_call *call, struct slice body, struct buf *out,
+                       struct err *err);
+enum status c2m_event(void *state, const struct translate_call *call, struct slice data,
+                      const struct translate_sink *to, struct err *err);
+enum status c2m_end(void *state, const struct translate_call *call, enum translate_end how, const struct usage *usage,
+                    const struct translate_sink *to, struct err *err);
 
 /* ---- a request being made -----------------------------------------------------------------------------------------
  */
-
-/* The item being read: messages[3].content[1]. list NULL = none, sub NULL = the item itself. */
-struct place {
-    const char *list;
-    size_t i;
-    const char *sub;
-    size_t j;
-};
 
 struct pending_call {
     struct slice id; /* the client's: of a function of old its name */
@@ -77,56 +68,37 @@ struct chat_fields {
     yyjson_val *response_format, *reasoning_effort, *service_tier, *user, *safety_identifier, *modalities, *audio;
 };
 
-struct making {
+struct c2m {
     struct chat_to_messages *state;
-    struct translate_call *call;
-    struct err *err;
+    struct reshape r;
     struct claude can;
     struct chat_fields f;
-    struct place at;
-    yyjson_mut_doc *doc;
-    yyjson_mut_val *root, *system, *messages, *output_config;
+    size_t turn; /* which of the client's messages is read */
+    yyjson_mut_val *system, *messages, *output_config;
     struct turns turns;
     uint64_t budget; /* thinking tokens; 0 = no budget */
     bool thinks; /* thinking was asked for */
-    bool no_memory;
 };
 
-/* To a container; a value that could not be made, or does not get in, is noted as no_memory. */
-void making_put(struct making *m, yyjson_mut_val *object, const char *key, yyjson_mut_val *value);
-void making_append(struct making *m, yyjson_mut_val *array, yyjson_mut_val *value);
-yyjson_mut_val *making_string(struct making *m, struct slice s); /* borrows */
-yyjson_mut_val *making_copy(struct making *m, yyjson_val *v); /* numbers stay as they were written */
-yyjson_mut_val *making_object(struct making *m, const char *type); /* with its member "type", unless NULL */
-void making_system_line(struct making *m, const char *text); /* one more block of the system prompt; borrows */
-
-/* Errors about the member `suffix` of the item being read, or of the whole body: "" = the item itself. */
-enum status making_type(struct making *m, const char *suffix, const char *wanted);
-enum status making_value(struct making *m, const char *suffix, const char *why);
-enum status making_missing(struct making *m, const char *suffix);
-enum status making_unsupported(struct making *m, const char *suffix, const char *upstream_name); /* may be ST_OK */
-enum status making_refused(struct making *m, const char *suffix, const char *why); /* dropping would be no answer */
-
-/* A number, which is kept as text in the client's body. false: it is none, or beyond all bounds. */
-bool making_number(yyjson_val *v, yyjson_val *ret);
-/* An object's member that must be a string. Empty and ST_OK where it is absent and not needed. */
-enum status making_text(struct making *m, yyjson_val *object, const char *key, const char *path, bool needed,
-                        struct slice *ret);
+yyjson_mut_val *c2m_object(struct c2m *m, const char *type); /* with its member "type" */
+void c2m_system_line(struct c2m *m, const char *text); /* one more block of the system prompt; borrows */
+/* An object's member that must be a string; path: what it is called from where we are. Empty and ST_OK where it is
+ * absent and not needed. */
+enum status c2m_text(struct c2m *m, yyjson_val *object, const char *key, const char *path, bool needed,
+                     struct slice *ret);
 /* Copies cache_control of one of the client's objects to a block, which may have one already. */
-enum status making_cache(struct making *m, yyjson_val *from, yyjson_mut_val *block);
-/* A tool call's id with what Anthropic refuses replaced. Checked before: 1 to TOOL_ID_MAX bytes. */
-struct slice making_tool_id(struct making *m, struct slice id);
+enum status c2m_cache(struct c2m *m, yyjson_val *from, yyjson_mut_val *block);
 
-enum status making_turns(struct making *m); /* chat_to_messages_turns.c: messages and system */
-enum status making_tools(struct making *m); /* chat_to_messages_tools.c: tools and tool_choice */
+enum status c2m_turns(struct c2m *m); /* chat_to_messages_turns.c: messages and system */
+enum status c2m_tools(struct c2m *m); /* chat_to_messages_tools.c: tools and tool_choice */
 /* Copies a JSON schema as structured outputs take it: objects closed, bounds left out. NULL: nested too deeply, or no
  * memory. */
-yyjson_mut_val *making_schema(struct making *m, yyjson_val *schema, unsigned depth);
+yyjson_mut_val *c2m_schema(struct c2m *m, yyjson_val *schema, unsigned depth);
 
 enum chat_role { CHAT_SYSTEM, CHAT_USER, CHAT_ASSISTANT, CHAT_TOOL };
 
 /* Appends a content part's block to `to`: none for blank text, which Anthropic refuses. */
-enum status making_part(struct making *m, yyjson_val *part, enum chat_role role, yyjson_mut_val *to);
-void making_text_block(struct making *m, struct slice text, yyjson_mut_val *to); /* likewise */
+enum status c2m_part(struct c2m *m, yyjson_val *part, enum chat_role role, yyjson_mut_val *to);
+void c2m_text_block(struct c2m *m, struct slice text, yyjson_mut_val *to); /* likewise */
 
 #endif

@@ -62,7 +62,7 @@ static enum keyword keyword_of(struct slice key, yyjson_val *value)
         if (slice_eq(key, keywords[i].name))
             return keywords[i].kind;
     if (slice_is(key, "minItems"))
-        return making_number(value, &number) && yyjson_get_uint(&number) <= 1 ? KEEP : SKIP;
+        return check_number_of(value, &number) && yyjson_get_uint(&number) <= 1 ? KEEP : SKIP;
     if (!slice_is(key, "format"))
         return KEEP;
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
@@ -72,38 +72,38 @@ static enum keyword keyword_of(struct slice key, yyjson_val *value)
 }
 
 /* Has the client's key, which may be any string. */
-static void put_key(struct making *m, yyjson_mut_val *object, yyjson_val *key, yyjson_mut_val *value)
+static void put_key(struct c2m *m, yyjson_mut_val *object, yyjson_val *key, yyjson_mut_val *value)
 {
-    if (!yyjson_mut_obj_add(object, making_copy(m, key), value))
-        m->no_memory = true;
+    if (!yyjson_mut_obj_add(object, making_value(&m->r.to, key), value))
+        m->r.to.lost = true;
 }
 
-static yyjson_mut_val *schema_list(struct making *m, yyjson_val *list, unsigned depth)
+static yyjson_mut_val *schema_list(struct c2m *m, yyjson_val *list, unsigned depth)
 {
-    yyjson_mut_val *to = yyjson_mut_arr(m->doc);
+    yyjson_mut_val *to = making_array(&m->r.to);
     yyjson_val *item;
     size_t i, n;
 
     yyjson_arr_foreach(list, i, n, item)
     {
-        yyjson_mut_val *copy = making_schema(m, item, depth + 1);
+        yyjson_mut_val *copy = c2m_schema(m, item, depth + 1);
 
         if (copy == NULL)
             return NULL;
-        making_append(m, to, copy);
+        making_push(&m->r.to, to, copy);
     }
     return to;
 }
 
-static yyjson_mut_val *schema_map(struct making *m, yyjson_val *map, unsigned depth)
+static yyjson_mut_val *schema_map(struct c2m *m, yyjson_val *map, unsigned depth)
 {
-    yyjson_mut_val *to = yyjson_mut_obj(m->doc);
+    yyjson_mut_val *to = making_object(&m->r.to);
     yyjson_val *key, *value;
     size_t i, n;
 
     yyjson_obj_foreach(map, i, n, key, value)
     {
-        yyjson_mut_val *copy = making_schema(m, value, depth + 1);
+        yyjson_mut_val *copy = c2m_schema(m, value, depth + 1);
 
         if (copy == NULL)
             return NULL;
@@ -112,15 +112,15 @@ static yyjson_mut_val *schema_map(struct making *m, yyjson_val *map, unsigned de
     return to;
 }
 
-static yyjson_mut_val *schema_member(struct making *m, enum keyword kind, yyjson_val *value, unsigned depth)
+static yyjson_mut_val *schema_member(struct c2m *m, enum keyword kind, yyjson_val *value, unsigned depth)
 {
     if (kind == ONE && yyjson_is_obj(value))
-        return making_schema(m, value, depth + 1);
+        return c2m_schema(m, value, depth + 1);
     if (kind == LIST && yyjson_is_arr(value))
         return schema_list(m, value, depth);
     if (kind == MAP && yyjson_is_obj(value))
         return schema_map(m, value, depth);
-    return making_copy(m, value);
+    return making_value(&m->r.to, value);
 }
 
 static bool of_objects(yyjson_val *schema)
@@ -136,14 +136,14 @@ static bool of_objects(yyjson_val *schema)
     return yyjson_equals_str(type, "object") || yyjson_obj_get(schema, "properties") != NULL;
 }
 
-yyjson_mut_val *making_schema(struct making *m, yyjson_val *schema, unsigned depth)
+yyjson_mut_val *c2m_schema(struct c2m *m, yyjson_val *schema, unsigned depth)
 {
-    yyjson_mut_val *to = yyjson_mut_obj(m->doc);
+    yyjson_mut_val *to = making_object(&m->r.to);
     yyjson_val *key, *value;
     size_t i, n;
 
     if (!yyjson_is_obj(schema))
-        return making_copy(m, schema);
+        return making_value(&m->r.to, schema);
     if (depth >= JSON_DEPTH_MAX)
         return NULL;
     yyjson_obj_foreach(schema, i, n, key, value)
@@ -156,12 +156,12 @@ yyjson_mut_val *making_schema(struct making *m, yyjson_val *schema, unsigned dep
         if (copy == NULL)
             return NULL;
         if (yyjson_equals_str(key, "oneOf")) /* anyOf is what there is */
-            making_put(m, to, "anyOf", copy);
+            making_put(&m->r.to, to, "anyOf", copy);
         else
             put_key(m, to, key, copy);
     }
     if (of_objects(schema))
-        making_put(m, to, "additionalProperties", yyjson_mut_false(m->doc));
+        making_put(&m->r.to, to, "additionalProperties", making_bool(&m->r.to, false));
     return to;
 }
 
@@ -173,41 +173,30 @@ struct tools {
     size_t strict;
 };
 
-static bool good_name(struct slice name)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.p[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
-            return false;
-    }
-    return name.n > 0 && name.n <= TOOL_NAME_MAX;
-}
-
-static enum status put_parameters(struct making *m, yyjson_val *function, bool strict, const char *path,
+static enum status put_parameters(struct c2m *m, yyjson_val *function, bool strict, const char *path,
                                   yyjson_mut_val *tool)
 {
     yyjson_val *parameters = yyjson_obj_get(function, "parameters");
     yyjson_mut_val *schema;
 
     if (parameters == NULL || yyjson_is_null(parameters)) {
-        schema = making_object(m, "object");
-        making_put(m, schema, "properties", yyjson_mut_obj(m->doc));
+        schema = c2m_object(m, "object");
+        making_put_object(&m->r.to, schema, "properties");
     } else if (!yyjson_is_obj(parameters)) {
-        return making_type(m, path, "an object");
+        return check_wrong_type(&m->r.from, path, "an object", parameters);
     } else {
-        schema = strict ? making_schema(m, parameters, 0) : making_copy(m, parameters);
-        if (schema == NULL && strict && !m->no_memory)
-            return making_value(m, path, "it is nested too deeply");
+        schema = strict ? c2m_schema(m, parameters, 0) : making_value(&m->r.to, parameters);
+        if (schema == NULL && strict && !m->r.to.lost)
+            return check_invalid(&m->r.from, path, "a schema that is not nested so deeply");
         if (yyjson_obj_get(parameters, "type") == NULL)
-            making_put(m, schema, "type", yyjson_mut_str(m->doc, "object"));
+            making_put_word(&m->r.to, schema, "type", "object");
     }
-    making_put(m, tool, "input_schema", schema);
+    making_put(&m->r.to, tool, "input_schema", schema);
     return ST_OK;
 }
 
 /* May this tool be strict? *ret is written with ST_OK only. */
-static enum status read_strict(struct making *m, yyjson_val *function, struct tools *tools, bool *ret)
+static enum status read_strict(struct c2m *m, yyjson_val *function, struct tools *tools, bool *ret)
 {
     yyjson_val *strict = yyjson_obj_get(function, "strict");
 
@@ -215,67 +204,67 @@ static enum status read_strict(struct making *m, yyjson_val *function, struct to
     if (strict == NULL || yyjson_is_null(strict) || yyjson_is_false(strict))
         return ST_OK;
     if (!yyjson_is_bool(strict))
-        return making_type(m, "function.strict", "a boolean");
+        return check_wrong_type(&m->r.from, "function.strict", "a boolean", strict);
     if (!m->can.schemas || tools->strict == STRICT_MAX)
-        return making_unsupported(m, "function.strict", "Anthropic's model");
+        return check_unsupported_by(&m->r.from, "function.strict", "Anthropic's model");
     tools->strict++;
     *ret = true;
     return ST_OK;
 }
 
 /* holder: the tool around the function; old: the function stands alone, in `functions`. */
-static enum status add_function(struct making *m, yyjson_val *holder, yyjson_val *function, bool old,
-                                struct tools *tools)
+static enum status add_function(struct c2m *m, yyjson_val *holder, yyjson_val *function, bool old, struct tools *tools)
 {
-    yyjson_mut_val *tool = making_object(m, NULL);
+    yyjson_mut_val *tool = making_object(&m->r.to);
     struct slice name, description;
     bool strict = false;
-    enum status st = making_text(m, function, "name", old ? "name" : "function.name", true, &name);
+    enum status st = c2m_text(m, function, "name", old ? "name" : "function.name", true, &name);
 
     if (st == ST_OK)
-        st = making_text(m, function, "description", old ? "description" : "function.description", false, &description);
-    if (st == ST_OK && !good_name(name))
-        st = making_value(m, old ? "name" : "function.name", "it is not made of 1 to 128 of a-z, A-Z, 0-9, _ and -");
+        st = c2m_text(m, function, "description", old ? "description" : "function.description", false, &description);
+    if (st == ST_OK && (!check_word(name) || name.n > TOOL_NAME_MAX))
+        st = check_invalid(&m->r.from, old ? "name" : "function.name",
+                           "1 to 128 of the characters a-z, A-Z, 0-9, _ and -");
     if (st == ST_OK && !old)
         st = read_strict(m, function, tools, &strict);
     if (st != ST_OK)
         return st;
-    making_put(m, tool, "name", making_string(m, name));
+    making_put_text(&m->r.to, tool, "name", name);
     if (description.n > 0)
-        making_put(m, tool, "description", making_string(m, description));
+        making_put_text(&m->r.to, tool, "description", description);
     st = put_parameters(m, function, strict, old ? "parameters" : "function.parameters", tool);
     if (strict)
-        making_put(m, tool, "strict", yyjson_mut_true(m->doc));
+        making_put(&m->r.to, tool, "strict", making_bool(&m->r.to, true));
     if (st == ST_OK)
-        st = making_cache(m, holder, tool);
+        st = c2m_cache(m, holder, tool);
     if (st == ST_OK)
-        st = making_cache(m, function, tool);
-    making_append(m, tools->list, tool);
+        st = c2m_cache(m, function, tool);
+    making_push(&m->r.to, tools->list, tool);
     return st;
 }
 
-static enum status add_tool(struct making *m, yyjson_val *tool, bool old, struct tools *tools)
+static enum status add_tool(struct c2m *m, yyjson_val *tool, bool old, struct tools *tools)
 {
     yyjson_val *type = yyjson_obj_get(tool, "type"), *function = yyjson_obj_get(tool, "function");
 
     if (!yyjson_is_obj(tool))
-        return making_type(m, "", "an object");
+        return check_wrong_type(&m->r.from, NULL, "an object", tool);
     if (old)
         return add_function(m, NULL, tool, true, tools);
     if (type == NULL)
-        return making_missing(m, "type");
+        return check_missing(&m->r.from, "type");
     if (!yyjson_is_str(type))
-        return making_type(m, "type", "a string");
+        return check_wrong_type(&m->r.from, "type", "a string", type);
     if (!yyjson_equals_str(type, "function"))
-        return making_unsupported(m, "type", UPSTREAM_NAME);
+        return check_unsupported(&m->r.from, "type");
     if (function == NULL)
-        return making_missing(m, "function");
+        return check_missing(&m->r.from, "function");
     if (!yyjson_is_obj(function))
-        return making_type(m, "function", "an object");
+        return check_wrong_type(&m->r.from, "function", "an object", function);
     return add_function(m, tool, function, false, tools);
 }
 
-static enum status add_tools(struct making *m, yyjson_val *from, bool old, struct tools *tools)
+static enum status add_tools(struct c2m *m, yyjson_val *from, bool old, struct tools *tools)
 {
     const char *name = old ? "functions" : "tools";
     yyjson_val *tool;
@@ -283,17 +272,17 @@ static enum status add_tools(struct making *m, yyjson_val *from, bool old, struc
     enum status st = ST_OK;
 
     if (!yyjson_is_arr(from))
-        return making_type(m, name, "an array");
+        return check_wrong_type(&m->r.from, name, "an array", from);
     if (yyjson_arr_size(from) > TOOLS_MAX)
-        return making_value(m, name, "there are too many");
+        return check_invalid(&m->r.from, name, "fewer items");
     yyjson_arr_foreach(from, i, n, tool)
     {
-        m->at = (struct place){.list = name, .i = i};
+        check_enter_item(&m->r.from, name, i);
         st = add_tool(m, tool, old, tools);
         if (st != ST_OK)
             return st;
+        check_leave(&m->r.from);
     }
-    m->at = (struct place){.list = NULL};
     return ST_OK;
 }
 
@@ -318,16 +307,16 @@ static bool has_tool(yyjson_mut_val *list, struct slice name)
     return false;
 }
 
-static enum status choose_named(struct making *m, yyjson_val *holder, const char *path, struct tools *tools,
+static enum status choose_named(struct c2m *m, yyjson_val *holder, const char *path, struct tools *tools,
                                 struct choice *ret)
 {
     enum status st;
 
     if (!yyjson_is_obj(holder))
-        return making_missing(m, path);
-    st = making_text(m, holder, "name", path, true, &ret->name);
+        return check_missing(&m->r.from, path);
+    st = c2m_text(m, holder, "name", path, true, &ret->name);
     if (st == ST_OK && !has_tool(tools->list, ret->name))
-        st = making_value(m, path, "there is no such tool");
+        st = check_invalid(&m->r.from, path, "the name of one of the tools");
     ret->type = "tool";
     return st;
 }
@@ -349,33 +338,33 @@ static bool allows(yyjson_val *allowed, yyjson_mut_val *tool)
     return false;
 }
 
-static enum status choose_allowed(struct making *m, yyjson_val *holder, struct tools *tools, struct choice *ret)
+static enum status choose_allowed(struct c2m *m, yyjson_val *holder, struct tools *tools, struct choice *ret)
 {
     yyjson_val *mode = yyjson_obj_get(holder, "mode"), *allowed = yyjson_obj_get(holder, "tools");
-    yyjson_mut_val *left = yyjson_mut_arr(m->doc), *tool;
+    yyjson_mut_val *left = making_array(&m->r.to), *tool;
 
     if (!yyjson_is_obj(holder))
-        return making_missing(m, "tool_choice.allowed_tools");
+        return check_missing(&m->r.from, "tool_choice.allowed_tools");
     if (!yyjson_is_arr(allowed))
-        return making_type(m, "tool_choice.allowed_tools.tools", "an array");
+        return check_wrong_type(&m->r.from, "tool_choice.allowed_tools.tools", "an array", allowed);
     if (yyjson_arr_size(allowed) > TOOLS_MAX)
-        return making_value(m, "tool_choice.allowed_tools.tools", "there are too many");
+        return check_invalid(&m->r.from, "tool_choice.allowed_tools.tools", "fewer items");
     if (yyjson_equals_str(mode, "required"))
         ret->type = "any";
     else if (yyjson_equals_str(mode, "auto"))
         ret->type = "auto";
     else
-        return making_value(m, "tool_choice.allowed_tools.mode", "it is none of auto, required");
+        return check_invalid(&m->r.from, "tool_choice.allowed_tools.mode", "auto or required");
     while ((tool = yyjson_mut_arr_remove_first(tools->list)) != NULL)
         if (allows(allowed, tool))
-            making_append(m, left, tool);
+            making_push(&m->r.to, left, tool);
     tools->list = left;
     if (yyjson_mut_arr_size(left) == 0)
-        return making_value(m, "tool_choice.allowed_tools.tools", "there are no such tools");
+        return check_invalid(&m->r.from, "tool_choice.allowed_tools.tools", "at least one of the tools");
     return ST_OK;
 }
 
-static enum status choose_word(struct making *m, yyjson_val *word, const char *path, struct choice *ret)
+static enum status choose_word(struct c2m *m, yyjson_val *word, const char *path, struct choice *ret)
 {
     if (yyjson_equals_str(word, "auto"))
         ret->type = "auto";
@@ -384,11 +373,11 @@ static enum status choose_word(struct making *m, yyjson_val *word, const char *p
     else if (yyjson_equals_str(word, "required"))
         ret->type = "any";
     else
-        return making_value(m, path, "it is none of none, auto, required");
+        return check_invalid(&m->r.from, path, "none, auto or required");
     return ST_OK;
 }
 
-static enum status choose_tool(struct making *m, struct tools *tools, struct choice *ret)
+static enum status choose_tool(struct c2m *m, struct tools *tools, struct choice *ret)
 {
     yyjson_val *v = m->f.tool_choice, *type = yyjson_obj_get(v, "type");
 
@@ -397,19 +386,19 @@ static enum status choose_tool(struct making *m, struct tools *tools, struct cho
     if (yyjson_is_str(v))
         return choose_word(m, v, "tool_choice", ret);
     if (!yyjson_is_obj(v))
-        return making_type(m, "tool_choice", "a string or an object");
+        return check_wrong_type(&m->r.from, "tool_choice", "a string or an object", v);
     if (type == NULL)
-        return making_missing(m, "tool_choice.type");
+        return check_missing(&m->r.from, "tool_choice.type");
     if (yyjson_equals_str(type, "function"))
         return choose_named(m, yyjson_obj_get(v, "function"), "tool_choice.function.name", tools, ret);
     if (yyjson_equals_str(type, "allowed_tools"))
         return choose_allowed(m, yyjson_obj_get(v, "allowed_tools"), tools, ret);
     if (yyjson_equals_str(type, "custom"))
-        return making_unsupported(m, "tool_choice.type", UPSTREAM_NAME);
-    return making_value(m, "tool_choice.type", "it is none of function, allowed_tools");
+        return check_unsupported(&m->r.from, "tool_choice.type");
+    return check_invalid(&m->r.from, "tool_choice.type", "function or allowed_tools");
 }
 
-static enum status choose_function(struct making *m, struct tools *tools, struct choice *ret)
+static enum status choose_function(struct c2m *m, struct tools *tools, struct choice *ret)
 {
     if (m->f.function_call == NULL)
         return ST_OK;
@@ -419,7 +408,7 @@ static enum status choose_function(struct making *m, struct tools *tools, struct
 }
 
 /* Newer models, and all that think within a budget, choose for themselves: the most there is, is to ask them. */
-static enum status unforce(struct making *m, struct choice *c)
+static enum status unforce(struct c2m *m, struct choice *c)
 {
     const char *path = m->state->functions ? "function_call" : "tool_choice";
     bool forced = c->type != NULL && (strcmp(c->type, "any") == 0 || strcmp(c->type, "tool") == 0);
@@ -427,14 +416,15 @@ static enum status unforce(struct making *m, struct choice *c)
 
     if (!forced || (m->can.forced_tools && m->budget == 0))
         return ST_OK;
-    st = making_unsupported(m, path, m->budget > 0 ? "Anthropic's model, while it thinks," : "Anthropic's model");
+    st = check_unsupported_by(&m->r.from, path,
+                              m->budget > 0 ? "Anthropic's model, while it thinks," : "Anthropic's model");
     if (st == ST_OK)
-        making_system_line(m, "Answer by calling a tool.");
+        c2m_system_line(m, "Answer by calling a tool.");
     c->type = "auto";
     return st;
 }
 
-static enum status put_choice(struct making *m, struct choice *c, bool one)
+static enum status put_choice(struct c2m *m, struct choice *c, bool one)
 {
     enum status st = unforce(m, c);
     yyjson_mut_val *choice;
@@ -443,37 +433,37 @@ static enum status put_choice(struct making *m, struct choice *c, bool one)
         return st;
     if (c->type == NULL)
         c->type = "auto";
-    choice = making_object(m, c->type);
+    choice = c2m_object(m, c->type);
     if (strcmp(c->type, "tool") == 0)
-        making_put(m, choice, "name", making_string(m, c->name));
+        making_put_text(&m->r.to, choice, "name", c->name);
     if (one && strcmp(c->type, "none") != 0)
-        making_put(m, choice, "disable_parallel_tool_use", yyjson_mut_true(m->doc));
-    making_put(m, m->root, "tool_choice", choice);
+        making_put(&m->r.to, choice, "disable_parallel_tool_use", making_bool(&m->r.to, true));
+    making_put(&m->r.to, m->r.to.root, "tool_choice", choice);
     return ST_OK;
 }
 
-static enum status choose(struct making *m, struct tools *tools, struct choice *ret)
+static enum status choose(struct c2m *m, struct tools *tools, struct choice *ret)
 {
     yyjson_val *parallel = m->f.parallel_tool_calls;
     const char *path = m->state->functions ? "function_call" : "tool_choice";
     enum status st = m->state->functions ? choose_function(m, tools, ret) : choose_tool(m, tools, ret);
 
     if (st == ST_OK && parallel != NULL && !yyjson_is_bool(parallel))
-        st = making_type(m, "parallel_tool_calls", "a boolean");
+        st = check_wrong_type(&m->r.from, "parallel_tool_calls", "a boolean", parallel);
     if (st == ST_OK && yyjson_mut_arr_size(tools->list) == 0 && ret->type != NULL && strcmp(ret->type, "any") == 0)
-        st = making_value(m, path, "there are no tools");
+        st = check_invalid(&m->r.from, path, "none or auto where no tools are given");
     return st;
 }
 
-enum status making_tools(struct making *m)
+enum status c2m_tools(struct c2m *m)
 {
-    struct tools tools = {.list = yyjson_mut_arr(m->doc)};
+    struct tools tools = {.list = making_array(&m->r.to)};
     struct choice c = {.type = NULL};
     enum status st = ST_OK;
 
     m->state->functions = m->f.functions != NULL || m->f.function_call != NULL;
     if (m->f.tools != NULL && m->state->functions)
-        return making_value(m, "functions", "it cannot be used beside tools");
+        return check_invalid(&m->r.from, "functions", "to be absent where tools are given");
     if (m->f.tools != NULL)
         st = add_tools(m, m->f.tools, false, &tools);
     if (m->f.functions != NULL)
@@ -482,6 +472,6 @@ enum status making_tools(struct making *m)
         st = choose(m, &tools, &c);
     if (st != ST_OK || yyjson_mut_arr_size(tools.list) == 0)
         return st;
-    making_put(m, m->root, "tools", tools.list);
+    making_put(&m->r.to, m->r.to.root, "tools", tools.list);
     return put_choice(m, &c, m->state->functions || yyjson_is_false(m->f.parallel_tool_calls));
 }

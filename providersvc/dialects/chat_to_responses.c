@@ -18,93 +18,92 @@ static enum status add_function(struct reshape *r, yyjson_val *tool, yyjson_mut_
 {
     yyjson_mut_val *schema;
     yyjson_val *function = NULL, *name = NULL, *parameters = NULL, *strict = NULL;
-    enum status st = reshape_need(r, tool, "function", RESHAPE_OBJECT, &function);
-    size_t mark = reshape_enter(r, "function");
+    enum status st = check_need(&r->from, tool, "function", IS_OBJECT, &function);
 
+    check_enter(&r->from, "function");
     if (st == ST_OK)
-        st = reshape_need(r, function, "name", RESHAPE_STRING, &name);
+        st = check_need(&r->from, function, "name", IS_STRING, &name);
     if (st == ST_OK)
-        st = reshape_get(r, function, "parameters", RESHAPE_OBJECT, &parameters);
+        st = check_get(&r->from, function, "parameters", IS_OBJECT, &parameters);
     if (st == ST_OK)
-        st = reshape_get(r, function, "strict", RESHAPE_BOOL, &strict);
+        st = check_get(&r->from, function, "strict", IS_BOOL, &strict);
     if (st != ST_OK)
         return st;
-    reshape_add(r, to, "type", reshape_string(r, "function"));
-    reshape_add(r, to, "name", reshape_text(r, name));
-    st = reshape_move(r, function, "description", RESHAPE_STRING, to, "description");
+    making_put_word(&r->to, to, "type", "function");
+    making_put_value(&r->to, to, "name", name);
+    st = reshape_move(r, function, "description", IS_STRING, to, "description");
     if (parameters != NULL)
-        schema = reshape_copy(r, parameters);
+        schema = making_value(&r->to, parameters);
     else { /* chat takes a function without any */
-        schema = reshape_object(r);
-        reshape_add(r, schema, "type", reshape_string(r, "object"));
-        reshape_add(r, schema, "properties", reshape_object(r));
+        schema = making_object(&r->to);
+        making_put_word(&r->to, schema, "type", "object");
+        making_put_object(&r->to, schema, "properties");
     }
-    reshape_add(r, to, "parameters", schema);
+    making_put(&r->to, to, "parameters", schema);
     /* Responses takes what is absent for true, chat for false. */
-    reshape_add(r, to, "strict", yyjson_mut_bool(r->to, yyjson_is_true(strict)));
+    making_put(&r->to, to, "strict", making_bool(&r->to, yyjson_is_true(strict)));
     if (st == ST_OK)
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     return st;
 }
 
 /* {type: grammar, grammar: {syntax, definition}} is flat on the other side. */
 static enum status add_custom_format(struct reshape *r, yyjson_val *format, yyjson_mut_val *to)
 {
-    yyjson_mut_val *flat = reshape_object(r);
+    yyjson_mut_val *flat = making_object(&r->to);
     yyjson_val *type = NULL, *grammar = NULL;
-    size_t mark = reshape_enter(r, "format");
-    enum status st = reshape_need(r, format, "type", RESHAPE_STRING, &type);
+    enum status st;
 
+    check_enter(&r->from, "format");
+    st = check_need(&r->from, format, "type", IS_STRING, &type);
     if (st == ST_OK && yyjson_equals_str(type, "grammar")) {
-        size_t inner;
-
-        st = reshape_need(r, format, "grammar", RESHAPE_OBJECT, &grammar);
-        inner = reshape_enter(r, "grammar");
+        st = check_need(&r->from, format, "grammar", IS_OBJECT, &grammar);
+        check_enter(&r->from, "grammar");
         if (st == ST_OK)
-            st = reshape_move(r, grammar, "syntax", RESHAPE_STRING, flat, "syntax");
+            st = reshape_move(r, grammar, "syntax", IS_STRING, flat, "syntax");
         if (st == ST_OK)
-            st = reshape_move(r, grammar, "definition", RESHAPE_STRING, flat, "definition");
+            st = reshape_move(r, grammar, "definition", IS_STRING, flat, "definition");
         if (st == ST_OK)
-            reshape_leave(r, inner);
+            check_leave(&r->from);
     }
     if (st != ST_OK)
         return st;
-    reshape_add(r, flat, "type", reshape_text(r, type));
-    reshape_add(r, to, "format", flat);
-    reshape_leave(r, mark);
+    making_put_value(&r->to, flat, "type", type);
+    making_put(&r->to, to, "format", flat);
+    check_leave(&r->from);
     return ST_OK;
 }
 
 static enum status add_custom(struct reshape *r, yyjson_val *tool, yyjson_mut_val *to)
 {
     yyjson_val *custom = NULL, *name = NULL, *format = NULL;
-    enum status st = reshape_need(r, tool, "custom", RESHAPE_OBJECT, &custom);
-    size_t mark = reshape_enter(r, "custom");
+    enum status st = check_need(&r->from, tool, "custom", IS_OBJECT, &custom);
 
+    check_enter(&r->from, "custom");
     if (st == ST_OK)
-        st = reshape_need(r, custom, "name", RESHAPE_STRING, &name);
+        st = check_need(&r->from, custom, "name", IS_STRING, &name);
     if (st == ST_OK)
-        st = reshape_get(r, custom, "format", RESHAPE_OBJECT, &format);
+        st = check_get(&r->from, custom, "format", IS_OBJECT, &format);
     if (st != ST_OK)
         return st;
-    reshape_add(r, to, "type", reshape_string(r, "custom"));
-    reshape_add(r, to, "name", reshape_text(r, name));
-    st = reshape_move(r, custom, "description", RESHAPE_STRING, to, "description");
+    making_put_word(&r->to, to, "type", "custom");
+    making_put_value(&r->to, to, "name", name);
+    st = reshape_move(r, custom, "description", IS_STRING, to, "description");
     if (st == ST_OK && format != NULL)
         st = add_custom_format(r, format, to);
     if (st == ST_OK)
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     return st;
 }
 
 static enum status add_tool(struct reshape *r, yyjson_val *tool, yyjson_mut_val *tools)
 {
-    yyjson_mut_val *to = reshape_object(r);
+    yyjson_mut_val *to = making_object(&r->to);
     yyjson_val *type = NULL;
-    enum status st = reshape_check(r, NULL, tool, RESHAPE_OBJECT);
+    enum status st = check_is(&r->from, NULL, tool, IS_OBJECT);
 
     if (st == ST_OK)
-        st = reshape_need(r, tool, "type", RESHAPE_STRING, &type);
+        st = check_need(&r->from, tool, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
     if (yyjson_equals_str(type, "function"))
@@ -112,29 +111,29 @@ static enum status add_tool(struct reshape *r, yyjson_val *tool, yyjson_mut_val 
     else if (yyjson_equals_str(type, "custom"))
         st = add_custom(r, tool, to);
     else
-        return reshape_invalid(r, "type", "function or custom");
-    reshape_append(r, tools, to);
+        return check_invalid(&r->from, "type", "function or custom");
+    making_push(&r->to, tools, to);
     return st;
 }
 
 static enum status take_tools(void *ctx, yyjson_val *list)
 {
     struct bridge_making *q = ctx;
-    yyjson_mut_val *tools = reshape_array(&q->r);
+    yyjson_mut_val *tools = making_array(&q->r.to);
     yyjson_val *tool;
     enum status st = ST_OK;
     size_t i, n;
 
     yyjson_arr_foreach(list, i, n, tool)
     {
-        size_t mark = reshape_enter(&q->r, "tools[%zu]", i);
 
+        check_enter_item(&q->r.from, "tools", i);
         st = add_tool(&q->r, tool, tools);
         if (st != ST_OK)
             return st;
-        reshape_leave(&q->r, mark);
+        check_leave(&q->r.from);
     }
-    reshape_add(&q->r, q->r.root, "tools", tools);
+    making_put(&q->r.to, q->r.to.root, "tools", tools);
     return ST_OK;
 }
 
@@ -142,57 +141,57 @@ static enum status take_tools(void *ctx, yyjson_val *list)
 static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
 {
     yyjson_val *type = NULL, *named = NULL, *name = NULL;
-    enum status st = reshape_check(r, NULL, choice, RESHAPE_OBJECT);
+    enum status st = check_is(&r->from, NULL, choice, IS_OBJECT);
     bool custom;
-    size_t mark;
 
     if (st == ST_OK)
-        st = reshape_need(r, choice, "type", RESHAPE_STRING, &type);
+        st = check_need(&r->from, choice, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
     custom = yyjson_equals_str(type, "custom");
     if (!custom && !yyjson_equals_str(type, "function"))
-        return reshape_invalid(r, "type", "function or custom");
-    st = reshape_need(r, choice, custom ? "custom" : "function", RESHAPE_OBJECT, &named);
-    mark = reshape_enter(r, custom ? "custom" : "function");
+        return check_invalid(&r->from, "type", "function or custom");
+    st = check_need(&r->from, choice, custom ? "custom" : "function", IS_OBJECT, &named);
+    check_enter(&r->from, custom ? "custom" : "function");
     if (st == ST_OK)
-        st = reshape_need(r, named, "name", RESHAPE_STRING, &name);
+        st = check_need(&r->from, named, "name", IS_STRING, &name);
     if (st != ST_OK)
         return st;
-    reshape_leave(r, mark);
-    reshape_add(r, to, "type", reshape_text(r, type));
-    reshape_add(r, to, "name", reshape_text(r, name));
+    check_leave(&r->from);
+    making_put_value(&r->to, to, "type", type);
+    making_put_value(&r->to, to, "name", name);
     return ST_OK;
 }
 
 static enum status allow_tools(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
 {
-    yyjson_mut_val *tools = reshape_array(r);
+    yyjson_mut_val *tools = making_array(&r->to);
     yyjson_val *allowed = NULL, *list = NULL, *mode = NULL, *tool;
-    enum status st = reshape_need(r, choice, "allowed_tools", RESHAPE_OBJECT, &allowed);
-    size_t outer = reshape_enter(r, "allowed_tools"), i, n;
+    enum status st = check_need(&r->from, choice, "allowed_tools", IS_OBJECT, &allowed);
+    size_t i, n;
 
+    check_enter(&r->from, "allowed_tools");
     if (st == ST_OK)
-        st = reshape_need(r, allowed, "mode", RESHAPE_STRING, &mode);
+        st = check_need(&r->from, allowed, "mode", IS_STRING, &mode);
     if (st == ST_OK)
-        st = reshape_need(r, allowed, "tools", RESHAPE_ARRAY, &list);
+        st = check_need(&r->from, allowed, "tools", IS_ARRAY, &list);
     if (st != ST_OK)
         return st;
     yyjson_arr_foreach(list, i, n, tool)
     {
-        yyjson_mut_val *item = reshape_object(r);
-        size_t mark = reshape_enter(r, "tools[%zu]", i);
+        yyjson_mut_val *item = making_object(&r->to);
 
+        check_enter_item(&r->from, "tools", i);
         st = name_tool(r, tool, item);
         if (st != ST_OK)
             return st;
-        reshape_append(r, tools, item);
-        reshape_leave(r, mark);
+        making_push(&r->to, tools, item);
+        check_leave(&r->from);
     }
-    reshape_leave(r, outer);
-    reshape_add(r, to, "type", reshape_string(r, "allowed_tools"));
-    reshape_add(r, to, "mode", reshape_text(r, mode));
-    reshape_add(r, to, "tools", tools);
+    check_leave(&r->from);
+    making_put_word(&r->to, to, "type", "allowed_tools");
+    making_put_value(&r->to, to, "mode", mode);
+    making_put(&r->to, to, "tools", tools);
     return ST_OK;
 }
 
@@ -201,25 +200,24 @@ static enum status take_tool_choice(void *ctx, yyjson_val *choice)
     struct reshape *r = &((struct bridge_making *)ctx)->r;
     yyjson_mut_val *to;
     enum status st;
-    size_t mark;
 
     if (yyjson_is_str(choice)) {
         if (!yyjson_equals_str(choice, "none") && !yyjson_equals_str(choice, "auto") &&
             !yyjson_equals_str(choice, "required"))
-            return reshape_invalid(r, "tool_choice", "none, auto or required, or a tool");
-        reshape_add(r, r->root, "tool_choice", reshape_text(r, choice));
+            return check_invalid(&r->from, "tool_choice", "none, auto or required, or a tool");
+        making_put_value(&r->to, r->to.root, "tool_choice", choice);
         return ST_OK;
     }
-    to = reshape_object(r);
-    mark = reshape_enter(r, "tool_choice");
+    to = making_object(&r->to);
+    check_enter(&r->from, "tool_choice");
     if (yyjson_equals_str(yyjson_obj_get(choice, "type"), "allowed_tools"))
         st = allow_tools(r, choice, to);
     else
         st = name_tool(r, choice, to);
     if (st != ST_OK)
         return st;
-    reshape_leave(r, mark);
-    reshape_add(r, r->root, "tool_choice", to);
+    check_leave(&r->from);
+    making_put(&r->to, r->to.root, "tool_choice", to);
     return ST_OK;
 }
 
@@ -229,8 +227,8 @@ static enum status take_tool_choice(void *ctx, yyjson_val *choice)
 static yyjson_mut_val *text_of(struct bridge_making *q)
 {
     if (q->text == NULL) {
-        q->text = reshape_object(&q->r);
-        reshape_add(&q->r, q->r.root, "text", q->text);
+        q->text = making_object(&q->r.to);
+        making_put(&q->r.to, q->r.to.root, "text", q->text);
     }
     return q->text;
 }
@@ -238,44 +236,45 @@ static yyjson_mut_val *text_of(struct bridge_making *q)
 static enum status flatten_schema(struct reshape *r, yyjson_val *format, yyjson_mut_val *to)
 {
     yyjson_val *schema = NULL, *name = NULL, *inner = NULL;
-    enum status st = reshape_need(r, format, "json_schema", RESHAPE_OBJECT, &schema);
-    size_t mark = reshape_enter(r, "json_schema");
+    enum status st = check_need(&r->from, format, "json_schema", IS_OBJECT, &schema);
 
+    check_enter(&r->from, "json_schema");
     if (st == ST_OK)
-        st = reshape_need(r, schema, "name", RESHAPE_STRING, &name);
+        st = check_need(&r->from, schema, "name", IS_STRING, &name);
     if (st == ST_OK)
-        st = reshape_need(r, schema, "schema", RESHAPE_OBJECT, &inner);
+        st = check_need(&r->from, schema, "schema", IS_OBJECT, &inner);
     if (st != ST_OK)
         return st;
-    reshape_add(r, to, "name", reshape_text(r, name));
-    reshape_add(r, to, "schema", reshape_copy(r, inner));
-    st = reshape_move(r, schema, "description", RESHAPE_STRING, to, "description");
+    making_put_value(&r->to, to, "name", name);
+    making_put_value(&r->to, to, "schema", inner);
+    st = reshape_move(r, schema, "description", IS_STRING, to, "description");
     if (st == ST_OK)
-        st = reshape_move(r, schema, "strict", RESHAPE_BOOL, to, "strict");
+        st = reshape_move(r, schema, "strict", IS_BOOL, to, "strict");
     if (st == ST_OK)
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     return st;
 }
 
 static enum status take_response_format(void *ctx, yyjson_val *format)
 {
     struct bridge_making *q = ctx;
-    yyjson_mut_val *to = reshape_object(&q->r);
+    yyjson_mut_val *to = making_object(&q->r.to);
     yyjson_val *type = NULL;
-    size_t mark = reshape_enter(&q->r, "response_format");
-    enum status st = reshape_need(&q->r, format, "type", RESHAPE_STRING, &type);
+    enum status st;
 
+    check_enter(&q->r.from, "response_format");
+    st = check_need(&q->r.from, format, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
     if (yyjson_equals_str(type, "json_schema"))
         st = flatten_schema(&q->r, format, to);
     else if (!yyjson_equals_str(type, "text") && !yyjson_equals_str(type, "json_object"))
-        return reshape_invalid(&q->r, "type", "text, json_object or json_schema");
+        return check_invalid(&q->r.from, "type", "text, json_object or json_schema");
     if (st != ST_OK)
         return st;
-    reshape_leave(&q->r, mark);
-    reshape_add(&q->r, to, "type", reshape_text(&q->r, type));
-    reshape_add(&q->r, text_of(q), "format", to);
+    check_leave(&q->r.from);
+    making_put_value(&q->r.to, to, "type", type);
+    making_put(&q->r.to, text_of(q), "format", to);
     return ST_OK;
 }
 
@@ -283,17 +282,17 @@ static enum status take_verbosity(void *ctx, yyjson_val *v)
 {
     struct bridge_making *q = ctx;
 
-    reshape_add(&q->r, text_of(q), "verbosity", reshape_text(&q->r, v));
+    making_put_value(&q->r.to, text_of(q), "verbosity", v);
     return ST_OK;
 }
 
 static enum status take_effort(void *ctx, yyjson_val *v)
 {
     struct reshape *r = &((struct bridge_making *)ctx)->r;
-    yyjson_mut_val *reasoning = reshape_object(r);
+    yyjson_mut_val *reasoning = making_object(&r->to);
 
-    reshape_add(r, reasoning, "effort", reshape_text(r, v));
-    reshape_add(r, r->root, "reasoning", reasoning);
+    making_put_value(&r->to, reasoning, "effort", v);
+    making_put(&r->to, r->to.root, "reasoning", reasoning);
     return ST_OK;
 }
 
@@ -301,8 +300,8 @@ static enum status take_limit(struct bridge_making *q, const char *name, yyjson_
 {
     uint64_t n = 0;
 
-    if (!reshape_count(v, &n) || n == 0 || n > LIMIT_TOKENS)
-        return reshape_invalid(&q->r, name, "a number of tokens, at least 1");
+    if (!check_count_of(v, &n) || n == 0 || n > LIMIT_TOKENS)
+        return check_invalid(&q->r.from, name, "a number of tokens, at least 1");
     q->limit = n;
     q->has_limit = true;
     return ST_OK;
@@ -344,48 +343,9 @@ static enum status take_n(void *ctx, yyjson_val *v)
     struct reshape *r = &((struct bridge_making *)ctx)->r;
     uint64_t n = 0;
 
-    if (!reshape_count(v, &n) || n == 0 || n > CHOICES_MAX)
-        return reshape_invalid(r, "n", "1 to 128");
-    return n == 1 ? ST_OK : reshape_unsupported(r, "n");
-}
-
-static enum status take_stop(void *ctx, yyjson_val *v)
-{
-    return yyjson_get_len(v) == 0 ? ST_OK : reshape_unsupported(&((struct bridge_making *)ctx)->r, "stop");
-}
-
-static enum status take_penalty(struct bridge_making *q, const char *name, yyjson_val *v)
-{
-    double penalty = reshape_number(v);
-
-    return penalty < 0 || penalty > 0 ? reshape_unsupported(&q->r, name) : ST_OK;
-}
-
-static enum status take_frequency(void *ctx, yyjson_val *v)
-{
-    return take_penalty(ctx, "frequency_penalty", v);
-}
-
-static enum status take_presence(void *ctx, yyjson_val *v)
-{
-    return take_penalty(ctx, "presence_penalty", v);
-}
-
-static enum status take_bias(void *ctx, yyjson_val *v)
-{
-    return yyjson_obj_size(v) == 0 ? ST_OK : reshape_unsupported(&((struct bridge_making *)ctx)->r, "logit_bias");
-}
-
-static enum status take_modalities(void *ctx, yyjson_val *v)
-{
-    bool text = yyjson_arr_size(v) == 1 && yyjson_equals_str(yyjson_arr_get_first(v), "text");
-
-    return text ? ST_OK : reshape_unsupported(&((struct bridge_making *)ctx)->r, "modalities");
-}
-
-static enum status take_store(void *ctx, yyjson_val *v)
-{
-    return yyjson_is_true(v) ? reshape_unsupported(&((struct bridge_making *)ctx)->r, "store") : ST_OK;
+    if (!check_count_of(v, &n) || n == 0 || n > CHOICES_MAX)
+        return check_invalid(&r->from, "n", "1 to 128");
+    return n == 1 ? ST_OK : check_unsupported(&r->from, "n");
 }
 
 static enum status take_stream_options(void *ctx, yyjson_val *v)
@@ -393,27 +353,28 @@ static enum status take_stream_options(void *ctx, yyjson_val *v)
     struct reshape *r = &((struct bridge_making *)ctx)->r;
     yyjson_mut_val *options;
     yyjson_val *padding = NULL;
-    size_t mark = reshape_enter(r, "stream_options");
-    enum status st = reshape_get(r, v, "include_obfuscation", RESHAPE_BOOL, &padding);
+    enum status st;
 
+    check_enter(&r->from, "stream_options");
+    st = check_get(&r->from, v, "include_obfuscation", IS_BOOL, &padding);
     if (st != ST_OK)
         return st;
-    reshape_leave(r, mark);
-    if (padding != NULL && r->call->stream) {
-        options = reshape_object(r);
-        reshape_add(r, options, "include_obfuscation", reshape_copy(r, padding));
-        reshape_add(r, r->root, "stream_options", options);
+    check_leave(&r->from);
+    if (padding != NULL && r->from.call->stream) {
+        options = making_object(&r->to);
+        making_put_value(&r->to, options, "include_obfuscation", padding);
+        making_put(&r->to, r->to.root, "stream_options", options);
     }
     return ST_OK;
 }
 
 static enum status take_bounded(struct bridge_making *q, const char *name, yyjson_val *v, double most)
 {
-    double x = reshape_number(v);
+    double x = check_real(v);
 
     if (x < 0 || x > most)
-        return reshape_invalid(&q->r, name, most > 1 ? "a number of 0 to 2" : "a number of 0 to 1");
-    reshape_add(&q->r, q->r.root, name, reshape_copy(&q->r, v));
+        return check_invalid(&q->r.from, name, most > 1 ? "a number of 0 to 2" : "a number of 0 to 1");
+    making_put_value(&q->r.to, q->r.to.root, name, v);
     return ST_OK;
 }
 
@@ -429,36 +390,36 @@ static enum status take_top_p(void *ctx, yyjson_val *v)
 
 /* What is not here has no counterpart: stop could be had by cutting the text, but the rest of it would be paid for. */
 static const struct reshape_field fields[] = {
-    {"model", RESHAPE_STRING, true, NULL}, /* the call says it */
-    {"messages", RESHAPE_ARRAY, false, bridge_take_messages},
-    {"stream", RESHAPE_BOOL, true, NULL}, /* the call says it */
-    {"stream_options", RESHAPE_OBJECT, false, take_stream_options},
-    {"max_completion_tokens", RESHAPE_COUNT, false, take_max_completion},
-    {"max_tokens", RESHAPE_COUNT, false, take_max},
-    {"tools", RESHAPE_ARRAY, false, take_tools},
-    {"tool_choice", RESHAPE_STRING | RESHAPE_OBJECT, false, take_tool_choice},
-    {"parallel_tool_calls", RESHAPE_BOOL, false, NULL},
-    {"response_format", RESHAPE_OBJECT, false, take_response_format},
-    {"verbosity", RESHAPE_STRING, false, take_verbosity},
-    {"reasoning_effort", RESHAPE_STRING, false, take_effort},
-    {"temperature", RESHAPE_NUMBER, false, take_temperature},
-    {"top_p", RESHAPE_NUMBER, false, take_top_p},
-    {"logprobs", RESHAPE_BOOL, false, take_logprobs},
-    {"top_logprobs", RESHAPE_COUNT, false, take_top_logprobs},
-    {"metadata", RESHAPE_OBJECT, false, NULL},
-    {"service_tier", RESHAPE_STRING, false, NULL},
-    {"user", RESHAPE_STRING, false, NULL},
-    {"safety_identifier", RESHAPE_STRING, false, NULL},
-    {"prompt_cache_key", RESHAPE_STRING, false, NULL},
-    {"prompt_cache_retention", RESHAPE_STRING, false, NULL},
-    {"prompt_cache_options", RESHAPE_OBJECT, false, NULL},
-    {"store", RESHAPE_BOOL, false, take_store},
-    {"n", RESHAPE_COUNT, false, take_n},
-    {"stop", RESHAPE_STRING | RESHAPE_ARRAY, false, take_stop},
-    {"frequency_penalty", RESHAPE_NUMBER, false, take_frequency},
-    {"presence_penalty", RESHAPE_NUMBER, false, take_presence},
-    {"logit_bias", RESHAPE_OBJECT, false, take_bias},
-    {"modalities", RESHAPE_ARRAY, false, take_modalities},
+    LEFT("model", IS_STRING), /* the call says it */
+    TAKEN("messages", IS_ARRAY, bridge_take_messages),
+    LEFT("stream", IS_BOOL), /* the call says it */
+    TAKEN("stream_options", IS_OBJECT, take_stream_options),
+    TAKEN("max_completion_tokens", IS_COUNT, take_max_completion),
+    TAKEN("max_tokens", IS_COUNT, take_max),
+    TAKEN("tools", IS_ARRAY, take_tools),
+    TAKEN("tool_choice", IS_STRING | IS_OBJECT, take_tool_choice),
+    COPIED("parallel_tool_calls", IS_BOOL),
+    TAKEN("response_format", IS_OBJECT, take_response_format),
+    TAKEN("verbosity", IS_STRING, take_verbosity),
+    TAKEN("reasoning_effort", IS_STRING, take_effort),
+    TAKEN("temperature", IS_NUMBER, take_temperature),
+    TAKEN("top_p", IS_NUMBER, take_top_p),
+    TAKEN("logprobs", IS_BOOL, take_logprobs),
+    TAKEN("top_logprobs", IS_COUNT, take_top_logprobs),
+    COPIED("metadata", IS_OBJECT),
+    COPIED("service_tier", IS_STRING),
+    COPIED("user", IS_STRING),
+    COPIED("safety_identifier", IS_STRING),
+    COPIED("prompt_cache_key", IS_STRING),
+    COPIED("prompt_cache_retention", IS_STRING),
+    COPIED("prompt_cache_options", IS_OBJECT),
+    NEUTRAL("store", IS_BOOL, is_false),
+    TAKEN("n", IS_COUNT, take_n),
+    NEUTRAL("stop", IS_STRING | IS_ARRAY, is_empty),
+    NEUTRAL("frequency_penalty", IS_NUMBER, is_zero),
+    NEUTRAL("presence_penalty", IS_NUMBER, is_zero),
+    NEUTRAL("logit_bias", IS_OBJECT, is_empty),
+    NEUTRAL("modalities", IS_ARRAY, is_text_only),
 };
 
 static enum status finish_logprobs(struct bridge_making *q)
@@ -467,12 +428,13 @@ static enum status finish_logprobs(struct bridge_making *q)
     yyjson_mut_val *include;
 
     if (!q->logprobs)
-        return q->top_logprobs == NULL ? ST_OK : reshape_invalid(r, "top_logprobs", "logprobs to be true beside it");
-    include = reshape_array(r);
-    reshape_append(r, include, reshape_string(r, "message.output_text.logprobs"));
-    reshape_add(r, r->root, "include", include);
+        return q->top_logprobs == NULL ? ST_OK
+                                       : check_invalid(&r->from, "top_logprobs", "logprobs to be true beside it");
+    include = making_array(&r->to);
+    making_push(&r->to, include, making_word(&r->to, "message.output_text.logprobs"));
+    making_put(&r->to, r->to.root, "include", include);
     if (q->top_logprobs != NULL)
-        reshape_add(r, r->root, "top_logprobs", reshape_copy(r, q->top_logprobs));
+        making_put_value(&r->to, r->to.root, "top_logprobs", q->top_logprobs);
     return ST_OK;
 }
 
@@ -480,21 +442,21 @@ static enum status finish(struct bridge_making *q)
 {
     struct reshape *r = &q->r;
 
-    if (yyjson_mut_obj_get(r->root, "input") == NULL)
-        return reshape_missing(r, "messages");
-    if (r->call->output_limit > 0) {
-        q->limit = r->call->output_limit;
+    if (yyjson_mut_obj_get(r->to.root, "input") == NULL)
+        return check_missing(&r->from, "messages");
+    if (r->from.call->output_limit > 0) {
+        q->limit = r->from.call->output_limit;
         q->has_limit = true;
     }
     if (q->limit < OUTPUT_TOKENS_MIN)
         q->limit = OUTPUT_TOKENS_MIN;
     if (q->has_limit)
-        reshape_add(r, r->root, "max_output_tokens", yyjson_mut_uint(r->to, q->limit));
-    reshape_add(r, r->root, "model", reshape_slice(r, r->call->upstream_model));
+        making_put(&r->to, r->to.root, "max_output_tokens", making_count(&r->to, q->limit));
+    making_put_text(&r->to, r->to.root, "model", r->from.call->upstream_model);
     /* Chat keeps no answer unless it is told to, Responses keeps every one unless it is told not to. */
-    reshape_add(r, r->root, "store", yyjson_mut_bool(r->to, false));
-    if (r->call->stream)
-        reshape_add(r, r->root, "stream", yyjson_mut_bool(r->to, true));
+    making_put(&r->to, r->to.root, "store", making_bool(&r->to, false));
+    if (r->from.call->stream)
+        making_put(&r->to, r->to.root, "stream", making_bool(&r->to, true));
     return finish_logprobs(q);
 }
 

@@ -2,6 +2,7 @@
 #ifndef PROVIDERSVC_DIALECTS_CHAT_TO_RESPONSES_H
 #define PROVIDERSVC_DIALECTS_CHAT_TO_RESPONSES_H
 
+#include "providersvc/dialects/put.h"
 #include "providersvc/dialects/reshape.h"
 
 #define BRIDGE_CALLS_MAX 1024 /* tool calls in one answer */

@@ -37,27 +37,6 @@ static void put_head(struct put *p, const struct translate_call *call, struct sl
     put_string(p, call->model);
 }
 
-static void put_usage(struct put *p, const struct usage *u)
-{
-    put_raw(p, "{\"prompt_tokens\":");
-    put_count(p, u->prompt);
-    put_raw(p, ",\"completion_tokens\":");
-    put_count(p, u->completion);
-    put_raw(p, ",\"total_tokens\":");
-    put_count(p, u->prompt + u->completion);
-    put_raw(p, ",\"prompt_tokens_details\":{\"cached_tokens\":");
-    put_count(p, u->cached);
-    put_raw(p, ",\"audio_tokens\":");
-    put_count(p, u->audio_in);
-    put_raw(p, ",\"cache_write_tokens\":");
-    put_count(p, u->write + u->write_long);
-    put_raw(p, "},\"completion_tokens_details\":{\"reasoning_tokens\":");
-    put_count(p, u->reasoning);
-    put_raw(p, ",\"audio_tokens\":");
-    put_count(p, u->audio_out);
-    put_raw(p, ",\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}");
-}
-
 static void put_call(struct put *p, bool custom, struct slice id, struct slice name, struct slice arguments)
 {
     put_raw(p, "\"id\":");
@@ -171,9 +150,9 @@ static enum status read_call(struct said *s, yyjson_val *item, bool custom, stru
     struct put p = {&s->calls, ST_OK};
 
     if (!yyjson_is_str(id) || !yyjson_is_str(name) || !yyjson_is_str(arguments))
-        return reshape_nonsense(err, "a tool call without id, name or arguments");
+        return translate_nonsense(err, "a tool call without id, name or arguments");
     if (s->n_calls++ >= BRIDGE_CALLS_MAX)
-        return reshape_nonsense(err, "too many tool calls");
+        return translate_nonsense(err, "too many tool calls");
     put_raw(&p, s->n_calls > 1 ? ",{" : "{");
     put_call(&p, custom, facts_text(id), facts_text(name), facts_text(arguments));
     return p.st;
@@ -248,7 +227,7 @@ static enum status write_answer(const struct translate_call *call, yyjson_val *r
     put_choice(&p, s, finish_of(root, is_incomplete(root), s->n_calls > 0));
     if (usage->known) {
         put_raw(&p, ",\"usage\":");
-        put_usage(&p, usage);
+        put_chat_usage(&p, usage);
     }
     if (yyjson_is_str(tier)) {
         put_raw(&p, ",\"service_tier\":");
@@ -268,7 +247,7 @@ static enum status check_status(yyjson_val *response, struct err *err)
         return err_set(err, ST_UPSTREAM, "The provider failed: %s",
                        yyjson_is_str(message) ? yyjson_get_str(message) : "it does not say why.");
     if (yyjson_is_str(status) && !yyjson_equals_str(status, "completed") && !yyjson_equals_str(status, "incomplete"))
-        return reshape_nonsense(err, "it is not finished");
+        return translate_nonsense(err, "it is not finished");
     return ST_OK;
 }
 
@@ -288,7 +267,7 @@ static enum status bridge_answer(void *state, const struct translate_call *call,
     for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         buf_init(parts[i], DELTA_MAX);
     if (!yyjson_is_arr(output))
-        st = reshape_nonsense(err, "it has no output");
+        st = translate_nonsense(err, "it has no output");
     if (st == ST_OK)
         st = check_status(root, err);
     if (st == ST_OK)
@@ -430,15 +409,15 @@ static enum status new_call(struct giving *g, yyjson_val *root, bool custom)
     yyjson_val *index = yyjson_obj_get(root, "output_index");
 
     if (!yyjson_is_uint(index) || call_of(g, root) != NULL)
-        return reshape_nonsense(g->err, "a tool call without a place of its own");
+        return translate_nonsense(g->err, "a tool call without a place of its own");
     if (s->n_calls >= BRIDGE_CALLS_MAX)
-        return reshape_nonsense(g->err, "too many tool calls");
+        return translate_nonsense(g->err, "too many tool calls");
     if (s->n_calls == s->cap_calls) {
         size_t cap = s->cap_calls > 0 ? s->cap_calls * 2 : 4;
         struct bridge_call *more = realloc(s->calls, cap * sizeof(*more));
 
         if (more == NULL)
-            return err_set(g->err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
+            return translate_no_memory(g->err);
         s->calls = more;
         s->cap_calls = cap;
     }
@@ -457,7 +436,7 @@ static enum status on_item(struct giving *g, yyjson_val *root)
     if (!is_call(item, &custom))
         return yyjson_equals_str(yyjson_obj_get(item, "type"), "message") ? give_role(g, true) : ST_OK;
     if (!yyjson_is_str(id) || !yyjson_is_str(name))
-        return reshape_nonsense(g->err, "a tool call without id or name");
+        return translate_nonsense(g->err, "a tool call without id or name");
     st = new_call(g, root, custom);
     if (st == ST_OK)
         st = give_role(g, false);
@@ -489,7 +468,7 @@ static enum status on_arguments(struct giving *g, yyjson_val *root)
     struct bridge_call *call = call_of(g, root);
 
     if (call == NULL || !yyjson_is_str(text))
-        return reshape_nonsense(g->err, "arguments of a tool call that was not begun");
+        return translate_nonsense(g->err, "arguments of a tool call that was not begun");
     return give_arguments(g, call, facts_text(text));
 }
 
@@ -554,7 +533,7 @@ static enum status on_finish(struct giving *g, yyjson_val *root)
 static enum status on_failure(struct giving *g, yyjson_val *root)
 {
     (void)root;
-    return reshape_nonsense(g->err, "a failure in place of an event");
+    return translate_nonsense(g->err, "a failure in place of an event");
 }
 
 static const struct {
@@ -587,7 +566,7 @@ static enum status bridge_event(void *state, const struct translate_call *call, 
     struct giving g = {state, call, to, err};
     yyjson_doc *doc = facts_parse(data, NULL);
     yyjson_val *root = yyjson_doc_get_root(doc), *type = yyjson_obj_get(root, "type");
-    enum status st = doc != NULL ? ST_OK : reshape_nonsense(err, "an event that is no object");
+    enum status st = doc != NULL ? ST_OK : translate_nonsense(err, "an event that is no object");
 
     for (size_t k = 0; st == ST_OK && g.s->finish == NULL && k < sizeof(events) / sizeof(events[0]); k++) {
         if (yyjson_equals_str(type, events[k].type)) {
@@ -604,7 +583,7 @@ static enum status give_usage(struct giving *g, const struct usage *usage)
     struct put p = begin_chunk(g);
 
     put_raw(&p, ",\"choices\":[],\"usage\":");
-    put_usage(&p, usage);
+    put_chat_usage(&p, usage);
     put_raw(&p, "}");
     return give(g, &p);
 }
@@ -619,7 +598,7 @@ static enum status bridge_end(void *state, const struct translate_call *call, en
     if (how == TRANSLATE_LIMIT)
         g.s->finish = "length";
     if (g.s->finish == NULL)
-        return reshape_nonsense(err, "the stream has no end");
+        return translate_nonsense(err, "the stream has no end");
     st = give_role(&g, true);
     if (st != ST_OK)
         return st;

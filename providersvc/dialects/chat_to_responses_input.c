@@ -9,21 +9,20 @@
 static enum status add_image(struct reshape *r, yyjson_val *part, yyjson_mut_val *to)
 {
     yyjson_val *image = NULL, *url = NULL, *detail = NULL;
-    enum status st = reshape_need(r, part, "image_url", RESHAPE_OBJECT, &image);
-    size_t mark;
+    enum status st = check_need(&r->from, part, "image_url", IS_OBJECT, &image);
 
     if (st != ST_OK)
         return st;
-    mark = reshape_enter(r, "image_url");
-    st = reshape_need(r, image, "url", RESHAPE_STRING, &url);
+    check_enter(&r->from, "image_url");
+    st = check_need(&r->from, image, "url", IS_STRING, &url);
     if (st == ST_OK)
-        st = reshape_get(r, image, "detail", RESHAPE_STRING, &detail);
+        st = check_get(&r->from, image, "detail", IS_STRING, &detail);
     if (st != ST_OK)
         return st;
-    reshape_leave(r, mark);
-    reshape_add(r, to, "type", reshape_string(r, "input_image"));
-    reshape_add(r, to, "image_url", reshape_text(r, url));
-    reshape_add(r, to, "detail", detail != NULL ? reshape_text(r, detail) : reshape_string(r, "auto"));
+    check_leave(&r->from);
+    making_put_word(&r->to, to, "type", "input_image");
+    making_put_value(&r->to, to, "image_url", url);
+    making_put(&r->to, to, "detail", detail != NULL ? making_value(&r->to, detail) : making_word(&r->to, "auto"));
     return ST_OK;
 }
 
@@ -31,16 +30,16 @@ static enum status add_file(struct reshape *r, yyjson_val *part, yyjson_mut_val 
 {
     static const char *const members[] = {"file_id", "filename", "file_data"};
     yyjson_val *file = NULL;
-    enum status st = reshape_need(r, part, "file", RESHAPE_OBJECT, &file);
-    size_t mark = reshape_enter(r, "file");
+    enum status st = check_need(&r->from, part, "file", IS_OBJECT, &file);
 
-    reshape_add(r, to, "type", reshape_string(r, "input_file"));
+    check_enter(&r->from, "file");
+    making_put_word(&r->to, to, "type", "input_file");
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && st == ST_OK; i++)
-        st = reshape_move(r, file, members[i], RESHAPE_STRING, to, members[i]);
+        st = reshape_move(r, file, members[i], IS_STRING, to, members[i]);
     if (st == ST_OK && yyjson_obj_get(file, "file_id") == NULL && yyjson_obj_get(file, "file_data") == NULL)
-        return reshape_missing(r, "file_data");
+        return check_missing(&r->from, "file_data");
     if (st == ST_OK)
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     return st;
 }
 
@@ -49,30 +48,30 @@ static enum status add_input_part(struct reshape *r, yyjson_val *part, yyjson_mu
 {
     yyjson_mut_val *to;
     yyjson_val *type = NULL, *text = NULL;
-    enum status st = reshape_check(r, NULL, part, RESHAPE_OBJECT);
+    enum status st = check_is(&r->from, NULL, part, IS_OBJECT);
 
     if (st == ST_OK)
-        st = reshape_need(r, part, "type", RESHAPE_STRING, &type);
+        st = check_need(&r->from, part, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
     if (yyjson_equals_str(type, "input_audio"))
-        return reshape_unsupported(r, "input_audio");
-    to = reshape_object(r);
+        return check_unsupported(&r->from, "input_audio");
+    to = making_object(&r->to);
     if (yyjson_equals_str(type, "image_url"))
         st = add_image(r, part, to);
     else if (yyjson_equals_str(type, "file"))
         st = add_file(r, part, to);
     else if (!yyjson_equals_str(type, "text"))
-        return reshape_invalid(r, "type", "text, image_url, input_audio or file");
+        return check_invalid(&r->from, "type", "text, image_url, input_audio or file");
     else {
-        st = reshape_need(r, part, "text", RESHAPE_STRING, &text);
+        st = check_need(&r->from, part, "text", IS_STRING, &text);
         if (st != ST_OK)
             return st;
-        reshape_add(r, to, "type", reshape_string(r, "input_text"));
-        reshape_add(r, to, "text", reshape_text(r, text));
+        making_put_word(&r->to, to, "type", "input_text");
+        making_put_value(&r->to, to, "text", text);
     }
     if (st == ST_OK)
-        reshape_append(r, list, to);
+        making_push(&r->to, list, to);
     return st;
 }
 
@@ -81,36 +80,36 @@ static enum status add_input(struct reshape *r, yyjson_val *message, yyjson_mut_
 {
     yyjson_mut_val *list;
     yyjson_val *content = NULL, *part;
-    enum status st = reshape_need(r, message, "content", RESHAPE_STRING | RESHAPE_ARRAY, &content);
+    enum status st = check_need(&r->from, message, "content", IS_STRING | IS_ARRAY, &content);
     size_t i, n;
 
     if (st != ST_OK)
         return st;
     if (yyjson_is_str(content)) {
-        reshape_add(r, to, name, reshape_text(r, content));
+        making_put_value(&r->to, to, name, content);
         return ST_OK;
     }
-    list = reshape_array(r);
+    list = making_array(&r->to);
     yyjson_arr_foreach(content, i, n, part)
     {
-        size_t mark = reshape_enter(r, "content[%zu]", i);
 
+        check_enter_item(&r->from, "content", i);
         st = add_input_part(r, part, list);
         if (st != ST_OK)
             return st;
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     }
-    reshape_add(r, to, name, list);
+    making_put(&r->to, to, name, list);
     return ST_OK;
 }
 
 static void add_said(struct reshape *r, yyjson_mut_val *list, const char *type, const char *member, yyjson_val *text)
 {
-    yyjson_mut_val *part = reshape_object(r);
+    yyjson_mut_val *part = making_object(&r->to);
 
-    reshape_add(r, part, "type", reshape_string(r, type));
-    reshape_add(r, part, member, reshape_text(r, text));
-    reshape_append(r, list, part);
+    making_put_word(&r->to, part, "type", type);
+    making_put_value(&r->to, part, member, text);
+    making_push(&r->to, list, part);
 }
 
 /* The model's own parts: text and refusals. */
@@ -121,23 +120,24 @@ static enum status add_said_parts(struct reshape *r, yyjson_val *content, yyjson
 
     yyjson_arr_foreach(content, i, n, part)
     {
-        size_t mark = reshape_enter(r, "content[%zu]", i);
         yyjson_val *type = NULL, *said = NULL;
-        enum status st = reshape_check(r, NULL, part, RESHAPE_OBJECT);
+        enum status st;
         bool refusal;
 
+        check_enter_item(&r->from, "content", i);
+        st = check_is(&r->from, NULL, part, IS_OBJECT);
         if (st == ST_OK)
-            st = reshape_need(r, part, "type", RESHAPE_STRING, &type);
+            st = check_need(&r->from, part, "type", IS_STRING, &type);
         if (st != ST_OK)
             return st;
         refusal = yyjson_equals_str(type, "refusal");
         if (!refusal && !yyjson_equals_str(type, "text"))
-            return reshape_invalid(r, "type", "text or refusal");
-        st = reshape_need(r, part, refusal ? "refusal" : "text", RESHAPE_STRING, &said);
+            return check_invalid(&r->from, "type", "text or refusal");
+        st = check_need(&r->from, part, refusal ? "refusal" : "text", IS_STRING, &said);
         if (st != ST_OK)
             return st;
         add_said(r, list, refusal ? "refusal" : "output_text", refusal ? "refusal" : "text", said);
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     }
     return ST_OK;
 }
@@ -147,26 +147,26 @@ static enum status add_assistant_text(struct reshape *r, yyjson_val *message, yy
 {
     yyjson_mut_val *to, *list;
     yyjson_val *content = NULL, *refusal = NULL;
-    enum status st = reshape_get(r, message, "content", RESHAPE_STRING | RESHAPE_ARRAY, &content);
+    enum status st = check_get(&r->from, message, "content", IS_STRING | IS_ARRAY, &content);
 
     if (st == ST_OK)
-        st = reshape_get(r, message, "refusal", RESHAPE_STRING, &refusal);
+        st = check_get(&r->from, message, "refusal", IS_STRING, &refusal);
     if (st != ST_OK || (content == NULL && refusal == NULL))
         return st;
-    to = reshape_object(r);
-    reshape_add(r, to, "role", reshape_string(r, "assistant"));
+    to = making_object(&r->to);
+    making_put_word(&r->to, to, "role", "assistant");
     if (refusal == NULL && yyjson_is_str(content))
-        reshape_add(r, to, "content", reshape_text(r, content));
+        making_put_value(&r->to, to, "content", content);
     else {
-        list = reshape_array(r);
+        list = making_array(&r->to);
         if (yyjson_is_str(content) && yyjson_get_len(content) > 0)
             add_said(r, list, "output_text", "text", content);
         st = add_said_parts(r, content, list);
         if (refusal != NULL)
             add_said(r, list, "refusal", "refusal", refusal);
-        reshape_add(r, to, "content", list);
+        making_put(&r->to, to, "content", list);
     }
-    reshape_append(r, input, to);
+    making_push(&r->to, input, to);
     return st;
 }
 
@@ -174,34 +174,33 @@ static enum status add_call(struct reshape *r, yyjson_val *call, yyjson_mut_val 
 {
     yyjson_mut_val *to;
     yyjson_val *id = NULL, *type = NULL, *body = NULL, *name = NULL, *arguments = NULL;
-    enum status st = reshape_check(r, NULL, call, RESHAPE_OBJECT);
+    enum status st = check_is(&r->from, NULL, call, IS_OBJECT);
     bool custom;
-    size_t mark;
 
     if (st == ST_OK)
-        st = reshape_need(r, call, "id", RESHAPE_STRING, &id);
+        st = check_need(&r->from, call, "id", IS_STRING, &id);
     if (st == ST_OK)
-        st = reshape_get(r, call, "type", RESHAPE_STRING, &type);
+        st = check_get(&r->from, call, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
     custom = yyjson_equals_str(type, "custom");
     if (type != NULL && !custom && !yyjson_equals_str(type, "function"))
-        return reshape_invalid(r, "type", "function or custom");
-    st = reshape_need(r, call, custom ? "custom" : "function", RESHAPE_OBJECT, &body);
-    mark = reshape_enter(r, custom ? "custom" : "function");
+        return check_invalid(&r->from, "type", "function or custom");
+    st = check_need(&r->from, call, custom ? "custom" : "function", IS_OBJECT, &body);
+    check_enter(&r->from, custom ? "custom" : "function");
     if (st == ST_OK)
-        st = reshape_need(r, body, "name", RESHAPE_STRING, &name);
+        st = check_need(&r->from, body, "name", IS_STRING, &name);
     if (st == ST_OK)
-        st = reshape_need(r, body, custom ? "input" : "arguments", RESHAPE_STRING, &arguments);
+        st = check_need(&r->from, body, custom ? "input" : "arguments", IS_STRING, &arguments);
     if (st != ST_OK)
         return st;
-    reshape_leave(r, mark);
-    to = reshape_object(r);
-    reshape_add(r, to, "type", reshape_string(r, custom ? "custom_tool_call" : "function_call"));
-    reshape_add(r, to, "call_id", reshape_text(r, id));
-    reshape_add(r, to, "name", reshape_text(r, name));
-    reshape_add(r, to, custom ? "input" : "arguments", reshape_text(r, arguments));
-    reshape_append(r, input, to);
+    check_leave(&r->from);
+    to = making_object(&r->to);
+    making_put_word(&r->to, to, "type", custom ? "custom_tool_call" : "function_call");
+    making_put_value(&r->to, to, "call_id", id);
+    making_put_value(&r->to, to, "name", name);
+    making_put_value(&r->to, to, custom ? "input" : "arguments", arguments);
+    making_push(&r->to, input, to);
     return ST_OK;
 }
 
@@ -209,29 +208,29 @@ static enum status add_assistant(struct bridge_making *q, yyjson_val *message, y
 {
     struct reshape *r = &q->r;
     yyjson_val *calls = NULL, *call, *other = NULL;
-    enum status st = reshape_get(r, message, "tool_calls", RESHAPE_ARRAY, &calls);
+    enum status st = check_get(&r->from, message, "tool_calls", IS_ARRAY, &calls);
     size_t i, n;
 
     if (st == ST_OK)
-        st = reshape_get(r, message, "function_call", RESHAPE_OBJECT, &other);
+        st = check_get(&r->from, message, "function_call", IS_OBJECT, &other);
     if (st == ST_OK && other != NULL)
-        st = reshape_refuse(r, "function_call", FUNCTIONS);
+        st = check_refuse(&r->from, "function_call", FUNCTIONS);
     if (st == ST_OK)
-        st = reshape_get(r, message, "audio", RESHAPE_OBJECT, &other);
+        st = check_get(&r->from, message, "audio", IS_OBJECT, &other);
     if (st == ST_OK && other != NULL)
-        st = reshape_unsupported(r, "audio");
+        st = check_unsupported(&r->from, "audio");
     if (st == ST_OK)
         st = add_assistant_text(r, message, input);
     if (st != ST_OK)
         return st;
     yyjson_arr_foreach(calls, i, n, call)
     {
-        size_t mark = reshape_enter(r, "tool_calls[%zu]", i);
 
+        check_enter_item(&r->from, "tool_calls", i);
         st = add_call(r, call, input);
         if (st != ST_OK)
             return st;
-        reshape_leave(r, mark);
+        check_leave(&r->from);
     }
     return ST_OK;
 }
@@ -247,19 +246,19 @@ static int by_text(const void *a, const void *b)
 static enum status add_output(struct bridge_making *q, yyjson_val *message, yyjson_mut_val *input)
 {
     struct reshape *r = &q->r;
-    yyjson_mut_val *to = reshape_object(r);
+    yyjson_mut_val *to = making_object(&r->to);
     yyjson_val *id = NULL;
-    enum status st = reshape_need(r, message, "tool_call_id", RESHAPE_STRING, &id);
+    enum status st = check_need(&r->from, message, "tool_call_id", IS_STRING, &id);
     struct slice key = facts_text(id);
     bool custom;
 
     if (st != ST_OK)
         return st;
     custom = q->n_custom > 0 && bsearch(&key, q->custom_calls, q->n_custom, sizeof(key), by_text) != NULL;
-    reshape_add(r, to, "type", reshape_string(r, custom ? "custom_tool_call_output" : "function_call_output"));
-    reshape_add(r, to, "call_id", reshape_text(r, id));
+    making_put_word(&r->to, to, "type", custom ? "custom_tool_call_output" : "function_call_output");
+    making_put_value(&r->to, to, "call_id", id);
     st = add_input(r, message, to, "output");
-    reshape_append(r, input, to);
+    making_push(&r->to, input, to);
     return st;
 }
 
@@ -268,14 +267,14 @@ static enum status add_message(struct bridge_making *q, yyjson_val *message, yyj
     struct reshape *r = &q->r;
     yyjson_mut_val *to;
     yyjson_val *role = NULL, *name = NULL;
-    enum status st = reshape_check(r, NULL, message, RESHAPE_OBJECT);
+    enum status st = check_is(&r->from, NULL, message, IS_OBJECT);
 
     if (st == ST_OK)
-        st = reshape_need(r, message, "role", RESHAPE_STRING, &role);
+        st = check_need(&r->from, message, "role", IS_STRING, &role);
     if (st == ST_OK)
-        st = reshape_get(r, message, "name", RESHAPE_STRING, &name);
+        st = check_get(&r->from, message, "name", IS_STRING, &name);
     if (st == ST_OK && name != NULL && !yyjson_equals_str(role, "tool")) /* a result's function is known by its call */
-        st = reshape_unsupported(r, "name");
+        st = check_unsupported(&r->from, "name");
     if (st != ST_OK)
         return st;
     if (yyjson_equals_str(role, "assistant"))
@@ -283,13 +282,13 @@ static enum status add_message(struct bridge_making *q, yyjson_val *message, yyj
     if (yyjson_equals_str(role, "tool"))
         return add_output(q, message, input);
     if (yyjson_equals_str(role, "function"))
-        return reshape_refuse(r, "role", FUNCTIONS);
+        return check_refuse(&r->from, "role", FUNCTIONS);
     if (!yyjson_equals_str(role, "user") && !yyjson_equals_str(role, "system") && !yyjson_equals_str(role, "developer"))
-        return reshape_invalid(r, "role", "developer, system, user, assistant or tool");
-    to = reshape_object(r);
-    reshape_add(r, to, "role", reshape_text(r, role));
+        return check_invalid(&r->from, "role", "developer, system, user, assistant or tool");
+    to = making_object(&r->to);
+    making_put_value(&r->to, to, "role", role);
     st = add_input(r, message, to, "content");
-    reshape_append(r, input, to);
+    making_push(&r->to, input, to);
     return st;
 }
 
@@ -309,7 +308,7 @@ static enum status note_custom(struct bridge_making *q, yyjson_val *calls)
             struct slice *more = realloc(q->custom_calls, cap * sizeof(*more));
 
             if (more == NULL)
-                return err_set(q->r.err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
+                return translate_no_memory(q->r.from.err);
             q->custom_calls = more;
             q->cap_custom = cap;
         }
@@ -321,13 +320,13 @@ static enum status note_custom(struct bridge_making *q, yyjson_val *calls)
 enum status bridge_take_messages(void *ctx, yyjson_val *messages)
 {
     struct bridge_making *q = ctx;
-    yyjson_mut_val *input = reshape_array(&q->r);
+    yyjson_mut_val *input = making_array(&q->r.to);
     yyjson_val *message;
     enum status st = ST_OK;
     size_t i, n;
 
     if (yyjson_arr_size(messages) == 0)
-        return reshape_invalid(&q->r, "messages", "at least one message");
+        return check_invalid(&q->r.from, "messages", "at least one message");
     yyjson_arr_foreach(messages, i, n, message)
     {
         st = note_custom(q, yyjson_obj_get(message, "tool_calls"));
@@ -338,13 +337,13 @@ enum status bridge_take_messages(void *ctx, yyjson_val *messages)
         qsort(q->custom_calls, q->n_custom, sizeof(*q->custom_calls), by_text);
     yyjson_arr_foreach(messages, i, n, message)
     {
-        size_t mark = reshape_enter(&q->r, "messages[%zu]", i);
 
+        check_enter_item(&q->r.from, "messages", i);
         st = add_message(q, message, input);
         if (st != ST_OK)
             return st;
-        reshape_leave(&q->r, mark);
+        check_leave(&q->r.from);
     }
-    reshape_add(&q->r, q->r.root, "input", input);
+    making_put(&q->r.to, q->r.to.root, "input", input);
     return ST_OK;
 }

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "providersvc/dialects/messages_to_chat.h"
+#include "providersvc/dialects/checking.h"
 #include "services/json.h"
 
 #define FILE_BYTES 16u /* of base64 for a token: text and pictures of a PDF */
@@ -80,41 +80,40 @@ static void count_content(struct counting *c, yyjson_val *content, unsigned dept
     yyjson_arr_foreach(content, i, n, block) count_block(c, block, depth + 1);
 }
 
-static enum status count_turns(struct counting *c, yyjson_val *turns, const struct m2c *t)
+static enum status count_turns(struct counting *c, yyjson_val *turns, struct checking *from)
 {
-    static const struct m2c_at at_messages = {NULL, "messages", 0};
     yyjson_val *turn, *content = NULL;
     enum status st;
     size_t i, n;
 
     yyjson_arr_foreach(turns, i, n, turn)
     {
-        struct m2c_at at = {&at_messages, NULL, i};
-
-        st = m2c_check(t, &at, turn, M2C_OBJECT);
+        check_enter_item(from, "messages", i);
+        st = check_is(from, NULL, turn, IS_OBJECT);
         if (st == ST_OK)
-            st = m2c_member(t, &at, turn, "content", M2C_STRING | M2C_ARRAY | M2C_REQUIRED, &content);
+            st = check_need(from, turn, "content", IS_STRING | IS_ARRAY, &content);
         if (st != ST_OK)
             return st;
+        check_leave(from);
         c->extra += TALLY_PER_MESSAGE;
         count_content(c, content, 0);
     }
     return ST_OK;
 }
 
-static enum status count_body(struct counting *c, yyjson_val *body, const struct m2c *t)
+static enum status count_body(struct counting *c, yyjson_val *body, struct checking *from)
 {
     yyjson_val *system = NULL, *turns = NULL, *tools = NULL, *config = NULL;
-    enum status st = m2c_member(t, NULL, body, "system", M2C_STRING | M2C_ARRAY, &system);
+    enum status st = check_get(from, body, "system", IS_STRING | IS_ARRAY, &system);
 
     if (st == ST_OK)
-        st = m2c_member(t, NULL, body, "messages", M2C_ARRAY | M2C_REQUIRED, &turns);
+        st = check_need(from, body, "messages", IS_ARRAY, &turns);
     if (st == ST_OK)
-        st = m2c_member(t, NULL, body, "tools", M2C_ARRAY, &tools);
+        st = check_get(from, body, "tools", IS_ARRAY, &tools);
     if (st == ST_OK)
-        st = m2c_member(t, NULL, body, "output_config", M2C_OBJECT, &config);
+        st = check_get(from, body, "output_config", IS_OBJECT, &config);
     if (st == ST_OK)
-        st = count_turns(c, turns, t);
+        st = count_turns(c, turns, from);
     if (st != ST_OK)
         return st;
     if (system != NULL)
@@ -131,9 +130,9 @@ enum status messages_count_tokens(struct slice body, uint64_t *ret, struct err *
     yyjson_doc *doc = yyjson_read(body.p, body.n, YYJSON_READ_NUMBER_AS_RAW);
     yyjson_val *root = yyjson_doc_get_root(doc);
     struct counting c = {.extra = 0};
-    struct m2c t = {.err = err};
-    enum status st =
-        yyjson_is_obj(root) ? count_body(&c, root, &t) : err_set(err, ST_BAD_REQUEST, "The body is not a JSON object.");
+    struct checking from = {.err = err, .anthropic = true};
+    enum status st = yyjson_is_obj(root) ? count_body(&c, root, &from)
+                                         : err_set(err, ST_BAD_REQUEST, "The body is not a JSON object.");
     uint64_t n = tally_tokens(&c.text) + c.extra;
 
     if (st == ST_OK)

@@ -22,23 +22,24 @@
 static enum status take_model(struct m2c *t, yyjson_val *in)
 {
     yyjson_val *model = NULL;
-    enum status st = m2c_member(t, NULL, in, "model", M2C_STRING | M2C_REQUIRED, &model);
+    enum status st = check_need(&t->r.from, in, "model", IS_STRING, &model);
 
-    m2c_put(t, t->root, "model", m2c_str(t, t->call->upstream_model));
+    making_put_text(&t->r.to, t->r.to.root, "model", t->r.from.call->upstream_model);
     return st;
 }
 
 static enum status take_limit(struct m2c *t, yyjson_val *in)
 {
     yyjson_val *limit = NULL;
-    enum status st = m2c_count(t, NULL, in, "max_tokens", M2C_REQUIRED, 1, &limit);
+    enum status st = check_count(&t->r.from, in, "max_tokens", true, 1, &limit);
 
     if (st != ST_OK)
         return st;
-    if (t->call->output_limit > 0)
-        m2c_put(t, t->root, "max_completion_tokens", yyjson_mut_uint(t->doc, t->call->output_limit));
+    if (t->r.from.call->output_limit > 0)
+        making_put(&t->r.to, t->r.to.root, "max_completion_tokens",
+                   making_count(&t->r.to, t->r.from.call->output_limit));
     else
-        m2c_put(t, t->root, "max_completion_tokens", m2c_val(t, limit));
+        making_put_value(&t->r.to, t->r.to.root, "max_completion_tokens", limit);
     return ST_OK;
 }
 
@@ -47,17 +48,17 @@ static enum status take_share(struct m2c *t, yyjson_val *in, const char *name)
 {
     char text[NUMBER_TEXT_MAX];
     yyjson_val *v = NULL;
-    enum status st = m2c_member(t, NULL, in, name, M2C_NUMBER, &v);
+    enum status st = check_get(&t->r.from, in, name, IS_NUMBER, &v);
     double number;
 
     if (st != ST_OK || v == NULL)
         return st;
     if (!slice_copy((struct slice){yyjson_get_raw(v), yyjson_get_len(v)}, text, sizeof(text)))
-        return m2c_fail(t, NULL, name, "invalid_value", "Input has too many digits");
+        return check_invalid(&t->r.from, name, "Input has too many digits");
     number = strtod(text, NULL);
     if (!(number >= 0 && number <= 1))
-        return m2c_fail(t, NULL, name, "invalid_value", "Input should be between 0 and 1");
-    m2c_put(t, t->root, name, m2c_val(t, v));
+        return check_invalid(&t->r.from, name, "Input should be between 0 and 1");
+    making_put_value(&t->r.to, t->r.to.root, name, v);
     return ST_OK;
 }
 
@@ -69,63 +70,64 @@ static enum status take_sampling(struct m2c *t, yyjson_val *in)
     if (st == ST_OK)
         st = take_share(t, in, "top_p");
     if (st == ST_OK)
-        st = m2c_count(t, NULL, in, "top_k", 0, 0, &top_k);
-    return st == ST_OK && top_k != NULL ? m2c_unsupported(t, NULL, "top_k") : st;
+        st = check_count(&t->r.from, in, "top_k", false, 0, &top_k);
+    return st == ST_OK && top_k != NULL ? check_unsupported(&t->r.from, "top_k") : st;
 }
 
 static enum status take_stops(struct m2c *t, yyjson_val *in)
 {
-    struct m2c_at at_stops = {NULL, "stop_sequences", 0};
-    yyjson_mut_val *stop = m2c_arr(t);
+    yyjson_mut_val *stop = making_array(&t->r.to);
     yyjson_val *stops = NULL, *v;
-    enum status st = m2c_member(t, NULL, in, "stop_sequences", M2C_ARRAY, &stops);
+    enum status st = check_get(&t->r.from, in, "stop_sequences", IS_ARRAY, &stops);
     size_t i, n;
 
     yyjson_arr_foreach(stops, i, n, v)
     {
-        struct m2c_at at = {&at_stops, NULL, i};
-
-        st = m2c_check(t, &at, v, M2C_STRING);
+        check_enter_item(&t->r.from, "stop_sequences", i);
+        st = check_is(&t->r.from, NULL, v, IS_STRING);
         if (st == ST_OK && yyjson_get_len(v) == 0)
-            st = m2c_fail(t, &at, NULL, "invalid_value", "String should have at least 1 character");
-        if (st == ST_OK && yyjson_mut_arr_size(stop) == STOPS_MAX) /* one too many; the rest is not looked at */
-            return m2c_unsupported(t, &at, NULL);
-        if (st != ST_OK)
-            return st;
-        m2c_add(t, stop, m2c_val(t, v));
-        if (i + 1 == n || i + 1 == STOPS_MAX)
-            m2c_put(t, t->root, "stop", stop);
+            st = check_invalid(&t->r.from, NULL, "String should have at least 1 character");
+        if (st == ST_OK && i == STOPS_MAX)
+            st = check_unsupported(&t->r.from, NULL);
+        check_leave(&t->r.from);
+        if (st != ST_OK || i == STOPS_MAX) /* one too many; the rest is not looked at */
+            break;
+        making_push(&t->r.to, stop, making_value(&t->r.to, v));
     }
+    if (st == ST_OK && yyjson_mut_arr_size(stop) > 0)
+        making_put(&t->r.to, t->r.to.root, "stop", stop);
     return st;
 }
 
 static enum status take_stream(struct m2c *t, yyjson_val *in)
 {
     yyjson_val *stream = NULL;
-    enum status st = m2c_member(t, NULL, in, "stream", M2C_BOOL, &stream);
+    enum status st = check_get(&t->r.from, in, "stream", IS_BOOL, &stream);
     yyjson_mut_val *options;
 
-    if (st != ST_OK || !t->call->stream)
+    if (st != ST_OK || !t->r.from.call->stream)
         return st;
-    options = m2c_obj(t);
-    m2c_put(t, options, "include_usage", yyjson_mut_true(t->doc)); /* an Anthropic stream always says it */
-    m2c_put(t, t->root, "stream", yyjson_mut_true(t->doc));
-    m2c_put(t, t->root, "stream_options", options);
+    options = making_object(&t->r.to);
+    making_put(&t->r.to, options, "include_usage",
+               making_bool(&t->r.to, true)); /* an Anthropic stream always says it */
+    making_put(&t->r.to, t->r.to.root, "stream", making_bool(&t->r.to, true));
+    making_put(&t->r.to, t->r.to.root, "stream_options", options);
     return ST_OK;
 }
 
 /* What is longer than OpenAI takes becomes a digest: still the same for the same user. */
 static enum status take_user(struct m2c *t, yyjson_val *in)
 {
-    static const struct m2c_at at = {NULL, "metadata", 0};
     unsigned char digest[USER_DIGEST];
     char text[2 * USER_DIGEST + 1];
     yyjson_val *metadata = NULL, *v = NULL;
-    enum status st = m2c_member(t, NULL, in, "metadata", M2C_OBJECT, &metadata);
+    enum status st = check_get(&t->r.from, in, "metadata", IS_OBJECT, &metadata);
     struct slice user;
 
+    check_enter(&t->r.from, "metadata");
     if (st == ST_OK)
-        st = m2c_member(t, &at, metadata, "user_id", M2C_STRING, &v);
+        st = check_get(&t->r.from, metadata, "user_id", IS_STRING, &v);
+    check_leave(&t->r.from);
     user = facts_text(v);
     if (st != ST_OK || user.n == 0)
         return st;
@@ -134,7 +136,7 @@ static enum status take_user(struct m2c *t, yyjson_val *in)
         (void)sodium_bin2hex(text, sizeof(text), digest, sizeof(digest));
         user = slice_of(text);
     }
-    m2c_put(t, t->root, "user", m2c_copy(t, user));
+    making_put_copy(&t->r.to, t->r.to.root, "user", user);
     return ST_OK;
 }
 
@@ -142,7 +144,7 @@ static enum status take_user(struct m2c *t, yyjson_val *in)
  */
 
 /* Answers will name the tool by what was sent. */
-static enum status keep_name(struct m2c *t, const struct m2c_at *at, struct slice given, struct slice sent)
+static enum status keep_name(struct m2c *t, struct slice given, struct slice sent)
 {
     struct m2c_names *names = t->names;
     struct m2c_long_name *items;
@@ -150,7 +152,7 @@ static enum status keep_name(struct m2c *t, const struct m2c_at *at, struct slic
     if (given.n <= M2C_NAME_SENT_MAX)
         return ST_OK;
     if (names->n == M2C_LONG_NAMES_MAX)
-        return m2c_fail(t, at, "name", "invalid_value", "There are too many tools with so long a name");
+        return check_invalid(&t->r.from, "name", "There are too many tools with so long a name");
     if ((names->n & (names->n - 1)) == 0) { /* 0, 1, 2, 4, …: room for twice as many */
         items = realloc(names->items, (names->n > 0 ? 2 * names->n : 1) * sizeof(*items));
         if (items == NULL)
@@ -166,14 +168,14 @@ static enum status keep_name(struct m2c *t, const struct m2c_at *at, struct slic
 /* OpenAI refuses an object schema without properties. */
 static yyjson_mut_val *parameters(struct m2c *t, yyjson_val *schema)
 {
-    yyjson_mut_val *v = m2c_val(t, schema);
+    yyjson_mut_val *v = making_value(&t->r.to, schema);
 
     if (v != NULL && yyjson_obj_get(schema, "properties") == NULL)
-        m2c_put(t, v, "properties", m2c_obj(t));
+        making_put_object(&t->r.to, v, "properties");
     return v;
 }
 
-static enum status add_tool(struct m2c *t, const struct m2c_at *at, yyjson_val *tool, yyjson_mut_val *tools)
+static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *tools)
 {
     /* what only says when a tool is loaded, cached or sent changes nothing here */
     static const char *const known[] = {"type",   "name",          "description",   "input_schema",
@@ -183,36 +185,36 @@ static enum status add_tool(struct m2c *t, const struct m2c_at *at, yyjson_val *
     char name_memory[M2C_NAME_SENT_MAX + 1];
     yyjson_mut_val *function, *item;
     struct slice name = {NULL, 0};
-    enum status st = m2c_tool_name(t, at, tool, name_memory, &name);
+    enum status st = m2c_tool_name(t, tool, name_memory, &name);
 
     if (st == ST_OK)
-        st = m2c_member(t, at, tool, "description", M2C_STRING, &description);
+        st = check_get(&t->r.from, tool, "description", IS_STRING, &description);
     if (st == ST_OK)
-        st = m2c_member(t, at, tool, "input_schema", M2C_OBJECT | M2C_REQUIRED, &schema);
+        st = check_need(&t->r.from, tool, "input_schema", IS_OBJECT, &schema);
     if (st == ST_OK)
-        st = m2c_member(t, at, tool, "strict", M2C_BOOL, &strict);
+        st = check_get(&t->r.from, tool, "strict", IS_BOOL, &strict);
     if (st == ST_OK)
-        st = m2c_only(t, at, tool, known);
+        st = check_only(&t->r.from, tool, known);
     if (st == ST_OK)
-        st = keep_name(t, at, facts_text(yyjson_obj_get(tool, "name")), name);
+        st = keep_name(t, facts_text(yyjson_obj_get(tool, "name")), name);
     if (st != ST_OK)
         return st;
-    function = m2c_obj(t);
-    m2c_put(t, function, "name", m2c_copy(t, name));
+    function = making_object(&t->r.to);
+    making_put_copy(&t->r.to, function, "name", name);
     if (description != NULL)
-        m2c_put(t, function, "description", m2c_val(t, description));
-    m2c_put(t, function, "parameters", parameters(t, schema));
+        making_put_value(&t->r.to, function, "description", description);
+    making_put(&t->r.to, function, "parameters", parameters(t, schema));
     if (strict != NULL)
-        m2c_put(t, function, "strict", m2c_val(t, strict));
-    item = m2c_obj(t);
-    m2c_put(t, item, "type", m2c_str(t, slice_of("function")));
-    m2c_put(t, item, "function", function);
-    m2c_add(t, tools, item);
+        making_put_value(&t->r.to, function, "strict", strict);
+    item = making_object(&t->r.to);
+    making_put_word(&t->r.to, item, "type", "function");
+    making_put(&t->r.to, item, "function", function);
+    making_push(&t->r.to, tools, item);
     return ST_OK;
 }
 
 /* mode, or the named tool. */
-static enum status put_choice(struct m2c *t, const struct m2c_at *at, yyjson_val *choice, const char *mode)
+static enum status put_choice(struct m2c *t, yyjson_val *choice, const char *mode)
 {
     char name_memory[M2C_NAME_SENT_MAX + 1];
     yyjson_mut_val *named, *function;
@@ -220,79 +222,92 @@ static enum status put_choice(struct m2c *t, const struct m2c_at *at, yyjson_val
     enum status st;
 
     if (mode != NULL) {
-        m2c_put(t, t->root, "tool_choice", m2c_str(t, slice_of(mode)));
+        making_put_word(&t->r.to, t->r.to.root, "tool_choice", mode);
         return ST_OK;
     }
-    st = m2c_tool_name(t, at, choice, name_memory, &name);
+    st = m2c_tool_name(t, choice, name_memory, &name);
     if (st != ST_OK)
         return st;
-    function = m2c_obj(t);
-    m2c_put(t, function, "name", m2c_copy(t, name));
-    named = m2c_obj(t);
-    m2c_put(t, named, "type", m2c_str(t, slice_of("function")));
-    m2c_put(t, named, "function", function);
-    m2c_put(t, t->root, "tool_choice", named);
+    function = making_object(&t->r.to);
+    making_put_copy(&t->r.to, function, "name", name);
+    named = making_object(&t->r.to);
+    making_put_word(&t->r.to, named, "type", "function");
+    making_put(&t->r.to, named, "function", function);
+    making_put(&t->r.to, t->r.to.root, "tool_choice", named);
     return ST_OK;
+}
+
+/* given: tools that the client named, kept: that are left of them. */
+/* *ret_mode: NULL = the named tool. */
+static enum status read_mode(struct m2c *t, yyjson_val *choice, const char **ret_mode, bool *ret_alone)
+{
+    static const struct {
+        const char *type, *mode;
+    } modes[] = {{"auto", "auto"}, {"none", "none"}, {"any", "required"}, {"tool", NULL}};
+    yyjson_val *type = NULL, *alone = NULL;
+    enum status st = check_need(&t->r.from, choice, "type", IS_STRING, &type);
+
+    if (st == ST_OK)
+        st = check_get(&t->r.from, choice, "disable_parallel_tool_use", IS_BOOL, &alone);
+    if (st != ST_OK)
+        return st;
+    *ret_alone = yyjson_is_true(alone);
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (!yyjson_equals_str(type, modes[i].type))
+            continue;
+        *ret_mode = modes[i].mode;
+        return ST_OK;
+    }
+    return check_invalid(&t->r.from, "type", "Input should be 'auto', 'any', 'tool' or 'none'");
 }
 
 /* given: tools that the client named, kept: that are left of them. */
 static enum status take_choice(struct m2c *t, yyjson_val *in, size_t given, size_t kept)
 {
-    static const struct m2c_at at = {NULL, "tool_choice", 0};
-    yyjson_val *choice = NULL, *type = NULL, *alone = NULL;
-    enum status st = m2c_member(t, NULL, in, "tool_choice", M2C_OBJECT, &choice);
+    yyjson_val *choice = NULL;
     const char *mode = NULL;
+    bool alone = false;
+    enum status st = check_get(&t->r.from, in, "tool_choice", IS_OBJECT, &choice);
 
     if (st != ST_OK || choice == NULL)
         return st;
-    st = m2c_member(t, &at, choice, "type", M2C_STRING | M2C_REQUIRED, &type);
-    if (st == ST_OK)
-        st = m2c_member(t, &at, choice, "disable_parallel_tool_use", M2C_BOOL, &alone);
-    if (st != ST_OK)
-        return st;
-    if (yyjson_equals_str(type, "auto"))
-        mode = "auto";
-    else if (yyjson_equals_str(type, "none"))
-        mode = "none";
-    else if (yyjson_equals_str(type, "any"))
-        mode = "required";
-    else if (!yyjson_equals_str(type, "tool"))
-        return m2c_fail(t, &at, "type", "invalid_value", "Input should be 'auto', 'any', 'tool' or 'none'");
-    if (kept == 0) { /* chat takes no choice among no tools */
-        if (mode != NULL && strcmp(mode, "required") != 0)
-            return ST_OK;
-        return given > 0 ? m2c_unsupported(t, NULL, "tool_choice")
-                         : m2c_fail(t, &at, NULL, "invalid_value", "It may only be specified while providing tools");
+    check_enter(&t->r.from, "tool_choice");
+    st = read_mode(t, choice, &mode, &alone);
+    if (st == ST_OK && kept > 0) {
+        if (alone)
+            making_put(&t->r.to, t->r.to.root, "parallel_tool_calls", making_bool(&t->r.to, false));
+        st = put_choice(t, choice, mode);
+    } else if (st == ST_OK && (mode == NULL || strcmp(mode, "required") == 0)) { /* chat takes no choice among none */
+        st = given > 0 ? check_unsupported(&t->r.from, NULL)
+                       : check_invalid(&t->r.from, NULL, "It may only be specified while providing tools");
     }
-    if (yyjson_is_true(alone))
-        m2c_put(t, t->root, "parallel_tool_calls", yyjson_mut_false(t->doc));
-    return put_choice(t, &at, choice, mode);
+    check_leave(&t->r.from);
+    return st;
 }
 
 static enum status take_tools(struct m2c *t, yyjson_val *in)
 {
-    static const struct m2c_at at_tools = {NULL, "tools", 0};
-    yyjson_mut_val *tools = m2c_arr(t);
+    yyjson_mut_val *tools = making_array(&t->r.to);
     yyjson_val *list = NULL, *tool, *type = NULL;
-    enum status st = m2c_member(t, NULL, in, "tools", M2C_ARRAY, &list);
+    enum status st = check_get(&t->r.from, in, "tools", IS_ARRAY, &list);
     size_t i, n;
 
     yyjson_arr_foreach(list, i, n, tool)
     {
-        struct m2c_at at = {&at_tools, NULL, i};
-
-        st = m2c_check(t, &at, tool, M2C_OBJECT);
+        check_enter_item(&t->r.from, "tools", i);
+        st = check_is(&t->r.from, NULL, tool, IS_OBJECT);
         if (st == ST_OK)
-            st = m2c_member(t, &at, tool, "type", M2C_STRING, &type);
+            st = check_get(&t->r.from, tool, "type", IS_STRING, &type);
         if (st == ST_OK && type != NULL && !yyjson_equals_str(type, "custom"))
-            st = m2c_unsupported(t, &at, NULL); /* web_search_…: Anthropic's servers run it, or know its schema */
+            st = check_unsupported(&t->r.from, NULL); /* web_search_…: Anthropic's servers run it, or know its schema */
         else if (st == ST_OK)
-            st = add_tool(t, &at, tool, tools);
+            st = add_tool(t, tool, tools);
         if (st != ST_OK)
             return st;
+        check_leave(&t->r.from);
     }
     if (yyjson_mut_arr_size(tools) > 0)
-        m2c_put(t, t->root, "tools", tools);
+        making_put(&t->r.to, t->r.to.root, "tools", tools);
     return st == ST_OK ? take_choice(t, in, yyjson_arr_size(list), yyjson_mut_arr_size(tools)) : st;
 }
 
@@ -300,25 +315,22 @@ static enum status take_tools(struct m2c *t, yyjson_val *in)
  */
 
 /* *ret_effort: what the budget amounts to; NULL = the model's own. *ret_off: no thinking at all. */
-static enum status read_thinking(struct m2c *t, yyjson_val *in, const char **ret_effort, bool *ret_off)
+static enum status read_thinking(struct m2c *t, yyjson_val *thinking, const char **ret_effort, bool *ret_off)
 {
-    static const struct m2c_at at = {NULL, "thinking", 0};
-    yyjson_val *thinking = NULL, *type = NULL, *budget = NULL;
-    enum status st = m2c_member(t, NULL, in, "thinking", M2C_OBJECT, &thinking);
+    yyjson_val *type = NULL, *budget = NULL;
+    uint64_t tokens = 0;
+    enum status st = check_need(&t->r.from, thinking, "type", IS_STRING, &type);
 
-    if (st != ST_OK || thinking == NULL)
-        return st;
-    st = m2c_member(t, &at, thinking, "type", M2C_STRING | M2C_REQUIRED, &type);
     if (st != ST_OK)
         return st;
     *ret_off = yyjson_equals_str(type, "disabled");
     if (*ret_off || yyjson_equals_str(type, "adaptive") || yyjson_equals_str(type, "between_tools"))
         return ST_OK;
     if (!yyjson_equals_str(type, "enabled"))
-        return m2c_fail(t, &at, "type", "invalid_value", "Input should be 'adaptive', 'enabled' or 'disabled'");
-    st = m2c_count(t, &at, thinking, "budget_tokens", M2C_REQUIRED, BUDGET_LEAST, &budget);
-    if (st == ST_OK)
-        *ret_effort = m2c_uint(budget) < BUDGET_LOW ? "low" : m2c_uint(budget) < BUDGET_MEDIUM ? "medium" : "high";
+        return check_invalid(&t->r.from, "type", "Input should be 'adaptive', 'enabled' or 'disabled'");
+    st = check_count(&t->r.from, thinking, "budget_tokens", true, BUDGET_LEAST, &budget);
+    if (st == ST_OK && check_count_of(budget, &tokens))
+        *ret_effort = tokens < BUDGET_LOW ? "low" : tokens < BUDGET_MEDIUM ? "medium" : "high";
     return st;
 }
 
@@ -335,22 +347,27 @@ static bool is_effort(yyjson_val *v)
 /* Nothing is said where thinking is off: models without reasoning refuse the parameter, others its "none". */
 static enum status take_effort(struct m2c *t, yyjson_val *in, yyjson_val *config)
 {
-    static const struct m2c_at at = {NULL, "output_config", 0};
     const char *effort = NULL;
-    yyjson_val *v = NULL;
+    yyjson_val *thinking = NULL, *v = NULL;
     bool off = false;
-    enum status st = read_thinking(t, in, &effort, &off);
+    enum status st = check_get(&t->r.from, in, "thinking", IS_OBJECT, &thinking);
 
+    check_enter(&t->r.from, "thinking");
+    if (st == ST_OK && thinking != NULL)
+        st = read_thinking(t, thinking, &effort, &off);
+    check_leave(&t->r.from);
+    check_enter(&t->r.from, "output_config");
     if (st == ST_OK)
-        st = m2c_member(t, &at, config, "effort", M2C_STRING, &v);
+        st = check_get(&t->r.from, config, "effort", IS_STRING, &v);
     if (st == ST_OK && v != NULL && !is_effort(v))
-        return m2c_fail(t, &at, "effort", "invalid_value", "Input should be 'low', 'medium', 'high', 'xhigh' or 'max'");
+        st = check_invalid(&t->r.from, "effort", "Input should be 'low', 'medium', 'high', 'xhigh' or 'max'");
+    check_leave(&t->r.from);
     if (st != ST_OK || off)
         return st;
     if (v != NULL)
-        m2c_put(t, t->root, "reasoning_effort", m2c_val(t, v));
+        making_put_value(&t->r.to, t->r.to.root, "reasoning_effort", v);
     else if (effort != NULL)
-        m2c_put(t, t->root, "reasoning_effort", m2c_str(t, slice_of(effort)));
+        making_put_word(&t->r.to, t->r.to.root, "reasoning_effort", effort);
     return ST_OK;
 }
 
@@ -382,48 +399,52 @@ static bool is_strict(yyjson_val *schema, unsigned depth)
     return true;
 }
 
-static enum status take_format(struct m2c *t, const struct m2c_at *at, yyjson_val *format)
+static enum status take_format(struct m2c *t, yyjson_val *format)
 {
     yyjson_val *type = NULL, *schema = NULL;
     yyjson_mut_val *inner, *outer;
-    enum status st = m2c_member(t, at, format, "type", M2C_STRING | M2C_REQUIRED, &type);
+    enum status st = check_need(&t->r.from, format, "type", IS_STRING, &type);
 
     if (st == ST_OK && !yyjson_equals_str(type, "json_schema"))
-        st = m2c_fail(t, at, "type", "invalid_value", "Input should be 'json_schema'");
+        st = check_invalid(&t->r.from, "type", "Input should be 'json_schema'");
     if (st == ST_OK)
-        st = m2c_member(t, at, format, "schema", M2C_OBJECT | M2C_REQUIRED, &schema);
+        st = check_need(&t->r.from, format, "schema", IS_OBJECT, &schema);
     if (st != ST_OK)
         return st;
-    inner = m2c_obj(t);
-    m2c_put(t, inner, "name", m2c_str(t, slice_of(FORMAT_NAME)));
-    m2c_put(t, inner, "schema", m2c_val(t, schema));
-    m2c_put(t, inner, "strict", yyjson_mut_bool(t->doc, is_strict(schema, 0)));
-    outer = m2c_obj(t);
-    m2c_put(t, outer, "type", m2c_val(t, type));
-    m2c_put(t, outer, "json_schema", inner);
-    m2c_put(t, t->root, "response_format", outer);
+    inner = making_object(&t->r.to);
+    making_put_word(&t->r.to, inner, "name", FORMAT_NAME);
+    making_put_value(&t->r.to, inner, "schema", schema);
+    making_put(&t->r.to, inner, "strict", making_bool(&t->r.to, is_strict(schema, 0)));
+    outer = making_object(&t->r.to);
+    making_put_value(&t->r.to, outer, "type", type);
+    making_put(&t->r.to, outer, "json_schema", inner);
+    making_put(&t->r.to, t->r.to.root, "response_format", outer);
     return ST_OK;
 }
 
 static enum status take_output(struct m2c *t, yyjson_val *in)
 {
     static const char *const known[] = {"effort", "format", NULL};
-    static const struct m2c_at at = {NULL, "output_config", 0}, at_format = {&at, "format", 0},
-                               at_old = {NULL, "output_format", 0};
     yyjson_val *config = NULL, *format = NULL, *old = NULL;
-    enum status st = m2c_member(t, NULL, in, "output_config", M2C_OBJECT, &config);
+    enum status st = check_get(&t->r.from, in, "output_config", IS_OBJECT, &config);
 
+    check_enter(&t->r.from, "output_config");
     if (st == ST_OK)
-        st = m2c_only(t, &at, config, known);
+        st = check_only(&t->r.from, config, known);
     if (st == ST_OK)
-        st = take_effort(t, in, config);
+        st = check_get(&t->r.from, config, "format", IS_OBJECT, &format);
+    check_enter(&t->r.from, "format");
+    if (st == ST_OK && format != NULL)
+        st = take_format(t, format);
+    check_leave(&t->r.from);
+    check_leave(&t->r.from);
     if (st == ST_OK)
-        st = m2c_member(t, &at, config, "format", M2C_OBJECT, &format);
-    if (st == ST_OK)
-        st = m2c_member(t, NULL, in, "output_format", M2C_OBJECT, &old); /* its name while it was a beta */
-    if (st != ST_OK || (format == NULL && old == NULL))
-        return st;
-    return format != NULL ? take_format(t, &at_format, format) : take_format(t, &at_old, old);
+        st = check_get(&t->r.from, in, "output_format", IS_OBJECT, &old); /* its name while it was a beta */
+    check_enter(&t->r.from, "output_format");
+    if (st == ST_OK && format == NULL && old != NULL)
+        st = take_format(t, old);
+    check_leave(&t->r.from);
+    return st == ST_OK ? take_effort(t, in, config) : st;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------
@@ -440,42 +461,41 @@ static bool is_default(yyjson_val *in, const char *name, const char *value)
  * savings: without them the answer is the same. */
 static enum status take_rest(struct m2c *t, yyjson_val *in)
 {
-    static const char *const known[] = {"model",
-                                        "messages",
-                                        "system",
-                                        "max_tokens",
-                                        "stream",
-                                        "temperature",
-                                        "top_p",
-                                        "top_k",
-                                        "stop_sequences",
-                                        "metadata",
-                                        "tools",
-                                        "tool_choice",
-                                        "thinking",
-                                        "output_config",
-                                        "speed",
-                                        "mcp_servers",
-                                        "output_format",
-                                        "cache_control",
-                                        "context_management",
-                                        "inference_geo",
-                                        "service_tier",
-                                        NULL};
+    static const struct reshape_field known[] = {LEFT("model", 0),
+                                                 LEFT("messages", 0),
+                                                 LEFT("system", 0),
+                                                 LEFT("max_tokens", 0),
+                                                 LEFT("stream", 0),
+                                                 LEFT("temperature", 0),
+                                                 LEFT("top_p", 0),
+                                                 LEFT("top_k", 0),
+                                                 LEFT("stop_sequences", 0),
+                                                 LEFT("metadata", 0),
+                                                 LEFT("tools", 0),
+                                                 LEFT("tool_choice", 0),
+                                                 LEFT("thinking", 0),
+                                                 LEFT("output_config", 0),
+                                                 LEFT("speed", 0),
+                                                 LEFT("mcp_servers", 0),
+                                                 LEFT("output_format", 0),
+                                                 LEFT("cache_control", 0),
+                                                 LEFT("context_management", 0),
+                                                 LEFT("inference_geo", 0),
+                                                 LEFT("service_tier", 0)};
     yyjson_val *servers = NULL, *tier = NULL;
-    enum status st = m2c_member(t, NULL, in, "mcp_servers", M2C_ARRAY, &servers);
+    enum status st = check_get(&t->r.from, in, "mcp_servers", IS_ARRAY, &servers);
 
     if (st == ST_OK && yyjson_arr_size(servers) > 0)
-        st = m2c_unsupported(t, NULL, "mcp_servers");
+        st = check_unsupported(&t->r.from, "mcp_servers");
     if (st == ST_OK)
-        st = m2c_member(t, NULL, in, "service_tier", M2C_STRING, &tier);
+        st = check_get(&t->r.from, in, "service_tier", IS_STRING, &tier);
     if (st == ST_OK && tier != NULL && !yyjson_equals_str(tier, "auto") && !yyjson_equals_str(tier, "standard_only"))
-        st = m2c_fail(t, NULL, "service_tier", "invalid_value", "Input should be 'auto' or 'standard_only'");
+        st = check_invalid(&t->r.from, "service_tier", "Input should be 'auto' or 'standard_only'");
     if (st == ST_OK && !is_default(in, "speed", "standard"))
-        st = m2c_unsupported(t, NULL, "speed");
+        st = check_unsupported(&t->r.from, "speed");
     if (st == ST_OK && !is_default(in, "inference_geo", "global"))
-        st = m2c_unsupported(t, NULL, "inference_geo");
-    return st == ST_OK ? m2c_only(t, NULL, in, known) : st;
+        st = check_unsupported(&t->r.from, "inference_geo");
+    return st == ST_OK ? reshape_fields(&t->r, known, sizeof(known) / sizeof(known[0]), t) : st;
 }
 
 static enum status (*const steps[])(struct m2c *t, yyjson_val *in) = {
@@ -483,40 +503,18 @@ static enum status (*const steps[])(struct m2c *t, yyjson_val *in) = {
     take_sampling, take_user,  take_output, take_stream, take_rest,
 };
 
-static enum status write_body(struct m2c *t, struct buf *out)
-{
-    size_t n = 0;
-    char *json = t->lost ? NULL : yyjson_mut_write(t->doc, 0, &n);
-    enum status st = json != NULL ? buf_add(out, json, n) : ST_NO_MEMORY;
-
-    free(json);
-    return st;
-}
-
 static enum status m2c_request(void *state, struct translate_call *call, struct slice body, struct buf *out,
                                struct err *err)
 {
     struct m2c_state *s = state;
-    yyjson_doc *in = yyjson_read(body.p, body.n, YYJSON_READ_NUMBER_AS_RAW);
-    struct m2c t = {.call = call, .names = &s->names, .err = err, .doc = yyjson_mut_doc_new(NULL)};
-    enum status st = ST_OK;
+    struct m2c t = {.names = &s->names};
+    enum status st = reshape_begin(&t.r, call, body, M2C_UPSTREAM_NAME, err);
 
     s->names.n = 0;
-    if (t.doc == NULL)
-        st = ST_NO_MEMORY;
-    else if (!yyjson_is_obj(yyjson_doc_get_root(in)))
-        st = err_set(err, ST_BAD_REQUEST, "The body is not a JSON object.");
-    if (st == ST_OK) {
-        t.root = m2c_obj(&t);
-        yyjson_mut_doc_set_root(t.doc, t.root);
-    }
+    t.r.from.anthropic = true;
     for (size_t i = 0; st == ST_OK && i < sizeof(steps) / sizeof(steps[0]); i++)
-        st = steps[i](&t, yyjson_doc_get_root(in));
-    if (st == ST_OK)
-        st = write_body(&t, out);
-    yyjson_mut_doc_free(t.doc);
-    yyjson_doc_free(in);
-    return st;
+        st = steps[i](&t, reshape_body(&t.r));
+    return reshape_end(&t.r, st, out);
 }
 
 const struct translator messages_to_chat = {

@@ -1,18 +1,17 @@
 /*
- * Shared by the files of the translator messages_to_chat, and messages_count.c, only. The client speaks Anthropic's
+ * Shared by the files of the translator messages_to_chat only. The client speaks Anthropic's
  * Messages (Claude Code, the Anthropic SDKs), upstream OpenAI's chat completions.
  *
  *     messages_to_chat.c          the request's members, and the row of the translator
  *     messages_to_chat_turns.c    system and messages: blocks become parts, calls and tool messages
- *     messages_to_chat_fields.c   reading a member and naming it as Anthropic does; names of tools
+ *     messages_to_chat_names.c    names of tools
  *     messages_to_chat_answer.c   an answer, a stream
  */
 #ifndef PROVIDERSVC_DIALECTS_MESSAGES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_MESSAGES_TO_CHAT_H
 
-#include <yyjson.h>
-
-#include "providersvc/dialects/translate.h"
+#include "providersvc/dialects/put.h"
+#include "providersvc/dialects/reshape.h"
 
 #define M2C_UPSTREAM_NAME "the chat completions API"
 #define M2C_TEXT_MAX (2u * LIMIT_BODY) /* bytes of one text that is put together from several */
@@ -44,59 +43,12 @@ struct slice m2c_given_name(const struct m2c_names *names, struct slice sent);
  */
 
 struct m2c {
-    struct translate_call *call;
+    struct reshape r;
     struct m2c_names *names;
-    struct err *err;
-    yyjson_mut_doc *doc; /* upstream's body; strings in it may borrow from the client's */
-    yyjson_mut_val *root;
-    bool lost; /* memory ran out: something is missing in doc */
 };
 
-/* Where we are: on the stack of who reads it. name NULL = an item of a list. */
-struct m2c_at {
-    const struct m2c_at *up;
-    const char *name;
-    size_t index;
-};
-
-enum m2c_kind { /* what a member may be */
-                M2C_STRING = 1,
-                M2C_BOOL = 2,
-                M2C_NUMBER = 4,
-                M2C_OBJECT = 8,
-                M2C_ARRAY = 16,
-                M2C_REQUIRED = 128, /* it must be there, and not null */
-};
-
-/* ST_BAD_REQUEST naming the member `name` (NULL: the thing itself) of what is at `at`: "messages.0.role: TEXT". */
-enum status m2c_fail(const struct m2c *t, const struct m2c_at *at, const char *name, const char *code,
-                     const char *text);
-/* translate_unsupported of that member. */
-enum status m2c_unsupported(const struct m2c *t, const struct m2c_at *at, const char *name);
-/* Is v, which stands at `at`, one of these kinds? */
-enum status m2c_check(const struct m2c *t, const struct m2c_at *at, yyjson_val *v, unsigned kinds);
-/* *ret: the member, NULL when it is absent or null. ST_BAD_REQUEST: missing, or of another kind. */
-enum status m2c_member(const struct m2c *t, const struct m2c_at *at, yyjson_val *object, const char *name,
-                       unsigned kinds, yyjson_val **ret);
-/* A whole number, as it stood; need: M2C_REQUIRED or 0. ST_BAD_REQUEST: none, or less than least. */
-enum status m2c_count(const struct m2c *t, const struct m2c_at *at, yyjson_val *object, const char *name, unsigned need,
-                      uint64_t least, yyjson_val **ret);
-uint64_t m2c_uint(yyjson_val *count); /* its value */
-/* Members that are not in known (ends with NULL): unsupported, by name. What is null has no effect; object may be NULL.
- */
-enum status m2c_only(const struct m2c *t, const struct m2c_at *at, yyjson_val *object, const char *const *known);
 /* A tool's name: checked, and as upstream is told. ret->p may be `to` (as m2c_sent_name). */
-enum status m2c_tool_name(const struct m2c *t, const struct m2c_at *at, yyjson_val *object, char *to,
-                          struct slice *ret);
-
-/* Building. A failure is remembered in lost. The strings of m2c_str are borrowed, those of m2c_copy not. */
-yyjson_mut_val *m2c_str(struct m2c *t, struct slice text);
-yyjson_mut_val *m2c_copy(struct m2c *t, struct slice text);
-yyjson_mut_val *m2c_obj(struct m2c *t);
-yyjson_mut_val *m2c_arr(struct m2c *t);
-yyjson_mut_val *m2c_val(struct m2c *t, yyjson_val *v); /* exactly as it stood */
-void m2c_put(struct m2c *t, yyjson_mut_val *object, const char *key, yyjson_mut_val *v);
-void m2c_add(struct m2c *t, yyjson_mut_val *array, yyjson_mut_val *v);
+enum status m2c_tool_name(struct m2c *t, yyjson_val *object, char *to, struct slice *ret);
 
 /* system and messages of the client's body as root.messages. */
 enum status m2c_turns(struct m2c *t, yyjson_val *in);

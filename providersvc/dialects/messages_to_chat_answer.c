@@ -14,34 +14,15 @@
 /* ---- writing -------------------------------------------------------------------------------------------------------
  */
 
-/* Text that is put together; after a failure nothing is added. */
-struct writer {
-    struct buf *to;
-    enum status st;
-};
-
-static void add(struct writer *w, const char *text)
+static void add_number(struct put *w, const char *before, uint64_t number)
 {
-    if (w->st == ST_OK)
-        w->st = buf_addc(w->to, text);
-}
-
-static void add_string(struct writer *w, struct slice text)
-{
-    if (w->st == ST_OK)
-        w->st = json_add_string(w->to, text);
-}
-
-static void add_number(struct writer *w, const char *before, uint64_t number)
-{
-    add(w, before);
-    if (w->st == ST_OK)
-        w->st = buf_addu(w->to, number);
+    put_raw(w, before);
+    put_count(w, number);
 }
 
 /* Of input, what was read from a cache and written into one stands beside it. whole: as message_start and answers have
  * it; else as message_delta. */
-static void add_usage(struct writer *w, const struct usage *u, bool whole)
+static void add_usage(struct put *w, const struct usage *u, bool whole)
 {
     uint64_t written = u->write + u->write_long, beside = u->cached + written;
 
@@ -51,14 +32,14 @@ static void add_usage(struct writer *w, const struct usage *u, bool whole)
     if (whole) {
         add_number(w, ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":", u->write);
         add_number(w, ",\"ephemeral_1h_input_tokens\":", u->write_long);
-        add(w, "}");
+        put_raw(w, "}");
     }
     add_number(w, ",\"output_tokens\":", u->completion);
     if (u->reasoning > 0) {
         add_number(w, ",\"output_tokens_details\":{\"thinking_tokens\":", u->reasoning);
-        add(w, "}");
+        put_raw(w, "}");
     }
-    add(w, whole ? ",\"service_tier\":\"standard\"}" : "}");
+    put_raw(w, whole ? ",\"service_tier\":\"standard\"}" : "}");
 }
 
 static struct slice without(struct slice s, const char *prefix)
@@ -77,35 +58,34 @@ static bool is_plain(struct slice id)
 }
 
 /* msg_ and upstream's own, or ours where there is none. Up to its content. */
-static void add_head(struct writer *w, const struct translate_call *call, struct slice id)
+static void add_head(struct put *w, const struct translate_call *call, struct slice id)
 {
-    struct slice own = is_plain(id) ? without(id, "chatcmpl-") : without(call->request_id, "req_");
+    struct slice own = is_plain(id) ? without(id, "chatcmpl-") : translate_bare_id(call->request_id);
 
-    add(w, "{\"id\":\"msg_");
-    if (w->st == ST_OK)
-        w->st = buf_add(w->to, own.p, own.n);
-    add(w, "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
-    add_string(w, call->model);
-    add(w, ",\"content\":[");
+    put_raw(w, "{\"id\":\"msg_");
+    put_bytes(w, own.p, own.n);
+    put_raw(w, "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
+    put_string(w, call->model);
+    put_raw(w, ",\"content\":[");
 }
 
 /* "id":…,"name":…; k: which block of the answer it is. */
-static void add_call(struct writer *w, const struct translate_call *call, struct slice id, uint64_t k,
-                     struct slice name)
+static void add_call(struct put *w, const struct translate_call *call, struct slice id, uint64_t k, struct slice name)
 {
-    struct slice own = without(call->request_id, "req_");
+    struct slice own = translate_bare_id(call->request_id);
 
-    add(w, "{\"type\":\"tool_use\",\"id\":");
+    put_raw(w, "{\"type\":\"tool_use\",\"id\":");
     if (id.n > 0)
-        add_string(w, id);
-    else if (w->st == ST_OK) {
-        w->st = buf_addf(w->to, "\"toolu_" SLICE_FMT, SLICE_ARG(own));
+        put_string(w, id);
+    else {
+        put_raw(w, "\"toolu_");
+        put_bytes(w, own.p, own.n);
         add_number(w, "_", k);
-        add(w, "\"");
+        put_raw(w, "\"");
     }
-    add(w, ",\"name\":");
-    add_string(w, name);
-    add(w, ",\"input\":");
+    put_raw(w, ",\"name\":");
+    put_string(w, name);
+    put_raw(w, ",\"input\":");
 }
 
 /* Some upstreams say "stop" behind tool calls: an agent that believes it would stop. */
@@ -126,20 +106,15 @@ static const char *stop_reason(struct slice finish, bool called, bool refused)
 struct answering {
     const struct m2c_state *state;
     const struct translate_call *call;
-    struct writer w;
+    struct put w;
     uint64_t places; /* blocks so far */
     bool called, refused;
     struct err *err;
 };
 
-static enum status no_sense(struct err *err, const char *what)
-{
-    return err_set(err, ST_UPSTREAM, "The provider's answer makes no sense: %s.", what);
-}
-
 static void begin_block(struct answering *a)
 {
-    add(&a->w, a->places++ > 0 ? "," : "");
+    put_raw(&a->w, a->places++ > 0 ? "," : "");
 }
 
 /* All text in a content: a string, or a list of parts with texts (others in it are no text). */
@@ -177,28 +152,28 @@ static enum status answer_text(struct answering *a, yyjson_val *content)
     struct buf text;
 
     if (!is_content(content))
-        return no_sense(a->err, "content is no text");
+        return translate_nonsense(a->err, "content is no text");
     buf_init(&text, EVENT_MAX);
     st = collect(content, &text);
     if (st == ST_OK && text.n > 0) {
         begin_block(a);
-        add(&a->w, "{\"type\":\"text\",\"text\":");
-        add_string(&a->w, (struct slice){text.p, text.n});
-        add(&a->w, "}");
+        put_raw(&a->w, "{\"type\":\"text\",\"text\":");
+        put_string(&a->w, (struct slice){text.p, text.n});
+        put_raw(&a->w, "}");
     }
     buf_fini(&text);
     return st;
 }
 
 /* The arguments as an object, numbers as they stood; {} where they are none. */
-static void add_input(struct writer *w, yyjson_val *arguments)
+static void add_input(struct put *w, yyjson_val *arguments)
 {
     struct slice text = facts_text(arguments);
     yyjson_doc *doc = text.n > 0 ? yyjson_read(text.p, text.n, YYJSON_READ_NUMBER_AS_RAW) : NULL;
     yyjson_val *input = doc != NULL ? yyjson_doc_get_root(doc) : arguments;
     char *json = yyjson_is_obj(input) ? yyjson_val_write(input, 0, NULL) : NULL;
 
-    add(w, json != NULL ? json : "{}");
+    put_raw(w, json != NULL ? json : "{}");
     free(json);
     yyjson_doc_free(doc);
 }
@@ -208,11 +183,11 @@ static enum status answer_call(struct answering *a, yyjson_val *id, yyjson_val *
     struct slice name = facts_text(yyjson_obj_get(function, "name"));
 
     if (name.n == 0)
-        return no_sense(a->err, "a tool call has no name");
+        return translate_nonsense(a->err, "a tool call has no name");
     begin_block(a);
     add_call(&a->w, a->call, facts_text(id), a->places - 1, m2c_given_name(&a->state->names, name));
     add_input(&a->w, yyjson_obj_get(function, "arguments"));
-    add(&a->w, "}");
+    put_raw(&a->w, "}");
     a->called = true;
     return ST_OK;
 }
@@ -228,7 +203,7 @@ static enum status answer_message(struct answering *a, yyjson_val *message)
         st = answer_text(a, yyjson_obj_get(message, "refusal"));
     a->refused = a->places > before;
     if (st == ST_OK && !is_list(calls))
-        st = no_sense(a->err, "tool_calls is no list");
+        st = translate_nonsense(a->err, "tool_calls is no list");
     yyjson_arr_foreach(calls, i, n, call)
     {
         if (st == ST_OK)
@@ -254,20 +229,20 @@ enum status m2c_answer(void *state, const struct translate_call *call, struct sl
     if (facts.failed)
         st = err_set(err, ST_UPSTREAM, "%s", facts.error.message);
     else if (!yyjson_is_obj(message))
-        st = no_sense(err, "it has no choice with a message");
+        st = translate_nonsense(err, "it has no choice with a message");
     else {
         add_head(&a.w, call, facts_text(yyjson_obj_get(root, "id")));
         st = answer_message(&a, message);
-        add(&a.w, "],\"stop_reason\":\"");
-        add(&a.w, stop_reason(facts_text(yyjson_obj_get(choice, "finish_reason")), a.called, a.refused));
-        add(&a.w, "\",\"stop_sequence\":null,\"usage\":");
+        put_raw(&a.w, "],\"stop_reason\":\"");
+        put_raw(&a.w, stop_reason(facts_text(yyjson_obj_get(choice, "finish_reason")), a.called, a.refused));
+        put_raw(&a.w, "\",\"stop_sequence\":null,\"usage\":");
         add_usage(&a.w, &facts.usage, true);
-        add(&a.w, "}");
+        put_raw(&a.w, "}");
     }
     if (st == ST_OK)
         st = a.w.st;
     if (st == ST_TOO_LARGE)
-        st = no_sense(err, "it is too large");
+        st = translate_nonsense(err, "it is too large");
     if (st != ST_OK)
         out->n = n_before;
     yyjson_doc_free(doc);
@@ -295,65 +270,65 @@ struct streaming {
     struct err *err;
 };
 
-static enum status give(struct streaming *x, const char *name, struct writer *w)
+static enum status give(struct streaming *x, const char *name, struct put *w)
 {
     if (w->st == ST_TOO_LARGE)
-        return no_sense(x->err, "a piece of it is too large");
+        return translate_nonsense(x->err, "a piece of it is too large");
     if (w->st != ST_OK)
         return w->st;
-    return x->to->event(x->to->ctx, slice_of(name), (struct slice){w->to->p, w->to->n});
+    return x->to->event(x->to->ctx, slice_of(name), (struct slice){w->out->p, w->out->n});
 }
 
-static struct writer begin_event(struct streaming *x)
+static struct put begin_event(struct streaming *x)
 {
     if (x->s->event.max == 0)
         buf_init(&x->s->event, EVENT_MAX);
     x->s->event.n = 0;
-    return (struct writer){&x->s->event, ST_OK};
+    return (struct put){&x->s->event, ST_OK};
 }
 
 static enum status give_start(struct streaming *x, struct slice id)
 {
     static const struct usage none = {.known = false};
-    struct writer w = begin_event(x);
+    struct put w = begin_event(x);
 
     x->s->begun = true;
-    add(&w, "{\"type\":\"message_start\",\"message\":");
+    put_raw(&w, "{\"type\":\"message_start\",\"message\":");
     add_head(&w, x->call, id);
-    add(&w, "],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":");
+    put_raw(&w, "],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":");
     add_usage(&w, &none, true);
-    add(&w, "}}");
+    put_raw(&w, "}}");
     return give(x, "message_start", &w);
 }
 
 static enum status give_block_start(struct streaming *x, struct m2c_block *b)
 {
-    struct writer w = begin_event(x);
+    struct put w = begin_event(x);
 
     b->open = true;
     b->place = x->s->places++;
     x->s->called |= b->tool;
     add_number(&w, "{\"type\":\"content_block_start\",\"index\":", b->place);
-    add(&w, ",\"content_block\":");
+    put_raw(&w, ",\"content_block\":");
     if (b->tool) {
         struct slice name = {b->name.p, b->name.n};
 
         add_call(&w, x->call, (struct slice){b->id.p, b->id.n}, b->place, m2c_given_name(&x->s->names, name));
-        add(&w, "{}}}");
+        put_raw(&w, "{}}}");
     } else
-        add(&w, "{\"type\":\"text\",\"text\":\"\"}}");
+        put_raw(&w, "{\"type\":\"text\",\"text\":\"\"}}");
     return give(x, "content_block_start", &w);
 }
 
 static enum status give_held(struct streaming *x, struct m2c_block *b)
 {
-    struct writer w = begin_event(x);
+    struct put w = begin_event(x);
 
     add_number(&w, "{\"type\":\"content_block_delta\",\"index\":", b->place);
-    add(&w, b->tool ? ",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":"
-                    : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
-    add_string(&w, (struct slice){b->held.p, b->held.n});
-    add(&w, "}}");
+    put_raw(&w, b->tool ? ",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":"
+                        : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
+    put_string(&w, (struct slice){b->held.p, b->held.n});
+    put_raw(&w, "}}");
     x->s->held -= b->held.n;
     b->held.n = 0;
     return give(x, "content_block_delta", &w);
@@ -361,11 +336,11 @@ static enum status give_held(struct streaming *x, struct m2c_block *b)
 
 static enum status give_block_stop(struct streaming *x, struct m2c_block *b)
 {
-    struct writer w = begin_event(x);
+    struct put w = begin_event(x);
 
     buf_fini(&b->held);
     add_number(&w, "{\"type\":\"content_block_stop\",\"index\":", b->place);
-    add(&w, "}");
+    put_raw(&w, "}");
     return give(x, "content_block_stop", &w);
 }
 
@@ -401,7 +376,7 @@ static enum status new_block(struct streaming *x, bool tool, uint64_t key, struc
     struct m2c_block *b;
 
     if (s->n == BLOCKS_MAX)
-        return no_sense(x->err, "it has too many blocks");
+        return translate_nonsense(x->err, "it has too many blocks");
     if (s->n == s->cap) {
         size_t cap = s->cap > 0 ? 2 * s->cap : 4;
 
@@ -423,7 +398,7 @@ static enum status new_block(struct streaming *x, bool tool, uint64_t key, struc
 static enum status hold(struct streaming *x, struct m2c_block *b, struct slice text)
 {
     if (text.n > TRANSLATE_STATE_MAX - x->s->held)
-        return no_sense(x->err, "too much of it is unfinished");
+        return translate_nonsense(x->err, "too much of it is unfinished");
     x->s->held += text.n;
     return buf_add(&b->held, text.p, text.n);
 }
@@ -450,7 +425,7 @@ static enum status take_content(struct streaming *x, yyjson_val *content)
     size_t i, n;
 
     if (!is_content(content))
-        return no_sense(x->err, "content is no text");
+        return translate_nonsense(x->err, "content is no text");
     if (yyjson_is_str(content))
         return take_text(x, facts_text(content));
     yyjson_arr_foreach(content, i, n, part)
@@ -521,7 +496,8 @@ static enum status set_once(struct streaming *x, struct buf *to, struct slice te
 {
     if (to->n > 0 || text.n == 0)
         return ST_OK;
-    return text.n <= ID_MAX ? buf_add(to, text.p, text.n) : no_sense(x->err, "a tool call's id or name is too long");
+    return text.n <= ID_MAX ? buf_add(to, text.p, text.n)
+                            : translate_nonsense(x->err, "a tool call's id or name is too long");
 }
 
 static enum status take_arguments(struct streaming *x, struct m2c_block *b, struct slice json)
@@ -532,7 +508,7 @@ static enum status take_arguments(struct streaming *x, struct m2c_block *b, stru
         while (json.n > 0 && is_space(json.p[json.n - 1]))
             json.n--;
     if (!scan(b, json))
-        return no_sense(x->err, "a tool call goes on behind its end");
+        return translate_nonsense(x->err, "a tool call goes on behind its end");
     if (json.n > 0)
         st = hold(x, b, json);
     return st == ST_OK ? pump(x, false) : st;
@@ -571,7 +547,7 @@ static enum status take_calls(struct streaming *x, yyjson_val *calls)
     size_t i, n;
 
     if (!is_list(calls))
-        return no_sense(x->err, "tool_calls is no list");
+        return translate_nonsense(x->err, "tool_calls is no list");
     yyjson_arr_foreach(calls, i, n, call)
     {
         yyjson_val *index = yyjson_obj_get(call, "index"), *function = yyjson_obj_get(call, "function");
@@ -579,7 +555,7 @@ static enum status take_calls(struct streaming *x, yyjson_val *calls)
             yyjson_is_uint(index) && yyjson_get_uint(index) < KEY_FUNCTION ? yyjson_get_uint(index) : KEY_NONE;
 
         if (!yyjson_is_obj(function))
-            return no_sense(x->err, "a tool call has no function");
+            return translate_nonsense(x->err, "a tool call has no function");
         st = take_call(x, key, facts_text(yyjson_obj_get(call, "id")), function);
         if (st != ST_OK)
             return st;
@@ -615,7 +591,7 @@ enum status m2c_event(void *state, const struct translate_call *call, struct sli
     struct streaming x = {state, call, to, err};
     yyjson_doc *doc = yyjson_read(data.p, data.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc), *choices = yyjson_obj_get(root, "choices"), *choice;
-    enum status st = yyjson_is_obj(root) ? ST_OK : no_sense(err, "an event is no JSON object");
+    enum status st = yyjson_is_obj(root) ? ST_OK : translate_nonsense(err, "an event is no JSON object");
     size_t i, n;
 
     if (st == ST_OK && !x.s->begun && yyjson_arr_size(choices) > 0)
@@ -644,19 +620,20 @@ static bool has_nameless(const struct m2c_state *s)
 static enum status give_end(struct streaming *x, enum translate_end how, const struct usage *usage)
 {
     static const struct usage none = {.known = false};
-    struct writer w = begin_event(x);
+    struct put w = begin_event(x);
     enum status st;
 
-    add(&w, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"");
-    add(&w, how == TRANSLATE_LIMIT ? "max_tokens" : stop_reason(slice_of(x->s->finish), x->s->called, x->s->refused));
-    add(&w, "\",\"stop_sequence\":null},\"usage\":");
+    put_raw(&w, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"");
+    put_raw(&w,
+            how == TRANSLATE_LIMIT ? "max_tokens" : stop_reason(slice_of(x->s->finish), x->s->called, x->s->refused));
+    put_raw(&w, "\",\"stop_sequence\":null},\"usage\":");
     add_usage(&w, usage != NULL ? usage : &none, false);
-    add(&w, "}");
+    put_raw(&w, "}");
     st = give(x, "message_delta", &w);
     if (st != ST_OK)
         return st;
     w = begin_event(x);
-    add(&w, "{\"type\":\"message_stop\"}");
+    put_raw(&w, "{\"type\":\"message_stop\"}");
     return give(x, "message_stop", &w);
 }
 
@@ -667,9 +644,9 @@ enum status m2c_end(void *state, const struct translate_call *call, enum transla
     enum status st = ST_OK;
 
     if (how == TRANSLATE_WHOLE && !x.s->answered)
-        return no_sense(err, "it has no choice");
+        return translate_nonsense(err, "it has no choice");
     if (how == TRANSLATE_WHOLE && has_nameless(x.s))
-        return no_sense(err, "a tool call has no name");
+        return translate_nonsense(err, "a tool call has no name");
     if (!x.s->begun)
         st = give_start(&x, (struct slice){NULL, 0});
     if (st == ST_OK)

@@ -20,11 +20,11 @@ struct content {
 
 static void append_part(struct m2c *t, yyjson_mut_val *parts, const char *type, const char *key, yyjson_mut_val *v)
 {
-    yyjson_mut_val *part = m2c_obj(t);
+    yyjson_mut_val *part = making_object(&t->r.to);
 
-    m2c_put(t, part, "type", m2c_str(t, slice_of(type)));
-    m2c_put(t, part, key, v);
-    m2c_add(t, parts, part);
+    making_put_word(&t->r.to, part, "type", type);
+    making_put(&t->r.to, part, key, v);
+    making_push(&t->r.to, parts, part);
 }
 
 static enum status add_text(struct m2c *t, struct content *to, struct slice text)
@@ -34,7 +34,7 @@ static enum status add_text(struct m2c *t, struct content *to, struct slice text
     if (text.n == 0)
         return ST_OK;
     if (to->text == NULL) {
-        append_part(t, to->parts, "text", "text", m2c_str(t, text));
+        append_part(t, to->parts, "text", "text", making_text(&t->r.to, text));
         return ST_OK;
     }
     if (to->text->n > 0)
@@ -51,7 +51,7 @@ static enum status add_part(struct m2c *t, struct content *to, const char *type,
     if (to->result.n > 0) {
         buf_init(&label, M2C_TEXT_MAX);
         st = buf_addf(&label, "From the result of tool call " SLICE_FMT ":", SLICE_ARG(to->result));
-        append_part(t, to->parts, "text", "text", m2c_copy(t, (struct slice){label.p, label.n}));
+        append_part(t, to->parts, "text", "text", making_copy(&t->r.to, (struct slice){label.p, label.n}));
         buf_fini(&label);
         if (st != ST_OK)
             return st;
@@ -75,7 +75,7 @@ static enum status add_texts(struct m2c *t, struct content *to, const struct sli
         if (st == ST_OK)
             st = buf_add(&b, texts[i].p, texts[i].n);
     }
-    whole = m2c_copy(t, (struct slice){b.p, b.n});
+    whole = making_copy(&t->r.to, (struct slice){b.p, b.n});
     buf_fini(&b);
     if (st != ST_OK || whole == NULL)
         return st;
@@ -91,8 +91,8 @@ static yyjson_mut_val *data_url(struct m2c *t, struct slice type, struct slice d
     buf_init(&b, M2C_TEXT_MAX);
     if (buf_addc(&b, "data:") == ST_OK && buf_add(&b, type.p, type.n) == ST_OK && buf_addc(&b, ";base64,") == ST_OK &&
         buf_add(&b, data.p, data.n) == ST_OK)
-        v = m2c_copy(t, (struct slice){b.p, b.n});
-    t->lost |= v == NULL;
+        v = making_copy(&t->r.to, (struct slice){b.p, b.n});
+    t->r.to.lost |= v == NULL;
     buf_fini(&b);
     return v;
 }
@@ -111,27 +111,26 @@ static bool is_base64(struct slice s)
 }
 
 /* The two members of a base64 source. */
-static enum status base64_source(const struct m2c *t, const struct m2c_at *at, yyjson_val *source, struct slice *type,
-                                 struct slice *data)
+static enum status base64_source(struct m2c *t, yyjson_val *source, struct slice *type, struct slice *data)
 {
     yyjson_val *v = NULL;
-    enum status st = m2c_member(t, at, source, "media_type", M2C_STRING | M2C_REQUIRED, &v);
+    enum status st = check_need(&t->r.from, source, "media_type", IS_STRING, &v);
 
     *type = facts_text(v);
     if (st == ST_OK)
-        st = m2c_member(t, at, source, "data", M2C_STRING | M2C_REQUIRED, &v);
+        st = check_need(&t->r.from, source, "data", IS_STRING, &v);
     if (st != ST_OK)
         return st;
     *data = facts_text(v);
-    return is_base64(*data) ? ST_OK : m2c_fail(t, at, "data", "invalid_value", "Input should be base64");
+    return is_base64(*data) ? ST_OK : check_invalid(&t->r.from, "data", "Input should be base64");
 }
 
-/* The block at `at` and its type. */
-static enum status open_block(struct m2c *t, const struct m2c_at *at, yyjson_val *block, yyjson_val **ret_type)
+/* The block where we are, and its type. */
+static enum status open_block(struct m2c *t, yyjson_val *block, yyjson_val **ret_type)
 {
-    enum status st = m2c_check(t, at, block, M2C_OBJECT);
+    enum status st = check_is(&t->r.from, NULL, block, IS_OBJECT);
 
-    return st == ST_OK ? m2c_member(t, at, block, "type", M2C_STRING | M2C_REQUIRED, ret_type) : st;
+    return st == ST_OK ? check_need(&t->r.from, block, "type", IS_STRING, ret_type) : st;
 }
 
 /* ---- images --------------------------------------------------------------------------------------------------------
@@ -143,83 +142,80 @@ static bool is_image_type(struct slice type)
            slice_is(type, "image/webp");
 }
 
-static enum status image_url(struct m2c *t, const struct m2c_at *at, yyjson_val *source, yyjson_mut_val **ret)
+static enum status image_url(struct m2c *t, yyjson_val *source, yyjson_mut_val **ret)
 {
     struct slice type = {NULL, 0}, data = {NULL, 0};
-    enum status st = base64_source(t, at, source, &type, &data);
+    enum status st = base64_source(t, source, &type, &data);
 
     if (st != ST_OK)
         return st;
     if (!is_image_type(type))
-        return m2c_fail(t, at, "media_type", "invalid_value",
-                        "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'");
+        return check_invalid(&t->r.from, "media_type",
+                             "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'");
     *ret = data_url(t, type, data);
     return ST_OK;
 }
 
 /* Upstream fetches it. http: is refused, as Anthropic does. */
-static enum status https_url(struct m2c *t, const struct m2c_at *at, yyjson_val *source, yyjson_mut_val **ret)
+static enum status https_url(struct m2c *t, yyjson_val *source, yyjson_mut_val **ret)
 {
     static const char scheme[] = "https://";
     yyjson_val *v = NULL;
-    enum status st = m2c_member(t, at, source, "url", M2C_STRING | M2C_REQUIRED, &v);
+    enum status st = check_need(&t->r.from, source, "url", IS_STRING, &v);
     struct slice url = facts_text(v);
 
     if (st != ST_OK)
         return st;
     if (url.n < sizeof(scheme) || memcmp(url.p, scheme, sizeof(scheme) - 1) != 0)
-        return m2c_fail(t, at, "url", "invalid_value", "Only HTTPS URLs are supported");
-    *ret = m2c_str(t, url);
+        return check_invalid(&t->r.from, "url", "Only HTTPS URLs are supported");
+    *ret = making_text(&t->r.to, url);
     return ST_OK;
 }
 
-static enum status add_image(struct m2c *t, const struct m2c_at *at, yyjson_val *block, struct content *to)
+static enum status add_image(struct m2c *t, yyjson_val *block, struct content *to)
 {
-    struct m2c_at at_source = {at, "source", 0};
     yyjson_val *source = NULL, *type = NULL;
     yyjson_mut_val *url = NULL, *image;
-    enum status st = m2c_member(t, at, block, "source", M2C_OBJECT | M2C_REQUIRED, &source);
+    enum status st = check_need(&t->r.from, block, "source", IS_OBJECT, &source);
 
+    check_enter(&t->r.from, "source");
     if (st == ST_OK)
-        st = m2c_member(t, &at_source, source, "type", M2C_STRING | M2C_REQUIRED, &type);
-    if (st != ST_OK)
+        st = check_need(&t->r.from, source, "type", IS_STRING, &type);
+    if (st == ST_OK && yyjson_equals_str(type, "base64"))
+        st = image_url(t, source, &url);
+    else if (st == ST_OK && yyjson_equals_str(type, "url"))
+        st = https_url(t, source, &url);
+    else if (st == ST_OK)
+        st = check_unsupported(&t->r.from, NULL);
+    check_leave(&t->r.from);
+    if (st != ST_OK || url == NULL)
         return st;
-    if (yyjson_equals_str(type, "base64"))
-        st = image_url(t, &at_source, source, &url);
-    else if (yyjson_equals_str(type, "url"))
-        st = https_url(t, &at_source, source, &url);
-    else
-        return m2c_unsupported(t, at, "source");
-    if (st != ST_OK)
-        return st;
-    image = m2c_obj(t);
-    m2c_put(t, image, "url", url);
+    image = making_object(&t->r.to);
+    making_put(&t->r.to, image, "url", url);
     return add_part(t, to, "image_url", image);
 }
 
 /* ---- documents -----------------------------------------------------------------------------------------------------
  */
 
-static enum status add_pdf(struct m2c *t, const struct m2c_at *at, yyjson_val *source, struct slice title,
-                           struct content *to)
+static enum status add_pdf(struct m2c *t, yyjson_val *source, struct slice title, struct content *to)
 {
     struct slice type = {NULL, 0}, data = {NULL, 0};
     yyjson_mut_val *file;
-    enum status st = base64_source(t, at, source, &type, &data);
+    enum status st = base64_source(t, source, &type, &data);
 
     if (st != ST_OK)
         return st;
     if (!slice_is(type, PDF))
-        return m2c_fail(t, at, "media_type", "invalid_value", "Input should be '" PDF "'");
-    file = m2c_obj(t);
-    m2c_put(t, file, "filename", m2c_str(t, title.n > 0 ? title : slice_of(PDF_NAME)));
-    m2c_put(t, file, "file_data", data_url(t, type, data));
+        return check_invalid(&t->r.from, "media_type", "Input should be '" PDF "'");
+    file = making_object(&t->r.to);
+    making_put_text(&t->r.to, file, "filename", title.n > 0 ? title : slice_of(PDF_NAME));
+    making_put(&t->r.to, file, "file_data", data_url(t, type, data));
     return add_part(t, to, "file", file);
 }
 
 /* A string, or a list of text (and image) blocks. */
-static enum status add_simple(struct m2c *t, const struct m2c_at *at, yyjson_val *content, bool images,
-                              struct content *to)
+static enum status add_simple(struct m2c *t, yyjson_val *content, bool images, struct content *to)
 {
     yyjson_val *block, *text = NULL, *type = NULL;
     enum status st = ST_OK;
@@ -229,110 +225,120 @@ static enum status add_simple(struct m2c *t, const struct m2c_at *at, yyjson_val
         return add_text(t, to, facts_text(content));
     yyjson_arr_foreach(content, i, n, block)
     {
-        struct m2c_at at_block = {at, NULL, i};
-
-        st = open_block(t, &at_block, block, &type);
+        check_enter_item(&t->r.from, "content", i);
+        st = open_block(t, block, &type);
         if (st != ST_OK)
             return st;
         if (yyjson_equals_str(type, "text")) {
-            st = m2c_member(t, &at_block, block, "text", M2C_STRING | M2C_REQUIRED, &text);
+            st = check_need(&t->r.from, block, "text", IS_STRING, &text);
             if (st == ST_OK)
                 st = add_text(t, to, facts_text(text));
         } else if (images && yyjson_equals_str(type, "image"))
-            st = add_image(t, &at_block, block, to);
+            st = add_image(t, block, to);
         else
-            st = m2c_fail(t, &at_block, "type", "invalid_value", "A block of this type cannot stand here");
+            st = check_invalid(&t->r.from, "type", "A block of this type cannot stand here");
         if (st != ST_OK)
             return st;
+        check_leave(&t->r.from);
     }
     return ST_OK;
 }
 
-static enum status check_citations(struct m2c *t, const struct m2c_at *at, yyjson_val *block)
+static enum status check_citations(struct m2c *t, yyjson_val *block)
 {
-    struct m2c_at at_citations = {at, "citations", 0};
     yyjson_val *citations = NULL, *enabled = NULL;
-    enum status st = m2c_member(t, at, block, "citations", M2C_OBJECT, &citations);
+    enum status st = check_get(&t->r.from, block, "citations", IS_OBJECT, &citations);
 
+    check_enter(&t->r.from, "citations");
     if (st == ST_OK)
-        st = m2c_member(t, &at_citations, citations, "enabled", M2C_BOOL, &enabled);
-    return st == ST_OK && yyjson_is_true(enabled) ? m2c_unsupported(t, at, "citations") : st;
+        st = check_get(&t->r.from, citations, "enabled", IS_BOOL, &enabled);
+    check_leave(&t->r.from);
+    return st == ST_OK && yyjson_is_true(enabled) ? check_unsupported(&t->r.from, "citations") : st;
 }
 
-static enum status add_document(struct m2c *t, const struct m2c_at *at, yyjson_val *block, struct content *to)
+/* texts: title and context. */
+static enum status add_source(struct m2c *t, yyjson_val *source, struct slice texts[3], struct content *to)
 {
-    struct m2c_at at_source = {at, "source", 0}, at_content = {&at_source, "content", 0};
-    yyjson_val *source = NULL, *type = NULL, *title = NULL, *context = NULL, *v = NULL;
-    enum status st = m2c_member(t, at, block, "source", M2C_OBJECT | M2C_REQUIRED, &source);
-    struct slice texts[3];
+    yyjson_val *type = NULL, *v = NULL;
+    enum status st = check_need(&t->r.from, source, "type", IS_STRING, &type);
 
-    if (st == ST_OK)
-        st = m2c_member(t, &at_source, source, "type", M2C_STRING | M2C_REQUIRED, &type);
-    if (st == ST_OK)
-        st = m2c_member(t, at, block, "title", M2C_STRING, &title);
-    if (st == ST_OK)
-        st = m2c_member(t, at, block, "context", M2C_STRING, &context);
-    if (st == ST_OK)
-        st = check_citations(t, at, block);
     if (st != ST_OK)
         return st;
-    texts[0] = facts_text(title);
-    texts[1] = facts_text(context);
     if (yyjson_equals_str(type, "text")) {
-        st = m2c_member(t, &at_source, source, "data", M2C_STRING | M2C_REQUIRED, &v);
+        st = check_need(&t->r.from, source, "data", IS_STRING, &v);
         texts[2] = facts_text(v);
         return st == ST_OK ? add_texts(t, to, texts, 3) : st;
     }
     if (yyjson_equals_str(type, "base64")) {
         st = add_text(t, to, texts[1]);
-        return st == ST_OK ? add_pdf(t, &at_source, source, texts[0], to) : st;
+        return st == ST_OK ? add_pdf(t, source, texts[0], to) : st;
     }
     if (!yyjson_equals_str(type, "content")) /* url, file: chat has no part for them */
-        return m2c_unsupported(t, at, "source");
-    st = m2c_member(t, &at_source, source, "content", M2C_STRING | M2C_ARRAY | M2C_REQUIRED, &v);
+        return check_unsupported(&t->r.from, NULL);
+    st = check_need(&t->r.from, source, "content", IS_STRING | IS_ARRAY, &v);
     if (st == ST_OK)
         st = add_texts(t, to, texts, 2);
-    return st == ST_OK ? add_simple(t, &at_content, v, true, to) : st;
+    return st == ST_OK ? add_simple(t, v, true, to) : st;
+}
+
+static enum status add_document(struct m2c *t, yyjson_val *block, struct content *to)
+{
+    yyjson_val *source = NULL, *title = NULL, *context = NULL;
+    enum status st = check_need(&t->r.from, block, "source", IS_OBJECT, &source);
+    struct slice texts[3];
+
+    if (st == ST_OK)
+        st = check_get(&t->r.from, block, "title", IS_STRING, &title);
+    if (st == ST_OK)
+        st = check_get(&t->r.from, block, "context", IS_STRING, &context);
+    if (st == ST_OK)
+        st = check_citations(t, block);
+    if (st != ST_OK)
+        return st;
+    texts[0] = facts_text(title);
+    texts[1] = facts_text(context);
+    check_enter(&t->r.from, "source");
+    st = add_source(t, source, texts, to);
+    check_leave(&t->r.from);
+    return st;
 }
 
 /* What a search of the client's own found: title, source and text, as text. */
-static enum status add_search_result(struct m2c *t, const struct m2c_at *at, yyjson_val *block, struct content *to)
+static enum status add_search_result(struct m2c *t, yyjson_val *block, struct content *to)
 {
-    struct m2c_at at_content = {at, "content", 0};
     yyjson_val *title = NULL, *source = NULL, *content = NULL;
-    enum status st = m2c_member(t, at, block, "title", M2C_STRING | M2C_REQUIRED, &title);
+    enum status st = check_need(&t->r.from, block, "title", IS_STRING, &title);
     struct slice texts[2];
 
     if (st == ST_OK)
-        st = m2c_member(t, at, block, "source", M2C_STRING | M2C_REQUIRED, &source);
+        st = check_need(&t->r.from, block, "source", IS_STRING, &source);
     if (st == ST_OK)
-        st = m2c_member(t, at, block, "content", M2C_ARRAY | M2C_REQUIRED, &content);
+        st = check_need(&t->r.from, block, "content", IS_ARRAY, &content);
     if (st == ST_OK)
-        st = check_citations(t, at, block);
+        st = check_citations(t, block);
     if (st != ST_OK)
         return st;
     texts[0] = facts_text(title);
     texts[1] = facts_text(source);
     st = add_texts(t, to, texts, 2);
-    return st == ST_OK ? add_simple(t, &at_content, content, false, to) : st;
+    return st == ST_OK ? add_simple(t, content, false, to) : st;
 }
 
 /* A block that the user's side may send, tool results apart. */
-static enum status add_block(struct m2c *t, const struct m2c_at *at, yyjson_val *block, yyjson_val *type,
-                             struct content *to)
+static enum status add_block(struct m2c *t, yyjson_val *block, yyjson_val *type, struct content *to)
 {
     yyjson_val *text = NULL;
     enum status st;
 
     if (yyjson_equals_str(type, "image"))
-        return add_image(t, at, block, to);
+        return add_image(t, block, to);
     if (yyjson_equals_str(type, "document"))
-        return add_document(t, at, block, to);
+        return add_document(t, block, to);
     if (yyjson_equals_str(type, "search_result"))
-        return add_search_result(t, at, block, to);
+        return add_search_result(t, block, to);
     if (!yyjson_equals_str(type, "text"))
-        return m2c_unsupported(t, at, NULL);
-    st = m2c_member(t, at, block, "text", M2C_STRING | M2C_REQUIRED, &text);
+        return check_unsupported(&t->r.from, NULL);
+    st = check_need(&t->r.from, block, "text", IS_STRING, &text);
     return st == ST_OK ? add_text(t, to, facts_text(text)) : st;
 }
 
@@ -341,29 +347,27 @@ static enum status add_block(struct m2c *t, const struct m2c_at *at, yyjson_val 
 
 static yyjson_mut_val *add_message(struct m2c *t, yyjson_mut_val *messages, const char *role)
 {
-    yyjson_mut_val *message = m2c_obj(t);
+    yyjson_mut_val *message = making_object(&t->r.to);
 
-    m2c_put(t, message, "role", m2c_str(t, slice_of(role)));
-    m2c_add(t, messages, message);
+    making_put_word(&t->r.to, message, "role", role);
+    making_push(&t->r.to, messages, message);
     return message;
 }
 
 /* {"role":"tool"}. Images and files cannot stand there: they open the user's message behind the results. */
-static enum status add_result(struct m2c *t, const struct m2c_at *at, yyjson_val *block, yyjson_mut_val *messages,
-                              yyjson_mut_val *parts)
+static enum status add_result(struct m2c *t, yyjson_val *block, yyjson_mut_val *messages, yyjson_mut_val *parts)
 {
-    struct m2c_at at_content = {at, "content", 0};
     yyjson_val *id = NULL, *content = NULL, *is_error = NULL, *item, *type = NULL;
     struct content to = {.parts = parts, .between = BETWEEN_TEXTS};
     yyjson_mut_val *message;
     struct buf text;
-    enum status st = m2c_member(t, at, block, "tool_use_id", M2C_STRING | M2C_REQUIRED, &id);
+    enum status st = check_need(&t->r.from, block, "tool_use_id", IS_STRING, &id);
     size_t i, n;
 
     if (st == ST_OK)
-        st = m2c_member(t, at, block, "is_error", M2C_BOOL, &is_error); /* the text says it */
+        st = check_get(&t->r.from, block, "is_error", IS_BOOL, &is_error); /* the text says it */
     if (st == ST_OK)
-        st = m2c_member(t, at, block, "content", M2C_STRING | M2C_ARRAY, &content);
+        st = check_get(&t->r.from, block, "content", IS_STRING | IS_ARRAY, &content);
     if (st != ST_OK)
         return st;
     buf_init(&text, M2C_TEXT_MAX);
@@ -373,16 +377,17 @@ static enum status add_result(struct m2c *t, const struct m2c_at *at, yyjson_val
         st = add_text(t, &to, facts_text(content));
     yyjson_arr_foreach(content, i, n, item)
     {
-        struct m2c_at at_item = {&at_content, NULL, i};
-
+        if (st != ST_OK)
+            break;
+        check_enter_item(&t->r.from, "content", i);
+        st = open_block(t, item, &type);
         if (st == ST_OK)
-            st = open_block(t, &at_item, item, &type);
-        if (st == ST_OK)
-            st = add_block(t, &at_item, item, type, &to);
+            st = add_block(t, item, type, &to);
+        check_leave(&t->r.from);
     }
     message = add_message(t, messages, "tool");
-    m2c_put(t, message, "tool_call_id", m2c_str(t, facts_text(id)));
-    m2c_put(t, message, "content", m2c_copy(t, (struct slice){text.p, text.n}));
+    making_put_text(&t->r.to, message, "tool_call_id", facts_text(id));
+    making_put_copy(&t->r.to, message, "content", (struct slice){text.p, text.n});
     buf_fini(&text);
     return st;
 }
@@ -393,90 +398,89 @@ static yyjson_mut_val *user_content(struct m2c *t, yyjson_mut_val *parts)
     yyjson_mut_val *text = yyjson_mut_obj_get(yyjson_mut_arr_get_first(parts), "text");
 
     if (yyjson_mut_arr_size(parts) == 0)
-        return m2c_str(t, slice_of(""));
+        return making_word(&t->r.to, "");
     if (yyjson_mut_arr_size(parts) > 1 || text == NULL)
         return parts;
-    return m2c_str(t, (struct slice){yyjson_mut_get_str(text), yyjson_mut_get_len(text)});
+    return making_text(&t->r.to, (struct slice){yyjson_mut_get_str(text), yyjson_mut_get_len(text)});
 }
 
-static enum status add_user(struct m2c *t, const struct m2c_at *at, yyjson_val *content, yyjson_mut_val *messages)
+static enum status add_user(struct m2c *t, yyjson_val *content, yyjson_mut_val *messages)
 {
-    struct content to = {.parts = m2c_arr(t)};
+    struct content to = {.parts = making_array(&t->r.to)};
     yyjson_val *block, *type = NULL;
     enum status st = ST_OK;
     size_t i, n, results = 0;
 
     if (yyjson_is_str(content)) {
-        m2c_put(t, add_message(t, messages, "user"), "content", m2c_str(t, facts_text(content)));
+        making_put_text(&t->r.to, add_message(t, messages, "user"), "content", facts_text(content));
         return ST_OK;
     }
     yyjson_arr_foreach(content, i, n, block)
     {
-        struct m2c_at at_block = {at, NULL, i};
-
-        st = open_block(t, &at_block, block, &type);
+        check_enter_item(&t->r.from, "content", i);
+        st = open_block(t, block, &type);
         if (st == ST_OK && yyjson_equals_str(type, "tool_result")) {
-            st = add_result(t, &at_block, block, messages, to.parts);
+            st = add_result(t, block, messages, to.parts);
             results++;
         } else if (st == ST_OK)
-            st = add_block(t, &at_block, block, type, &to);
+            st = add_block(t, block, type, &to);
         if (st != ST_OK)
             return st;
+        check_leave(&t->r.from);
     }
     if (results == 0 || yyjson_mut_arr_size(to.parts) > 0)
-        m2c_put(t, add_message(t, messages, "user"), "content", user_content(t, to.parts));
+        making_put(&t->r.to, add_message(t, messages, "user"), "content", user_content(t, to.parts));
     return ST_OK;
 }
 
-static enum status add_call(struct m2c *t, const struct m2c_at *at, yyjson_val *block, yyjson_mut_val *calls)
+static enum status add_call(struct m2c *t, yyjson_val *block, yyjson_mut_val *calls)
 {
     yyjson_val *id = NULL, *input = NULL;
     yyjson_mut_val *call, *function;
     char name_memory[M2C_NAME_SENT_MAX + 1];
     struct slice name = {NULL, 0}, arguments;
-    enum status st = m2c_member(t, at, block, "id", M2C_STRING | M2C_REQUIRED, &id);
+    enum status st = check_need(&t->r.from, block, "id", IS_STRING, &id);
     char *json;
 
     if (st == ST_OK)
-        st = m2c_tool_name(t, at, block, name_memory, &name);
+        st = m2c_tool_name(t, block, name_memory, &name);
     if (st == ST_OK)
-        st = m2c_member(t, at, block, "input", M2C_OBJECT | M2C_REQUIRED, &input);
+        st = check_need(&t->r.from, block, "input", IS_OBJECT, &input);
     if (st != ST_OK)
         return st;
     json = yyjson_val_write(input, 0, &arguments.n);
     arguments.p = json;
-    t->lost |= json == NULL;
-    function = m2c_obj(t);
-    m2c_put(t, function, "name", m2c_copy(t, name));
-    m2c_put(t, function, "arguments", json != NULL ? m2c_copy(t, arguments) : NULL);
+    t->r.to.lost |= json == NULL;
+    function = making_object(&t->r.to);
+    making_put_copy(&t->r.to, function, "name", name);
+    making_put(&t->r.to, function, "arguments", json != NULL ? making_copy(&t->r.to, arguments) : NULL);
     free(json);
-    call = m2c_obj(t);
-    m2c_put(t, call, "id", m2c_str(t, facts_text(id)));
-    m2c_put(t, call, "type", m2c_str(t, slice_of("function")));
-    m2c_put(t, call, "function", function);
-    m2c_add(t, calls, call);
+    call = making_object(&t->r.to);
+    making_put_text(&t->r.to, call, "id", facts_text(id));
+    making_put_word(&t->r.to, call, "type", "function");
+    making_put(&t->r.to, call, "function", function);
+    making_push(&t->r.to, calls, call);
     return ST_OK;
 }
 
-static enum status add_said(struct m2c *t, const struct m2c_at *at, yyjson_val *block, struct content *to,
-                            yyjson_mut_val *calls)
+static enum status add_said(struct m2c *t, yyjson_val *block, struct content *to, yyjson_mut_val *calls)
 {
     yyjson_val *type = NULL, *text = NULL;
-    enum status st = open_block(t, at, block, &type);
+    enum status st = open_block(t, block, &type);
 
     if (st != ST_OK || yyjson_equals_str(type, "thinking") || yyjson_equals_str(type, "redacted_thinking"))
         return st; /* nobody but its model can read it */
     if (yyjson_equals_str(type, "tool_use"))
-        return add_call(t, at, block, calls);
+        return add_call(t, block, calls);
     if (!yyjson_equals_str(type, "text"))
-        return m2c_unsupported(t, at, NULL);
-    st = m2c_member(t, at, block, "text", M2C_STRING | M2C_REQUIRED, &text);
+        return check_unsupported(&t->r.from, NULL);
+    st = check_need(&t->r.from, block, "text", IS_STRING, &text);
     return st == ST_OK ? add_text(t, to, facts_text(text)) : st;
 }
 
-static enum status add_assistant(struct m2c *t, const struct m2c_at *at, yyjson_val *content, yyjson_mut_val *messages)
+static enum status add_assistant(struct m2c *t, yyjson_val *content, yyjson_mut_val *messages)
 {
-    yyjson_mut_val *calls = m2c_arr(t), *message = add_message(t, messages, "assistant");
+    yyjson_mut_val *calls = making_array(&t->r.to), *message = add_message(t, messages, "assistant");
     struct content to = {.between = ""};
     enum status st = ST_OK;
     yyjson_val *block;
@@ -489,23 +493,24 @@ static enum status add_assistant(struct m2c *t, const struct m2c_at *at, yyjson_
         st = add_text(t, &to, facts_text(content));
     yyjson_arr_foreach(content, i, n, block)
     {
-        struct m2c_at at_block = {at, NULL, i};
-
-        if (st == ST_OK)
-            st = add_said(t, &at_block, block, &to, calls);
+        if (st != ST_OK)
+            break;
+        check_enter_item(&t->r.from, "content", i);
+        st = add_said(t, block, &to, calls);
+        check_leave(&t->r.from);
     }
     if (text.n == 0 && yyjson_mut_arr_size(calls) > 0)
-        m2c_put(t, message, "content", yyjson_mut_null(t->doc));
+        making_put(&t->r.to, message, "content", making_null(&t->r.to));
     else
-        m2c_put(t, message, "content", m2c_copy(t, (struct slice){text.p, text.n}));
+        making_put_copy(&t->r.to, message, "content", (struct slice){text.p, text.n});
     if (yyjson_mut_arr_size(calls) > 0)
-        m2c_put(t, message, "tool_calls", calls);
+        making_put(&t->r.to, message, "tool_calls", calls);
     buf_fini(&text);
     return st;
 }
 
 /* The text of a system prompt, or of a system message between the others; none where it is empty. */
-static enum status add_system(struct m2c *t, const struct m2c_at *at, yyjson_val *content, yyjson_mut_val *messages)
+static enum status add_system(struct m2c *t, const char *list, yyjson_val *content, yyjson_mut_val *messages)
 {
     static const size_t n_attribution = sizeof(ATTRIBUTION) - 1;
     struct content to = {.between = BETWEEN_TEXTS};
@@ -520,67 +525,67 @@ static enum status add_system(struct m2c *t, const struct m2c_at *at, yyjson_val
         st = add_text(t, &to, facts_text(content));
     yyjson_arr_foreach(content, i, n, block)
     {
-        struct m2c_at at_block = {at, NULL, i};
-
-        if (st == ST_OK)
-            st = open_block(t, &at_block, block, &type);
+        if (st != ST_OK)
+            break;
+        check_enter_item(&t->r.from, list, i);
+        st = open_block(t, block, &type);
         if (st == ST_OK && !yyjson_equals_str(type, "text"))
-            st = m2c_fail(t, &at_block, "type", "invalid_value", "Input should be 'text'");
+            st = check_invalid(&t->r.from, "type", "Input should be 'text'");
         if (st == ST_OK)
-            st = m2c_member(t, &at_block, block, "text", M2C_STRING | M2C_REQUIRED, &v);
+            st = check_need(&t->r.from, block, "text", IS_STRING, &v);
+        check_leave(&t->r.from);
         if (st != ST_OK)
             break;
         if (i > 0 || yyjson_get_len(v) < n_attribution || memcmp(yyjson_get_str(v), ATTRIBUTION, n_attribution) != 0)
             st = add_text(t, &to, facts_text(v));
     }
     if (text.n > 0)
-        m2c_put(t, add_message(t, messages, "system"), "content", m2c_copy(t, (struct slice){text.p, text.n}));
+        making_put_copy(&t->r.to, add_message(t, messages, "system"), "content", (struct slice){text.p, text.n});
     buf_fini(&text);
     return st;
 }
 
-static enum status add_turn(struct m2c *t, const struct m2c_at *at, yyjson_val *turn, yyjson_mut_val *messages)
+static enum status add_turn(struct m2c *t, yyjson_val *turn, yyjson_mut_val *messages)
 {
-    struct m2c_at at_content = {at, "content", 0};
     yyjson_val *role = NULL, *content = NULL;
-    enum status st = m2c_check(t, at, turn, M2C_OBJECT);
+    enum status st = check_is(&t->r.from, NULL, turn, IS_OBJECT);
 
     if (st == ST_OK)
-        st = m2c_member(t, at, turn, "role", M2C_STRING | M2C_REQUIRED, &role);
+        st = check_need(&t->r.from, turn, "role", IS_STRING, &role);
     if (st == ST_OK)
-        st = m2c_member(t, at, turn, "content", M2C_STRING | M2C_ARRAY | M2C_REQUIRED, &content);
+        st = check_need(&t->r.from, turn, "content", IS_STRING | IS_ARRAY, &content);
     if (st != ST_OK)
         return st;
     if (yyjson_equals_str(role, "user"))
-        return add_user(t, &at_content, content, messages);
+        return add_user(t, content, messages);
     if (yyjson_equals_str(role, "assistant"))
-        return add_assistant(t, &at_content, content, messages);
+        return add_assistant(t, content, messages);
     if (yyjson_equals_str(role, "system"))
-        return add_system(t, &at_content, content, messages);
-    return m2c_fail(t, at, "role", "invalid_value", "Input should be 'user', 'assistant' or 'system'");
+        return add_system(t, "content", content, messages);
+    return check_invalid(&t->r.from, "role", "Input should be 'user', 'assistant' or 'system'");
 }
 
 enum status m2c_turns(struct m2c *t, yyjson_val *in)
 {
-    static const struct m2c_at at_system = {NULL, "system", 0}, at_messages = {NULL, "messages", 0};
-    yyjson_mut_val *messages = m2c_arr(t);
+    yyjson_mut_val *messages = making_array(&t->r.to);
     yyjson_val *system = NULL, *turns = NULL, *turn;
-    enum status st = m2c_member(t, NULL, in, "system", M2C_STRING | M2C_ARRAY, &system);
+    enum status st = check_get(&t->r.from, in, "system", IS_STRING | IS_ARRAY, &system);
     size_t i, n;
 
     if (st == ST_OK)
-        st = m2c_member(t, NULL, in, "messages", M2C_ARRAY | M2C_REQUIRED, &turns);
+        st = check_need(&t->r.from, in, "messages", IS_ARRAY, &turns);
     if (st == ST_OK && yyjson_arr_size(turns) == 0)
-        st = m2c_fail(t, NULL, "messages", "invalid_value", "At least one message is required");
+        st = check_invalid(&t->r.from, "messages", "At least one message is required");
     if (st == ST_OK)
-        st = add_system(t, &at_system, system, messages);
+        st = add_system(t, "system", system, messages);
     yyjson_arr_foreach(turns, i, n, turn)
     {
-        struct m2c_at at = {&at_messages, NULL, i};
-
-        if (st == ST_OK)
-            st = add_turn(t, &at, turn, messages);
+        if (st != ST_OK)
+            break;
+        check_enter_item(&t->r.from, "messages", i);
+        st = add_turn(t, turn, messages);
+        check_leave(&t->r.from);
     }
-    m2c_put(t, t->root, "messages", messages);
+    making_put(&t->r.to, t->r.to.root, "messages", messages);
     return st;
 }

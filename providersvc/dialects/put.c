@@ -43,3 +43,24 @@ void put_value(struct put *p, yyjson_val *v)
         put_bytes(p, text, n);
     free(text);
 }
+
+void put_chat_usage(struct put *p, const struct usage *u)
+{
+    put_raw(p, "{\"prompt_tokens\":");
+    put_count(p, u->prompt);
+    put_raw(p, ",\"completion_tokens\":");
+    put_count(p, u->completion);
+    put_raw(p, ",\"total_tokens\":");
+    put_count(p, u->prompt + u->completion);
+    put_raw(p, ",\"prompt_tokens_details\":{\"cached_tokens\":");
+    put_count(p, u->cached);
+    put_raw(p, ",\"audio_tokens\":");
+    put_count(p, u->audio_in);
+    put_raw(p, ",\"cache_write_tokens\":");
+    put_count(p, u->write + u->write_long);
+    put_raw(p, "},\"completion_tokens_details\":{\"reasoning_tokens\":");
+    put_count(p, u->reasoning);
+    put_raw(p, ",\"audio_tokens\":");
+    put_count(p, u->audio_out);
+    put_raw(p, ",\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}");
+}

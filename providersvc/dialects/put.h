@@ -2,10 +2,7 @@
 #ifndef PROVIDERSVC_DIALECTS_PUT_H
 #define PROVIDERSVC_DIALECTS_PUT_H
 
-#include "proto/status.h"
-#include "proto/wire.h"
-
-struct yyjson_val;
+#include "providersvc/dialects/dialect.h"
 
 struct put {
     struct buf *out;
@@ -17,5 +14,6 @@ void put_bytes(struct put *p, const void *json, size_t n); /* likewise */
 void put_string(struct put *p, struct slice text); /* quoted */
 void put_count(struct put *p, uint64_t n);
 void put_value(struct put *p, struct yyjson_val *v);
+void put_chat_usage(struct put *p, const struct usage *u); /* the object, as chat completions have it */
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 
+#include "providersvc/dialects/put.h"
 #include "providersvc/dialects/reshape.h"
 
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */

@@ -45,7 +45,7 @@ enum status output_say_arguments(struct output *o, struct buf *to, yyjson_val *v
         return ST_OK;
     text = yyjson_val_write(v, 0, &n); /* some give the object itself */
     if (text == NULL)
-        return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
+        return translate_no_memory(err);
     st = output_say(o, to, (struct slice){text, n}, err);
     free(text);
     return st;
@@ -97,7 +97,7 @@ static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
     enum status st;
 
     if (name.n == 0)
-        return reshape_nonsense(err, "a tool call without a name");
+        return translate_nonsense(err, "a tool call without a name");
     st = output_new(o, custom != NULL ? OUTPUT_CUSTOM : OUTPUT_CALL, &item, err);
     if (st != ST_OK)
         return st;
@@ -120,7 +120,7 @@ static enum status read_message(struct output *o, yyjson_val *choice, struct err
     size_t i, n;
 
     if (!yyjson_is_obj(message))
-        return reshape_nonsense(err, "it has no message");
+        return translate_nonsense(err, "it has no message");
     if (reasoning.n > 0)
         st = add_text(o, OUTPUT_REASONING, reasoning, err);
     if (st == ST_OK)
@@ -163,7 +163,7 @@ enum status output_answer(void *state, const struct translate_call *call, struct
     struct put p = {out, ST_OK};
     const char *finish = output_finish_of(choice);
     enum output_status status = output_status_of(finish != NULL ? finish : "stop");
-    enum status st = yyjson_is_obj(choice) ? ST_OK : reshape_nonsense(err, "it has no choices");
+    enum status st = yyjson_is_obj(choice) ? ST_OK : translate_nonsense(err, "it has no choices");
 
     if (st == ST_OK)
         st = read_message(o, choice, err);

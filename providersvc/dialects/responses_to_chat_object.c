@@ -5,8 +5,6 @@
 
 #include "providersvc/dialects/responses_to_chat.h"
 
-#define REQUEST_PREFIX "req_" /* of request ids; other ids have prefixes of their own */
-
 /* ---- collecting -----------------------------------------------------------------------------------------------------
  */
 
@@ -24,13 +22,13 @@ enum status output_new(struct output *o, enum output_kind kind, struct output_it
     struct output_item *item;
 
     if (o->n_items >= OUTPUT_ITEMS_MAX)
-        return reshape_nonsense(err, "it has too many parts");
+        return translate_nonsense(err, "it has too many parts");
     if (o->n_items == o->cap_items) {
         size_t cap = o->cap_items > 0 ? o->cap_items * 2 : 4;
         struct output_item *more = realloc(o->items, cap * sizeof(*more));
 
         if (more == NULL)
-            return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
+            return translate_no_memory(err);
         o->items = more;
         o->cap_items = cap;
     }
@@ -84,20 +82,11 @@ enum status output_note_logprobs(struct output *o, struct output_item *item, yyj
 /* ---- ids ------------------------------------------------------------------------------------------------------------
  */
 
-static struct slice bare(struct slice request_id)
-{
-    size_t n = strlen(REQUEST_PREFIX);
-
-    if (request_id.n > n && memcmp(request_id.p, REQUEST_PREFIX, n) == 0)
-        return (struct slice){request_id.p + n, request_id.n - n};
-    return request_id;
-}
-
 static void put_made_id(struct put *p, const char *prefix, const struct output *o, const struct translate_call *call,
                         const struct output_item *item)
 {
     char id[2 * LIMIT_ID_TEXT];
-    struct slice own = bare(call->request_id);
+    struct slice own = translate_bare_id(call->request_id);
 
     snprintf(id, sizeof(id), "%s" SLICE_FMT "_%zu", prefix, SLICE_ARG(own), (size_t)(item - o->items));
     put_string(p, slice_of(id));
@@ -242,7 +231,7 @@ void output_put_object(struct put *p, const struct output *o, const struct trans
         [OUTPUT_FILTERED] = "\"incomplete\",\"background\":false,\"error\":null,"
                             "\"incomplete_details\":{\"reason\":\"content_filter\"}"};
     char id[2 * LIMIT_ID_TEXT];
-    struct slice own = bare(call->request_id);
+    struct slice own = translate_bare_id(call->request_id);
 
     snprintf(id, sizeof(id), "resp_" SLICE_FMT, SLICE_ARG(own));
     put_raw(p, "{\"id\":");

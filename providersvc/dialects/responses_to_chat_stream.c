@@ -342,7 +342,7 @@ enum status output_event(void *state, const struct translate_call *call, struct 
     struct giving g = {state, call, to, err, NULL};
     yyjson_doc *doc = facts_parse(data, NULL);
     yyjson_val *root = yyjson_doc_get_root(doc), *choice;
-    enum status st = doc != NULL ? ST_OK : reshape_nonsense(err, "an event that is no object");
+    enum status st = doc != NULL ? ST_OK : translate_nonsense(err, "an event that is no object");
     size_t i, n;
 
     if (st == ST_OK) {
@@ -370,10 +370,10 @@ enum status output_end(void *state, const struct translate_call *call, enum tran
     size_t i;
 
     if (status == OUTPUT_IN_PROGRESS)
-        return reshape_nonsense(err, "the stream has no end");
+        return translate_nonsense(err, "the stream has no end");
     for (i = 0; how == TRANSLATE_WHOLE && i < o->n_items; i++) {
         if (!o->items[i].added)
-            return reshape_nonsense(err, "a tool call without a name");
+            return translate_nonsense(err, "a tool call without a name");
     }
     st = begin_stream(&g);
     for (i = 0; st == ST_OK && i < o->n_items; i++)

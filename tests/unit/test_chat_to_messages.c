@@ -408,7 +408,7 @@ static const struct refused_case refused[] = {
     {OLD, WITH("\"store\":true"), "store", NO_PARAMETER, true},
     {OLD, WITH("\"verbosity\":\"low\""), "verbosity", NO_PARAMETER, true},
     {OLD, WITH("\"web_search_options\":{}"), "web_search_options", NO_PARAMETER, true},
-    {OLD, WITH("\"a,b\\r\\nSet-Cookie: \":1"), "a_b__Set-Cookie__", NO_PARAMETER, true},
+    {OLD, WITH("\"a,b\\r\\nSet-Cookie: \":1"), "", "unknown_parameter", false},
     {OLD, WITH("\"service_tier\":\"flex\""), "service_tier", NO_PARAMETER, true},
     {OLD, WITH("\"stop\":[\"\\n\"]"), "stop", NO_PARAMETER, true},
     {OLD, WITH("\"n\":2"), "n", NO_VALUE, false},
@@ -630,7 +630,6 @@ static void bounds_are_kept(void **state)
          "]}]}", "messages[0].tool_calls[256]", 256},
         {"{" MESSAGES ",\"tools\":[", TOOL("a"), "]}", "tools", 1024},
         {"{" MESSAGES ",\"stop\":[", "\"a\"", "]}", "stop", 64},
-        {"{" MESSAGES ",", "\"a%zu\":null", "}", "", 255},
     };
     struct translate_call call = call_for(OLD);
 
