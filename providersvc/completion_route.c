@@ -206,6 +206,8 @@ static void note_health(struct completion *c, const struct failure *f)
     uint64_t now = c->loop->now_ms;
     bool unwell = f->unwell;
 
+    if (c->loop->self->ignore_health)
+        return;
     if (f->remedy == REMEDY_LIMIT)
         upstream_key_rests(c->key, now, f->wait_ms);
     if (f->remedy == REMEDY_KEY) {
@@ -235,7 +237,7 @@ void completion_healthy(struct completion *c)
 
 void completion_unwell(struct completion *c, const char *text)
 {
-    note_health(c, &(struct failure){.unwell = true, .text = text});
+    note_health(c, &(struct failure){.why = ATTEMPT_ERROR, .unwell = true, .text = text});
 }
 
 /* When this route may be tried once more; 0 = not. */

@@ -162,6 +162,7 @@ static enum status make_upstreams(struct providersvc *self, struct err *err)
 
     upstreams_init(&self->upstreams, svc_metrics(self->svc));
     announce_init(&self->announce);
+    self->ignore_health = strcmp(s->upstream_health, "ignore") == 0;
     self->drop_unsupported = strcmp(s->drop_unsupported, "on") == 0;
     self->catalog.settings = s;
     self->catalog.log = svc_log(self->svc);

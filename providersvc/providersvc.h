@@ -21,7 +21,7 @@ struct providersvc {
     struct svc *svc;
     struct upstreams upstreams;
     struct catalog catalog;
-    bool drop_unsupported;
+    bool drop_unsupported, ignore_health;
     struct outbox *outbox;
     struct feed_source *feed;
     struct loop *loops[PROVIDERSVC_LOOPS_MAX];

@@ -48,6 +48,7 @@
     S(ANTHROPIC_BASE_URL, anthropic_base_url, STR, "https://api.anthropic.com", 8, 1024, SET_P | SET_L, "Anthropic's API, with or without /v1") \
     S(GEMINI_API_KEY,   gemini_api_key,   SECRET, NULL,                1, 1024,       SET_P | SET_L, "key for Gemini or what GEMINI_BASE_URL names; without it there is no gemini provider") \
     S(GEMINI_BASE_URL,  gemini_base_url,  STR,    "https://generativelanguage.googleapis.com", 8, 1024, SET_P | SET_L, "Google's Gemini API") \
+    S(UPSTREAM_HEALTH,  upstream_health,  CHOICE, "watch|ignore",      0, 0,          SET_P | SET_L, "providers that fail and keys over their limits get no calls for a while; ignore = they get all the same") \
     S(DROP_UNSUPPORTED, drop_unsupported, CHOICE, "off|on",            0, 0,          SET_P | SET_L, "fields of a request that its provider has nothing like: refused by name, or left out and named in x-router-dropped") \
     S(ECHO,             echo,             CHOICE, "on|off",            0, 0,          SET_P | SET_L, "the built-in echo provider, which needs no network") \
     S(DISCONNECT,       disconnect,       CHOICE, "cancel|drain",      0, 0,          SET_P | SET_L, "when a client leaves: stop upstream at once and bill what was produced, or read on to the true usage") \

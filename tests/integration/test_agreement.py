@@ -74,7 +74,7 @@ def ledger_rows(router, token, n):
 def client_rows(path):
     """loadgen's journal by request id: (user, status, prompt tokens, completion tokens)."""
     lines = [line.split("\t") for line in path.read_text().splitlines()]
-    by_id = {rid: (user, int(status), int(prompt), int(out)) for _, user, rid, status, prompt, out, _ in lines}
+    by_id = {rid: (user, int(status), int(prompt), int(out)) for _, user, rid, status, prompt, out, *_ in lines}
     assert len(by_id) == len(lines)
     return by_id
 

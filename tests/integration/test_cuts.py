@@ -88,13 +88,13 @@ def check_ledger(router, token, credit=10):
 
 @pytest.fixture(scope="module")
 def cancelling():
-    with Router(env={"DISCONNECT": "cancel", "MAX_CONNECTIONS": "600"}) as r:
+    with Router(env={"DISCONNECT": "cancel", "MAX_CONNECTIONS": "600", "UPSTREAM_HEALTH": "ignore"}) as r:
         yield r
 
 
 @pytest.fixture(scope="module")
 def draining():
-    with Router(env={"DISCONNECT": "drain", "MAX_CONNECTIONS": "600"}) as r:
+    with Router(env={"DISCONNECT": "drain", "MAX_CONNECTIONS": "600", "UPSTREAM_HEALTH": "ignore"}) as r:
         yield r
 
 

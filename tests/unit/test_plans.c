@@ -192,7 +192,6 @@ static void urls_are_what_each_kind_wants(void **state)
          "https://h.example/v1/chat/completions"},
         {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES, NULL, "m", "https://h.example/v1/responses"},
         {"openai", NULL, NULL, ENDPOINT_MODERATIONS, NULL, "m", "https://api.openai.com/v1/moderations"},
-        {"openai", "https://h.example/v1", NULL, ENDPOINT_COUNT_TOKENS, NULL, "m", NULL},
         {"openai", "https://h.example/v1", NULL, "no endpoint", NULL, "m", NULL},
 
         {"azure", "https://h.example", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/openai/v1/chat/completions"},
