@@ -357,6 +357,14 @@
     F(m, 5, STR, content_type,    OPT, LIMIT_NAME,    "of the answer")                                                 \
     F(m, 6, BIN, body,            OPT, LIMIT_BODY,    "the answer")
 
+/* Who asks is the user of the API key: another's object is not found. */
+#define OBJECT_FIND_REQ(F, L, m)                                                                                       \
+    F(m, 1, STR, object_id,  REQ, LIMIT_OBJECT_ID, "resp_…, file-…, batch_…: as upstream called it")                   \
+    F(m, 2, BIN, key_digest, REQ, LIMIT_DIGEST,    "SHA-256 of the API key: the caller is its user")
+
+#define OBJECT_FIND_REP(F, L, m)                                                                                       \
+    F(m, 1, STR, provider, REQ, LIMIT_NAME, "who keeps it")
+
 /* ---- meterd: usage ---------------------------------------------------------------------------------------------- */
 
 #define USAGE_DELIVER_REQ(F, L, m)                                                                                     \

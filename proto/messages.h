@@ -140,7 +140,9 @@
     M(BACKUP_REP, backup_rep, 0x033e, "where the copy is")                                                             \
     M(ANSWER_BEGIN_REQ, answer_begin_req, 0x0341, "a call with an Idempotency-Key begins")                             \
     M(ANSWER_BEGIN_REP, answer_begin_rep, 0x0342, "make it, wait, or here is its answer")                              \
-    M(ANSWER_PUT_REQ, answer_put_req, 0x0343, "keep this answer")
+    M(ANSWER_PUT_REQ, answer_put_req, 0x0343, "keep this answer")                                                      \
+    M(OBJECT_FIND_REQ, object_find_req, 0x0361, "which provider keeps this object?")                                   \
+    M(OBJECT_FIND_REP, object_find_rep, 0x0362, "this one")
 
 /* clang-format on */
 

@@ -5,7 +5,8 @@
 const struct migration schema_migrations[] = {
     {1, schema_m0001, NULL}, {2, schema_m0002, schema_m0002_step},
     {3, schema_m0003, NULL}, {4, schema_m0004, NULL},
-    {5, schema_m0005, NULL}, {0, NULL, NULL},
+    {5, schema_m0005, NULL}, {7, schema_m0007, NULL}, /* 6 is the catalog's */
+    {0, NULL, NULL},
 };
 
 static enum status fail(sqlite3 *db, const char *what, struct err *err)

@@ -26,6 +26,7 @@ enum status schema_m0002_step(sqlite3 *db, struct err *err);
 extern const char *const schema_m0003[];
 extern const char *const schema_m0004[];
 extern const char *const schema_m0005[];
+extern const char *const schema_m0007[];
 
 /* ST_CONFLICT for a database of another program or of a newer version; an empty one is welcome. Writes nothing. */
 enum status schema_check(sqlite3 *db, const struct migration *migrations, struct err *err);
