@@ -347,8 +347,13 @@ static enum status read_request(struct call *c, struct err *err)
     c->ask.model = r->deployment;
     if (st == ST_OK)
         st = call_has_upload(c) ? take_upload(c, err) : take_body(c, err);
-    if (st == ST_OK && c->surface->flags & SURFACE_OBJECT)
+    if (st == ST_OK && c->surface->flags & SURFACE_OBJECT) {
         c->ask.stream |= query_streams(r->query);
+        c->ask.objects[0] = (struct call_object){c->surface->object, r->param};
+        c->ask.n_objects = 1;
+    }
+    if (st == ST_OK && c->ask.n_objects)
+        st = call_find_objects(c, err);
     c->headers = request_passed(r, c->surface->flags & SURFACE_PATH, &c->n_headers);
     return st;
 }
@@ -374,6 +379,7 @@ void call_handle(struct request *r)
         c->conn = r->conn;
         c->r = r;
         c->surface = r->route->surface;
+        crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
         st = read_request(c, &err);
     }
     if (st != ST_OK) {
@@ -383,7 +389,6 @@ void call_handle(struct request *r)
         return;
     }
     buf_init(&c->answer, CALL_GATHER_MAX);
-    crypto_hash_sha256(c->digest, (const unsigned char *)key.p, key.n);
     if (!idempotency_begin(&c->keep, r, c->digest)) {
         upload_fini(c->upload);
         return;

@@ -41,6 +41,7 @@ struct call {
     const struct surface *surface;
     struct call_request ask;
     struct upload *upload; /* a body that is not kept in memory; NULL = it is in r->body */
+    struct slice provider; /* who keeps what the call is about; empty = anybody will do */
     struct slice path; /* for upstream; empty = the endpoint's own */
     const struct http_header *headers; /* for upstream */
     size_t n_headers;
@@ -85,6 +86,10 @@ struct call {
     struct err err;
     struct stream stream;
 };
+
+/* call_objects.c: by the thread, which waits. Who keeps the objects that the request names, if they are the caller's.
+ * ST_NOT_FOUND and ST_BAD_REQUEST name the object; ST_UNAVAILABLE. */
+enum status call_find_objects(struct call *c, struct err *err);
 
 /* call_upload.c: by the thread, but for the second. */
 bool call_has_upload(const struct call *c); /* is the request's body one? */

@@ -189,6 +189,7 @@ static enum status ask_admission(struct call *c, struct err *err)
                             .choices = c->ask.choices,
                             .deadline_ms = (uint64_t)c->gw->settings->call_timeout_ms,
                             .client_ip = c->r->client_ip,
+                            .provider = c->provider,
                             .free = is_free(c),
                             .has = c->max_price_has,
                             .max_input_pico = c->max_input_pico,

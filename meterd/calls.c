@@ -3,6 +3,7 @@
 #include "meterd/budgets.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ledger.h"
+#include "meterd/objects.h"
 #include "meterd/payers.h"
 #include "meterd/state.h"
 
@@ -244,6 +245,8 @@ static enum status write_end(struct call *c)
     if (st == ST_OK)
         st = write_attempts(c);
     if (st == ST_OK)
+        st = objects_keep(w, c->e, c->payer.num);
+    if (st == ST_OK)
         st = tell_settled(c);
     count_end(w->s, c);
     return st;
@@ -282,6 +285,8 @@ static enum status write_correction(struct call *c)
         st = post(c, LEDGER_LATE);
     if (st == ST_OK)
         st = write_attempts(c);
+    if (st == ST_OK)
+        st = objects_keep(c->w, c->e, c->payer.num);
     if (st == ST_OK)
         st = tell_settled(c);
     s->counts.corrected++;

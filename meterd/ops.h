@@ -54,7 +54,8 @@
     O(INGEST, usage_deliver,     usage_deliver_req,     usage_deliver_rep)  \
     O(WRITE,  usage_void,        usage_void_req,        empty)              \
     O(QUICK,  answer_begin,      answer_begin_req,      answer_begin_rep)   \
-    O(WRITE,  answer_put,        answer_put_req,        empty)
+    O(WRITE,  answer_put,        answer_put_req,        empty)              \
+    O(QUICK,  object_find,       object_find_req,       object_find_rep)
 /* clang-format on */
 
 /* in: the request's struct; out: the reply's, zeroed. On failure w->err says why. */

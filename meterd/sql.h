@@ -340,6 +340,11 @@
     S(ANSWERS_RESTART, "UPDATE answer SET lease_end_ms = ?1 + lease_ms WHERE state = 'begun' AND lease_end_ms > 0")    \
     S(ANSWERS_OLD, "SELECT id, bytes FROM answer WHERE expires_ms <= ?1 AND (state = 'stored' OR lease_end_ms <= ?2) " \
       "ORDER BY expires_ms LIMIT ?3")                                                                                  \
+    /* objects.c */                                                                                                    \
+    S(OBJECT_PUT, "INSERT INTO object(user_num, id, provider, created_ms) VALUES (?1, ?2, ?3, ?4) "                    \
+      "ON CONFLICT(user_num, id) DO UPDATE SET provider = excluded.provider, created_ms = excluded.created_ms")        \
+    S(OBJECT_FIND, "SELECT o.provider FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
+      "WHERE k.digest = ?1")                                                                                           \
     /* verify.c */                                                                                                     \
     S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id, created_ms, hash FROM entry ORDER BY id") \
     S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \

@@ -35,7 +35,8 @@
     F(m, 26, U64, image_input_tokens,  OPT, LIMIT_TOKENS,   "of the input images")                                     \
     F(m, 27, U64, image_output_tokens, OPT, LIMIT_TOKENS,   "of the output images")                                    \
     L(m, 28, usage_attempt, attempt_log, 16,                "every call upstream; none = one, which is the event itself")\
-    F(m, 29, U64, lease_ms,            OPT, LIMIT_MS,       "running: when nothing more is heard of it for so long, what is known is billed")
+    F(m, 29, U64, lease_ms,            OPT, LIMIT_MS,       "running: when nothing more is heard of it for so long, what is known is billed")\
+    F(m, 30, STRS, object_ids,         OPT, LIMIT_OBJECTS,  "what the call made or told of and upstream keeps for the user: responses, files, batches")
 
 /* In the outbox only: a call was sent upstream and may cost something. Lets a restarted providersvc settle what it never finished. */
 #define USAGE_STARTED(F, L, m)                                                                                         \

@@ -448,6 +448,14 @@
     L(m, 1, audit_entry, data, LIMIT_PAGE, "newest first")                                                             \
     F(m, 2, STR, next, OPT, LIMIT_TOKEN,   "cursor of the next page")
 
+/* Who asks is the user of the API key: another's object is not found. */
+#define OBJECT_FIND_REQ(F, L, m)                                                                                       \
+    F(m, 1, STR, object_id,  REQ, LIMIT_OBJECT_ID, "resp_…, file-…, batch_…: as upstream called it")                   \
+    F(m, 2, BIN, key_digest, REQ, LIMIT_DIGEST,    "SHA-256 of the API key: the caller is its user")
+
+#define OBJECT_FIND_REP(F, L, m)                                                                                       \
+    F(m, 1, STR, provider, REQ, LIMIT_NAME, "who keeps it")
+
 /* ---- meterd: usage ---------------------------------------------------------------------------------------------- */
 
 #define USAGE_DELIVER_REQ(F, L, m)                                                                                     \

@@ -161,7 +161,9 @@
     M(AUDIT_LIST_REP, audit_list_rep, 0x0352, "a page of it")                                                          \
     M(CONFIG_EXPORT_REQ, config_export_req, 0x0353, "the catalog as a CONFIG file")                                    \
     M(CONFIG_EXPORT_REP, config_export_rep, 0x0354, "the file")                                                        \
-    M(MODEL_DROP_REQ, model_drop_req, 0x0355, "remove a model")
+    M(MODEL_DROP_REQ, model_drop_req, 0x0355, "remove a model")                                                        \
+    M(OBJECT_FIND_REQ, object_find_req, 0x0361, "which provider keeps this object?")                                   \
+    M(OBJECT_FIND_REP, object_find_rep, 0x0362, "this one")
 
 /* clang-format on */
 

@@ -102,7 +102,8 @@ struct completion {
     struct cap cap;
 
     struct buf pushed; /* of an upload: what the client's side has sent and the adapter not taken */
-    char object_id[LIMIT_OBJECT_ID + 1]; /* of what upstream keeps for the user from now on; empty = nothing */
+    struct slice objects[LIMIT_OBJECTS]; /* ids of what upstream keeps for the user from now on; in the call's arena */
+    size_t n_objects;
 
     struct outbox_mark *mark;
     struct usage usage;
@@ -166,6 +167,7 @@ bool completion_has_other(const struct completion *c);
 void completion_answering(struct completion *c); /* a stream's first token is here */
 void completion_healthy(struct completion *c); /* the provider did what it should */
 void completion_unwell(struct completion *c, const char *text); /* it failed after its answer had begun */
+void completion_keep_object(struct completion *c, struct slice id); /* upstream keeps it for the user; empty is fine */
 bool completion_keeps_objects(const struct completion *c); /* the endpoint makes an object that upstream keeps */
 bool completion_counts(const struct completion *c); /* what an answer says was used is this call's */
 bool completion_wants(struct completion *c,

@@ -282,6 +282,8 @@ void bill_end(struct completion *c)
     ev.attempts = c->attempts;
     ev.attempt_log.n = describe_attempts(c, &ev, log);
     ev.attempt_log.items = log;
+    ev.object_ids.items = c->objects;
+    ev.object_ids.n = c->n_objects;
     metric_observe_ns(c->upstream->seat->latency, ev.latency_ms * 1000000);
     if (c->first_ms != 0)
         metric_observe_ns(c->upstream->seat->ttft, ev.ttft_ms * 1000000);

@@ -302,6 +302,19 @@ bool completion_elsewhere(struct completion *c, const struct failure *f)
     return true;
 }
 
+void completion_keep_object(struct completion *c, struct slice id)
+{
+    enum status st = ST_OK;
+
+    for (size_t i = 0; i < c->n_objects; i++)
+        if (slice_eq(c->objects[i], id))
+            return;
+    if (id.n == 0 || id.n > LIMIT_OBJECT_ID || c->n_objects == LIMIT_OBJECTS)
+        return;
+    c->objects[c->n_objects] = arena_copy(c->call->arena, id, &st);
+    c->n_objects += st == ST_OK;
+}
+
 bool completion_keeps_objects(const struct completion *c)
 {
     struct slice e = c->req->endpoint;

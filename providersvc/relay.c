@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/endpoints.h"
 #include "providersvc/body.h"
 #include "providersvc/loop.h"
 #include "providersvc/providersvc.h"
@@ -85,10 +86,24 @@ static enum status translate_answer(struct completion *c, struct relay *s)
     return st;
 }
 
-static void keep_object(struct completion *c, const struct facts *facts)
+static struct slice member(struct slice json, const char *key)
 {
-    if (c->object_id[0] == '\0' && facts->object_id[0] != '\0' && completion_keeps_objects(c))
-        snprintf(c->object_id, sizeof(c->object_id), "%s", facts->object_id);
+    struct json_cut cut;
+
+    if (!json_find(json, key, &cut) || cut.value_end - cut.value < 2 || json.p[cut.value] != '"')
+        return (struct slice){NULL, 0};
+    return (struct slice){json.p + cut.value + 1, cut.value_end - cut.value - 2};
+}
+
+/* What upstream keeps of this call: the object that it made; a batch's own files, once they are there. */
+static void keep_objects(struct completion *c, const struct facts *facts, struct slice json)
+{
+    if (completion_keeps_objects(c))
+        completion_keep_object(c, slice_of(facts->object_id));
+    if (!slice_is(c->req->endpoint, ENDPOINT_BATCHES_OBJECT))
+        return;
+    completion_keep_object(c, member(json, "output_file_id"));
+    completion_keep_object(c, member(json, "error_file_id"));
 }
 
 static void answer_good(struct completion *c, struct relay *s, const struct http_answer *answer)
@@ -122,7 +137,7 @@ static void take_good_answer(struct completion *c, struct relay *s, const struct
         return;
     }
     if (is_json) {
-        keep_object(c, &facts);
+        keep_objects(c, &facts, json);
         if (completion_counts(c)) {
             c->usage = facts.usage;
             c->text = facts.text;

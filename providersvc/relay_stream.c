@@ -245,8 +245,8 @@ static void see(struct feeding *f, const struct facts *facts)
     f->s->seen |= facts->seen;
     f->s->finished |= facts->finished;
     f->s->length |= facts->length;
-    if (c->object_id[0] == '\0' && facts->object_id[0] != '\0' && completion_keeps_objects(c))
-        memcpy(c->object_id, facts->object_id, sizeof(c->object_id));
+    if (facts->object_id[0] != '\0' && completion_keeps_objects(c))
+        completion_keep_object(c, slice_of(facts->object_id));
 }
 
 /* From the first token on the times between bytes count. */

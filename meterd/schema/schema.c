@@ -6,7 +6,7 @@ const struct migration schema_migrations[] = {
     {1, schema_m0001, NULL}, {2, schema_m0002, schema_m0002_step},
     {3, schema_m0003, NULL}, {4, schema_m0004, NULL},
     {5, schema_m0005, NULL}, {6, schema_m0006, NULL},
-    {7, schema_m0007, NULL},
+    {7, schema_m0007, NULL}, {8, schema_m0008, NULL},
     {0, NULL, NULL},
 };
 

@@ -68,7 +68,7 @@ class Bills:
         self.rows, self.wrote = {}, {}
         assert len(rows) == len(clients)
         names = {c.name for c in clients}
-        wait_until("upstream's journal", 10, lambda: len([j for j in router.upstream.rows() if j["user"] in names]) == len(clients))
+        wait_until("upstream's journal", 10, lambda: {j["user"] for j in router.upstream.rows()} >= names)
         for j in router.upstream.rows():
             if j["user"] in names:
                 self.rows[j["user"]] = rows[j["request_id"]]

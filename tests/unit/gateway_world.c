@@ -69,6 +69,7 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     script.choices = req->choices;
     script.output_limit = req->max_output_tokens;
     script.free = req->free;
+    slice_copy(req->provider, script.provider, sizeof(script.provider));
     script.max_input_pico = WIRE_HAS(req, 10) ? req->max_input_pico : -1;
     script.max_output_pico = WIRE_HAS(req, 11) ? req->max_output_pico : -1;
     memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
@@ -356,6 +357,31 @@ static enum status void_call(struct svc_call *call, const void *in, void *out)
     return ST_OK;
 }
 
+/* What ends with "mine" is kept by "keeper", what ends with "else" by another. */
+static enum status find_object(struct svc_call *call, const void *in, void *out)
+{
+    const struct object_find_req *req = in;
+    struct object_find_rep *rep = out;
+    bool known, down;
+
+    pthread_mutex_lock(&script.lock);
+    known = ++script.objects_asked > script.objects_late;
+    down = script.objects_down;
+    memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
+    pthread_mutex_unlock(&script.lock);
+    if (down)
+        return err_set(&call->err, ST_INTERNAL, "broken");
+    if (req->object_id.n < 4 || !known)
+        return err_set(&call->err, ST_NOT_FOUND, "no");
+    if (!memcmp(req->object_id.p + req->object_id.n - 4, "mine", 4))
+        rep->provider = slice_of("keeper");
+    else if (!memcmp(req->object_id.p + req->object_id.n - 4, "else", 4))
+        rep->provider = slice_of("another");
+    else
+        return err_set(&call->err, ST_NOT_FOUND, "no");
+    return ST_OK;
+}
+
 static enum status list_keys(struct svc_call *call, const void *in, void *out)
 {
     static const struct api_key key = {
@@ -391,6 +417,7 @@ static const struct svc_route meter_routes[] = {
     {&answer_begin_req_desc, &answer_begin_rep_desc, answer_fake_begin},
     {&answer_put_req_desc, &empty_desc, answer_fake_put},
     {&key_list_req_desc, &key_list_rep_desc, list_keys},
+    {&object_find_req_desc, &object_find_rep_desc, find_object},
     {&key_revoke_req_desc, &empty_desc, revoke_key},
 };
 

@@ -65,6 +65,10 @@ struct script {
     uint64_t choices, output_limit, prompt_tokens;
     bool stream, free;
     int64_t max_input_pico, max_output_pico; /* -1 = none */
+    char provider[64]; /* that admission was asked for */
+    unsigned objects_asked; /* meterd: for objects, and so many times it does not know them yet */
+    unsigned objects_late;
+    bool objects_down;
     /* SAY */
     unsigned say_status;
     const char *say_type, *say[SAY_MAX];

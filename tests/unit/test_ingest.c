@@ -1,6 +1,8 @@
 /* Usage events become bills: once each, in order, never below zero, whatever is repeated, lost or reordered. */
 #include "tests/unit/meter_fixture.h"
 
+#include "meterd/ops.h"
+
 #define IN_PICO 1000000 /* 1 USD per 1M: 1000 tokens = 1,000,000 nano */
 #define OUT_PICO 2000000 /* 2 USD per 1M: 100 tokens = 200,000 nano */
 #define COST 1200000 /* of meter_event */
@@ -304,6 +306,75 @@ static void positions_and_revision_survive_a_restart(void **state)
     meter_assert_clean(m);
 }
 
+/* ---- what calls made -----------------------------------------------------------------------------------------------
+ */
+
+static void add_key(struct meter *m, struct slice user, char letter)
+{
+    char digest[LIMIT_DIGEST], id[] = "key_x";
+    struct api_key key = {.id = slice_of(id),
+                          .user_id = user,
+                          .name = slice_of("k"),
+                          .prefix = slice_of("sk-or-"),
+                          .status = slice_of("active")};
+    struct key_put_req req = {.digest = {digest, sizeof(digest)}, .key = {&key, 1}};
+    struct empty rep;
+
+    memset(digest, letter, sizeof(digest));
+    id[4] = letter;
+    METER_OK(m, op_key_put, &req, &rep);
+}
+
+static enum status find_object(struct meter *m, char letter, const char *id, struct object_find_rep *rep)
+{
+    char digest[LIMIT_DIGEST];
+    struct object_find_req req = {.object_id = slice_of(id), .key_digest = {digest, sizeof(digest)}};
+
+    memset(digest, letter, sizeof(digest));
+    return meter_run(m, op_object_find, &req, rep);
+}
+
+static void what_a_call_made_is_its_owners(void **state)
+{
+    struct meter *m = *state;
+    struct slice a = meter_user(m, "a@x.test", METER_USD), b = meter_user(m, "b@x.test", METER_USD);
+    uint64_t price = meter_price(m, "test-model", IN_PICO, OUT_PICO);
+    struct usage_event e = meter_event(a, "req_1", price);
+    const struct slice ids[] = {slice_of("resp_1"), slice_of("file_1")};
+    struct object_find_rep rep = {.has = 0};
+
+    add_key(m, a, 'a');
+    add_key(m, b, 'b');
+    e.object_ids = (struct wire_strs){.items = ids, .n = 2};
+    e.provider = slice_of("one");
+    assert_int_equal(find_object(m, 'a', "resp_1", &rep), ST_NOT_FOUND);
+    meter_deliver(m, "out1", 1, &e, 1);
+    assert_int_equal(find_object(m, 'a', "resp_1", &rep), ST_OK);
+    assert_true(slice_is(rep.provider, "one"));
+    assert_int_equal(find_object(m, 'a', "file_1", &rep), ST_OK);
+    assert_int_equal(find_object(m, 'b', "resp_1", &rep), ST_NOT_FOUND);
+    assert_int_equal(find_object(m, 'c', "resp_1", &rep), ST_NOT_FOUND);
+    assert_int_equal(find_object(m, 'a', "resp_2", &rep), ST_NOT_FOUND);
+    e.request_id = slice_of("req_2"); /* the same name again, and another's */
+    e.provider = slice_of("two");
+    meter_deliver(m, "out1", 2, &e, 1);
+    assert_int_equal(find_object(m, 'a', "resp_1", &rep), ST_OK);
+    assert_true(slice_is(rep.provider, "two"));
+    e.request_id = slice_of("req_3");
+    e.user_id = b;
+    e.provider = slice_of("three");
+    meter_deliver(m, "out1", 3, &e, 1);
+    assert_int_equal(find_object(m, 'b', "resp_1", &rep), ST_OK);
+    assert_true(slice_is(rep.provider, "three"));
+    assert_int_equal(find_object(m, 'a', "resp_1", &rep), ST_OK);
+    assert_true(slice_is(rep.provider, "two"));
+    e.request_id = slice_of("req_4"); /* of nobody */
+    e.user_id = slice_of("usr_none");
+    meter_deliver(m, "out1", 4, &e, 1);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM object"), 4);
+    meter_assert_clean(m);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
@@ -321,6 +392,7 @@ int main(void)
         T(what_the_source_has_no_more_is_not_waited_for),
         T(a_full_disk_acknowledges_nothing_and_heals),
         T(positions_and_revision_survive_a_restart),
+        T(what_a_call_made_is_its_owners),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,7 +181,7 @@ static void of_headers_few_go_upstream(void **state)
     HAS(w, "HTTP/1.1 200 OK\r\n");
     assert_string_equal(look()->headers, "anthropic-version=2023-06-01;anthropic-beta=a,b;openai-beta=c;"
                                          "x-client-request-id=d;x-claude-code-session-id=e;");
-    ask(w, "GET", "/v1/files/f", "Accept: text/x\r\nopenai-beta: \xff\r\n", NULL);
+    ask(w, "GET", "/v1/files/f_mine", "Accept: text/x\r\nopenai-beta: \xff\r\n", NULL);
     HAS(w, "HTTP/1.1 200 OK\r\n");
     assert_string_equal(look()->headers, "accept=text/x;");
     ask(w, "POST", "/v1/chat/completions", "Accept: text/x\r\n", BODY);
@@ -239,7 +239,7 @@ static void paths_do_not_climb(void **state)
         HAS(w, "\"code\":\"unknown_url\"");
     }
     assert_int_equal(look()->admitted, 0);
-    ask(w, "GET", "/v1/files/..f", "", NULL);
+    ask(w, "GET", "/v1/files/..mine", "", NULL);
     HAS(w, "HTTP/1.1 200 OK\r\n");
 }
 
@@ -345,11 +345,11 @@ static void bytes_pass_as_they_come(void **state)
     HAS(w, "transfer-encoding: chunked\r\n");
     HAS(w, "\r\n\r\n3\r\nID3\r\n2\r\n\x01\x02\r\n0\r\n\r\n");
     tell("text/plain", "hello", NULL, NULL, ST_OK);
-    ask(w, "GET", "/v1/files/f/content", "", NULL);
+    ask(w, "GET", "/v1/files/f_mine/content", "", NULL);
     HAS(w, "content-type: text/plain\r\n");
     HAS(w, "\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     tell("application/jsonl", "{}\n{}\n", NULL, NULL, ST_OK);
-    ask(w, "GET", "/v1/files/f/content", "", NULL);
+    ask(w, "GET", "/v1/files/f_mine/content", "", NULL);
     HAS(w, "\r\n\r\n6\r\n{}\n{}\n\r\n0\r\n\r\n");
 }
 

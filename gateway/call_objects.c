@@ -1,0 +1,73 @@
+#include <string.h>
+
+#include "gateway/call.h"
+#include "services/clock.h"
+
+#define OBJECT_ASK_MS 2000u /* meterd may take so long */
+#define OBJECT_WAIT_MS 300u /* what was made a moment ago may not be known yet: its bill is on its way */
+#define OBJECT_PAUSE_MS 50u
+
+/* As OpenAI says it. */
+static enum status not_found(const struct call_object *o, struct err *err)
+{
+    int n = (int)o->id.n;
+
+    if (!strcmp(o->param, "previous_response_id"))
+        return err_set_field(err, ST_BAD_REQUEST, "previous_response_not_found", o->param,
+                             "Previous response with id '%.*s' not found.", n, o->id.p);
+    if (!strcmp(o->param, "response_id"))
+        return err_set_field(err, ST_NOT_FOUND, NULL, o->param, "Response with id '%.*s' not found.", n, o->id.p);
+    if (!strcmp(o->param, "batch_id"))
+        return err_set_field(err, ST_NOT_FOUND, NULL, o->param, "No batch found with id '%.*s'.", n, o->id.p);
+    if (!strcmp(o->param, "conversation"))
+        return err_set_field(err, ST_NOT_FOUND, NULL, o->param, "Conversation with id '%.*s' not found.", n, o->id.p);
+    return err_set_field(err, ST_NOT_FOUND, NULL, o->param, "No such File object: %.*s", n, o->id.p);
+}
+
+static enum status find(struct call *c, const struct call_object *o, uint64_t until_ms, struct slice *ret,
+                        struct err *err)
+{
+    struct object_find_req req = {.object_id = o->id, .key_digest = {(const char *)c->digest, sizeof(c->digest)}};
+    struct object_find_rep rep;
+    enum status st;
+
+    if (o->id.n > LIMIT_OBJECT_ID)
+        return not_found(o, err);
+    for (;;) {
+        st = call_wait(svc_peer(c->gw->svc, SVC_METERD), &object_find_req_desc, &req, &object_find_rep_desc, &rep,
+                       c->r->arena, OBJECT_ASK_MS, err);
+        if (st != ST_NOT_FOUND || clock_ms() >= until_ms || atomic_load(&c->gw->closing))
+            break;
+        conn_sleep(c->conn, 0, OBJECT_PAUSE_MS);
+    }
+    if (st == ST_OK)
+        *ret = rep.provider;
+    else if (st == ST_NOT_FOUND)
+        st = not_found(o, err);
+    else
+        st =
+            err_set(err, ST_UNAVAILABLE, "The router cannot look up '" SLICE_FMT "' now. Try again.", SLICE_ARG(o->id));
+    return st;
+}
+
+enum status call_find_objects(struct call *c, struct err *err)
+{
+    uint64_t until = clock_ms() + OBJECT_WAIT_MS;
+    unsigned i;
+
+    for (i = 0; i < c->ask.n_objects; i++) {
+        const struct call_object *o = &c->ask.objects[i];
+        struct slice provider = {NULL, 0};
+        enum status st = find(c, o, until, &provider, err);
+
+        if (st != ST_OK)
+            return st;
+        if (i && !slice_eq(provider, c->provider))
+            return err_set_field(err, ST_BAD_REQUEST, "invalid_value", o->param,
+                                 "'" SLICE_FMT "' and '" SLICE_FMT "' are kept by different providers: no call can use "
+                                 "both.",
+                                 SLICE_ARG(c->ask.objects[0].id), SLICE_ARG(o->id));
+        c->provider = provider;
+    }
+    return ST_OK;
+}

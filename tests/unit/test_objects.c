@@ -1,0 +1,153 @@
+/* Calls about what one account upstream keeps: they go there, and only its owner's go at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "services/clock.h"
+#include "tests/unit/gateway_world.h"
+
+static const char *ask(struct world *w, const char *method, const char *path, const char *body)
+{
+    int fd = connect_to(w, 0);
+    char text[2048];
+
+    snprintf(text, sizeof(text),
+             "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " KEY "\r\nContent-Length: %zu\r\n\r\n%s", method,
+             path, strlen(body), body);
+    say(fd, text);
+    hear(w, fd, NULL);
+    close(fd);
+    return w->answer;
+}
+
+static void calls_go_where_their_objects_are(void **state)
+{
+    static const struct {
+        const char *method, *path, *body;
+        unsigned objects;
+    } cases[] = {
+        {"GET", "/v1/responses/resp_mine?stream=true", "", 1},
+        {"DELETE", "/v1/responses/resp_mine", "", 1},
+        {"POST", "/v1/responses/resp_mine/cancel", "", 1},
+        {"GET", "/v1/responses/resp_mine/input_items", "", 1},
+        {"GET", "/v1/files/file-mine/content", "", 1},
+        {"DELETE", "/v1/files/file-mine", "", 1},
+        {"GET", "/v1/batches/batch_mine", "", 1},
+        {"POST", "/v1/batches/batch_mine/cancel", "", 1},
+        {"POST", "/v1/batches", "{\"input_file_id\":\"file-mine\"}", 1},
+        {"POST", "/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"resp_mine\"}", 1},
+        {"POST", "/v1/responses", "{\"model\":\"m\",\"conversation\":\"conv_mine\"}", 1},
+        {"POST", "/v1/responses", "{\"model\":\"m\",\"conversation\":{\"id\":\"conv_mine\"}}", 1},
+        {"POST", "/v1/responses",
+         "{\"model\":\"m\",\"previous_response_id\":\"resp_mine\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":"
+         "\"input_file\",\"file_id\":\"file-mine\"},{\"type\":\"input_file\",\"file_id\":\"file-mine\"}]}]}",
+         2},
+        {"POST", "/v1/chat/completions",
+         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"file\",\"file\":{\"file_id\":"
+         "\"file-"
+         "mine\"}}]}]}",
+         1},
+    };
+    struct world *w = *state;
+    unsigned asked = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ask(w, cases[i].method, cases[i].path, cases[i].body);
+        HAS(w, "HTTP/1.1 200 OK\r\n");
+        assert_string_equal(look()->provider, "keeper");
+        asked += cases[i].objects;
+        assert_int_equal(look()->objects_asked, asked);
+    }
+    ask(w, "POST", "/v1/chat/completions", BODY);
+    assert_string_equal(look()->provider, "");
+    assert_int_equal(look()->objects_asked, asked);
+}
+
+static void anothers_object_is_not_found(void **state)
+{
+    static const struct {
+        const char *method, *path, *body, *status, *text;
+    } cases[] = {
+        {"GET", "/v1/responses/resp_x", "", "404",
+         "Response with id 'resp_x' not found.\",\"type\":\"invalid_request_"
+         "error\",\"param\":\"response_id\",\"code\":null"},
+        {"GET", "/v1/files/file-x", "", "404", "No such File object: file-x\""},
+        {"GET", "/v1/batches/b", "", "404", "No batch found with id 'b'."},
+        {"POST", "/v1/batches", "{\"input_file_id\":\"file-x\"}", "404", "\"param\":\"input_file_id\""},
+        {"POST", "/v1/responses", "{\"model\":\"m\",\"conversation\":\"conv_x\"}", "404",
+         "Conversation with id 'conv_x' not found."},
+        {"POST", "/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"resp_x\"}", "400",
+         "\"param\":\"previous_response_id\",\"code\":\"previous_response_not_found\""},
+        {"POST", "/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"\"}", "400", "expected an id of 1 to"},
+        {"POST", "/v1/responses",
+         "{\"model\":\"m\",\"previous_response_id\":\"resp_mine\",\"conversation\":\"conv_else\"}", "400",
+         "kept by different providers"},
+    };
+    struct world *w = *state;
+    char line[64], path[600] = "/v1/files/";
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ask(w, cases[i].method, cases[i].path, cases[i].body);
+        snprintf(line, sizeof(line), "HTTP/1.1 %s ", cases[i].status);
+        HAS(w, line);
+        HAS(w, cases[i].text);
+    }
+    memset(path + strlen(path), 'f', 300);
+    ask(w, "GET", path, "");
+    HAS(w, "HTTP/1.1 404 Not Found\r\n");
+    assert_int_equal(look()->admitted, 0);
+}
+
+static void a_request_names_only_so_many(void **state)
+{
+    char body[2000] = "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[";
+    struct world *w = *state;
+    size_t n = strlen(body);
+    unsigned i;
+
+    for (i = 0; i < 17; i++)
+        n += (size_t)snprintf(body + n, sizeof(body) - n, "%s{\"file_id\":\"f%u-mine\"}", i ? "," : "", i);
+    snprintf(body + n, sizeof(body) - n, "]}]}");
+    ask(w, "POST", "/v1/responses", body);
+    HAS(w, "HTTP/1.1 400 Bad Request\r\n");
+    HAS(w, "may name 16 files");
+    assert_int_equal(look()->objects_asked, 0);
+}
+
+static void what_was_made_a_moment_ago_is_waited_for(void **state)
+{
+    struct world *w = *state;
+    uint64_t began;
+
+    SET(objects_late, 3);
+    ask(w, "GET", "/v1/responses/resp_mine", "");
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(look()->objects_asked, 4);
+    began = clock_ms();
+    ask(w, "GET", "/v1/responses/resp_none", "");
+    HAS(w, "HTTP/1.1 404 Not Found\r\n");
+    assert_in_range(clock_ms() - began, 300, 3000);
+    SET(objects_down, true);
+    ask(w, "GET", "/v1/responses/resp_mine", "");
+    HAS(w, "HTTP/1.1 503 Service Unavailable\r\n");
+}
+
+int main(void)
+{
+#define WORLD(test) cmocka_unit_test_setup_teardown(test, gateway_world_start, gateway_world_stop)
+    const struct CMUnitTest tests[] = {
+        WORLD(calls_go_where_their_objects_are),
+        WORLD(anothers_object_is_not_found),
+        WORLD(a_request_names_only_so_many),
+        WORLD(what_was_made_a_moment_ago_is_waited_for),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
