@@ -1,6 +1,8 @@
 #include "providersvc/http.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +196,25 @@ static curl_socket_t open_socket(void *clientp, curlsocktype purpose, struct cur
     s->ours = true;
     s->want = s->have = 0;
     return fd;
+}
+
+/* A kept connection may have been made for a provider that was allowed more. */
+static int before_request(void *clientp, char *remote, char *local, int remote_port, int local_port)
+{
+    struct http_transfer *t = clientp;
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    enum address_reach reach = ADDRESS_NEVER;
+
+    (void)local;
+    (void)remote_port;
+    (void)local_port;
+    if (inet_pton(AF_INET, remote, &in.sin_addr) == 1)
+        reach = address_reach((const struct sockaddr *)&in);
+    else if (inet_pton(AF_INET6, remote, &in6.sin6_addr) == 1)
+        reach = address_reach((const struct sockaddr *)&in6);
+    t->forbidden = reach > t->upstream->reach;
+    return t->forbidden ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static int close_socket(void *clientp, curl_socket_t fd)
@@ -428,6 +449,8 @@ static bool set_up(struct http_transfer *t)
     r |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->why);
     r |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     r |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+    r |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);
+    r |= curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     r |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     r |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->http);
     return r == CURLE_OK;
@@ -625,7 +648,6 @@ enum status http_start(struct http *h, const struct http_request *request, struc
     if (t == NULL)
         return err_set(err, ST_NO_MEMORY, "No memory for a connection to the provider.");
     t->active = true;
-    *ret = t;
     if (!prepare(t, request)) {
         give_transfer(h, t, false);
         return err_set(err, ST_BAD_REQUEST, "The request's headers or path cannot be said to the provider.");
@@ -634,6 +656,7 @@ enum status http_start(struct http *h, const struct http_request *request, struc
         give_transfer(h, t, false);
         return err_set(err, ST_NO_MEMORY, "No memory for a connection to the provider.");
     }
+    *ret = t;
     return ST_OK;
 }
 
