@@ -17,15 +17,16 @@ static void advance(struct breaker *b, uint64_t now_ms)
         b->second = second;
 }
 
-static bool half_failed(const struct breaker *b)
+/* Did one in `part` of the last ten seconds' attempts fail? */
+static bool failed(const struct breaker *b, uint64_t part)
 {
-    uint64_t good = 0, bad = 0;
+    uint64_t all = 0, bad = 0;
 
     for (unsigned i = 0; i < BREAKER_SECONDS; i++) {
-        good += b->good[i];
+        all += b->good[i] + b->bad[i];
         bad += b->bad[i];
     }
-    return good + bad >= BREAKER_LEAST && bad >= good;
+    return all >= BREAKER_LEAST && bad * part >= all;
 }
 
 static void forget(struct breaker *b)
@@ -44,6 +45,12 @@ uint64_t breaker_wait_ms(const struct breaker *b, uint64_t now_ms)
 bool breaker_allows(const struct breaker *b, uint64_t now_ms)
 {
     return breaker_wait_ms(b, now_ms) == 0;
+}
+
+bool breaker_poor(struct breaker *b, uint64_t now_ms)
+{
+    advance(b, now_ms);
+    return failed(b, BREAKER_POOR);
 }
 
 bool breaker_take(struct breaker *b, uint64_t now_ms)
@@ -96,7 +103,7 @@ bool breaker_bad(struct breaker *b, uint64_t now_ms, bool hard)
     b->bad[b->second % BREAKER_SECONDS]++;
     b->run++;
     b->hard_run += hard;
-    if (b->state == BREAKER_OPEN || (b->state == BREAKER_CLOSED && b->run < BREAKER_RUN && !half_failed(b)))
+    if (b->state == BREAKER_OPEN || (b->state == BREAKER_CLOSED && b->run < BREAKER_RUN && !failed(b, 2)))
         return false; /* open: a call that began before it opened */
     b->open_ms = b->open_ms == 0 ? BREAKER_OPEN_MS : b->open_ms * 2;
     if (b->open_ms > BREAKER_OPEN_MAX_MS)

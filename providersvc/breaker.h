@@ -16,6 +16,7 @@
 #define BREAKER_RUN 5 /* failures in a row */
 #define BREAKER_SECONDS 10
 #define BREAKER_LEAST 20 /* attempts in that time before their share of failures means anything */
+#define BREAKER_POOR 10 /* one failure in so many: more than retries can make good */
 #define BREAKER_OPEN_MS UINT64_C(1000) /* before the first probe; doubles with each that fails … */
 #define BREAKER_OPEN_MAX_MS UINT64_C(4000) /* … up to this: so soon a provider that has healed is used again */
 #define BREAKER_PROBE_MS UINT64_C(4000) /* a probe of which nothing is heard for so long: another one is sent */
@@ -38,6 +39,7 @@ void breaker_alive(struct breaker *b); /* an attempt is being answered; it may s
 void breaker_good(struct breaker *b, uint64_t now_ms);
 bool breaker_bad(struct breaker *b, uint64_t now_ms, bool hard); /* true: it has just opened */
 bool breaker_soft(const struct breaker *b); /* it answers */
+bool breaker_poor(struct breaker *b, uint64_t now_ms); /* allows calls, but too many of the last fail */
 uint64_t breaker_wait_ms(const struct breaker *b, uint64_t now_ms); /* until it allows one; 0 = it does */
 
 #endif

@@ -260,7 +260,7 @@ void completion_head(struct completion *c, const struct answer_head *head)
     if (c->head_sent)
         return;
     c->head_sent = true;
-    c->attempt.answered = true;
+    c->attempt.answered = head->status < 400; /* an error is nobody's answer */
     c->http_status = c->left ? (unsigned)status_http(ST_CANCELLED) : head->status;
     if (c->left)
         return;

@@ -1,7 +1,8 @@
 /*
  * Which route a call takes, and which it takes next when an attempt came to nothing: the lowest tier first; inside it
- * by weight, or the fastest; never a provider whose breaker is open or whose keys all rest, never a route twice unless
- * nothing has been done there. Attempts beyond the first are paid from a budget, a tenth of the calls.
+ * by weight, or the fastest; one that fails too often only if there is no better one, in whatever tier; never a
+ * provider whose breaker is open or whose keys all rest, never a route twice unless nothing has been done there.
+ * Attempts beyond the first are paid from a budget, a tenth of the calls.
  */
 #include <string.h>
 
@@ -25,7 +26,7 @@ static uint64_t weight_of(const struct call_route *r)
 }
 
 struct candidates {
-    uint32_t usable; /* bit k: route k */
+    uint32_t usable, poor; /* bit k: route k */
     uint32_t last; /* and this one when there is no other */
     bool known; /* somebody by one of these names is served here */
     uint64_t wait_ms; /* until the first that is not usable now may be; 0 = none will */
@@ -65,6 +66,8 @@ static void look(const struct completion *c, uint32_t tried, struct candidates *
         if (u == NULL)
             continue;
         judge(u, c->loop->now_ms, UINT32_C(1) << i, found);
+        if (r->routes.n > 1 && seat_poor(u->seat, c->loop->now_ms))
+            found->poor |= UINT32_C(1) << i;
         upstream_unref(u);
     }
     if (found->usable == 0)
@@ -175,7 +178,7 @@ static bool choose(struct completion *c, struct candidates *found)
     uint32_t among;
 
     look(c, c->tried, found);
-    among = lowest_tier(c->req, found->usable);
+    among = lowest_tier(c->req, (found->usable & ~found->poor) != 0 ? found->usable & ~found->poor : found->usable);
     if (among == 0)
         return false;
     if ((among & (among - 1)) == 0) /* one */

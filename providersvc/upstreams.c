@@ -142,6 +142,16 @@ bool seat_allows(struct upstream_seat *seat, uint64_t now_ms, uint64_t *ret_wait
     return *ret_wait_ms == 0;
 }
 
+bool seat_poor(struct upstream_seat *seat, uint64_t now_ms)
+{
+    bool poor;
+
+    pthread_mutex_lock(&seat->lock);
+    poor = breaker_poor(&seat->breaker, now_ms);
+    pthread_mutex_unlock(&seat->lock);
+    return poor;
+}
+
 bool seat_take(struct upstream_seat *seat, uint64_t now_ms)
 {
     bool probe;

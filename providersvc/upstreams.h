@@ -29,6 +29,7 @@ unsigned upstreams_all(struct upstreams *s, struct upstream *ret[UPSTREAMS_MAX])
 
 /* false: not now; *ret_soft: unless there is nobody else. */
 bool seat_allows(struct upstream_seat *seat, uint64_t now_ms, uint64_t *ret_wait_ms, bool *ret_soft);
+bool seat_poor(struct upstream_seat *seat, uint64_t now_ms); /* only if there is no better one */
 bool seat_take(struct upstream_seat *seat, uint64_t now_ms); /* an attempt begins; true: it is the breaker's probe */
 void seat_release(struct upstream_seat *seat, uint64_t now_ms); /* the probe ended without a finding */
 void seat_alive(struct upstream_seat *seat, uint64_t now_ms, uint64_t first_token_us); /* an answer has begun */

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -139,6 +140,37 @@ class Upstream:
 
     def last(self):
         return call(self.port, "GET", "/__last")
+
+    def stop(self):
+        self.process.stop()
+
+
+class OddUpstream:
+    """Providers that misbehave: see odd_upstream.py."""
+
+    def __init__(self, folder, port=0, cert=None):
+        argv = [sys.executable, str(ROOT / "tests" / "lib" / "odd_upstream.py"), "--port", str(port)]
+        argv += ["--cert", str(cert)] if cert else []
+        self.process = Process(f"odd-upstream-{secrets.token_hex(4)}", argv, dict(os.environ), folder)
+        self.port = int(self.process.popen.stdout.readline().split()[-1])
+        self.scheme = "https" if cert else "http"
+
+    def url(self, name):
+        return f"{self.scheme}://127.0.0.1:{self.port}/{name}/v1"
+
+    def do(self, name, what="answer", **how):
+        """From now on, for that provider."""
+        call(self.port, "POST", f"/__do/{name}", {"what": what, **how})
+
+    def seen(self, name):
+        """Requests so far, by key."""
+        return call(self.port, "GET", "/__seen").json().get(name, {})
+
+    def count(self, name):
+        return sum(self.seen(name).values())
+
+    def kill(self):
+        self.process.kill()
 
     def stop(self):
         self.process.stop()

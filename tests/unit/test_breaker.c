@@ -68,6 +68,51 @@ static void what_is_ten_seconds_old_does_not_count(void **state)
         assert_false(breaker_bad(&b, T0 + 11000, true));
 }
 
+/* Poor is who fails more often than retries can make good; with nothing heard of him for ten seconds he is not. */
+static void who_fails_too_often_is_poor(void **state)
+{
+    struct breaker b = {0};
+
+    (void)state;
+    for (int i = 0; i < 3 * BREAKER_LEAST; i++) {
+        uint64_t now = T0 + (uint64_t)i * 100;
+
+        bool bad = i % BREAKER_POOR == BREAKER_POOR - 1;
+
+        if (bad)
+            assert_false(breaker_bad(&b, now));
+        else
+            breaker_good(&b, now);
+        assert_int_equal(breaker_poor(&b, now), bad && i + 1 >= BREAKER_LEAST); /* one good call more: not yet */
+        assert_true(breaker_allows(&b, now));
+    }
+    (void)breaker_bad(&b, T0 + 6000);
+    assert_true(breaker_poor(&b, T0 + 6000));
+    assert_false(breaker_poor(&b, T0 + 6000 + BREAKER_SECONDS * UINT64_C(1000)));
+}
+
+/* What a probe that found nothing out leaves behind, and what the first token of an answer says. */
+static void a_probe_is_given_back_or_closes_it_early(void **state)
+{
+    struct breaker b = {0};
+
+    (void)state;
+    assert_false(breaker_take(&b, T0)); /* closed: no probe */
+    breaker_release(&b, T0);
+    for (int i = 0; i < BREAKER_RUN; i++)
+        (void)breaker_bad(&b, T0);
+    breaker_release(&b, T0); /* nobody's probe: it stays open */
+    assert_false(breaker_allows(&b, T0));
+    assert_true(breaker_take(&b, T0 + BREAKER_OPEN_MS));
+    assert_false(breaker_allows(&b, T0 + BREAKER_OPEN_MS));
+    breaker_release(&b, T0 + BREAKER_OPEN_MS);
+    assert_true(breaker_allows(&b, T0 + BREAKER_OPEN_MS));
+    assert_true(breaker_take(&b, T0 + BREAKER_OPEN_MS));
+    breaker_alive(&b);
+    assert_true(breaker_allows(&b, T0 + BREAKER_OPEN_MS));
+    assert_false(breaker_bad(&b, T0 + BREAKER_OPEN_MS)); /* it counts from nothing */
+}
+
 /* One probe at a time; a failed one doubles the wait, up to a bound; a good one closes. */
 static void probes_find_out(void **state)
 {
@@ -145,6 +190,8 @@ int main(void)
         cmocka_unit_test(a_success_ends_the_run),
         cmocka_unit_test(half_of_many_opens_it_without_a_run),
         cmocka_unit_test(what_is_ten_seconds_old_does_not_count),
+        cmocka_unit_test(who_fails_too_often_is_poor),
+        cmocka_unit_test(a_probe_is_given_back_or_closes_it_early),
         cmocka_unit_test(probes_find_out),
         cmocka_unit_test(a_lost_probe_is_forgotten),
         cmocka_unit_test(stragglers_change_nothing),
