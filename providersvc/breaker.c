@@ -50,7 +50,7 @@ bool breaker_allows(const struct breaker *b, uint64_t now_ms)
 bool breaker_poor(struct breaker *b, uint64_t now_ms)
 {
     advance(b, now_ms);
-    return failed(b, BREAKER_POOR);
+    return b->well < BREAKER_WELL && failed(b, BREAKER_POOR);
 }
 
 bool breaker_take(struct breaker *b, uint64_t now_ms)
@@ -90,6 +90,7 @@ void breaker_good(struct breaker *b, uint64_t now_ms)
     close_it(b);
     advance(b, now_ms);
     b->good[b->second % BREAKER_SECONDS]++;
+    b->well++;
 }
 
 bool breaker_soft(const struct breaker *b)
@@ -103,6 +104,7 @@ bool breaker_bad(struct breaker *b, uint64_t now_ms, bool hard)
     b->bad[b->second % BREAKER_SECONDS]++;
     b->run++;
     b->hard_run += hard;
+    b->well = 0;
     if (b->state == BREAKER_OPEN || (b->state == BREAKER_CLOSED && b->run < BREAKER_RUN && !failed(b, 2)))
         return false; /* open: a call that began before it opened */
     b->open_ms = b->open_ms == 0 ? BREAKER_OPEN_MS : b->open_ms * 2;

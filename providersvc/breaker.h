@@ -16,7 +16,9 @@
 #define BREAKER_RUN 5 /* failures in a row */
 #define BREAKER_SECONDS 10
 #define BREAKER_LEAST 20 /* attempts in that time before their share of failures means anything */
-#define BREAKER_POOR 10 /* one failure in so many: more than retries can make good */
+#define BREAKER_POOR 10 /* one failure in so many is more than retries can make good, unless … */
+#define BREAKER_WELL 5 /* … the last so many went well */
+#define BREAKER_POOR_MS UINT64_C(500) /* a poor one gets a call this often, to find out */
 #define BREAKER_OPEN_MS UINT64_C(1000) /* before the first probe; doubles with each that fails … */
 #define BREAKER_OPEN_MAX_MS UINT64_C(4000) /* … up to this: so soon a provider that has healed is used again */
 #define BREAKER_PROBE_MS UINT64_C(4000) /* a probe of which nothing is heard for so long: another one is sent */
@@ -28,6 +30,7 @@ struct breaker {
     uint64_t until_ms; /* open: until then; probing: when the probe is given up */
     uint64_t open_ms; /* how long the next opening lasts */
     unsigned run, hard_run; /* failures since the last success; those of them without an answer */
+    unsigned well; /* successes since the last failure */
     uint64_t second; /* of the newest slot */
     uint32_t good[BREAKER_SECONDS], bad[BREAKER_SECONDS];
 };

@@ -147,7 +147,7 @@ bool seat_poor(struct upstream_seat *seat, uint64_t now_ms)
     bool poor;
 
     pthread_mutex_lock(&seat->lock);
-    poor = breaker_poor(&seat->breaker, now_ms);
+    poor = now_ms - seat->asked_ms < BREAKER_POOR_MS && breaker_poor(&seat->breaker, now_ms);
     pthread_mutex_unlock(&seat->lock);
     return poor;
 }

@@ -76,7 +76,6 @@ static void who_fails_too_often_is_poor(void **state)
     (void)state;
     for (int i = 0; i < 3 * BREAKER_LEAST; i++) {
         uint64_t now = T0 + (uint64_t)i * 100;
-
         bool bad = i % BREAKER_POOR == BREAKER_POOR - 1;
 
         if (bad)
@@ -86,6 +85,13 @@ static void who_fails_too_often_is_poor(void **state)
         assert_int_equal(breaker_poor(&b, now), bad && i + 1 >= BREAKER_LEAST); /* one good call more: not yet */
         assert_true(breaker_allows(&b, now));
     }
+    (void)breaker_bad(&b, T0 + 6000);
+    assert_true(breaker_poor(&b, T0 + 6000));
+    for (int i = 0; i < BREAKER_WELL; i++) { /* as many in a row as say that it is over */
+        assert_true(breaker_poor(&b, T0 + 6000));
+        breaker_good(&b, T0 + 6000);
+    }
+    assert_false(breaker_poor(&b, T0 + 6000));
     (void)breaker_bad(&b, T0 + 6000);
     assert_true(breaker_poor(&b, T0 + 6000));
     assert_false(breaker_poor(&b, T0 + 6000 + BREAKER_SECONDS * UINT64_C(1000)));
