@@ -23,7 +23,7 @@ void budget_call(struct budget *b, uint64_t now_ms)
     b->calls[b->second % BUDGET_SECONDS]++;
 }
 
-bool budget_has(struct budget *b, uint64_t now_ms)
+bool budget_has(struct budget *b, uint64_t now_ms, unsigned share)
 {
     uint64_t calls = 0, retries = 0;
 
@@ -32,7 +32,7 @@ bool budget_has(struct budget *b, uint64_t now_ms)
         calls += b->calls[i];
         retries += b->retries[i];
     }
-    return retries < BUDGET_FREE + calls / BUDGET_SHARE;
+    return retries < BUDGET_FREE + calls / share;
 }
 
 void budget_take(struct budget *b, uint64_t now_ms)

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 #define BUDGET_SECONDS 10
-#define BUDGET_SHARE 10 /* one retry for so many calls */
+#define BUDGET_SHARE 10 /* one retry for so many calls … */
+#define BUDGET_SAME_SHARE 20 /* … that asks the same provider again: it may not use up what leads to better ones */
 #define BUDGET_FREE 3
 
 struct budget {
@@ -19,7 +20,7 @@ struct budget {
 };
 
 void budget_call(struct budget *b, uint64_t now_ms);
-bool budget_has(struct budget *b, uint64_t now_ms); /* is one more allowed? */
+bool budget_has(struct budget *b, uint64_t now_ms, unsigned share); /* is one more allowed? */
 void budget_take(struct budget *b, uint64_t now_ms);
 
 #endif

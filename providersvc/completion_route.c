@@ -285,13 +285,13 @@ bool completion_elsewhere(struct completion *c, const struct failure *f)
 
     note_health(c, f);
     completion_count(c, f->why);
-    if (!may_go_on(c) || (!f->unsent && !budget_has(&c->loop->budget, due)))
+    if (!may_go_on(c) || (!f->unsent && !budget_has(&c->loop->budget, due, BUDGET_SHARE)))
         return false;
     if (!other_key(c, f))
         c->tried |= UINT32_C(1) << was;
     if (!choose(c, &found)) {
         c->tried = tried;
-        if (again == 0 || again >= c->deadline_ms || !budget_has(&c->loop->budget, due))
+        if (again == 0 || again >= c->deadline_ms || !budget_has(&c->loop->budget, due, BUDGET_SAME_SHARE))
             return false;
         c->probe = seat_take(c->upstream->seat, due);
         due = again;
