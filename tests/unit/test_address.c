@@ -235,13 +235,13 @@ static void retries_are_a_tenth_and_three(void **state)
     for (int i = 0; i < 100; i++)
         budget_call(&b, 1000000 + (uint64_t)i * 10);
     for (int i = 0; i < 100; i++)
-        if (budget_has(&b, 1001000)) {
+        if (budget_has(&b, 1001000, BUDGET_SHARE)) {
             budget_take(&b, 1001000);
             allowed++;
         }
     assert_int_equal(allowed, 13);
-    assert_false(budget_has(&b, 1009000));
-    assert_true(budget_has(&b, 1030000)); /* long ago */
+    assert_false(budget_has(&b, 1009000, BUDGET_SHARE));
+    assert_true(budget_has(&b, 1030000, BUDGET_SHARE)); /* long ago */
 }
 
 int main(void)
