@@ -1,4 +1,4 @@
-/* Where an upstream may be: addresses, base URLs. And the small parts: timers, the retry budget. */
+/* Where an upstream may be: addresses, base URLs. And the small parts: timers. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "providersvc/address.h"
-#include "providersvc/budget.h"
 #include "providersvc/timers.h"
 #include "providersvc/upstream.h"
 
@@ -223,27 +222,6 @@ static void a_timer_that_sets_itself_does_not_hold_the_loop(void **state)
     timers_fini(&ts);
 }
 
-/* ---- the budget
- * ------------------------------------------------------------------------------------------------------- */
-
-static void retries_are_a_tenth_and_three(void **state)
-{
-    struct budget b = {0};
-    unsigned allowed = 0;
-
-    (void)state;
-    for (int i = 0; i < 100; i++)
-        budget_call(&b, 1000000 + (uint64_t)i * 10);
-    for (int i = 0; i < 100; i++)
-        if (budget_has(&b, 1001000, BUDGET_SHARE)) {
-            budget_take(&b, 1001000);
-            allowed++;
-        }
-    assert_int_equal(allowed, 13);
-    assert_false(budget_has(&b, 1009000, BUDGET_SHARE));
-    assert_true(budget_has(&b, 1030000, BUDGET_SHARE)); /* long ago */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,7 +230,6 @@ int main(void)
         cmocka_unit_test(base_urls_are_checked),
         cmocka_unit_test(timers_fire_in_order_and_once),
         cmocka_unit_test(a_timer_that_sets_itself_does_not_hold_the_loop),
-        cmocka_unit_test(retries_are_a_tenth_and_three),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
