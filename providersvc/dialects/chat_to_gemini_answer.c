@@ -400,7 +400,7 @@ enum status gemini_answer(void *state, const struct translate_call *call, struct
         return translate_nonsense(err, "it is not a JSON object");
     }
     making_begin(&made);
-    st = put_answer(&s, &made, yyjson_doc_get_root(doc), &facts.usage);
+    st = put_answer(&s, &made, yyjson_doc_get_root(doc), facts.usage.known ? &facts.usage : &call->counted);
     if (st == ST_OK)
         st = making_write(&made, NULL, out, err);
     making_end(&made);
@@ -634,5 +634,5 @@ enum status gemini_end(void *state, const struct translate_call *call, enum tran
     for (size_t k = 0; k < GEMINI_CANDIDATES_MAX && st == ST_OK; k++)
         if (choices[k].started)
             st = give_finish(&s, k);
-    return st == ST_OK && call->usage_asked && usage != NULL ? give_usage(&s, usage) : st;
+    return st == ST_OK && call->usage_asked && usage != NULL && usage->known ? give_usage(&s, usage) : st;
 }

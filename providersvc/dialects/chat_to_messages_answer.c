@@ -231,7 +231,7 @@ enum status c2m_answer(void *state, const struct translate_call *call, struct sl
     if (dialect_messages.read(body, NULL, NULL, &facts) != ST_OK || !yyjson_is_obj(a.message))
         st = translate_nonsense(err, "it is no JSON object");
     else
-        st = written(write_answer(&a, &facts.usage), err);
+        st = written(write_answer(&a, facts.usage.known ? &facts.usage : &call->counted), err);
     yyjson_doc_free(doc);
     return st;
 }
@@ -466,7 +466,7 @@ enum status c2m_end(void *state, const struct translate_call *call, enum transla
         return st;
     open_chunk(&s);
     st = close_chunk(&s, finish);
-    if (st != ST_OK || !call->usage_asked || usage == NULL || usage->prompt + usage->completion == 0)
+    if (st != ST_OK || !call->usage_asked || usage == NULL || !usage->known)
         return st;
     open_envelope(&s);
     put_raw(&s.w, "],\"usage\":");

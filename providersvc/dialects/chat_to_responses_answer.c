@@ -273,7 +273,7 @@ static enum status bridge_answer(void *state, const struct translate_call *call,
     if (st == ST_OK)
         st = read_items(&s, output, err);
     if (st == ST_OK && dialect_responses.read(body, NULL, NULL, &facts) == ST_OK)
-        st = write_answer(call, root, &s, &facts.usage, out);
+        st = write_answer(call, root, &s, facts.usage.known ? &facts.usage : &call->counted, out);
     for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         buf_fini(parts[i]);
     yyjson_doc_free(doc);

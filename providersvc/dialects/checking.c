@@ -331,6 +331,8 @@ enum status check_only(struct checking *c, yyjson_val *object, const char *const
     yyjson_val *key, *v;
     size_t i, n;
 
+    if (object == NULL)
+        return ST_OK;
     yyjson_obj_foreach(object, i, n, key, v)
     {
         enum status st = is_known(key, known) || yyjson_is_null(v) ? ST_OK : check_unknown(c, key);

@@ -236,7 +236,7 @@ enum status m2c_answer(void *state, const struct translate_call *call, struct sl
         put_raw(&a.w, "],\"stop_reason\":\"");
         put_raw(&a.w, stop_reason(facts_text(yyjson_obj_get(choice, "finish_reason")), a.called, a.refused));
         put_raw(&a.w, "\",\"stop_sequence\":null,\"usage\":");
-        add_usage(&a.w, &facts.usage, true);
+        add_usage(&a.w, facts.usage.known ? &facts.usage : &call->counted, true);
         put_raw(&a.w, "}");
     }
     if (st == ST_OK)

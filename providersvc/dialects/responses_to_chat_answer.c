@@ -171,7 +171,7 @@ enum status output_answer(void *state, const struct translate_call *call, struct
         st = complete_calls(o, status, err);
     if (st == ST_OK && dialect_chat.read(body, NULL, NULL, &facts) == ST_OK) {
         output_note_head(o, root);
-        output_put_object(&p, o, call, status, &facts.usage);
+        output_put_object(&p, o, call, status, facts.usage.known ? &facts.usage : &call->counted);
         st = p.st == ST_OK ? ST_OK : err_set(err, p.st, "%s", status_text(p.st));
     }
     yyjson_doc_free(doc);

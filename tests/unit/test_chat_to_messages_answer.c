@@ -285,7 +285,7 @@ static enum status keep_event(void *ctx, struct slice name, struct slice data)
 
 static void a_limit_ends_the_stream_properly(void **state)
 {
-    static const struct usage usage = {.prompt = 11, .completion = 3};
+    static const struct usage usage = {.known = true, .prompt = 11, .completion = 3};
     struct translate_call call = call_for(OLD);
     struct slice event =
         slice_of("{\"type\":\"content_block_start\",\"index\":0,\"content_block\":" USE("a", "{}") "}");
