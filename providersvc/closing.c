@@ -44,15 +44,17 @@ static enum status begin_chunk(yyjson_val *root, struct buf *out)
     return st;
 }
 
-static enum status add_choices(uint64_t choices, struct buf *out)
+static enum status add_choices(yyjson_val *root, uint64_t choices, struct buf *out)
 {
+    bool old = yyjson_equals_str(yyjson_obj_get(root, "object"), "text_completion");
     enum status st = buf_addf(out, "\"choices\":[");
     const char *comma = "";
 
     for (unsigned k = 0; k < FACTS_CHOICES_TRACKED && st == ST_OK; k++) {
         if ((choices >> k & 1) == 0)
             continue;
-        st = buf_addf(out, "%s{\"index\":%u,\"delta\":{},\"finish_reason\":\"length\"}", comma, k);
+        st = buf_addf(out, "%s{\"index\":%u,%s,\"finish_reason\":\"length\"}", comma, k,
+                      old ? "\"text\":\"\",\"logprobs\":null" : "\"delta\":{}");
         comma = ",";
     }
     return st == ST_OK ? buf_addf(out, "]") : st;
@@ -64,7 +66,7 @@ enum status closing_chunk(struct slice like, uint64_t choices, bool null_usage, 
     enum status st = begin_chunk(yyjson_doc_get_root(doc), out);
 
     if (st == ST_OK)
-        st = add_choices(choices, out);
+        st = add_choices(yyjson_doc_get_root(doc), choices, out);
     if (st == ST_OK)
         st = buf_addf(out, "%s}\n\n", null_usage ? ",\"usage\":null" : "");
     yyjson_doc_free(doc);
