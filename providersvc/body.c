@@ -134,6 +134,8 @@ enum status body_make(struct slice client, const struct body_cuts *cuts, struct 
         st = cut_limit(&at, cuts, out);
     for (size_t i = 0; st == ST_OK && cuts->drop != NULL && i < cuts->drop->n; i++)
         st = drop(&at, cuts->drop->items[i], out);
+    if (st == ST_OK && cuts->no_stream_options)
+        st = drop(&at, slice_of("stream_options"), out);
     if (st == ST_OK)
         *ret = at;
     return st;

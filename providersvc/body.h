@@ -13,6 +13,7 @@ struct body_cuts {
     uint64_t output_limit; /* 0 = as the client said it */
     const char *limit_member; /* where that goes; NULL = chat's two names; empty = nowhere */
     const struct wire_strs *drop; /* members that are left out; NULL = none */
+    bool no_stream_options; /* that one is, too */
 };
 
 /* Bodies may grow by the cuts: the model's name, twice over for escapes, and the fixed members. */

@@ -393,6 +393,7 @@ static enum status translate_request(struct completion *c, struct relay *s)
                                       .created = c->created_ms / 1000,
                                       .output_limit = r->output_limit,
                                       .max_output = c->route->price.n > 0 ? c->route->price.items[0].max_output : 0,
+                                      .old_limit = s->plan.old_limit,
                                       .stream = r->stream,
                                       .usage_asked = r->usage_asked,
                                       .drop_unsupported = c->loop->self->drop_unsupported,
@@ -411,6 +412,25 @@ static enum status translate_request(struct completion *c, struct relay *s)
     return st;
 }
 
+static enum status not_prepared(struct completion *c, enum status st)
+{
+    return err_set(&c->call->err, st == ST_NO_MEMORY ? ST_INTERNAL : st,
+                   "The request could not be prepared for the provider.");
+}
+
+/* What the translators made for a provider of chat completions, which may refuse members that OpenAI takes. */
+static enum status cut_translated(struct completion *c, struct relay *s)
+{
+    struct body_cuts cuts = {.limit_member = "",
+                             .drop = &c->upstream->drop_params,
+                             .no_stream_options = atomic_load(&c->upstream->no_stream_options)};
+    enum status st;
+
+    s->forced_usage = c->req->stream && !cuts.no_stream_options;
+    st = body_make(s->body, &cuts, &s->made[s->plan.n_steps % 2], &s->body);
+    return st == ST_OK ? ST_OK : not_prepared(c, st);
+}
+
 /* The client's own bytes, with exact cuts. */
 static enum status cut_request(struct completion *c, struct relay *s)
 {
@@ -422,10 +442,7 @@ static enum status cut_request(struct completion *c, struct relay *s)
     cuts.drop = &c->upstream->drop_params;
     s->forced_usage = cuts.force_usage;
     st = body_make(c->req->body, &cuts, &s->made[0], &s->body);
-    if (st != ST_OK)
-        return err_set(&c->call->err, st == ST_NO_MEMORY ? ST_INTERNAL : st,
-                       "The request could not be prepared for the provider.");
-    return ST_OK;
+    return st == ST_OK ? ST_OK : not_prepared(c, st);
 }
 
 /* What translators made, without what this upstream refuses. */
@@ -433,12 +450,12 @@ static enum status drop_refused(struct completion *c, struct relay *s)
 {
     struct body_cuts cuts = {.drop = &c->upstream->drop_params};
     struct buf *to = &s->made[s->plan.n_steps % 2]; /* not the one that holds the body */
+    enum status st;
 
     if (cuts.drop->n == 0)
         return ST_OK;
-    if (body_make(s->body, &cuts, to, &s->body) != ST_OK)
-        return err_set(&c->call->err, ST_INTERNAL, "No memory to prepare the request for the provider.");
-    return ST_OK;
+    st = body_make(s->body, &cuts, to, &s->body);
+    return st == ST_OK ? ST_OK : not_prepared(c, st);
 }
 
 static bool is_json(struct slice content_type)
@@ -454,7 +471,9 @@ static enum status make_body(struct completion *c, struct relay *s)
     if (s->plan.n_steps > 0) {
         enum status st = translate_request(c, s);
 
-        return st == ST_OK ? drop_refused(c, s) : st;
+        if (st != ST_OK)
+            return st;
+        return s->plan.upstream == &dialect_chat ? cut_translated(c, s) : drop_refused(c, s);
     }
     if (c->req->body.n > 0 && c->req->body.p[0] == '{' && is_json(c->req->content_type))
         return cut_request(c, s);

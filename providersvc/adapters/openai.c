@@ -35,16 +35,18 @@ static enum status openai_plan(const struct completion *c, struct call_plan *ret
     if (row == NULL)
         return plan_refuses(c);
     plan_take_row(row, ret);
+    ret->old_limit = c->upstream->chat_only;
     if (slice_is(c->req->endpoint, ENDPOINT_MESSAGES))
         plan_step(ret, &messages_to_chat);
     if (slice_is(c->req->endpoint, ENDPOINT_RESPONSES) && c->upstream->chat_only)
         plan_step(ret, &responses_to_chat);
-    if (ret->upstream == &dialect_chat && ret->n_steps > 0)
-        return plan_path(ret, "/chat/completions");
-    if (slice_is(c->req->endpoint, ENDPOINT_CHAT) && !c->upstream->chat_only && needs_responses(c)) {
+    if ((slice_is(c->req->endpoint, ENDPOINT_CHAT) || slice_is(c->req->endpoint, ENDPOINT_MESSAGES)) &&
+        !c->upstream->chat_only && needs_responses(c)) {
         plan_step(ret, &chat_to_responses);
         return plan_path(ret, "/responses");
     }
+    if (ret->n_steps > 0)
+        return plan_path(ret, "/chat/completions");
     return plan_own_path(c, row, ret);
 }
 

@@ -36,10 +36,10 @@ static enum status take_limit(struct m2c *t, yyjson_val *in)
     if (st != ST_OK)
         return st;
     if (t->r.from.call->output_limit > 0)
-        making_put(&t->r.to, t->r.to.root, "max_completion_tokens",
+        making_put(&t->r.to, t->r.to.root, translate_limit_name(t->r.from.call),
                    making_count(&t->r.to, t->r.from.call->output_limit));
     else
-        making_put_value(&t->r.to, t->r.to.root, "max_completion_tokens", limit);
+        making_put_value(&t->r.to, t->r.to.root, translate_limit_name(t->r.from.call), limit);
     return ST_OK;
 }
 

@@ -580,9 +580,10 @@ static enum status finish(struct input_making *q)
         making_put_value(&r->to, r->to.root, "parallel_tool_calls", q->parallel);
     making_put_text(&r->to, r->to.root, "model", r->from.call->upstream_model);
     if (r->from.call->output_limit > 0)
-        making_put(&r->to, r->to.root, "max_completion_tokens", making_count(&r->to, r->from.call->output_limit));
+        making_put(&r->to, r->to.root, translate_limit_name(r->from.call),
+                   making_count(&r->to, r->from.call->output_limit));
     else if (q->limit != NULL)
-        making_put_value(&r->to, r->to.root, "max_completion_tokens", q->limit);
+        making_put_value(&r->to, r->to.root, translate_limit_name(r->from.call), q->limit);
     if (q->logprobs || q->top_logprobs != NULL)
         making_put(&r->to, r->to.root, "logprobs", making_bool(&r->to, true));
     if (q->top_logprobs != NULL)

@@ -42,6 +42,11 @@ enum status translate_no_memory(struct err *err)
     return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
 }
 
+const char *translate_limit_name(const struct translate_call *call)
+{
+    return call->old_limit ? "max_tokens" : "max_completion_tokens";
+}
+
 struct slice translate_bare_id(struct slice request_id)
 {
     static const char prefix[] = "req_";

@@ -29,6 +29,7 @@ struct translate_call {
     uint64_t output_limit; /* set this limit in place of the client's; 0 = leave it */
     uint64_t max_output; /* the model's longest answer, for dialects that demand a limit; 0 = not known */
     struct usage counted; /* what an answer without usage is said to have used; not known = its client is told none */
+    bool old_limit; /* in chat completions for upstream the limit is called max_tokens, not max_completion_tokens */
     bool stream;
     bool usage_asked; /* the client wants usage in its stream */
     bool drop_unsupported; /* leave out what cannot be said upstream; else it is refused by name */
@@ -82,6 +83,7 @@ enum status translate_unsupported(struct translate_call *call, const char *path,
                                   struct err *err);
 enum status translate_nonsense(struct err *err, const char *what); /* ST_UPSTREAM, of an answer */
 enum status translate_no_memory(struct err *err); /* ST_NO_MEMORY */
+const char *translate_limit_name(const struct translate_call *call);
 struct slice translate_bare_id(struct slice request_id); /* without its "req_": what other ids are made of */
 
 #endif

@@ -201,6 +201,21 @@ static void the_limit_of_the_call_wins(void **state)
     translating_end(&t);
 }
 
+/* An upstream that is not OpenAI's may know no other name. */
+static void the_limit_has_its_older_name_elsewhere(void **state)
+{
+    struct translate_call call = plain_call();
+    struct translating t;
+
+    (void)state;
+    call.output_limit = 5;
+    call.old_limit = true;
+    translating_begin(&t, &messages_to_chat, &call);
+    assert_int_equal(translating_request(&t, slice_of(WITH(""))), ST_OK);
+    assert_alike(out_of(&t), slice_of("{\"model\":\"u\",\"max_tokens\":5,\"messages\":[" USER "]}"));
+    translating_end(&t);
+}
+
 /* ---- messages ------------------------------------------------------------------------------------------------------
  */
 
@@ -593,6 +608,7 @@ int main(void)
         cmocka_unit_test(members_become_chat_members),
         cmocka_unit_test(numbers_pass_as_they_stand),
         cmocka_unit_test(the_limit_of_the_call_wins),
+        cmocka_unit_test(the_limit_has_its_older_name_elsewhere),
         cmocka_unit_test(turns_become_chat_messages),
         cmocka_unit_test(long_names_of_tools_go_and_come_back),
         cmocka_unit_test(a_long_user_becomes_a_digest),

@@ -112,6 +112,23 @@ static void our_streams_read_as_responses(void **state)
     drop(sse);
 }
 
+/* An upstream that is not OpenAI's may know no other name. */
+static void the_limit_has_its_older_name_elsewhere(void **state)
+{
+    struct slice body = quoted("{'model':'m','input':'x','max_output_tokens':50}"), want;
+    struct translating t;
+
+    (void)state;
+    begin(&t);
+    t.call.stream = false;
+    t.call.old_limit = true;
+    assert_int_equal(translating_request(&t, body), ST_OK);
+    want = quoted("{'model':'u','messages':[{'role':'user','content':'x'}],'max_tokens':50}");
+    expect(&t, want);
+    translating_end(&t);
+    drop(body), drop(want);
+}
+
 struct pair {
     const char *from, *to;
 };
@@ -734,6 +751,7 @@ int main(void)
         cmocka_unit_test(the_fixture_goes_there_and_back),
         cmocka_unit_test(a_stream_is_the_same_wherever_it_is_cut),
         cmocka_unit_test(our_streams_read_as_responses),
+        cmocka_unit_test(the_limit_has_its_older_name_elsewhere),
         cmocka_unit_test(members_are_translated),
         cmocka_unit_test(items_are_translated),
         cmocka_unit_test(wrong_members_are_named),

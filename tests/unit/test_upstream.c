@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "proto/endpoints.h"
 #include "providersvc/completion.h"
 #include "services/clock.h"
 #include "tests/unit/provider_world.h"
@@ -431,6 +432,35 @@ static void stream_options_that_are_refused_are_left_out(void **state)
     answered_fini(&b);
 }
 
+/* A body that a translator made: what the operator knows of this upstream holds for it, too; and the client of a stream
+ * without usage is told what the bill says. */
+static void a_translated_stream_fares_no_worse(void **state)
+{
+    struct completion_req req;
+    struct meter_fake_event ev;
+    struct answered a = {0};
+    char sent[4096];
+
+    (void)state;
+    provider_world_request(
+        &world, &req, "openai",
+        "{\"model\":\"m\",\"max_tokens\":9,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+        "\"do-no-options do-no-usage\"}]}");
+    req.endpoint = slice_of(ENDPOINT_MESSAGES);
+    req.stream = true;
+    provider_world_call(&world, &req, &a, &ev);
+    assert_int_equal(a.status, ST_OK);
+    tiny_last_body(tiny, sent, sizeof(sent));
+    assert_null(strstr(sent, "stream_options"));
+    assert_true(answered_has(&a, "event: message_stop\n"));
+    assert_true(answered_has(&a, "\"input_tokens\":11,"));
+    assert_true(answered_has(&a, "\"output_tokens\":1}"));
+    assert_true(ev.estimated);
+    assert_int_equal(ev.prompt, 11);
+    assert_int_equal(ev.completion, 1);
+    answered_fini(&a);
+}
+
 /* ---- errors
  * ---------------------------------------------------------------------------------------------------------------- */
 
@@ -701,6 +731,7 @@ int main(void)
         cmocka_unit_test(an_unknown_provider_is_refused_without_a_record),
         cmocka_unit_test(a_closed_port_is_tried_again_and_given_up),
         cmocka_unit_test(stream_options_that_are_refused_are_left_out),
+        cmocka_unit_test(a_translated_stream_fares_no_worse),
         cmocka_unit_test(every_call_has_one_event),
     };
 
