@@ -27,7 +27,7 @@ struct local_source {
     size_t state_size; /* of one attempt, zeroed */
     /* body: as upstream would get it; lives as long as the attempt. Not ST_OK: err is set. */
     enum status (*begin)(const struct completion *c, void *state, struct slice body, struct err *err);
-    /* Appends the next piece, which may be nothing yet. */
+    /* Appends the next piece; nothing only where there is something to wait for. */
     enum status (*next)(void *state, struct buf *out, struct local_piece *ret);
     void (*fini)(void *state); /* safe on a zeroed one */
 };

@@ -10,7 +10,7 @@
 #define OUTPUT_DEFAULT 4096 /* max_tokens when nobody says how much the model can */
 #define OUTPUT_WHOLE_MAX 16384 /* default of an answer that is not streamed: longer ones are cut after ten minutes */
 #define BUDGET_MIN 1024 /* of thinking: Anthropic's bound */
-#define TEMPERATURE_MAX 2.0 /* OpenAI's; Anthropic's is 1 */
+#define TEMPERATURE_MAX 2 /* OpenAI's; Anthropic's is 1 */
 #define TOP_P_THINKING_MIN 0.95 /* less is refused beside thinking */
 #define TOP_P_FIXED_MIN 0.99 /* less is refused by models that take no sampling parameters */
 #define USER_ID_MAX 256 /* characters of metadata.user_id; counted as bytes here */
@@ -218,20 +218,6 @@ static enum status put_limit(struct c2m *m)
 /* ---- sampling -----------------------------------------------------------------------------------------------------
  */
 
-static enum status read_real(struct c2m *m, yyjson_val *v, const char *name, double max, double *ret)
-{
-    yyjson_val number;
-
-    if (v == NULL)
-        return ST_OK;
-    if (!check_number_of(v, &number))
-        return check_wrong_type(&m->r.from, name, "a number", v);
-    *ret = yyjson_get_num(&number);
-    return *ret >= 0 && *ret <= max
-               ? ST_OK
-               : check_invalid(&m->r.from, name, max > 1 ? "a number of 0 to 2" : "a number of 0 to 1");
-}
-
 static enum status put_top_k(struct c2m *m)
 {
     uint64_t top_k = 0;
@@ -264,10 +250,12 @@ static enum status put_sampling(struct c2m *m)
 {
     double temperature = 1, top_p = 1;
     bool put = m->f.temperature != NULL;
-    enum status st = read_real(m, m->f.temperature, "temperature", TEMPERATURE_MAX, &temperature);
+    enum status st = ST_OK;
 
-    if (st == ST_OK)
-        st = read_real(m, m->f.top_p, "top_p", 1, &top_p);
+    if (put)
+        st = check_upto(&m->r.from, "temperature", m->f.temperature, TEMPERATURE_MAX, &temperature);
+    if (st == ST_OK && m->f.top_p != NULL)
+        st = check_upto(&m->r.from, "top_p", m->f.top_p, 1, &top_p);
     if (st != ST_OK)
         return st;
     if (temperature < 1 && (!m->can.sampling || m->thinks)) {

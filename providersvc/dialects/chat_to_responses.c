@@ -368,14 +368,14 @@ static enum status take_stream_options(void *ctx, yyjson_val *v)
     return ST_OK;
 }
 
-static enum status take_bounded(struct bridge_making *q, const char *name, yyjson_val *v, double most)
+static enum status take_bounded(struct bridge_making *q, const char *name, yyjson_val *v, unsigned most)
 {
-    double x = check_real(v);
+    double x = 0;
+    enum status st = check_upto(&q->r.from, name, v, most, &x);
 
-    if (x < 0 || x > most)
-        return check_invalid(&q->r.from, name, most > 1 ? "a number of 0 to 2" : "a number of 0 to 1");
-    making_put_value(&q->r.to, q->r.to.root, name, v);
-    return ST_OK;
+    if (st == ST_OK)
+        making_put_value(&q->r.to, q->r.to.root, name, v);
+    return st;
 }
 
 static enum status take_temperature(void *ctx, yyjson_val *v)

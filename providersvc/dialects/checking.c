@@ -318,6 +318,20 @@ enum status check_count(struct checking *c, yyjson_val *object, const char *key,
     return check_invalid(c, key, text);
 }
 
+enum status check_upto(struct checking *c, const char *key, yyjson_val *v, unsigned most, double *ret)
+{
+    enum status st = check_is(c, key, v, IS_NUMBER);
+    char text[64];
+
+    if (st != ST_OK)
+        return st;
+    *ret = check_real(v);
+    if (*ret >= 0 && *ret <= most)
+        return ST_OK;
+    snprintf(text, sizeof(text), "%s %u", c->anthropic ? "Input should be between 0 and" : "a number of 0 to", most);
+    return check_invalid(c, key, text);
+}
+
 static bool is_known(yyjson_val *key, const char *const *known)
 {
     for (; *known != NULL; known++)

@@ -74,6 +74,9 @@ enum status check_count(struct checking *c, yyjson_val *object, const char *key,
 /* Members that are not in known (ends with NULL) and not null: check_unknown. object may be NULL. */
 enum status check_only(struct checking *c, yyjson_val *object, const char *const *known);
 
+/* A number from 0 to most, which is a whole one. */
+enum status check_upto(struct checking *c, const char *key, yyjson_val *v, unsigned most, double *ret);
+
 bool check_absent(yyjson_val *v); /* null is like a member that is not there */
 bool check_count_of(yyjson_val *v, uint64_t *ret); /* of a whole number, if it is one */
 bool check_number_of(yyjson_val *v, yyjson_val *ret); /* of any number, if it is one that can be held */

@@ -13,7 +13,6 @@
 #define BUDGET_LEAST 1024 /* of thinking, as Anthropic demands */
 #define BUDGET_LOW 2000 /* fewer tokens of thinking than that are low effort, */
 #define BUDGET_MEDIUM 8000 /* fewer than that medium (contract, section 4.6) */
-#define NUMBER_TEXT_MAX 64
 #define FORMAT_NAME "response" /* chat demands one */
 
 /* ---- limits, sampling ----------------------------------------------------------------------------------------------
@@ -46,20 +45,15 @@ static enum status take_limit(struct m2c *t, yyjson_val *in)
 /* From 0 to 1. It goes upstream as it stood. */
 static enum status take_share(struct m2c *t, yyjson_val *in, const char *name)
 {
-    char text[NUMBER_TEXT_MAX];
+    double number = 0;
     yyjson_val *v = NULL;
     enum status st = check_get(&t->r.from, in, name, IS_NUMBER, &v);
-    double number;
 
-    if (st != ST_OK || v == NULL)
-        return st;
-    if (!slice_copy((struct slice){yyjson_get_raw(v), yyjson_get_len(v)}, text, sizeof(text)))
-        return check_invalid(&t->r.from, name, "Input has too many digits");
-    number = strtod(text, NULL);
-    if (!(number >= 0 && number <= 1))
-        return check_invalid(&t->r.from, name, "Input should be between 0 and 1");
-    making_put_value(&t->r.to, t->r.to.root, name, v);
-    return ST_OK;
+    if (st == ST_OK && v != NULL)
+        st = check_upto(&t->r.from, name, v, 1, &number);
+    if (st == ST_OK && v != NULL)
+        making_put_value(&t->r.to, t->r.to.root, name, v);
+    return st;
 }
 
 static enum status take_sampling(struct m2c *t, yyjson_val *in)

@@ -356,12 +356,13 @@ static enum status take_reasoning(void *ctx, yyjson_val *reasoning)
     return ST_OK;
 }
 
-static enum status take_bounded(struct input_making *q, const char *name, yyjson_val *v, double most)
+static enum status take_bounded(struct input_making *q, const char *name, yyjson_val *v, unsigned most)
 {
-    double x = check_real(v);
+    double x = 0;
+    enum status st = check_upto(&q->r.from, name, v, most, &x);
 
-    if (x < 0 || x > most)
-        return check_invalid(&q->r.from, name, most > 1 ? "a number of 0 to 2" : "a number of 0 to 1");
+    if (st != ST_OK)
+        return st;
     making_put_value(&q->r.to, q->r.to.root, name, v);
     echo(q, name, v);
     return ST_OK;

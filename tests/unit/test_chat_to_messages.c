@@ -450,7 +450,7 @@ static const struct refused_case refused[] = {
     {OLD, WITH("\"temperature\":\"1\""), "temperature", TYPE, false},
     {OLD, WITH("\"temperature\":2.1"), "temperature", VALUE, false},
     {OLD, WITH("\"temperature\":-0.1"), "temperature", VALUE, false},
-    {OLD, WITH("\"temperature\":1e999"), "temperature", TYPE, false},
+    {OLD, WITH("\"temperature\":1e999"), "temperature", VALUE, false},
     {OLD, WITH("\"top_p\":1.1"), "top_p", VALUE, false},
     {OLD, WITH("\"top_k\":0"), "top_k", VALUE, false},
     {OLD, WITH("\"stop\":1"), "stop", TYPE, false},
