@@ -358,6 +358,16 @@ static enum status read_request(struct call *c, struct err *err)
     return st;
 }
 
+/* What reaches beyond the caller's own is the operator's to allow; what we do not know is unknown to who has no key. */
+static bool not_served(const struct request *r, bool has_key)
+{
+    unsigned flags = r->route->surface->flags;
+
+    if (flags & SURFACE_OTHER && !has_key)
+        return true;
+    return flags & (SURFACE_OTHER | SURFACE_SHARED) && slice_is(slice_of(r->gw->settings->other_endpoints), "refuse");
+}
+
 void call_handle(struct request *r)
 {
     struct slice key = request_key(r);
@@ -365,8 +375,7 @@ void call_handle(struct request *r)
     struct err err = {.status = ST_OK};
     enum status st = ST_NO_MEMORY;
 
-    if (r->route->surface->flags & SURFACE_OTHER &&
-        (!key.n || slice_is(slice_of(r->gw->settings->other_endpoints), "refuse"))) {
+    if (not_served(r, key.n > 0)) {
         answer_unknown_url(r);
         return;
     }

@@ -13,6 +13,7 @@ enum surface_flags {
     SURFACE_PATH = 2, /* its path travels with the call: the endpoint's name says not enough */
     SURFACE_DONE = 4, /* its streams end with data: [DONE], and their errors have no event: line */
     SURFACE_OBJECT = 8, /* the {…} of its path is the id of an object that one account upstream keeps */
+    SURFACE_SHARED = 32, /* shows what all who share the account upstream keep there */
     SURFACE_OTHER = 16, /* a path that we do not know: served only where a provider is willing */
 };
 
@@ -41,8 +42,10 @@ enum surface_kind {
     SURFACE_SPEECH,
     SURFACE_TRANSCRIPTIONS,
     SURFACE_FILES,
+    SURFACE_FILES_LIST,
     SURFACE_FILES_OBJECT,
     SURFACE_BATCHES,
+    SURFACE_BATCHES_LIST,
     SURFACE_BATCHES_OBJECT,
     SURFACE_UNKNOWN,
     SURFACE_MESSAGES,

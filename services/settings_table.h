@@ -39,7 +39,7 @@
     S(MAX_BODY_BYTES,   max_body_bytes,   INT,    "16777216",          1024, 16777216, SET_G | SET_L, "largest request body") \
     S(MAX_UPLOAD_BYTES, max_upload_bytes, INT,    "104857600",         1024, 1073741824, SET_G | SET_L, "largest upload: files, images, recordings; kept in UPLOAD_DIR while it is passed on") \
     S(UPLOAD_DIR,       upload_dir,       STR,    "/tmp",              1, 4000,       SET_G | SET_L, "folder for uploads above 256 KB while they are passed on; its files have no name and vanish with the process") \
-    S(OTHER_ENDPOINTS,  other_endpoints,  CHOICE, "pass|refuse",       0, 0,          SET_G | SET_L, "paths under /v1 that the router does not know: passed to a provider of OpenAI's kind, with everything that its key may see, or refused") \
+    S(OTHER_ENDPOINTS,  other_endpoints,  CHOICE, "pass|refuse",       0, 0,          SET_G | SET_L, "paths under /v1 that the router does not know, and the lists of files and batches: passed to a provider of OpenAI's kind, with all that its key may see, other users' objects too; or refused") \
     S(CALL_TIMEOUT_MS,  call_timeout_ms,  INT,    "600000",            1000, 3600000, SET_G | SET_L, "longest time a call may take in all") \
     S(DRAIN_MS,         drain_ms,         INT,    "30000",             0, 600000,     SET_ALL, "after SIGTERM: how long running calls may go on") \
     S(OPENAI_API_KEY,   openai_api_key,   SECRET, NULL,                1, 1024,       SET_P | SET_L, "key for OpenAI or what OPENAI_BASE_URL names; without it there is no openai provider") \

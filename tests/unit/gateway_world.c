@@ -144,6 +144,22 @@ static enum status session(struct svc_call *call, const void *in, void *out)
     return ST_OK;
 }
 
+static enum status models(struct svc_call *call, const void *in, void *out)
+{
+    static const struct model_info all[] = {
+        {.id = {"a/one", 5}, .object = {"model", 5}, .created = 86400, .owned_by = {"a", 1}},
+        {.id = {"b/two", 5}, .object = {"model", 5}, .created = 0, .owned_by = {"b", 1}}};
+    const struct models_req *req = in;
+    struct models_rep *rep = out;
+
+    (void)call;
+    rep->data.items = all;
+    rep->data.n = req->model.n ? 1 : 2;
+    if (slice_is(req->model, "none"))
+        rep->data.n = 0;
+    return ST_OK;
+}
+
 static enum status sync_state(struct svc_call *call, const void *in, void *out)
 {
     const struct state_sync_req *req = in;
@@ -409,7 +425,7 @@ static enum status revoke_key(struct svc_call *call, const void *in, void *out)
 static const struct svc_route auth_routes[] = {
     {&admit_req_desc, &admit_rep_desc, admit},       {&admit_done_req_desc, &empty_desc, admit_done},
     {&holds_assert_req_desc, &empty_desc, asserted}, {&session_check_req_desc, &session_check_rep_desc, session},
-    {&state_sync_req_desc, &empty_desc, sync_state},
+    {&state_sync_req_desc, &empty_desc, sync_state}, {&models_req_desc, &models_rep_desc, models},
 };
 static const struct svc_route provider_routes[] = {{&completion_req_desc, &completion_rep_desc, complete}};
 static const struct svc_route meter_routes[] = {

@@ -268,6 +268,10 @@ static void unknown_paths_may_be_refused(void **state)
     ask(w, "POST", "/v1/rerank", "", "{\"model\":\"m\"}");
     HAS(w, "HTTP/1.1 404 Not Found\r\n");
     HAS(w, "\"code\":\"unknown_url\"");
+    ask(w, "GET", "/v1/files", "", NULL);
+    HAS(w, "\"code\":\"unknown_url\"");
+    ask(w, "GET", "/v1/batches", "", NULL);
+    HAS(w, "\"code\":\"unknown_url\"");
     ask(w, "POST", "/v1/chat/completions", "", BODY);
     HAS(w, "HTTP/1.1 200 OK\r\n");
 }
@@ -309,6 +313,28 @@ static void errors_are_in_anthropics_words(void **state)
     ask(w, "PUT", "/v1/messages", "", "");
     HAS(w, "HTTP/1.1 405");
     HAS(w, "{\"type\":\"error\"");
+}
+
+static void models_are_of_both_kinds_when_asked_so(void **state)
+{
+    static const char both[] = "anthropic-version: 2023-06-01\r\n";
+    struct world *w = *state;
+
+    ask(w, "GET", "/v1/models", "", NULL);
+    HAS(w,
+        "{\"object\":\"list\",\"data\":[{\"id\":\"a/one\",\"object\":\"model\",\"created\":86400,\"owned_by\":\"a\"},");
+    HAS(w, "}],\"has_more\":false}\n");
+    HAS_NOT(w, "display_name");
+    ask(w, "GET", "/v1/models?limit=1000", both, NULL);
+    HAS(w, "{\"id\":\"a/"
+           "one\",\"object\":\"model\",\"created\":86400,\"owned_by\":\"a\",\"type\":\"model\",\"display_name\":\"a/"
+           "one\",\"created_at\":\"1970-01-02T00:00:00Z\"},");
+    HAS(w, "],\"has_more\":false,\"first_id\":\"a/one\",\"last_id\":\"b/two\"}\n");
+    ask(w, "GET", "/v1/models/a%2Fone", both, NULL);
+    HAS(w, "\"created_at\":\"1970-01-02T00:00:00Z\"}\n");
+    ask(w, "GET", "/v1/models/none", both, NULL);
+    HAS(w, "HTTP/1.1 404 Not Found\r\n");
+    HAS(w, "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\"");
 }
 
 static void anybody_may_say_hello(void **state)
@@ -586,6 +612,7 @@ int main(void)
         WORLD(an_unknown_path_is_unknown_when_nobody_serves_it),
         WORLD(unknown_paths_may_be_refused),
         WORLD(errors_are_in_anthropics_words),
+        WORLD(models_are_of_both_kinds_when_asked_so),
         WORLD(anybody_may_say_hello),
         WORLD(bytes_pass_as_they_come),
         WORLD(bytes_that_break_off_are_not_ended),
