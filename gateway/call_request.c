@@ -118,6 +118,11 @@ enum status member_integer(struct call_reading *r, yyjson_val *v, const char *pa
     return ST_OK;
 }
 
+enum status member_count(struct call_reading *r, yyjson_val *v, const char *param, uint64_t max, uint64_t *ret)
+{
+    return yyjson_is_uint(v) && yyjson_get_uint(v) == 0 ? ST_OK : member_integer(r, v, param, max, ret);
+}
+
 enum status member_text(struct call_reading *r, yyjson_val *v, const char *param)
 {
     return v && !yyjson_is_str(v) ? member_type(r, param, "a string", v) : ST_OK;

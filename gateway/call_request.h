@@ -73,6 +73,8 @@ enum status member_model(struct call_reading *r, struct yyjson_val *v);
 enum status member_flag(struct call_reading *r, struct yyjson_val *v, const char *param, bool *ret);
 enum status member_integer(struct call_reading *r, struct yyjson_val *v, const char *param, uint64_t max,
                            uint64_t *ret);
+/* The same, but 0 may stand there and leaves *ret alone: whether it means none or is an error is upstream's to say. */
+enum status member_count(struct call_reading *r, struct yyjson_val *v, const char *param, uint64_t max, uint64_t *ret);
 enum status member_text(struct call_reading *r, struct yyjson_val *v, const char *param); /* a string, when there */
 enum status member_stream(struct call_reading *r, struct yyjson_val *stream, struct yyjson_val *options);
 /* An array of objects with a role, one at least. */

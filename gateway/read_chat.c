@@ -36,10 +36,10 @@ enum status read_chat(struct call_reading *r, yyjson_val *root)
     if (st == ST_OK)
         st = member_stream(r, found[STREAM], found[STREAM_OPTIONS]);
     if (st == ST_OK)
-        st = member_integer(r, found[MAX_TOKENS], "max_tokens", LIMIT_TOKENS, &old_limit);
+        st = member_count(r, found[MAX_TOKENS], "max_tokens", LIMIT_TOKENS, &old_limit);
     if (st == ST_OK)
-        st = member_integer(r, found[MAX_COMPLETION_TOKENS], "max_completion_tokens", LIMIT_TOKENS,
-                            &r->ret->output_limit);
+        st =
+            member_count(r, found[MAX_COMPLETION_TOKENS], "max_completion_tokens", LIMIT_TOKENS, &r->ret->output_limit);
     if (st == ST_OK)
         st = member_integer(r, found[CHOICES], "n", CALL_CHOICES_MAX, &r->ret->choices);
     if (st != ST_OK)
@@ -72,12 +72,12 @@ enum status read_completions(struct call_reading *r, yyjson_val *root)
         st = member_text(r, found[SUFFIX], "suffix");
     if (st == ST_OK)
         st = member_stream(r, found[STREAM], found[STREAM_OPTIONS]);
-    if (st == ST_OK && !(yyjson_is_uint(found[MAX_TOKENS]) && yyjson_get_uint(found[MAX_TOKENS]) == 0))
-        st = member_integer(r, found[MAX_TOKENS], "max_tokens", LIMIT_TOKENS, &r->ret->output_limit);
+    if (st == ST_OK)
+        st = member_count(r, found[MAX_TOKENS], "max_tokens", LIMIT_TOKENS, &r->ret->output_limit);
     if (st == ST_OK)
         st = member_integer(r, found[CHOICES], "n", CALL_CHOICES_MAX, &r->ret->choices);
     if (st == ST_OK)
-        st = member_integer(r, found[BEST_OF], "best_of", CALL_CHOICES_MAX, &best_of);
+        st = member_count(r, found[BEST_OF], "best_of", CALL_CHOICES_MAX, &best_of);
     if (st != ST_OK)
         return st;
     if (best_of > r->ret->choices)

@@ -116,6 +116,20 @@ static void answer_good(struct completion *c, struct relay *s, const struct http
     completion_end(c, OUTCOME_OK, ST_OK);
 }
 
+/* Some say 200 to everything: an error where an answer is due. But an object of upstream's has a member of that name,
+ * too (a job that failed, a video that was not made), and a file may hold anything. */
+static bool says_error(const struct completion *c, const struct relay *s, const struct facts *f)
+{
+    struct slice e = c->req->endpoint;
+
+    if (!f->failed || f->has_answer)
+        return false;
+    if (s->plan.json)
+        return true;
+    return f->object_id[0] == '\0' && !slice_is(e, ENDPOINT_FILES_OBJECT) && !slice_is(e, ENDPOINT_BATCHES_OBJECT) &&
+           !slice_is(e, ENDPOINT_RESPONSES_OBJECT);
+}
+
 static void take_good_answer(struct completion *c, struct relay *s, const struct http_answer *answer)
 {
     struct slice json = {s->whole.p, s->whole.n};
@@ -126,7 +140,7 @@ static void take_good_answer(struct completion *c, struct relay *s, const struct
         relay_lost(c, ATTEMPT_ERROR, ST_UPSTREAM, true, "The provider answered with something that is not JSON.");
         return;
     }
-    if (is_json && facts.failed && !facts.has_answer) { /* some say 200 to everything */
+    if (is_json && says_error(c, s, &facts)) {
         relay_answer_failed(c, s, &facts);
         return;
     }

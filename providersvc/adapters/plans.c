@@ -14,7 +14,7 @@ static const struct plan_row rows[] = {
     {ENDPOINT_EMBEDDINGS, "/embeddings", &dialect_chat, "", true, false},
     {ENDPOINT_MODERATIONS, "/moderations", &dialect_chat, "", true, false},
     {ENDPOINT_RESPONSES_OBJECT, NULL, &dialect_responses, "", false, false},
-    {ENDPOINT_RESPONSES_TOKENS, NULL, &dialect_chat, "", false, false},
+    {ENDPOINT_RESPONSES_TOKENS, "/responses/input_tokens", &dialect_chat, "", false, false},
     {ENDPOINT_IMAGES, NULL, &dialect_chat, "", false, false},
     {ENDPOINT_SPEECH, "/audio/speech", &dialect_chat, "", false, false},
     {ENDPOINT_TRANSCRIPTIONS, NULL, &dialect_chat, "", false, false},

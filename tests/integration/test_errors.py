@@ -26,7 +26,7 @@ def check_shape(a):
         ({"messages": [{"content": "x"}]}, "messages[0].role", "missing_required_parameter"),
         ({"stream": "yes"}, "stream", "invalid_type"),
         ({"max_tokens": "many"}, "max_tokens", "invalid_type"),
-        ({"max_tokens": 0}, "max_tokens", None),
+        ({"max_tokens": -1}, "max_tokens", None),
         ({"max_completion_tokens": -1}, "max_completion_tokens", None),
         ({"n": 0}, "n", None),
         ({"n": 129}, "n", None),

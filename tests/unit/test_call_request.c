@@ -72,7 +72,7 @@ static void wrong_fields_are_named(void **state)
         {"{" BASE ",\"stream_options\":{\"include_usage\":\"x\"}}", "stream_options.include_usage", "invalid_type"},
         {"{" BASE ",\"max_tokens\":\"5\"}", "max_tokens", "invalid_type"},
         {"{" BASE ",\"max_tokens\":5.0}", "max_tokens", "invalid_type"},
-        {"{" BASE ",\"max_tokens\":0}", "max_tokens", "integer_below_min_value"},
+        {"{" BASE ",\"max_tokens\":-1}", "max_tokens", "integer_below_min_value"},
         {"{" BASE ",\"max_completion_tokens\":-1}", "max_completion_tokens", "integer_below_min_value"},
         {"{" BASE ",\"max_tokens\":1000000001}", "max_tokens", "integer_above_max_value"},
         {"{" BASE ",\"max_tokens\":18446744073709551615}", "max_tokens", "integer_above_max_value"},
@@ -173,6 +173,8 @@ static void what_is_needed_is_read(void **state)
     assert_int_equal(
         read_text(*state, "{" BASE ",\"max_tokens\":11,\"max_completion_tokens\":9,\"stream\":null}", &r, &err), ST_OK);
     assert_int_equal(r.output_limit, 11);
+    assert_int_equal(read_text(*state, "{" BASE ",\"max_tokens\":0,\"max_completion_tokens\":0}", &r, &err), ST_OK);
+    assert_int_equal(r.output_limit, 0); /* none: upstream says what it makes of it */
 }
 
 static uint64_t tokens_of(struct arena *a, const char *text, uint64_t *ret_upper)

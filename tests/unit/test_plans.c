@@ -191,6 +191,12 @@ static void urls_are_what_each_kind_wants(void **state)
         {"openai", "https://h.example/v1", NULL, ENDPOINT_MESSAGES, "/messages", "m",
          "https://h.example/v1/chat/completions"},
         {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES, NULL, "m", "https://h.example/v1/responses"},
+        {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES_TOKENS, NULL, "m",
+         "https://h.example/v1/responses/input_tokens"},
+        {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES_TOKENS, "/responses/input_tokens?x=1", "m",
+         "https://h.example/v1/responses/input_tokens?x=1"},
+        {"azure", "https://h.example", NULL, ENDPOINT_RESPONSES_TOKENS, NULL, "m",
+         "https://h.example/openai/v1/responses/input_tokens"},
         {"openai", NULL, NULL, ENDPOINT_MODERATIONS, NULL, "m", "https://api.openai.com/v1/moderations"},
         {"openai", "https://h.example/v1", NULL, "no endpoint", NULL, "m", NULL},
 

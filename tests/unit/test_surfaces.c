@@ -58,6 +58,8 @@ static void each_surface_says_what_it_is(void **state)
          false},
         {"POST", "/v1/embeddings", "{\"model\":\"m\",\"input\":[1,2,3]}", ENDPOINT_EMBEDDINGS, "", "m", 0, 1, false,
          false},
+        {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":\"x\",\"best_of\":0,\"max_tokens\":0}",
+         ENDPOINT_COMPLETIONS, "", "m", 16, 1, false, false},
         {"POST", "/v1/moderations", "{\"input\":\"hi\"}", ENDPOINT_MODERATIONS, "", "omni-moderation-latest", 0, 1,
          true, false},
         {"POST", "/v1/images/generations", "{\"prompt\":\"a cat\",\"n\":2}", ENDPOINT_IMAGES, "/images/generations",

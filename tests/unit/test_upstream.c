@@ -101,6 +101,8 @@ static enum tiny_next error_script(int fd, const struct tiny_request *r)
     return ok ? TINY_KEEP : TINY_CLOSE;
 }
 
+#define JOB "{\"id\":\"job_1\",\"status\":\"failed\",\"error\":{\"message\":\"out of paint\",\"code\":\"x\"}}"
+
 static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
 {
     (void)ctx;
@@ -122,6 +124,8 @@ static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
         return tiny_answer(fd, 200, "application/json", "{\"error\":{\"message\":\"sorry\",\"code\":402}}")
                    ? TINY_KEEP
                    : TINY_CLOSE;
+    if (says(r, "do-200-job"))
+        return tiny_answer(fd, 200, "application/json", JOB) ? TINY_KEEP : TINY_CLOSE;
     if (says(r, "do-html"))
         return tiny_answer(fd, 200, "text/html", "<p>hi</p>") ? TINY_KEEP : TINY_CLOSE;
     if (says(r, "do-half"))
@@ -518,6 +522,46 @@ static void errors_are_mapped(void **state)
     }
 }
 
+/* A job or a video that failed says so in a member of the same name, and a file may hold anything. */
+static void an_objects_own_error_is_no_failure(void **state)
+{
+    static const struct {
+        const char *endpoint, *word, *bytes; /* NULL = it is a failure */
+    } cases[] = {
+        {ENDPOINT_OTHER, "do-200-job", JOB},
+        {ENDPOINT_BATCHES_OBJECT, "do-200-job", JOB},
+        {ENDPOINT_FILES_OBJECT, "do-200-error", "{\"error\":{\"message\":\"sorry\",\"code\":402}}"},
+        {ENDPOINT_OTHER, "do-200-error", NULL},
+        {ENDPOINT_IMAGES, "do-200-error", NULL},
+        {ENDPOINT_CHAT, "do-200-job", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct completion_req req;
+        struct meter_fake_event ev;
+        struct answered a = {0};
+        char body[64];
+
+        snprintf(body, sizeof(body), "{\"model\":\"m\",\"input\":\"%s\"}", cases[i].word);
+        provider_world_request(&world, &req, "openai", body);
+        req.endpoint = slice_of(cases[i].endpoint);
+        req.path = slice_of("/things/1");
+        provider_world_call(&world, &req, &a, &ev);
+        if (cases[i].bytes != NULL) {
+            assert_int_equal(a.status, ST_OK);
+            assert_int_equal(a.http_status, 200);
+            assert_bytes(&a, cases[i].bytes);
+        } else {
+            assert_int_equal(a.status, ST_UPSTREAM);
+        }
+        assert_string_equal(ev.status, cases[i].bytes != NULL ? "ok" : "error");
+        answered_fini(&a);
+        call(BODY("hi"), false, &a, &ev); /* else it counts as failing after some */
+        answered_fini(&a);
+    }
+}
+
 /* What upstream asked to wait is not waited for when it is long, but nobody asks it again before. */
 static void a_limit_rests_the_key(void **state)
 {
@@ -722,6 +766,7 @@ int main(void)
         cmocka_unit_test(an_error_event_in_the_middle_goes_through_alone),
         cmocka_unit_test(an_error_as_first_event_is_an_error),
         cmocka_unit_test(errors_are_mapped),
+        cmocka_unit_test(an_objects_own_error_is_no_failure),
         cmocka_unit_test(a_limit_rests_the_key),
         cmocka_unit_test(a_post_that_vanished_is_not_sent_again),
         cmocka_unit_test(a_plain_answer_without_usage_is_estimated),
