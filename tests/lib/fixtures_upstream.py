@@ -1,0 +1,345 @@
+"""An upstream of OpenAI's, Anthropic's and Gemini's kind that answers from tests/fixtures.
+
+A request's body has to be one of the fixtures' (what a vendor's SDK sends, or what it has to become in another dialect): its
+answer is the fixture's then. What no fixture has is asked for by a marker in the prompt:
+[[fixture=openai/chat_stream_error.sse]], [[error=rate_limit_rpm]] (a case of openai/errors.json), [[do=garbage|slow|drop]].
+
+Everything that was forwarded is kept (requests), and what the router should not have sent so is a fault (faults). Node's
+tests get both from GET /__seen, which also forgets them.
+"""
+import email.parser
+import email.policy
+import http.server
+import json
+import pathlib
+import re
+import threading
+import time
+
+FIXTURES = pathlib.Path(__file__).resolve().parents[1] / "fixtures"
+KEYS = {"openai": "sk-upstream-of-openai", "anthropic": "sk-upstream-of-anthropic", "gemini": "key-upstream-of-gemini"}
+AUTH = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "x-goog-api-key"}
+AUTH_NAMES = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
+NOT_FORWARDED = re.compile(r"x-stainless-.*|openai-organization|openai-project|cookie|x-router-.*|idempotency-key|accept-encoding")
+CLIENT_KEY = "sk-or-"  # every key of ours begins so
+MARKER = re.compile(rb"\[\[(fixture|error|do)=([\w./-]+)\]\]")
+SLOW_S = 4  # longer than ROUTER_ENV waits for a first byte
+SPEECH = bytes(range(256)) * 300  # not text, and more than one piece
+SUBTITLES = "1\n00:00:00,000 --> 00:00:01,000\nHello there.\n"
+
+# What a router in front of it is started with, besides addresses and keys.
+ROUTER_ENV = {"UPSTREAM_FIRST_BYTE_MS": "2000", "UNPRICED": "free", "MAX_BODY_BYTES": "1048576"}
+
+# (dialect, path) -> fixtures whose request may come and the answer to it. A name without an ending: NAME.request.json
+# and NAME.response.json, or NAME.sse for a stream.
+JSON_CALLS = {
+    ("openai", "/chat/completions"): [
+        *(f"openai/chat_{n}" for n in ("plain", "tools", "tools_followup", "vision", "json_schema", "stream", "stream_tools")),
+        ("translate/messages_to_openai/2_openai.request.json", "translate/messages_to_openai/3_openai.response.json"),
+    ],
+    ("openai", "/completions"): ["openai/completions", ("openai/completions.request.json", "openai/completions_stream.sse")],
+    ("openai", "/responses"): [
+        "openai/responses",
+        "openai/responses_stream",
+        "openai/responses_stream_tool",
+        ("translate/chat_to_responses/2_responses.request.json", "translate/chat_to_responses/3_responses.response.json"),
+    ],
+    ("openai", "/embeddings"): ["openai/embeddings_float", "openai/embeddings_base64"],
+    ("openai", "/moderations"): ["openai/moderations"],
+    ("openai", "/images/generations"): ["openai/images_generations"],
+    ("anthropic", "/v1/messages"): [
+        *(f"anthropic/messages_{n}" for n in ("plain", "tools", "stream")),
+        ("anthropic/messages_tools_followup.request.json", "anthropic/messages_plain.response.json"),
+        ("translate/chat_to_anthropic/2_anthropic.request.json", "translate/chat_to_anthropic/3_anthropic.response.json"),
+    ],
+    ("anthropic", "/v1/messages/count_tokens"): ["anthropic/count_tokens"],
+    ("gemini", "/v1beta/models/gemini-3.8-flash:generateContent"): [
+        "gemini/generate_plain",
+        "gemini/generate_tools",
+        ("translate/chat_to_gemini/6_gemini_followup.request.json", "gemini/generate_plain.response.json"),
+    ],
+}
+
+# Of OpenAI: method, path, fixture.
+OBJECT_CALLS = [
+    ("GET", r"/responses/resp_\w+", "openai/responses.response.json"),
+    ("DELETE", r"/responses/resp_\w+", "openai/responses_delete.response.json"),
+    ("POST", r"/responses/resp_\w+/cancel", "openai/responses.response.json"),
+    ("GET", r"/responses/resp_\w+/input_items", "openai/responses_input_items.response.json"),
+    ("POST", r"/files", "openai/file.response.json"),
+    ("GET", r"/files/file-\w+", "openai/file.response.json"),
+    ("GET", r"/files/file-\w+/content", "openai/batch_output.jsonl"),
+    ("POST", r"/batches", "openai/batch.response.json"),
+    ("GET", r"/batches/batch_\w+", "openai/batch.response.json"),
+    ("POST", r"/batches/batch_\w+/cancel", "openai/batch.response.json"),
+    ("POST", r"/images/(edits|variations)", "openai/images_generations.response.json"),
+]
+LISTS = {"/files": "openai/file.response.json", "/batches": "openai/batch.response.json"}
+
+
+def raw(name):
+    return (FIXTURES / name).read_bytes()
+
+
+def load(name):
+    return json.loads(raw(name))
+
+
+def events(name):
+    """The data of a recorded stream's events, without [DONE]."""
+    data = [line[5:].strip() for line in raw(name).decode().splitlines() if line.startswith("data:")]
+    return [json.loads(d) for d in data if d != "[DONE]"]
+
+
+def cases():
+    return load("openai/errors.json")
+
+
+def listed(item):
+    return {"object": "list", "data": [item], "first_id": item["id"], "last_id": item["id"], "has_more": False}
+
+
+class Seen:
+    """A request as it came. parts: of a multipart body, name -> list of (file name, type, bytes)."""
+
+    def __init__(self, method, path, headers, body):
+        self.method, self.headers, self.body = method, headers, body
+        self.path, _, self.query = path.partition("?")
+        _, self.dialect, rest = self.path.split("/", 2) if self.path.count("/") > 1 else ("", "", "")
+        self.path = "/" + rest
+        if self.dialect == "openai":
+            self.path = self.path.removeprefix("/v1")
+        kind = headers.get("content-type", "")
+        self.json = self.parts = None
+        self.bad_json = False
+        if kind.startswith("application/json") and body:
+            try:
+                self.json = json.loads(body)
+            except ValueError:
+                self.bad_json = True
+        elif kind.startswith("multipart/form-data"):
+            self.parts = self.form(kind)
+
+    def form(self, kind):
+        message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
+            b"content-type: " + kind.encode() + b"\r\n\r\n" + self.body
+        )
+        parts = {}
+        for part in message.iter_parts():
+            name = part.get_param("name", header="content-disposition")
+            data = part.get_payload(decode=True)
+            parts.setdefault(name, []).append((part.get_filename(), part.get_content_type(), data))
+        return parts
+
+    def text(self, name):
+        return self.parts[name][0][2].decode()
+
+    def plain(self):
+        form = {k: [[f, t, b.decode("latin-1")] for f, t, b in v] for k, v in (self.parts or {}).items()}
+        return {"method": self.method, "dialect": self.dialect, "path": self.path, "query": self.query,
+                "headers": self.headers, "json": self.json, "parts": form}
+
+
+def wrong(seen):
+    """What the router should not have sent so."""
+    key = KEYS.get(seen.dialect)
+    if not key:
+        yield f"{seen.path} is no path of an API"
+        return
+    auth = AUTH[seen.dialect]
+    want = f"Bearer {key}" if auth == "authorization" else key
+    if seen.headers.get(auth) != want:
+        yield f"{auth}: {seen.headers.get(auth)}"
+    for name, value in seen.headers.items():
+        if (name in AUTH_NAMES and name != auth) or NOT_FORWARDED.fullmatch(name):
+            yield f"forwarded {name}: {value}"
+        if CLIENT_KEY in value:
+            yield f"{name} has the client's key"
+    if CLIENT_KEY.encode() in seen.body:
+        yield "the body has the client's key"
+    if seen.bad_json:
+        yield f"a body that is no JSON: {seen.body[:200]!r}"
+    if seen.dialect == "anthropic" and not seen.headers.get("anthropic-version"):
+        yield "no anthropic-version"
+    if seen.json is not None and seen.path in ("/chat/completions", "/completions") and seen.json.get("stream"):
+        if (seen.json.get("stream_options") or {}).get("include_usage") is not True:
+            yield "a stream without usage"
+
+
+def files_of(row, stream):
+    if isinstance(row, tuple):
+        return row
+    answer = f"{row}.sse" if stream and (FIXTURES / f"{row}.sse").exists() else f"{row}.response.json"
+    return f"{row}.request.json", answer
+
+
+def is_stream(seen):
+    return bool(seen.json and seen.json.get("stream"))
+
+
+def by_body(seen):
+    """The answer to the fixture's request that this one is; None = it is none."""
+    body = dict(seen.json)
+    if seen.path == "/completions" and body.pop("stream", None):
+        body.pop("stream_options", None)
+    for row in JSON_CALLS.get((seen.dialect, seen.path), ()):
+        request, answer = files_of(row, is_stream(seen))
+        if load(request) == body and (answer.endswith(".sse") == is_stream(seen)):
+            return answer
+    return None
+
+
+def nearest(seen):
+    """How the body differs from the fixture that is most like it: member, ours, the fixture's."""
+    diffs = []
+    for row in JSON_CALLS.get((seen.dialect, seen.path), ()) if seen.json is not None else ():
+        want = load(files_of(row, is_stream(seen))[0])
+        diffs.append([(k, seen.json.get(k), want.get(k)) for k in {**want, **seen.json} if seen.json.get(k) != want.get(k)])
+    return min(diffs, key=len, default=None)
+
+
+def sound(seen):
+    """Transcriptions: the format asked for decides."""
+    if "stream" in seen.parts and seen.text("stream") == "true":
+        return 200, "text/event-stream", raw("openai/audio_transcription_stream.sse")
+    if "response_format" in seen.parts and seen.text("response_format") in ("srt", "text", "vtt"):
+        return 200, "text/plain; charset=utf-8", SUBTITLES.encode()
+    return 200, "application/json", raw("openai/audio_transcription_json.response.json")
+
+
+def by_path(seen):
+    """(status, content type, body) of what is no JSON call; None = there is no such path."""
+    if seen.dialect != "openai":
+        return None
+    if seen.path == "/audio/speech":
+        return 200, "audio/mpeg", SPEECH
+    if re.fullmatch(r"/audio/(transcriptions|translations)", seen.path) and seen.parts:
+        return sound(seen)
+    if seen.method == "GET" and seen.path in LISTS:
+        return 200, "application/json", json.dumps(listed(load(LISTS[seen.path]))).encode()
+    if seen.method == "DELETE" and seen.path.startswith("/files/"):
+        return 200, "application/json", json.dumps({"id": seen.path[7:], "object": "file", "deleted": True}).encode()
+    for method, path, name in OBJECT_CALLS:
+        if seen.method == method and re.fullmatch(path, seen.path):
+            return 200, "application/octet-stream" if name.endswith("jsonl") else "application/json", raw(name)
+    return None
+
+
+def answer_to(seen):
+    """(status, headers, body). A status of 0 = close without an answer."""
+    mark = MARKER.search(seen.body)
+    what, name = (m.decode() for m in mark.groups()) if mark else (None, None)
+    if what == "do" and name == "drop":
+        return 0, {}, b""
+    if what == "do" and name == "slow":
+        time.sleep(SLOW_S)
+    if what == "do" and name == "garbage":
+        return 200, {"content-type": "application/json"}, b"<html>not an API</html>"
+    if what == "error":
+        case = next(c for c in cases() if c["name"] == name)
+        return case["status"], {"content-type": "application/json", **case["headers"]}, json.dumps(case["body"]).encode()
+    if what != "fixture":
+        name = by_body(seen) if seen.json is not None else None
+    if name:
+        kind = "text/event-stream" if name.endswith(".sse") else "application/json"
+        status = int(s.group(1)) if (s := re.search(r"error_(?:\w+_)?(\d{3})\.", name)) else 200
+        return status, {"content-type": kind}, raw(name)
+    got = by_path(seen)
+    if got:
+        return got[0], {"content-type": got[1]}, got[2]
+    case = next(c for c in cases() if c["name"] == "unknown_url")
+    return 404, {"content-type": "application/json"}, json.dumps(case["body"]).encode()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args):
+        pass
+
+    def read_body(self):
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while n := int(self.rfile.readline(), 16):
+            body += self.rfile.read(n)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return body
+
+    def handle_any(self):
+        up = self.server.upstream
+        body = self.read_body()
+        if self.path == "/__seen":
+            self.give(200, {"content-type": "application/json"}, json.dumps(up.take()).encode())
+            return
+        seen = Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+        status, headers, answer = answer_to(seen)
+        faults = list(wrong(seen))
+        if status == 404 and not MARKER.search(body):
+            faults.append(f"no fixture: {seen.method} {seen.dialect} {seen.path} {nearest(seen) or body[:3000]}")
+        up.note(seen, faults)
+        if status == 0:
+            self.close_connection = True
+            return
+        self.give(status, headers, answer)
+
+    do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = do_HEAD = handle_any
+
+    def give(self, status, headers, body):
+        self.send_response(status)
+        for k, v in {"x-request-id": "req_of_upstream", "set-cookie": "upstream=1", "openai-processing-ms": "7", **headers}.items():
+            self.send_header(k, v)
+        stream = headers["content-type"] == "text/event-stream"
+        if stream:
+            self.send_header("transfer-encoding", "chunked")
+        else:
+            self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if not stream:
+            self.wfile.write(body)
+            return
+        for piece in re.findall(rb".*?\n\r?\n|.+", body, re.S):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+
+class FixtureUpstream:
+    """with FixtureUpstream() as up: up.env() for a router, up.requests, up.faults."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.requests, self.faults = [], []
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.upstream = self
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def env(self):
+        env = dict(ROUTER_ENV)
+        for dialect, key in KEYS.items():
+            env[f"{dialect.upper()}_API_KEY"] = key
+            env[f"{dialect.upper()}_BASE_URL"] = f"{self.url}/{dialect}" + ("/v1" if dialect == "openai" else "")
+        return env
+
+    def note(self, seen, faults):
+        with self.lock:
+            self.requests.append(seen)
+            self.faults += faults
+
+    def take(self):
+        """What came since the last time, for another process."""
+        with self.lock:
+            got = {"requests": [s.plain() for s in self.requests], "faults": self.faults}
+            self.requests, self.faults = [], []
+        return got
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc):
+        self.server.shutdown()
+        self.server.server_close()
