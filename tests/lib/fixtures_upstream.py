@@ -2,7 +2,8 @@
 
 A request's body has to be one of the fixtures' (what a vendor's SDK sends, or what it has to become in another dialect): its
 answer is the fixture's then. What no fixture has is asked for by a marker in the prompt:
-[[fixture=openai/chat_stream_error.sse]], [[error=rate_limit_rpm]] (a case of openai/errors.json), [[do=garbage|slow|drop]].
+[[fixture=openai/chat_stream_error.sse]], [[error=rate_limit_rpm]] (a case of openai/errors.json),
+[[claude=overloaded]] (one of CASES_OF_ANTHROPIC), [[do=garbage|slow|drop|fail-late]].
 
 Everything that was forwarded is kept (requests), and what the router should not have sent so is a fault (faults). Node's
 tests get both from GET /__seen, which also forgets them.
@@ -22,13 +23,28 @@ AUTH = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "x-goog-a
 AUTH_NAMES = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
 NOT_FORWARDED = re.compile(r"x-stainless-.*|openai-organization|openai-project|cookie|x-router-.*|idempotency-key|accept-encoding")
 CLIENT_KEY = "sk-or-"  # every key of ours begins so
-MARKER = re.compile(rb"\[\[(fixture|error|do)=([\w./-]+)\]\]")
+MARKER = re.compile(rb"\[\[(fixture|error|claude|do)=([\w./-]+)\]\]")
 SLOW_S = 4  # longer than ROUTER_ENV waits for a first byte
 SPEECH = bytes(range(256)) * 300  # not text, and more than one piece
 SUBTITLES = "1\n00:00:00,000 --> 00:00:01,000\nHello there.\n"
 
+# Errors in Anthropic's words, [[claude=NAME]]: status and type upstream, then those that the client is to see.
+CASES_OF_ANTHROPIC = {
+    "invalid": (400, "invalid_request_error", 400, "invalid_request_error"),
+    "key": (401, "authentication_error", 502, "api_error"),
+    "billing": (402, "billing_error", 502, "api_error"),
+    "permission": (403, "permission_error", 502, "api_error"),
+    "not_found": (404, "not_found_error", 404, "not_found_error"),
+    "too_large": (413, "request_too_large", 413, "request_too_large"),
+    "rate": (429, "rate_limit_error", 429, "rate_limit_error"),
+    "api": (500, "api_error", 500, "api_error"),
+    "overloaded": (529, "overloaded_error", 529, "overloaded_error"),
+}
+
 # What a router in front of it is started with, besides addresses and keys.
-ROUTER_ENV = {"UPSTREAM_FIRST_BYTE_MS": "2000", "UNPRICED": "free", "MAX_BODY_BYTES": "1048576"}
+ROUTER_ENV = {"UPSTREAM_FIRST_BYTE_MS": "2000", "MAX_BODY_BYTES": "1048576"}
+# Models of the tests that have no price of the router's own.
+UNPRICED = ("gpt-3.5-turbo-instruct", "gpt-image-1", "dall-e-2", "whisper-1", "gpt-4o-mini-tts")
 
 # (dialect, path) -> fixtures whose request may come and the answer to it. A name without an ending: NAME.request.json
 # and NAME.response.json, or NAME.sse for a stream.
@@ -111,24 +127,26 @@ class Seen:
             self.path = self.path.removeprefix("/v1")
         kind = headers.get("content-type", "")
         self.json = self.parts = None
-        self.bad_json = False
+        self.faults = []  # what is wrong with the body
         if kind.startswith("application/json") and body:
             try:
                 self.json = json.loads(body)
             except ValueError:
-                self.bad_json = True
+                self.faults.append(f"a body that is no JSON: {body[:200]!r}")
         elif kind.startswith("multipart/form-data"):
             self.parts = self.form(kind)
 
     def form(self, kind):
-        message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
-            b"content-type: " + kind.encode() + b"\r\n\r\n" + self.body
-        )
+        mark = b"--" + re.search(r'boundary="?([^";]+)', kind).group(1).encode()
+        pieces = (b"\r\n" + self.body).split(b"\r\n" + mark)
+        if pieces[0] or not pieces[-1].startswith(b"--"):
+            self.faults.append(f"a multipart body without its borders: {self.body[:100]!r} … {self.body[-100:]!r}")
         parts = {}
-        for part in message.iter_parts():
-            name = part.get_param("name", header="content-disposition")
-            data = part.get_payload(decode=True)
-            parts.setdefault(name, []).append((part.get_filename(), part.get_content_type(), data))
+        for piece in pieces[1:-1]:
+            head, _, data = piece.partition(b"\r\n\r\n")
+            head = email.parser.BytesHeaderParser(policy=email.policy.HTTP).parsebytes(head.lstrip() + b"\r\n")
+            name = head.get_param("name", header="content-disposition")
+            parts.setdefault(name, []).append((head.get_filename(), head.get_content_type(), data))
         return parts
 
     def text(self, name):
@@ -157,8 +175,7 @@ def wrong(seen):
             yield f"{name} has the client's key"
     if CLIENT_KEY.encode() in seen.body:
         yield "the body has the client's key"
-    if seen.bad_json:
-        yield f"a body that is no JSON: {seen.body[:200]!r}"
+    yield from seen.faults
     if seen.dialect == "anthropic" and not seen.headers.get("anthropic-version"):
         yield "no anthropic-version"
     if seen.json is not None and seen.path in ("/chat/completions", "/completions") and seen.json.get("stream"):
@@ -225,6 +242,14 @@ def by_path(seen):
     return None
 
 
+def fails_late():
+    """A Response's stream that fails when some of its text is out."""
+    good, bad = (raw(f"openai/responses_stream{n}.sse") for n in ("", "_failed"))
+    begun = good[: good.index(b"event: response.output_text.done")]
+    n = begun.count(b"event: ")
+    return begun + re.sub(rb'"sequence_number":\d+', b'"sequence_number":%d' % n, bad[bad.index(b"event: response.failed") :])
+
+
 def answer_to(seen):
     """(status, headers, body). A status of 0 = close without an answer."""
     mark = MARKER.search(seen.body)
@@ -235,6 +260,12 @@ def answer_to(seen):
         time.sleep(SLOW_S)
     if what == "do" and name == "garbage":
         return 200, {"content-type": "application/json"}, b"<html>not an API</html>"
+    if what == "do" and name == "fail-late":
+        return 200, {"content-type": "text/event-stream"}, fails_late()
+    if what == "claude":
+        status, kind = CASES_OF_ANTHROPIC[name][:2]
+        said = {"type": "error", "error": {"type": kind, "message": f"{name} of upstream"}, "request_id": "req_of_upstream"}
+        return status, {"content-type": "application/json", **({"retry-after": "1"} if status == 429 else {})}, json.dumps(said).encode()
     if what == "error":
         case = next(c for c in cases() if c["name"] == name)
         return case["status"], {"content-type": "application/json", **case["headers"]}, json.dumps(case["body"]).encode()
@@ -257,6 +288,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except OSError:  # the router has hung up: its tests say whether it should have
+            self.close_connection = True
 
     def read_body(self):
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
@@ -323,6 +360,11 @@ class FixtureUpstream:
             env[f"{dialect.upper()}_API_KEY"] = key
             env[f"{dialect.upper()}_BASE_URL"] = f"{self.url}/{dialect}" + ("/v1" if dialect == "openai" else "")
         return env
+
+    @staticmethod
+    def price(router, admin):
+        for model in UNPRICED:
+            router.ok("POST", "/api/admin/prices", {"model": model, "provider": "openai", "input": "1", "output": "2"}, admin)
 
     def note(self, seen, faults):
         with self.lock:

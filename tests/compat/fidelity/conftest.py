@@ -19,6 +19,7 @@ def upstream():
 @pytest.fixture(scope="session")
 def router(upstream):
     with Router(upstream=False, env=upstream.env()) as r:
+        upstream.price(r, r.admin())
         yield r
 
 
