@@ -14,6 +14,7 @@ import http.server
 import json
 import pathlib
 import re
+import socket
 import threading
 import time
 
@@ -306,8 +307,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pass
         return body
 
+    def refuse_early(self):
+        """503 while the body is still coming; what comes after that is read and forgotten."""
+        self.rfile.read(100000)
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 503 Busy\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        self.connection.shutdown(socket.SHUT_WR)
+        while self.rfile.read1(65536):
+            pass
+
     def handle_any(self):
         up = self.server.upstream
+        if up.refuse_early > 0:
+            up.refuse_early -= 1
+            self.refuse_early()
+            return
         body = self.read_body()
         if self.path == "/__seen":
             self.give(200, {"content-type": "application/json"}, json.dumps(up.take()).encode())
@@ -349,6 +363,7 @@ class FixtureUpstream:
     def __init__(self):
         self.lock = threading.Lock()
         self.requests, self.faults = [], []
+        self.refuse_early = 0  # so many requests are refused before they are read
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.upstream = self
