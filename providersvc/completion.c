@@ -56,6 +56,8 @@ static void attempt(struct completion *c)
     c->attempt_due_ms = c->upstream->total_ms != 0 ? c->loop->now_ms + c->upstream->total_ms : 0;
     c->wake_ms = 0;
     c->first_ms = 0; /* nothing of an earlier attempt's answer went out */
+    c->pushed.n = 0;
+    c->stale = c->owed;
     c->call->err = (struct err){.status = ST_OK};
     arm(c);
     st = c->adapter->start(c);
@@ -320,7 +322,10 @@ void completion_restart(struct completion *c)
 
 bool completion_wants(struct completion *c, const struct upload_want *want)
 {
-    return !c->left && svc_send_message(c->call, &upload_want_desc, want, &c->room) == ST_OK;
+    if (c->left || svc_send_message(c->call, &upload_want_desc, want, &c->room) != ST_OK)
+        return false;
+    c->owed += want->bytes;
+    return true;
 }
 
 void completion_end(struct completion *c, enum outcome outcome, enum status st)
@@ -412,18 +417,17 @@ void completion_abort(struct completion *c)
     completion_fail(c, ATTEMPT_CANCELLED, ST_INTERNAL, "The router was shut down before the answer was complete.");
 }
 
-void completion_pushed(struct completion *c, struct buf *bytes)
+void completion_pushed(struct completion *c, struct slice bytes)
 {
-    struct buf was = c->pushed;
+    size_t n = bytes.n < c->owed ? bytes.n : (size_t)c->owed; /* not more than was asked for */
+    size_t stale = n < c->stale ? n : (size_t)c->stale;
 
+    c->owed -= n;
+    c->stale -= stale;
     if (!c->running || c->adapter->pushed == NULL)
         return;
-    if (c->pushed.n == 0) {
-        c->pushed = *bytes;
-        *bytes = was;
-    } else if (buf_add(&c->pushed, bytes->p, bytes->n) != ST_OK) {
-        return; /* more than was asked for */
-    }
+    if (buf_add(&c->pushed, bytes.p + stale, n - stale) != ST_OK)
+        return; /* the call then ends by its time */
     c->adapter->pushed(c);
 }
 

@@ -102,6 +102,8 @@ struct completion {
     struct cap cap;
 
     struct buf pushed; /* of an upload: what the client's side has sent and the adapter not taken */
+    uint64_t owed; /* of an upload: bytes that were asked for and are not here yet … */
+    uint64_t stale; /* … of which so many were asked for by an attempt before */
     struct slice objects[LIMIT_OBJECTS]; /* ids of what upstream keeps for the user from now on; in the call's arena */
     size_t n_objects;
 
@@ -200,7 +202,7 @@ void completion_cancel(struct completion *c); /* the client went away */
 #define COMPLETION_GRANT_LOST (-1) /* for completion_granted: the question was lost with its authsvc */
 /* amount_nano: what its hold is now; 0 = nobody could say. */
 void completion_granted(struct completion *c, int64_t amount_nano);
-void completion_pushed(struct completion *c, struct buf *bytes); /* of its upload; takes them over */
+void completion_pushed(struct completion *c, struct slice bytes); /* of its upload */
 void completion_window(struct completion *c); /* the client has taken something */
 void completion_flush(struct completion *c); /* sends what waits */
 void completion_abort(struct completion *c); /* we are shutting down */

@@ -671,6 +671,11 @@ void http_resume(struct http_transfer *t)
     curl_easy_pause(t->easy, CURLPAUSE_CONT);
 }
 
+bool http_starved(const struct http_transfer *t)
+{
+    return t->starved;
+}
+
 void http_feed(struct http_transfer *t, struct slice bytes)
 {
     t->body = bytes;

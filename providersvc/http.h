@@ -83,6 +83,7 @@ void http_stop(struct http *h, struct http_transfer *t); /* the connection is cl
 void http_resume(struct http_transfer *t); /* data may be called before it returns */
 /* More of an upload's body; lives until want or done. Only after want. */
 void http_feed(struct http_transfer *t, struct slice bytes);
+bool http_starved(const struct http_transfer *t); /* want was called, and nothing has been fed since */
 
 void http_socket_event(struct http *h, int fd, uint32_t epoll_events);
 void http_kick(struct http *h); /* new transfers go to work now, not in the next turn */

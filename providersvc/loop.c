@@ -476,7 +476,7 @@ static void read_notes(struct loop *l, uint32_t noted)
             continue;
         }
         if ((notes & LOOP_PUSH) != 0)
-            completion_pushed(c, &pushed);
+            completion_pushed(c, (struct slice){pushed.p, pushed.n});
         buf_fini(&pushed);
         if ((notes & LOOP_WINDOW) != 0)
             completion_window(c);

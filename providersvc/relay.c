@@ -286,6 +286,18 @@ static void feed_now(struct completion *c, struct relay *s)
     http_feed(s->transfer, (struct slice){s->pushed.p, s->pushed.n});
 }
 
+/* libcurl is through with s->pushed. */
+static void take_pushed(struct completion *c, struct relay *s)
+{
+    struct buf was = s->pushed;
+
+    s->pushed = c->pushed;
+    c->pushed = was;
+    c->pushed.n = 0;
+    feed_now(c, s);
+}
+
+/* What was asked for comes in several pieces: all of them are taken before anything else goes out or is asked for. */
 static void on_want(void *ctx)
 {
     struct completion *c = ctx;
@@ -293,6 +305,14 @@ static void on_want(void *ctx)
     const struct completion_req *r = c->req;
     struct upload_want want = {.from = s->wanted, .bytes = r->upload_bytes - s->wanted};
 
+    if (c->pushed.n > 0) {
+        take_pushed(c, s);
+        return;
+    }
+    if (c->owed > 0) {
+        completion_quiet_off(c);
+        return;
+    }
     if (r->model_bytes > 0 && s->wanted == r->model_at) { /* in place of the client's name for it */
         s->wanted += r->model_bytes;
         s->pushed.n = 0;
@@ -313,14 +333,9 @@ static void on_want(void *ctx)
 void relay_pushed(struct completion *c)
 {
     struct relay *s = c->state;
-    struct buf was = s->pushed;
 
-    if (s->transfer == NULL || c->pushed.n == 0)
-        return;
-    s->pushed = c->pushed;
-    c->pushed = was;
-    c->pushed.n = 0;
-    feed_now(c, s);
+    if (s->transfer != NULL && http_starved(s->transfer)) /* else it asks when it is through with what it has */
+        on_want(c);
 }
 
 static enum http_take on_data(void *ctx, const struct http_answer *answer, struct slice bytes)

@@ -40,7 +40,9 @@ static void pass_error(struct completion *c, struct relay *s, const struct http_
     bool own_status = s->plan.client == s->plan.upstream && s->plan.client == &dialect_messages;
     unsigned status = e->status != 0 ? e->status : answer->status;
 
-    if (status == 529 && !own_status)
+    if (own_status && answer->status != 0)
+        status = answer->status; /* what the error's type means to others says less */
+    else if (status == 529)
         status = 503;
     if (shown.retry_after_ms == 0)
         shown.retry_after_ms = e->retry_after_ms;
@@ -85,8 +87,8 @@ static bool refused_options(const struct completion *c, const struct relay *s, u
 
 static bool passes(unsigned status)
 {
-    return status == 400 || status == 404 || status == 409 || status == 413 || status == 422 || status == 429 ||
-           (status >= 500 && status <= 599);
+    return status == 400 || status == 404 || status == 405 || status == 409 || status == 413 || status == 422 ||
+           status == 429 || (status >= 500 && status <= 599);
 }
 
 /* Does it concern this provider alone, so that another one may well answer? What the client would not be shown as it is
@@ -107,7 +109,7 @@ static struct failure failure_of(unsigned status, const struct upstream_error *e
         f.remedy = REMEDY_AGAIN;
         f.unwell = true;
         f.wait_ms = retry_after_ms;
-    } else if (status == 404 || !passes(status)) {
+    } else if (status == 404 || status == 405 || !passes(status)) {
         f.remedy = REMEDY_ELSEWHERE;
         f.unwell = status < 400; /* it sends us somewhere else: nobody gets anything here */
     }

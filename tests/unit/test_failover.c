@@ -84,7 +84,7 @@ static const struct failing faults[] = {
     {"500", DOES_STATUS, 500, NULL, false, "error", ST_OK, 500, 3},
     {"503", DOES_STATUS, 503, NULL, true, "error", ST_OK, 503, 3},
     {"404", DOES_STATUS, 404, NULL, false, "error", ST_OK, 404, 1},
-    {"405", DOES_STATUS, 405, NULL, false, "error", ST_UPSTREAM, 502, 1},
+    {"405", DOES_STATUS, 405, NULL, false, "error", ST_OK, 405, 1},
     {"408", DOES_STATUS, 408, NULL, false, "timeout", ST_TIMEOUT, 504, 1},
     {"401", DOES_STATUS, 401, NULL, false, "error", ST_UPSTREAM, 502, 1},
     {"402", DOES_STATUS, 402, NULL, true, "error", ST_UPSTREAM, 502, 1},
@@ -374,6 +374,29 @@ static void usage_that_comes_in_parts_is_put_together(void **state)
     answered_fini(&a);
 }
 
+/* Clients of Anthropic's know what its own statuses mean; those of OpenAI's know others. */
+static void anthropics_statuses_are_for_its_own_clients(void **state)
+{
+    struct catalog_provider claude = {.kind = slice_of("anthropic")};
+    struct routing *r = *state;
+    struct completion_req req;
+    struct meter_fake_event ev;
+    struct answered a = {0};
+
+    put_both(r, &claude);
+    does(r, 0, DOES_STATUS, NULL);
+    atomic_store(&r->sides[0].status, 529);
+    routing_request(r, &req, "a", false);
+    req.endpoint = slice_of("messages");
+    routing_call(r, &req, &a, &ev);
+    assert_int_equal(a.http_status, 529);
+    answered_fini(&a);
+    req.endpoint = slice_of("chat.completions");
+    routing_call(r, &req, &a, &ev);
+    assert_int_equal(a.http_status, 503);
+    answered_fini(&a);
+}
+
 /* ---- holding back --------------------------------------------------------------------------------------------------
  */
 
@@ -568,6 +591,7 @@ int main(void)
         TEST(refused_connections_are_no_retries),
         TEST(what_a_lost_attempt_cost_is_listed),
         TEST(usage_that_comes_in_parts_is_put_together),
+        TEST(anthropics_statuses_are_for_its_own_clients),
         TEST(a_stream_is_held_back_only_while_somebody_could_take_over),
         TEST(calls_under_way_keep_what_they_began_with),
         TEST(one_that_a_snapshot_does_not_name_is_gone),

@@ -88,6 +88,8 @@ static enum tiny_next error_script(int fd, const struct tiny_request *r)
         ok = tiny_answer(fd, 401, "application/json", auth);
     else if (says(r, "do-402"))
         ok = tiny_answer(fd, 402, "application/json", "{\"error\":{\"message\":\"pay\"}}");
+    else if (says(r, "do-405"))
+        ok = tiny_answer(fd, 405, "application/json", "{\"error\":{\"message\":\"not by POST\"}}");
     else if (says(r, "do-418"))
         ok = tiny_answer(fd, 418, "text/plain", "teapot");
     else if (says(r, "do-422"))
@@ -479,6 +481,7 @@ static void errors_are_mapped(void **state)
 {
     static const struct error_case cases[] = {
         {"do-400", ST_OK, 400, "{ \"error\":{\"message\":\"bad temperature\",\"param\":\"temperature\"}}", NULL},
+        {"do-405", ST_OK, 405, "{\"error\":{\"message\":\"not by POST\"}}", NULL},
         {"do-422", ST_OK, 422,
          "{\"error\":{\"message\":\"flat\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"3\"}}", NULL},
         {"do-529", ST_OK, 503,
