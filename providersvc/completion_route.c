@@ -322,6 +322,8 @@ bool completion_keeps_objects(const struct completion *c)
 {
     struct slice e = c->req->endpoint;
 
+    if (slice_is(e, ENDPOINT_OTHER)) /* a conversation, a vector store, what comes next year */
+        return c->req->method.n == 0 || slice_is(c->req->method, "POST");
     return slice_is(e, ENDPOINT_RESPONSES) || slice_is(e, ENDPOINT_FILES) || slice_is(e, ENDPOINT_BATCHES);
 }
 

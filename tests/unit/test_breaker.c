@@ -79,20 +79,20 @@ static void who_fails_too_often_is_poor(void **state)
         bool bad = i % BREAKER_POOR == BREAKER_POOR - 1;
 
         if (bad)
-            assert_false(breaker_bad(&b, now));
+            assert_false(breaker_bad(&b, now, true));
         else
             breaker_good(&b, now);
         assert_int_equal(breaker_poor(&b, now), bad && i + 1 >= BREAKER_LEAST); /* one good call more: not yet */
         assert_true(breaker_allows(&b, now));
     }
-    (void)breaker_bad(&b, T0 + 6000);
+    (void)breaker_bad(&b, T0 + 6000, true);
     assert_true(breaker_poor(&b, T0 + 6000));
     for (int i = 0; i < BREAKER_WELL; i++) { /* as many in a row as say that it is over */
         assert_true(breaker_poor(&b, T0 + 6000));
         breaker_good(&b, T0 + 6000);
     }
     assert_false(breaker_poor(&b, T0 + 6000));
-    (void)breaker_bad(&b, T0 + 6000);
+    (void)breaker_bad(&b, T0 + 6000, true);
     assert_true(breaker_poor(&b, T0 + 6000));
     assert_false(breaker_poor(&b, T0 + 6000 + BREAKER_SECONDS * UINT64_C(1000)));
 }
@@ -106,7 +106,7 @@ static void a_probe_is_given_back_or_closes_it_early(void **state)
     assert_false(breaker_take(&b, T0)); /* closed: no probe */
     breaker_release(&b, T0);
     for (int i = 0; i < BREAKER_RUN; i++)
-        (void)breaker_bad(&b, T0);
+        (void)breaker_bad(&b, T0, true);
     breaker_release(&b, T0); /* nobody's probe: it stays open */
     assert_false(breaker_allows(&b, T0));
     assert_true(breaker_take(&b, T0 + BREAKER_OPEN_MS));
@@ -116,7 +116,7 @@ static void a_probe_is_given_back_or_closes_it_early(void **state)
     assert_true(breaker_take(&b, T0 + BREAKER_OPEN_MS));
     breaker_alive(&b);
     assert_true(breaker_allows(&b, T0 + BREAKER_OPEN_MS));
-    assert_false(breaker_bad(&b, T0 + BREAKER_OPEN_MS)); /* it counts from nothing */
+    assert_false(breaker_bad(&b, T0 + BREAKER_OPEN_MS, true)); /* it counts from nothing */
 }
 
 /* One probe at a time; a failed one doubles the wait, up to a bound; a good one closes. */
