@@ -33,6 +33,7 @@ struct http_transfer {
     CURL *easy;
     struct upstream *upstream;
     const char *method;
+    bool has_body;
     char path[PATH_MAX_BYTES]; /* the URL's, as it is set */
     const struct http_events *events;
     void *ctx;
@@ -265,6 +266,8 @@ static size_t read_body(char *to, size_t size, size_t n, void *userp)
     size_t most = size * n, left = t->body.n - t->body_at;
 
     if (t->uploads && left == 0 && t->body_left > 0) {
+        if (t->starved) /* it is on its way */
+            return CURL_READFUNC_PAUSE;
         t->starved = true;
         t->events->want(t->ctx);
         left = t->body.n - t->body_at;
@@ -502,6 +505,8 @@ static bool set_lines(struct http_transfer *t, const struct http_request *r)
     if (r->body.n > 0 || r->upload_bytes > 0)
         ok =
             ok && add_line(t, "Content-Type: ", r->content_type.n > 0 ? r->content_type : slice_of("application/json"));
+    else
+        ok = ok && add_line(t, "Content-Type:", none); /* libcurl would call an empty body a form */
     ok = ok && add_line(t, "Expect:", none); /* it would cost a round trip */
     ok = ok && add_line(t, "X-Client-Request-Id: ", r->request_id);
     for (size_t i = 0; ok && i < r->n_headers; i++) {
@@ -600,13 +605,16 @@ static void give_transfer(struct http *h, struct http_transfer *t, bool ended_we
 static CURLcode set_method(struct http_transfer *t, const struct http_request *r)
 {
     const char *method = r->method != NULL ? r->method : "POST";
-    bool post = strcmp(method, "POST") == 0, body = strcmp(method, "GET") != 0 && strcmp(method, "DELETE") != 0;
+    bool get = strcmp(method, "GET") == 0, some = r->body.n > 0 || r->upload_bytes > 0;
+    bool body = some || (!get && strcmp(method, "DELETE") != 0); /* else no length is said at all */
+    const char *own = body ? "POST" : "GET"; /* what libcurl would say */
     CURLcode code = CURLE_OK;
 
-    if (t->method == NULL || strcmp(t->method, method) != 0) {
+    if (t->method == NULL || t->has_body != body || strcmp(t->method, method) != 0) {
         code |= curl_easy_setopt(t->easy, body ? CURLOPT_POST : CURLOPT_HTTPGET, 1L);
-        code |= curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, post || strcmp(method, "GET") == 0 ? NULL : method);
+        code |= curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, strcmp(method, own) == 0 ? NULL : method);
         t->method = method;
+        t->has_body = body;
     }
     if (body)
         code |= curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,

@@ -4,6 +4,7 @@ suite.py PATH_OF_PREPARED_COPY [JEST_ARGUMENT...]; node and steady are in PATH. 
 """
 import collections
 import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
@@ -20,6 +22,11 @@ OUT = ROOT / "build" / "compat"
 STEADY_PORT = 4010
 STEADY_START_S = 60  # it reads 3 MB of YAML
 WORKERS = "2"
+OBJECTS = {  # the objects that the suite calls by name, by the path that makes them
+    "files": ["file_id", "input_file_id"],
+    "batches": ["batch_id"],
+    "responses": ["resp_677efb5139a88190b512bc3fef8e535d", "response_id", "resp_123"],
+}
 SERVED = "tests/api-resources"  # the tests that speak to the server
 
 # What may come out differently through the router, with the reason.
@@ -45,6 +52,52 @@ def is_free(port):
         except OSError:
             return False
     return True
+
+
+class Maker(http.server.BaseHTTPRequestHandler):
+    """An upstream whose objects get the ids that server.ids holds, one after the other."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        body = json.dumps({"id": self.server.ids.pop(0), "object": "thing"}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def make_objects(router, key):
+    """The objects that the suite calls by name: the router passes on only calls about those that were made through it."""
+    form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n'
+    form += b'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+    head = {"content-type": "multipart/form-data; boundary=b"}
+    for path, names in OBJECTS.items():
+        for _ in names:
+            body = form if path == "files" else {"model": "m", "input": "x", "input_file_id": OBJECTS["files"][0]}
+            a = router.call("POST", f"/v1/{path}", body, key, headers=head if path == "files" else None)
+            assert a.status == 200, a
+
+
+@contextlib.contextmanager
+def router_before(mock):
+    """The router with the mock as its upstream, and a key whose owner has made OBJECTS."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Maker) as maker:
+        maker.ids = [name for names in OBJECTS.values() for name in names]
+        threading.Thread(target=maker.serve_forever, daemon=True).start()
+        env = {"OPENAI_API_KEY": "sk-mock", "OPENAI_BASE_URL": f"http://127.0.0.1:{maker.server_port}", "UNPRICED": "free"}
+        with Router(upstream=False, env=env) as r:
+            _, token = r.user(credit="1000")
+            key = r.new_key(token)
+            make_objects(r, key)
+            r.stop()
+            maker.shutdown()
+            r.extra["OPENAI_BASE_URL"] = mock.url
+            r.start()
+            yield r, key
 
 
 class Mock:
@@ -160,9 +213,7 @@ def main():
     try:
         direct = run(copy, "direct", mock.url, args)
         seen = mock.seen()
-        with Router(upstream=False, env={"OPENAI_API_KEY": "sk-mock", "OPENAI_BASE_URL": mock.url, "UNPRICED": "free"}) as r:
-            _, token = r.user(credit="1000")
-            key = r.new_key(token)
+        with router_before(mock) as (r, key):
             router = run_with_key(copy, f"http://127.0.0.1:{r.port}/v1", args, key)
             (OUT / "router.services.log").write_text(r.logs())
         through = mock.seen()

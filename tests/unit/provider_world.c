@@ -195,6 +195,22 @@ void provider_world_request(struct provider_world *w, struct completion_req *req
     w->calls++;
 }
 
+static void send_upload(struct answered *a, struct slice bytes)
+{
+    struct upload_want want;
+
+    must(wire_decode(&upload_want_desc, bytes.p, bytes.n, &want, NULL, NULL) == ST_OK, "bad want");
+    must(want.from <= a->upload.n && want.bytes <= a->upload.n - want.from, "more than the upload has");
+    while (want.bytes > 0) {
+        size_t n = want.bytes < a->upload_piece ? want.bytes : a->upload_piece;
+        enum status st = xchg_push(a->world->client, a->id, 0, (struct slice){a->upload.p + want.from, n});
+
+        must(st == ST_OK || st == ST_CANCELLED, "push");
+        want.from += n;
+        want.bytes -= n;
+    }
+}
+
 static void on_data(void *ctx, uint16_t type, struct slice bytes)
 {
     struct answered *a = ctx;
@@ -218,6 +234,9 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
         for (size_t i = 0; i < head.headers.n; i++)
             snprintf(a->headers + strlen(a->headers), sizeof(a->headers) - strlen(a->headers), "%.*s=%.*s\n",
                      SLICE_ARG(head.headers.items[i].name), SLICE_ARG(head.headers.items[i].value));
+    } else if (type == upload_want_desc.type) {
+        a->asked++;
+        send_upload(a, bytes);
     } else {
         must(a->has_head, "bytes before the head");
         must(buf_add(&a->bytes, bytes.p, bytes.n) == ST_OK, "memory");
@@ -250,10 +269,14 @@ void provider_world_open(struct provider_world *w, struct completion_req *req, u
 {
     struct xchg_open open = {.deadline_ms = deadline_ms, .events = &events, .ctx = a};
     bool hold = a->hold_window;
+    struct slice upload = a->upload;
+    size_t piece = a->upload_piece;
     struct err err = {0};
 
     memset(a, 0, sizeof(*a));
     a->hold_window = hold;
+    a->upload = upload;
+    a->upload_piece = piece;
     a->world = w;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);

@@ -44,6 +44,9 @@ struct answered {
     struct xchg_id id;
     char request_id[80];
     bool hold_window; /* do not give back the window */
+    struct slice upload; /* what is sent when it is asked for, … */
+    size_t upload_piece; /* … in pieces of so many bytes */
+    unsigned asked; /* for some of it */
     bool has_head, ended;
     unsigned http_status;
     char content_type[64], provider[64], headers[512];
