@@ -99,7 +99,7 @@ static size_t by_weight(struct completion *c, uint32_t among)
     for (size_t i = 0; i < r->routes.n; i++)
         if ((among & UINT32_C(1) << i) != 0)
             sum += weight_of(&r->routes.items[i]);
-    at = any(c->loop) % sum;
+    at = any(c->loop) % (sum != 0 ? sum : 1); /* some route is among them */
     for (size_t i = 0; i < r->routes.n; i++) {
         if ((among & UINT32_C(1) << i) == 0)
             continue;
