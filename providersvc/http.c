@@ -14,9 +14,10 @@
 
 #include <curl/curl.h>
 
+#include "providersvc/header.h"
+
 #define PATH_MAX_BYTES 4096
 #define URL_MAX (UPSTREAM_URL_MAX + PATH_MAX_BYTES)
-#define RETRY_AFTER_MAX_MS (24u * 3600u * 1000u)
 #define FIELD_TEXT 2048 /* room for the values of kept headers */
 
 /* What libcurl wants to hear of a socket, and what epoll has been told. They differ within a turn only, or when a kept
@@ -286,52 +287,6 @@ static size_t read_body(char *to, size_t size, size_t n, void *userp)
     return most;
 }
 
-static bool named(struct slice line, const char *name, struct slice *ret_value)
-{
-    size_t n = strlen(name);
-
-    if (line.n <= n || line.p[n] != ':' || strncasecmp(line.p, name, n) != 0)
-        return false;
-    line.p += n + 1;
-    line.n -= n + 1;
-    while (line.n > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
-        line.p++;
-        line.n--;
-    }
-    while (line.n > 0 && (unsigned char)line.p[line.n - 1] <= ' ')
-        line.n--;
-    *ret_value = line;
-    return true;
-}
-
-/* Milliseconds until an HTTP date, by our clock; 0 = past, or none. */
-static uint64_t until_date(const char *text)
-{
-    time_t then = curl_getdate(text, NULL), now = time(NULL);
-
-    return then <= now ? 0 : (uint64_t)(then - now) * 1000;
-}
-
-/* Digits with a fraction, times unit milliseconds, or an HTTP date; nonsense counts as nothing. */
-static uint64_t read_wait(struct slice v, double unit_ms)
-{
-    char text[64];
-    char *end = NULL;
-    double x;
-
-    if (!slice_copy(v, text, sizeof(text)))
-        return 0;
-    if (text[0] < '0' || text[0] > '9') {
-        uint64_t ms = until_date(text);
-
-        return ms < RETRY_AFTER_MAX_MS ? ms : RETRY_AFTER_MAX_MS;
-    }
-    x = strtod(text, &end) * unit_ms;
-    if (end == NULL || *end != '\0' || !(x > 0))
-        return 0;
-    return x < RETRY_AFTER_MAX_MS ? (uint64_t)x : RETRY_AFTER_MAX_MS;
-}
-
 static void keep_header(struct http_transfer *t, const char *name, struct slice value)
 {
     struct http_answer *a = &t->answer;
@@ -361,17 +316,17 @@ static void read_header(struct http_transfer *t, struct slice line)
     };
     struct slice v;
 
-    if (named(line, "content-type", &v)) {
+    if (header_named(line, "content-type", &v)) {
         if (upstream_header_safe(v)) /* it is shown to the client; a lone CR would be a line's end to some */
             (void)slice_copy(v, t->answer.content_type, sizeof(t->answer.content_type));
-    } else if (named(line, "retry-after-ms", &v)) {
-        t->answer.retry_after_ms = read_wait(v, 1);
-    } else if (named(line, "retry-after", &v)) {
+    } else if (header_named(line, "retry-after-ms", &v)) {
+        t->answer.retry_after_ms = header_wait_ms(v, 1);
+    } else if (header_named(line, "retry-after", &v)) {
         if (t->answer.retry_after_ms == 0)
-            t->answer.retry_after_ms = read_wait(v, 1000);
+            t->answer.retry_after_ms = header_wait_ms(v, 1000);
     } else {
         for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-            if (named(line, kept[i][0], &v))
+            if (header_named(line, kept[i][0], &v))
                 keep_header(t, kept[i][1], v);
     }
 }
