@@ -449,19 +449,24 @@ static bool add_secret(struct http_transfer *t, const char *auth, const char *se
     return add_line(t, name, slice_of(secret));
 }
 
+static bool has_body(const struct http_request *r)
+{
+    return r->body.n > 0 || r->upload_bytes > 0;
+}
+
 static bool set_lines(struct http_transfer *t, const struct http_request *r)
 {
     static const struct slice none = {NULL, 0};
+    struct slice json = slice_of("application/json");
     char name[LIMIT_NAME + 3];
     bool accept = false, ok;
 
     t->n_lines = t->text_n = 0;
     ok = add_secret(t, r->auth, r->secret);
-    if (r->body.n > 0 || r->upload_bytes > 0)
-        ok =
-            ok && add_line(t, "Content-Type: ", r->content_type.n > 0 ? r->content_type : slice_of("application/json"));
-    else
+    if (!has_body(r))
         ok = ok && add_line(t, "Content-Type:", none); /* libcurl would call an empty body a form */
+    else
+        ok = ok && add_line(t, "Content-Type: ", r->content_type.n > 0 ? r->content_type : json);
     ok = ok && add_line(t, "Expect:", none); /* it would cost a round trip */
     ok = ok && add_line(t, "X-Client-Request-Id: ", r->request_id);
     for (size_t i = 0; ok && i < r->n_headers; i++) {
@@ -560,8 +565,8 @@ static void give_transfer(struct http *h, struct http_transfer *t, bool ended_we
 static CURLcode set_method(struct http_transfer *t, const struct http_request *r)
 {
     const char *method = r->method != NULL ? r->method : "POST";
-    bool get = strcmp(method, "GET") == 0, some = r->body.n > 0 || r->upload_bytes > 0;
-    bool body = some || (!get && strcmp(method, "DELETE") != 0); /* else no length is said at all */
+    bool body =
+        has_body(r) || (strcmp(method, "GET") != 0 && strcmp(method, "DELETE") != 0); /* else no length is said */
     const char *own = body ? "POST" : "GET"; /* what libcurl would say */
     CURLcode code = CURLE_OK;
 
