@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/run-integration.sh: the real programs, a fake upstream and the official SDKs. Everything runs twice: against the
+# tests/run-integration.sh: the real programs, fake upstreams and the official SDKs. All but the fidelity suites runs twice: against the
 # launcher and against four processes over ipc://. Ends with "N passed, N failed, N skipped".
 #
 # BIN_DIR: where the programs are. FLAVOR: a sanitizer flavour leaves the SDKs out: they add hours and no code of ours.
@@ -75,13 +75,13 @@ node_modules() {
     }
 }
 
-run_node() { # NAME MODE
-    local dir=$cache/node-$1 node=node status
+run_node() { # NAME MODE sdk|fidelity TESTS...
+    local dir=$cache/node-$1 node=node mode=$2 status p f s
+    shift 2
     [ ! -x "$dir/node_modules/node/bin/node" ] || node=$dir/node_modules/node/bin/node
-    cp "$top/tests/compat/node/sdk.test.mjs" "$dir/sdk.test.mjs"
-    ROUTER_MODE=$2 NODE_BIN=$node python3 "$top/tests/compat/node/run.py" "$dir" 2>&1 | tee "$log"
+    cp "$top"/tests/compat/node/*.mjs "$dir/"
+    ROUTER_MODE=$mode NODE_BIN=$node python3 "$top/tests/compat/node/run.py" "$dir" "$@" 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
-    local p f s
     p=$(sed -n 's/^. pass \([0-9]*\)$/\1/p; s/^# pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
     f=$(sed -n 's/^. fail \([0-9]*\)$/\1/p; s/^# fail \([0-9]*\)$/\1/p' "$log" | tail -n 1)
     s=$(sed -n 's/^. skipped \([0-9]*\)$/\1/p; s/^# skipped \([0-9]*\)$/\1/p' "$log" | tail -n 1)
@@ -98,6 +98,40 @@ elif python3 -c 'import pytest' 2>/dev/null; then
     have_core=python3
 fi
 
+# python_suite VENV NAME MODE FILES...: of a virtual environment that tests/compat/python/requirements-VENV.txt pins
+python_suite() {
+    local venv=$1 name=$2 mode=$3
+    shift 3
+    echo "== $name, $mode"
+    if venv "python$venv" "$top/tests/compat/python/requirements-$venv.txt"; then
+        run_pytest "$cache/python$venv/bin/python" "$mode" "$@"
+    else
+        skip "$name, $mode" "its packages could not be installed"
+    fi
+}
+
+# node_suite VERSION NAME MODE sdk|fidelity TESTS...
+node_suite() {
+    local version=$1 name=$2 mode=$3
+    shift 3
+    echo "== $name, $mode"
+    if command -v npm >/dev/null && node_modules "$version"; then
+        run_node "$version" "$mode" "$@"
+    else
+        skip "$name, $mode" "npm or its packages could not be had"
+    fi
+}
+
+# The vendors' SDKs and what is built on them against tests/fixtures: what they show does not depend on the bus between our processes.
+fidelity_suites() {
+    local files=$top/tests/compat/fidelity mode=launcher
+    python_suite 2 'fidelity, openai-python 2.x and anthropic-python 0.x' $mode "$files"/test_{openai,openai_errors,anthropic}.py
+    python_suite 3 'fidelity, openai-python 3.x and anthropic-python 2.x' $mode "$files"/test_{openai,openai_errors,anthropic}.py
+    python_suite agents 'fidelity, openai-agents and anthropic-python 1.x' $mode "$files"/test_{agents,anthropic}.py
+    node_suite 6 'fidelity, openai-node 6.x and @anthropic-ai/sdk 0.x' $mode fidelity openai.test.mjs anthropic.test.mjs
+    node_suite 7 'fidelity, openai-node 7.x, @anthropic-ai/sdk 1.x and ai' $mode fidelity openai.test.mjs anthropic.test.mjs ai.test.mjs
+}
+
 for mode in $modes; do
     echo "== integration, $mode"
     if [ "$have_core" = 0 ]; then
@@ -108,21 +142,12 @@ for mode in $modes; do
     fi
     case ${FLAVOR:-default} in asan | tsan) continue ;; esac
     for version in 2 3; do
-        echo "== openai-python $version.x, $mode"
-        if venv "python$version" "$top/tests/compat/python/requirements-$version.txt"; then
-            run_pytest "$cache/python$version/bin/python" "$mode" "$top/tests/compat/python"
-        else
-            skip "openai-python $version.x, $mode" "its packages could not be installed"
-        fi
+        python_suite $version "openai-python $version.x" "$mode" "$top/tests/compat/python"
     done
     for version in 6 7; do
-        echo "== openai-node $version.x, $mode"
-        if command -v npm >/dev/null && node_modules "$version"; then
-            run_node "$version" "$mode"
-        else
-            skip "openai-node $version.x, $mode" "npm or its packages could not be had"
-        fi
+        node_suite $version "openai-node $version.x" "$mode" sdk sdk.test.mjs
     done
+    [ "$mode" != launcher ] || fidelity_suites
 done
 printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
 [ $failed -eq 0 ]

@@ -3,7 +3,7 @@
 A request's body has to be one of the fixtures' (what a vendor's SDK sends, or what it has to become in another dialect): its
 answer is the fixture's then. What no fixture has is asked for by a marker in the prompt:
 [[fixture=openai/chat_stream_error.sse]], [[error=rate_limit_rpm]] (a case of openai/errors.json),
-[[claude=overloaded]] (one of CASES_OF_ANTHROPIC), [[do=garbage|slow|drop|fail-late]].
+[[claude=overloaded]] (one of CASES_OF_ANTHROPIC), [[do=garbage|slow|drop|fail-late|agent]].
 
 Everything that was forwarded is kept (requests), and what the router should not have sent so is a fault (faults). Node's
 tests get both from GET /__seen, which also forgets them.
@@ -251,6 +251,24 @@ def fails_late():
     return begun + re.sub(rb'"sequence_number":\d+', b'"sequence_number":%d' % n, bad[bad.index(b"event: response.failed") :])
 
 
+def agent(seen):
+    """The fixture that a loop of tool calls is answered with: calls, then a text once their results are there."""
+    said = seen.json.get("messages") or seen.json.get("input")
+    if seen.path == "/responses":
+        done = any(i.get("type") == "function_call_output" for i in said)
+        if is_stream(seen):
+            return "text/event-stream", raw("openai/responses_stream.sse" if done else "openai/responses_stream_tool.sse")
+        whole = load("openai/responses.response.json") if done else events("openai/responses_stream_tool.sse")[-1]["response"]
+        return "application/json", json.dumps(whole).encode()
+    if seen.dialect == "anthropic":
+        done = any(b["type"] == "tool_result" for m in said if isinstance(m["content"], list) for b in m["content"])
+        return "application/json", raw(f"anthropic/messages_{'plain' if done else 'tools'}.response.json")
+    done = any(m["role"] == "tool" for m in said)
+    if is_stream(seen):
+        return "text/event-stream", raw("openai/chat_stream.sse" if done else "openai/chat_stream_tools.sse")
+    return "application/json", raw(f"openai/chat_tools{'_followup' if done else ''}.response.json")
+
+
 def answer_to(seen):
     """(status, headers, body). A status of 0 = close without an answer."""
     mark = MARKER.search(seen.body)
@@ -261,6 +279,9 @@ def answer_to(seen):
         time.sleep(SLOW_S)
     if what == "do" and name == "garbage":
         return 200, {"content-type": "application/json"}, b"<html>not an API</html>"
+    if what == "do" and name == "agent":
+        kind, answer = agent(seen)
+        return 200, {"content-type": kind}, answer
     if what == "do" and name == "fail-late":
         return 200, {"content-type": "text/event-stream"}, fails_late()
     if what == "claude":
