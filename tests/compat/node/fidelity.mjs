@@ -43,16 +43,6 @@ export const last = async () => (await seen()).at(-1);
 
 const faults = [];
 
-async function well() {
-  const end = Date.now() + 10000;
-  for (;;) {
-    const health = await (await fetch(env.HEALTH_URL)).json();
-    if (health.services.flatMap((s) => s.checks ?? []).every((c) => c.ok || !c.name.startsWith('provider:'))) return;
-    assert.ok(Date.now() < end, 'a provider is not well again');
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
-
 export function test(name, body) {
   one(name, async () => {
     await seen();
@@ -60,6 +50,5 @@ export function test(name, body) {
     await body();
     await seen();
     assert.deepEqual(faults, []);
-    await well();
   });
 }

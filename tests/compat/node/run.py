@@ -27,7 +27,6 @@ def fixtures(router, upstream):
         "FIXTURES": str(FIXTURES),
         "SEEN_URL": f"{upstream.url}/__seen",
         "ROOT_URL": f"http://127.0.0.1:{router.port}",
-        "HEALTH_URL": f"http://127.0.0.1:{router.port}/health/detailed",
         "CLAUDE_ERRORS": json.dumps(CASES_OF_ANTHROPIC),
     }
 
