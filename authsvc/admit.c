@@ -332,11 +332,14 @@ static enum status take(struct admission *a, const struct admission_env *env, co
     return ST_OK;
 }
 
-/* A call without a model is free of charge where it may be without one. */
-static bool needs_model(const struct admit_req *req)
+/* A call without a model is free of charge where it may be without one. A response may take its model from a stored
+ * prompt: nobody here knows which, so nobody can bill it. */
+static bool needs_model(const struct admission *a, const struct admit_req *req)
 {
     size_t i;
 
+    if (a->unpriced_free && slice_is(req->endpoint, ENDPOINT_RESPONSES))
+        return false;
     for (i = 0; i < sizeof(without_model) / sizeof(without_model[0]); i++)
         if (slice_is(req->endpoint, without_model[i]))
             return false;
@@ -356,7 +359,10 @@ static enum status find_routes(const struct admission *a, const struct admit_req
     };
     enum status st;
 
-    d->free = req->free || (req->model.n == 0 && !needs_model(req));
+    d->free = req->free || (req->model.n == 0 && !needs_model(a, req));
+    if (!d->free && req->model.n == 0)
+        return err_set_field(err, ST_BAD_REQUEST, "missing_required_parameter", "model",
+                             "Missing required parameter: 'model'.");
     if (d->free)
         st = models_resolve_free(&a->state, req->model, req->provider, &d->routes, err);
     else

@@ -11,7 +11,7 @@ static const char *const messages_end[] = {"message_stop", NULL};
 const struct surface surfaces[SURFACES] = {
     [SURFACE_CHAT] = {ENDPOINT_CHAT, read_chat, NULL, NULL, NULL, NULL, SURFACE_DONE},
     [SURFACE_COMPLETIONS] = {ENDPOINT_COMPLETIONS, read_completions, NULL, NULL, NULL, NULL, SURFACE_DONE},
-    [SURFACE_RESPONSES] = {ENDPOINT_RESPONSES, read_responses, NULL, NULL, NULL, responses_end, 0},
+    [SURFACE_RESPONSES] = {ENDPOINT_RESPONSES, read_responses, NULL, "", NULL, responses_end, 0},
     [SURFACE_RESPONSES_OBJECT] = {ENDPOINT_RESPONSES_OBJECT, NULL, NULL, "", "response_id", responses_end,
                                   SURFACE_FREE | SURFACE_PATH | SURFACE_OBJECT},
     [SURFACE_RESPONSES_TOKENS] = {ENDPOINT_RESPONSES_TOKENS, read_responses, NULL, "", NULL, NULL, SURFACE_FREE},
