@@ -6,6 +6,7 @@
 
 #include "proto/endpoints.h"
 #include "providersvc/body.h"
+#include "providersvc/embeddings.h"
 #include "providersvc/loop.h"
 #include "providersvc/providersvc.h"
 #include "services/json.h"
@@ -68,6 +69,24 @@ static enum http_take take_whole(struct completion *c, struct relay *s, const st
     return HTTP_ABORT;
 }
 
+/* Not every provider of OpenAI's dialect knows base64, which the SDKs ask for. */
+static enum status fit_embeddings(struct completion *c, struct relay *s)
+{
+    struct buf *to = &s->made[1], was = s->whole;
+    bool changed;
+    enum status st;
+
+    if (!slice_is(c->req->endpoint, ENDPOINT_EMBEDDINGS) || !embeddings_want_base64(c->req->body))
+        return ST_OK;
+    to->n = 0;
+    st = embeddings_to_base64((struct slice){was.p, was.n}, to, &changed);
+    if (st != ST_OK || !changed)
+        return st;
+    s->whole = *to;
+    *to = was;
+    return ST_OK;
+}
+
 /* Through the translators, from upstream's side to the client's. */
 static enum status translate_answer(struct completion *c, struct relay *s)
 {
@@ -83,7 +102,7 @@ static enum status translate_answer(struct completion *c, struct relay *s)
         s->whole = *to;
         *to = was;
     }
-    return st;
+    return st == ST_OK ? fit_embeddings(c, s) : st;
 }
 
 static struct slice member(struct slice json, const char *key)
