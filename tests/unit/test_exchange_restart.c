@@ -475,7 +475,7 @@ static void what_is_gathered_travels_together(void **state)
         xchg_end(calls[i], ST_OK, NONE);
     usleep(50000);
     xchg_server_stats(p->server, &after);
-    assert_int_equal(after.batches_sent, before.batches_sent);
+    assert_int_equal(after.frames_sent, before.frames_sent); /* a batch may have gone: an empty answer to a wait */
     xchg_gather_end();
     for (i = 0; i < 20; i++) {
         assert_int_equal(bus_wait(&waits[i]), ST_OK);
