@@ -20,7 +20,7 @@ trap 'cleanup; exit 143' TERM
 ctl() { "$BIN_DIR/routerctl" "$@"; }
 
 # What the caller has set for a router of his own must not reach this one.
-unset JWT_SECRET MASTER_KEY ADMIN_PASSWORD ROUTER_TOKEN OPENAI_API_KEY CONFIG UNPRICED SIGNUP SIGNUP_PLAN SIGNUP_CREDITS_USD \
+unset JWT_SECRET MASTER_KEY ADMIN_PASSWORD ROUTER_TOKEN OPENAI_API_KEY ANTHROPIC_API_KEY GEMINI_API_KEY CONFIG UNPRICED SIGNUP SIGNUP_PLAN SIGNUP_CREDITS_USD \
     METRICS_TOKEN 2>/dev/null || true
 export HOST=127.0.0.1 DB_PATH="$dir/app.db" SPOOL_DIR="$dir/spool" ADMIN_EMAIL=admin@localhost ECHO=on LOG_LEVEL=info
 
