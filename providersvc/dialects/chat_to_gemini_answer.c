@@ -214,15 +214,16 @@ static void put_logprob(struct making *out, yyjson_mut_val *to, yyjson_val *toke
 /* Of a candidate; null when it has none. */
 static void put_logprobs(struct making *out, yyjson_mut_val *choice, yyjson_val *result)
 {
-    yyjson_val *chosen = yyjson_obj_get(result, "chosenCandidates"), *token, *other;
-    yyjson_arr_iter tops = yyjson_arr_iter_with(yyjson_obj_get(result, "topCandidates"));
+    yyjson_val *chosen = result != NULL ? yyjson_obj_get(result, "chosenCandidates") : NULL, *token, *other;
     yyjson_mut_val *logprobs, *content, *made, *list;
+    yyjson_arr_iter tops;
     size_t i, n, j, m;
 
-    if (yyjson_arr_size(chosen) == 0) {
+    if (chosen == NULL || yyjson_arr_size(chosen) == 0) {
         put_null(out, choice, "logprobs");
         return;
     }
+    tops = yyjson_arr_iter_with(yyjson_obj_get(result, "topCandidates"));
     logprobs = making_put_object(out, choice, "logprobs");
     content = making_put_array(out, logprobs, "content");
     put_null(out, logprobs, "refusal");

@@ -179,4 +179,5 @@ def main():
     (BIN.parent / "bench.json").write_text(json.dumps(rows, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -33,7 +33,6 @@ static void check_closing(const struct surface *s, struct slice stream, size_t c
     (void)closing_whole(s, stream);
 }
 
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)

@@ -145,13 +145,17 @@ struct slice fixture(const char *path)
 
 struct slice quoted(const char *text)
 {
-    char *copy = strdup(text);
+    size_t n = strlen(text);
+    char *copy = malloc(n + 1);
 
     if (copy == NULL)
         abort();
-    for (char *p = strchr(copy, '\''); p != NULL; p = strchr(p, '\''))
-        *p = '"';
-    return slice_of(copy);
+    for (size_t i = 0; i <= n; i++)
+        copy[i] = text[i];
+    for (size_t i = 0; i < n; i++)
+        if (copy[i] == '\'')
+            copy[i] = '"';
+    return (struct slice){copy, n};
 }
 
 static bool alike(yyjson_val *a, yyjson_val *b);

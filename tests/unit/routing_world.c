@@ -145,8 +145,10 @@ int routing_setup(void **state)
 
         snprintf(name, sizeof(name), "ROUTING_KEY_%u", i);
         snprintf(key, sizeof(key), "sk-%u", i);
-        if (setenv(name, key, 1) != 0)
+        if (setenv(name, key, 1) != 0) {
+            free(r);
             return -1;
+        }
     }
     for (unsigned i = 0; i < ROUTING_SIDES; i++) {
         r->sides[i].name[0] = (char)('a' + i);

@@ -142,6 +142,9 @@ static void errors_without_an_end(void **state)
     free(text);
 }
 
+static const char bad_gzip[] =
+    ANSWER_HEAD "Content-Encoding: gzip\r\nContent-Length: 20\r\n\r\n\x1f\x8b\x08xxxxxxxxxxxxxxxxx";
+
 static void nonsense_of_every_kind(void **state)
 {
     static const char *const texts[] = {
@@ -157,7 +160,7 @@ static void nonsense_of_every_kind(void **state)
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0",
         "HTTP/1.1 407 X\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 204 No Content\r\n\r\n",
-        ANSWER_HEAD "Content-Encoding: gzip\r\nContent-Length: 20\r\n\r\n\x1f\x8b\x08xxxxxxxxxxxxxxxxx",
+        bad_gzip,
         "<html>",
     };
     struct routing *r = *state;

@@ -183,69 +183,70 @@ struct expected {
     const char *url; /* base and path; NULL = refused */
 };
 
+static const struct expected urls[] = {
+    {"openai", "https://h.example/v1", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/v1/chat/completions"},
+    {"openai", "https://h.example/v1/", NULL, ENDPOINT_EMBEDDINGS, NULL, "m", "https://h.example/v1/embeddings"},
+    {"openai", "https://h.example/v1", NULL, ENDPOINT_MESSAGES, "/messages", "m",
+     "https://h.example/v1/chat/completions"},
+    {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES, NULL, "m", "https://h.example/v1/responses"},
+    {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES_TOKENS, NULL, "m",
+     "https://h.example/v1/responses/input_tokens"},
+    {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES_TOKENS, "/responses/input_tokens?x=1", "m",
+     "https://h.example/v1/responses/input_tokens?x=1"},
+    {"azure", "https://h.example", NULL, ENDPOINT_RESPONSES_TOKENS, NULL, "m",
+     "https://h.example/openai/v1/responses/input_tokens"},
+    {"openai", NULL, NULL, ENDPOINT_MODERATIONS, NULL, "m", "https://api.openai.com/v1/moderations"},
+    {"openai", "https://h.example/v1", NULL, "no endpoint", NULL, "m", NULL},
+
+    {"azure", "https://h.example", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/openai/v1/chat/completions"},
+    {"azure", "https://h.example/openai/v1", NULL, ENDPOINT_CHAT, NULL, "m",
+     "https://h.example/openai/v1/chat/completions"},
+    {"azure", "https://h.example/openai/v1/", NULL, ENDPOINT_RESPONSES_OBJECT, "/responses/resp_1", "m",
+     "https://h.example/openai/v1/responses/resp_1"},
+    {"azure", "https://h.example/openai", NULL, ENDPOINT_CHAT, NULL, "m",
+     "https://h.example/openai/v1/chat/completions"},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "gpt-4o",
+     "https://h.example/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"},
+    {"azure", "https://h.example/openai/v1", "2024-10-21", ENDPOINT_CHAT, NULL, "my model/x?y#z%",
+     "https://h.example/openai/deployments/my%20model%2Fx%3Fy%23z%25/chat/completions?api-version=2024-10-21"},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_OTHER, "/things?a=1", "m",
+     "https://h.example/openai/deployments/m/things?a=1&api-version=2024-10-21"},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_MESSAGES, NULL, "m",
+     "https://h.example/openai/deployments/m/chat/completions?api-version=2024-10-21"},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "..", NULL},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, ".", NULL},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "../..", NULL},
+    {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "a\r\nX: y", NULL},
+
+    {"anthropic", "https://h.example", NULL, ENDPOINT_MESSAGES, NULL, "m", "https://h.example/v1/messages"},
+    {"anthropic", "https://h.example/v1", NULL, ENDPOINT_MESSAGES, NULL, "m", "https://h.example/v1/messages"},
+    {"anthropic", "https://h.example/v1/", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/v1/messages"},
+    {"anthropic", "https://h.example/proxy/v1", NULL, ENDPOINT_COUNT_TOKENS, NULL, "m",
+     "https://h.example/proxy/v1/messages/count_tokens"},
+    {"anthropic", NULL, NULL, ENDPOINT_RESPONSES, NULL, "m", "https://api.anthropic.com/v1/messages"},
+    {"anthropic", NULL, NULL, ENDPOINT_EMBEDDINGS, NULL, "m", NULL},
+
+    {"gemini", "https://h.example", NULL, ENDPOINT_CHAT, NULL, "gemini-x",
+     "https://h.example/v1beta/models/gemini-x:generateContent"},
+    {"gemini", "https://h.example/v1beta", NULL, ENDPOINT_CHAT, NULL, "gemini-x",
+     "https://h.example/v1beta/models/gemini-x:generateContent"},
+    {"gemini", "https://h.example/v1beta/openai/", NULL, ENDPOINT_EMBEDDINGS, NULL, "e",
+     "https://h.example/v1beta/openai/embeddings"},
+    {"gemini", NULL, NULL, ENDPOINT_MESSAGES, NULL, "../../x",
+     "https://generativelanguage.googleapis.com/v1beta/models/..%2F..%2Fx:generateContent"},
+    {"gemini", NULL, NULL, ENDPOINT_CHAT, NULL, "a:b?key=c&d#e f",
+     "https://generativelanguage.googleapis.com/v1beta/models/a%3Ab%3Fkey%3Dc%26d%23e%20f:generateContent"},
+    {"gemini", NULL, NULL, ENDPOINT_CHAT, NULL, "\xc3\xa9\r\n",
+     "https://generativelanguage.googleapis.com/v1beta/models/%C3%A9%0D%0A:generateContent"},
+    {"gemini", NULL, NULL, ENDPOINT_FILES, NULL, "m", NULL},
+};
+
 static void urls_are_what_each_kind_wants(void **state)
 {
-    static const struct expected table[] = {
-        {"openai", "https://h.example/v1", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/v1/chat/completions"},
-        {"openai", "https://h.example/v1/", NULL, ENDPOINT_EMBEDDINGS, NULL, "m", "https://h.example/v1/embeddings"},
-        {"openai", "https://h.example/v1", NULL, ENDPOINT_MESSAGES, "/messages", "m",
-         "https://h.example/v1/chat/completions"},
-        {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES, NULL, "m", "https://h.example/v1/responses"},
-        {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES_TOKENS, NULL, "m",
-         "https://h.example/v1/responses/input_tokens"},
-        {"openai", "https://h.example/v1", NULL, ENDPOINT_RESPONSES_TOKENS, "/responses/input_tokens?x=1", "m",
-         "https://h.example/v1/responses/input_tokens?x=1"},
-        {"azure", "https://h.example", NULL, ENDPOINT_RESPONSES_TOKENS, NULL, "m",
-         "https://h.example/openai/v1/responses/input_tokens"},
-        {"openai", NULL, NULL, ENDPOINT_MODERATIONS, NULL, "m", "https://api.openai.com/v1/moderations"},
-        {"openai", "https://h.example/v1", NULL, "no endpoint", NULL, "m", NULL},
-
-        {"azure", "https://h.example", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/openai/v1/chat/completions"},
-        {"azure", "https://h.example/openai/v1", NULL, ENDPOINT_CHAT, NULL, "m",
-         "https://h.example/openai/v1/chat/completions"},
-        {"azure", "https://h.example/openai/v1/", NULL, ENDPOINT_RESPONSES_OBJECT, "/responses/resp_1", "m",
-         "https://h.example/openai/v1/responses/resp_1"},
-        {"azure", "https://h.example/openai", NULL, ENDPOINT_CHAT, NULL, "m",
-         "https://h.example/openai/v1/chat/completions"},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "gpt-4o",
-         "https://h.example/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"},
-        {"azure", "https://h.example/openai/v1", "2024-10-21", ENDPOINT_CHAT, NULL, "my model/x?y#z%",
-         "https://h.example/openai/deployments/my%20model%2Fx%3Fy%23z%25/chat/completions?api-version=2024-10-21"},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_OTHER, "/things?a=1", "m",
-         "https://h.example/openai/deployments/m/things?a=1&api-version=2024-10-21"},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_MESSAGES, NULL, "m",
-         "https://h.example/openai/deployments/m/chat/completions?api-version=2024-10-21"},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "..", NULL},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, ".", NULL},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "../..", NULL},
-        {"azure", "https://h.example", "2024-10-21", ENDPOINT_CHAT, NULL, "a\r\nX: y", NULL},
-
-        {"anthropic", "https://h.example", NULL, ENDPOINT_MESSAGES, NULL, "m", "https://h.example/v1/messages"},
-        {"anthropic", "https://h.example/v1", NULL, ENDPOINT_MESSAGES, NULL, "m", "https://h.example/v1/messages"},
-        {"anthropic", "https://h.example/v1/", NULL, ENDPOINT_CHAT, NULL, "m", "https://h.example/v1/messages"},
-        {"anthropic", "https://h.example/proxy/v1", NULL, ENDPOINT_COUNT_TOKENS, NULL, "m",
-         "https://h.example/proxy/v1/messages/count_tokens"},
-        {"anthropic", NULL, NULL, ENDPOINT_RESPONSES, NULL, "m", "https://api.anthropic.com/v1/messages"},
-        {"anthropic", NULL, NULL, ENDPOINT_EMBEDDINGS, NULL, "m", NULL},
-
-        {"gemini", "https://h.example", NULL, ENDPOINT_CHAT, NULL, "gemini-x",
-         "https://h.example/v1beta/models/gemini-x:generateContent"},
-        {"gemini", "https://h.example/v1beta", NULL, ENDPOINT_CHAT, NULL, "gemini-x",
-         "https://h.example/v1beta/models/gemini-x:generateContent"},
-        {"gemini", "https://h.example/v1beta/openai/", NULL, ENDPOINT_EMBEDDINGS, NULL, "e",
-         "https://h.example/v1beta/openai/embeddings"},
-        {"gemini", NULL, NULL, ENDPOINT_MESSAGES, NULL, "../../x",
-         "https://generativelanguage.googleapis.com/v1beta/models/..%2F..%2Fx:generateContent"},
-        {"gemini", NULL, NULL, ENDPOINT_CHAT, NULL, "a:b?key=c&d#e f",
-         "https://generativelanguage.googleapis.com/v1beta/models/a%3Ab%3Fkey%3Dc%26d%23e%20f:generateContent"},
-        {"gemini", NULL, NULL, ENDPOINT_CHAT, NULL, "\xc3\xa9\r\n",
-         "https://generativelanguage.googleapis.com/v1beta/models/%C3%A9%0D%0A:generateContent"},
-        {"gemini", NULL, NULL, ENDPOINT_FILES, NULL, "m", NULL},
-    };
     struct planning *p = *state;
 
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        const struct expected *e = &table[i];
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        const struct expected *e = &urls[i];
         char url[4096];
         enum status st;
 
