@@ -412,7 +412,7 @@ struct listing {
 
 static enum status list_one(struct listing *l, struct slice name)
 {
-    struct model_routes routes;
+    struct model_routes routes = {.n = 0};
 
     if (l->n >= LIMIT_LIST || models_resolve(l->p, name, l->unpriced_free, &routes, NULL) != ST_OK ||
         models_allowed(l->rights, name, &routes, NULL) != ST_OK)

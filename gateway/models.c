@@ -88,10 +88,10 @@ void models_handle(struct request *r)
         return;
     }
     buf_init(&out, MODELS_BODY_MAX);
-    if (r->param.n)
-        add_model(r, &rep.data.items[0], &out);
-    else
+    if (!r->param.n)
         add_models(r, &rep, &out);
+    else if (rep.data.items)
+        add_model(r, &rep.data.items[0], &out);
     if (buf_add(&out, "\n", 1) == ST_OK)
         answer_json(r, 200, (struct slice){out.p, out.n});
     else

@@ -126,7 +126,7 @@ enum status multipart_begin(struct multipart *m, struct slice type, bool digest,
             if (bad)
                 break;
         }
-    if (bad || !fits_boundary(boundary))
+    if (bad || !boundary.p || !fits_boundary(boundary))
         return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
                              "Invalid header 'content-type': expected multipart/form-data with one boundary of 1 to %u "
                              "characters.",
@@ -285,15 +285,14 @@ static size_t take_body(struct multipart *m, struct slice s)
         const char *cr;
         size_t from = i;
 
-        if (m->matched) {
-            if (s.p[i] == m->delimiter[m->matched]) {
-                i++;
-                if (++m->matched == m->delimiter_n) {
-                    end_part(m);
-                    return i;
-                }
+        if (m->matched && s.p[i] == m->delimiter[m->matched]) {
+            i++;
+            if (++m->matched < m->delimiter_n)
                 continue;
-            }
+            end_part(m);
+            return i;
+        }
+        if (m->matched) {
             take_value(m, m->delimiter, m->matched);
             m->matched = 0;
         }
