@@ -243,11 +243,21 @@ void completion_unwell(struct completion *c, const char *text)
     note_health(c, &(struct failure){.why = ATTEMPT_ERROR, .unwell = true, .text = text});
 }
 
+/* A file, a batch, a job: behind an answer that says 5xx it may have been made all the same, and is not made twice. */
+static bool makes_things(const struct completion *c)
+{
+    struct slice e = c->req->endpoint;
+
+    return slice_is(e, ENDPOINT_FILES) || slice_is(e, ENDPOINT_BATCHES) || slice_is(e, ENDPOINT_OTHER);
+}
+
 /* When this route may be tried once more; 0 = not. */
 static uint64_t same_route_at(const struct completion *c, const struct failure *f)
 {
     uint64_t wait = f->wait_ms;
 
+    if (f->remedy == REMEDY_AGAIN && !f->unsent && makes_things(c))
+        return 0;
     if (c->tries >= COMPLETION_TRIES_MAX || (f->remedy != REMEDY_AGAIN && f->remedy != REMEDY_LIMIT))
         return 0;
     if (wait == 0)

@@ -573,12 +573,20 @@ static enum status send_request(struct completion *c, struct relay *s)
     return st == ST_NO_MEMORY ? ST_INTERNAL : st; /* it is on record: not a call that never began */
 }
 
+/* Where the model's name stands in an upload is the gateway's word: it has to lie within it. */
+static bool upload_fits(const struct completion_req *r)
+{
+    return r->model_bytes <= r->upload_bytes && r->model_at <= r->upload_bytes - r->model_bytes;
+}
+
 enum status relay_start(struct completion *c)
 {
     struct relay *s = c->state;
     enum status st;
 
     renew(s);
+    if (!upload_fits(c->req))
+        return err_set(&c->call->err, ST_BAD_MESSAGE, "The model's name lies outside of the upload.");
     st = c->upstream->adapter->plan(c, &s->plan);
     if (st == ST_OK)
         st = make_body(c, s);

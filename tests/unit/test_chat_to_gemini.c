@@ -178,8 +178,8 @@ static const struct messages_row messages_rows[] = {
                             "{\"fileData\":{\"fileUri\":\"https://youtu.be/x\"}},"
                             "{\"inlineData\":{\"mimeType\":\"audio/mp3\",\"data\":\"BBBB\"}},"
                             "{\"inlineData\":{\"mimeType\":\"application/pdf\",\"data\":\"CC\"}}") "]}"},
-    /* parallel calls: the first one has the placeholder; results in one content, by name, with what follows
-       them */
+    /* parallel calls: the first one has the stand-in for its signature; results in one content, by name, with what
+       follows them */
     {"{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"tool_calls\":[" CALLS("1", "f", "") "," CALLS(
          "2", "g", "{\\\"x\\\":1}") "]},{\"role\":\"tool\",\"tool_call_id\":\"2\",\"content\":\" "
                                     "{\\\"y\\\":2}\"},"

@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "proto/endpoints.h"
+#include "providersvc/budget.h"
 #include "providersvc/completion.h"
 #include "tests/unit/provider_world.h"
 #include "tests/unit/tiny_upstream.h"
@@ -27,6 +29,8 @@ static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
 
     (void)ctx;
     if (strstr(r->head, "/fails-once") != NULL && r->number % 2 == 1)
+        return tiny_send(fd, early, sizeof(early) - 1) ? TINY_CLOSE : TINY_RESET;
+    if (strstr(r->head, "/fails-always") != NULL)
         return tiny_send(fd, early, sizeof(early) - 1) ? TINY_CLOSE : TINY_RESET;
     return tiny_answer(fd, 200, "application/json", "{\"id\":\"x\"}") ? TINY_KEEP : TINY_CLOSE;
 }
@@ -177,6 +181,54 @@ static void a_body_goes_with_every_method(void **state)
     }
 }
 
+/* A batch may have been made behind an answer that says 500: it is not made twice. An answer is only asked for again.
+ */
+static void what_may_have_been_made_is_not_made_again(void **state)
+{
+    static const struct {
+        const char *endpoint;
+        unsigned requests;
+    } cases[] = {{ENDPOINT_BATCHES, 1}, {ENDPOINT_OTHER, 1}, {ENDPOINT_IMAGES, COMPLETION_TRIES_MAX}};
+
+    (void)state;
+    usleep(1000 * 1000 * BUDGET_SECONDS + 100000); /* the uploads' retries count no more */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct completion_req req;
+        struct meter_fake_event ev;
+        struct answered a = {0};
+        unsigned before = tiny_requests(tiny);
+
+        begin(&req, cases[i].endpoint, "POST", "/fails-always", "{\"a\":1}");
+        provider_world_call(&world, &req, &a, &ev);
+        assert_int_equal(a.http_status, 500);
+        assert_int_equal(tiny_requests(tiny) - before, cases[i].requests);
+        answered_fini(&a);
+    }
+}
+
+static void a_models_name_outside_of_its_upload_is_refused(void **state)
+{
+    static const uint64_t places[][3] = {{10, 0, 11}, {10, 9, 2}, {10, UINT64_C(1) << 29, 1}}; /* bytes, at, length */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        struct completion_req req;
+        struct meter_fake_event ev;
+        struct answered a = {0};
+        unsigned before = tiny_requests(tiny);
+
+        begin(&req, ENDPOINT_TRANSCRIPTIONS, "POST", "/audio/transcriptions", "");
+        req.body = (struct slice){NULL, 0};
+        req.upload_bytes = places[i][0];
+        req.model_at = places[i][1];
+        req.model_bytes = places[i][2];
+        provider_world_call(&world, &req, &a, &ev);
+        assert_int_equal(a.status, ST_BAD_MESSAGE);
+        assert_int_equal(tiny_requests(tiny), before);
+        answered_fini(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +236,8 @@ int main(void)
         cmocka_unit_test(the_models_name_is_replaced_in_an_upload),
         cmocka_unit_test(an_upload_is_sent_again),
         cmocka_unit_test(a_body_goes_with_every_method),
+        cmocka_unit_test(what_may_have_been_made_is_not_made_again),
+        cmocka_unit_test(a_models_name_outside_of_its_upload_is_refused),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
