@@ -167,12 +167,6 @@ static void on_admitted(void *ctx, enum status st, struct slice payload)
 
 static const struct xchg_events admission_events = {.end = on_admitted};
 
-/* What has no model has no price. */
-static bool is_free(const struct call *c)
-{
-    return c->surface->flags & SURFACE_FREE || !c->ask.model.n;
-}
-
 static enum status ask_admission(struct call *c, struct err *err)
 {
     uint64_t used = clock_ms() - c->began_ms;
@@ -190,7 +184,8 @@ static enum status ask_admission(struct call *c, struct err *err)
                             .deadline_ms = (uint64_t)c->gw->settings->call_timeout_ms,
                             .client_ip = c->r->client_ip,
                             .provider = c->provider,
-                            .free = is_free(c),
+                            .free =
+                                (c->surface->flags & SURFACE_FREE) != 0, /* what needs no model is authsvc's to say */
                             .has = c->max_price_has,
                             .max_input_pico = c->max_input_pico,
                             .max_output_pico = c->max_output_pico};

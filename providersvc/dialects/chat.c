@@ -24,9 +24,19 @@ static uint64_t modal_whole(uint64_t whole, yyjson_val *details, uint64_t specia
     return text + special > whole ? bounded(text + special) : whole;
 }
 
+/* The first of these members that is there: images and audio have other names for the same (contract, section 1.6). */
+static yyjson_val *first_of(yyjson_val *usage, const char *name, const char *second, const char *third)
+{
+    yyjson_val *v = yyjson_obj_get(usage, name);
+
+    if (v == NULL)
+        v = yyjson_obj_get(usage, second);
+    return v != NULL || third == NULL ? v : yyjson_obj_get(usage, third);
+}
+
 static void read_input(struct usage *u, yyjson_val *usage)
 {
-    yyjson_val *details = yyjson_obj_get(usage, "prompt_tokens_details");
+    yyjson_val *details = first_of(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details");
     yyjson_val *cached = yyjson_obj_get(details, "cached_tokens");
 
     if (!yyjson_is_uint(cached))
@@ -52,9 +62,10 @@ static bool reasoning_beside(const struct usage *u, yyjson_val *usage)
 
 static void read_output(struct usage *u, yyjson_val *usage)
 {
-    yyjson_val *details = yyjson_obj_get(usage, "completion_tokens_details");
+    yyjson_val *details = first_of(usage, "completion_tokens_details", "output_tokens_details", "output_token_details");
 
-    u->completion = facts_count(yyjson_obj_get(usage, "completion_tokens")); /* an embedding has no output */
+    u->completion =
+        facts_count(first_of(usage, "completion_tokens", "output_tokens", NULL)); /* an embedding has none */
     u->reasoning = facts_count(yyjson_obj_get(details, "reasoning_tokens"));
     u->audio_out = facts_count(yyjson_obj_get(details, "audio_tokens"));
     u->image_out = facts_count(yyjson_obj_get(details, "image_tokens"));
@@ -68,7 +79,7 @@ static struct usage usage_of(yyjson_val *usage)
 {
     struct usage u = {0};
 
-    if (!yyjson_is_obj(usage) || !facts_count_of(yyjson_obj_get(usage, "prompt_tokens"), &u.prompt))
+    if (!yyjson_is_obj(usage) || !facts_count_of(first_of(usage, "prompt_tokens", "input_tokens", NULL), &u.prompt))
         return u;
     u.known = true;
     read_output(&u, usage); /* before the prompt is corrected: it looks at the total */

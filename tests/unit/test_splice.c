@@ -123,6 +123,14 @@ static const struct usage_case usages[] = {
      {.known = true, .prompt = 10, .cached = 6, .completion = 5}},
     {"{" PLAIN ",\"cached_tokens\":7}", {.known = true, .prompt = 10, .cached = 7, .completion = 5}},
     {"{\"prompt_tokens\":10,\"total_tokens\":10}", {.known = true, .prompt = 10}},
+    /* as images and transcriptions name them */
+    {"{\"input_tokens\":50,\"output_tokens\":4160,\"total_tokens\":4210,\"input_tokens_details\":{\"text_tokens\":10,"
+     "\"image_tokens\":40}}",
+     {.known = true, .prompt = 50, .image_in = 40, .completion = 4160}},
+    {"{\"type\":\"tokens\",\"input_tokens\":14,\"output_tokens\":5,\"input_token_details\":{\"text_tokens\":2,"
+     "\"audio_tokens\":12}}",
+     {.known = true, .prompt = 14, .audio_in = 12, .completion = 5}},
+    {"{\"type\":\"duration\",\"seconds\":9}", {.known = false}},
     /* audio and images, inside their wholes */
     {"{" PLAIN
      "," IN_DETAILS("\"audio_tokens\":3,\"image_tokens\":5,\"text_tokens\":2,\"cached_tokens\":1") "," OUT_DETAILS(

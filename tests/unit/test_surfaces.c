@@ -73,7 +73,9 @@ static void each_surface_says_what_it_is(void **state)
         {"POST", "/v1/messages?beta=true", MESSAGES, ENDPOINT_MESSAGES, "/messages?beta=true", "m", 9, 1, false, false},
         {"POST", "/v1/messages/count_tokens", MESSAGES, ENDPOINT_COUNT_TOKENS, "", "m", 9, 1, true, false},
         {"PATCH", "/v1/vector_stores/vs%20_1?x=1", "{\"name\":\"n\"}", ENDPOINT_OTHER, "/vector_stores/vs%20_1?x=1", "",
-         0, 1, true, false},
+         0, 1, false, false},
+        /* a stored prompt has a model that nobody here knows: it is never we who say that it costs nothing */
+        {"POST", "/v1/responses", "{\"prompt\":{\"id\":\"pmpt_1\"}}", ENDPOINT_RESPONSES, "", "", 0, 1, false, false},
         {"POST", "/v1/rerank", "{\"model\":\"m\",\"stream\":true}", ENDPOINT_OTHER, "/rerank", "m", 0, 1, false, true},
         {"POST", "/openai/deployments/d%2F1/chat/completions?api-version=2024-10-21",
          "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", ENDPOINT_CHAT, "", "d/1", 0, 1, false, false},
