@@ -1,9 +1,11 @@
 #include "gateway/server.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <civetweb.h>
 
@@ -18,6 +20,7 @@
 #define LISTEN_BACKLOG "1024"
 #define CONNECTION_QUEUE "128"
 #define WORKER_THREAD 1
+#define KNOCK_US 10000
 #define CLIENT_CLOSED 499
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
@@ -351,12 +354,56 @@ static void shut_connections(struct gateway *gw)
     }
 }
 
+/* Its listener sees the flag when somebody knocks. */
+static void knock(const struct gateway *gw)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
+    struct addrinfo *to = NULL;
+    char port[8];
+    int fd;
+
+    snprintf(port, sizeof(port), "%d", gw->port);
+    if (getaddrinfo(gw->settings->host, port, &hints, &to) != 0)
+        return;
+    fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
+    if (fd >= 0) {
+        (void)connect(fd, to->ai_addr, to->ai_addrlen);
+        close(fd);
+    }
+    freeaddrinfo(to);
+}
+
+struct stopper {
+    struct mg_context *http;
+    atomic_bool stopped;
+};
+
+static void *stop_http(void *ctx)
+{
+    struct stopper *s = ctx;
+
+    mg_stop(s->http);
+    atomic_store(&s->stopped, true);
+    return NULL;
+}
+
 void server_stop(struct gateway *gw)
 {
+    struct stopper s = {.http = gw->http};
+    pthread_t thread;
+
     if (!gw->http)
         return;
     shut_connections(gw);
-    mg_stop(gw->http);
+    if (pthread_create(&thread, NULL, stop_http, &s) == 0) {
+        while (!atomic_load(&s.stopped)) {
+            knock(gw);
+            usleep(KNOCK_US);
+        }
+        pthread_join(thread, NULL);
+    } else {
+        mg_stop(gw->http);
+    }
     mg_exit_library();
     gw->http = NULL;
 }

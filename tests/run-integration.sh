@@ -34,7 +34,7 @@ number() {
 run_pytest() { # PYTHON MODE FILES...
     local python=$1 mode=$2 p f s e status
     shift 2
-    ROUTER_MODE=$mode "$python" -m pytest -q -rs -p no:cacheprovider --tb=short --maxfail="${MAXFAIL:-25}" ${K:+-k "$K"} "$@" 2>&1 | tee "$log"
+    ROUTER_MODE=$mode "$python" -m pytest -q -rfEs -p no:cacheprovider --tb=short --maxfail="${MAXFAIL:-25}" ${K:+-k "$K"} "$@" 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
     p=$(number passed) f=$(number failed) s=$(number skipped) e=$(number errors?)
     f=$((f + e))

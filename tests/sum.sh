@@ -5,9 +5,10 @@
 # owning up to a failed test, or prints no such line, counts as one failure. Exit 1 if anything failed.
 set -u
 sum_re='^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$'
+failure_re='^ *(FAIL |not ok |FAILED |ERROR |!! |✖ )'
 passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$(mktemp) failures=$(mktemp)
+trap 'rm -f "$log" "$failures"' EXIT
 
 for command in "$@"; do
     printf '\n== %s\n' "$command"
@@ -24,8 +25,11 @@ for command in "$@"; do
         echo "!! exit $status from: $command"
         f=1
     fi
+    [ "$f" -eq 0 ] || { printf -- '-- in %s:\n' "$command"; grep -E "$failure_re" "$log" | sort -u; } >>"$failures"
     printf -- '-- %s: %d passed, %d failed, %d skipped, %d s\n' "$command" "$p" "$f" "$s" $((SECONDS - start))
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done
+# Once more, where whoever sees only the end of it finds it.
+[ "$failed" -eq 0 ] || { printf '\n== what failed\n'; cat "$failures"; }
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" -eq 0 ]
