@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "services/bus/feed.h"
 #include "services/arena.h"
+#include "services/bus/feed.h"
 #include "services/clock.h"
 #include "tests/lib/bus_peer.h"
 #include "tests/unit/feed_meter.h"
