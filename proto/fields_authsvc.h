@@ -19,7 +19,8 @@
     F(m, 10, PICO, max_input_pico,   OPT, MONEY_PICO_MAX, "no route dearer than this per input token; absent = any")   \
     F(m, 11, PICO, max_output_pico,  OPT, MONEY_PICO_MAX, "nor than this per output token; absent = any")              \
     F(m, 12, STR,  provider,         OPT, LIMIT_NAME,    "only this one: it keeps the object that the call is about")  \
-    F(m, 13, BOOL, free,             OPT, 1,             "the endpoint costs nothing: no price, no hold; keys and limits apply")
+    F(m, 13, BOOL, free,             OPT, 1,             "the endpoint costs nothing: no price, no hold; keys and limits apply") \
+    L(m, 14, batch_worth, batch, 1,                      "a batch of this file is to be made: its model and its estimates hold, no others")
 
 #define ADMIT_REP(F, L, m)                                                                                             \
     F(m, 1, STR,  user_id,      REQ, LIMIT_ID_TEXT,  "who pays")                                                       \
@@ -29,7 +30,9 @@
     L(m, 8, rate_limits, limits, 1,                  "for the x-ratelimit-* headers")                                  \
     F(m, 9, BOOL, credit_limited, OPT, 1,           "output_limit is what the credit (or the key's budget) bears, not what was asked for") \
     L(m, 10, call_route, routes, LIMIT_ROUTES,        "who may serve it, at the prices in force, pinned for this call") \
-    F(m, 11, BOOL, by_latency,   OPT, 1,              "among routes of a tier the fastest, not by weight")
+    F(m, 11, BOOL, by_latency,   OPT, 1,              "among routes of a tier the fastest, not by weight")             \
+    F(m, 12, U64,  price_percent, OPT, LIMIT_PERCENT, "of the prices: what a batch costs; 0 = all")                    \
+    F(m, 13, U64,  batch_output, OPT, LIMIT_TOKENS,   "of a batch: all its answers at most")
 
 #define ADMIT_DONE_REQ(F, L, m)                                                                                        \
     F(m, 1, STR, request_id, REQ, LIMIT_ID_TEXT, "the call has ended: its place among the concurrent ones is free")

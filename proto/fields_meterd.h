@@ -152,7 +152,8 @@
     F(m, 29, NANO, hold_nano,          OPT, MONEY_NANO_MAX, "credit that was held for it")                             \
     L(m, 30, price, price, 1,                               "receipt of one call: the price version used")             \
     L(m, 31, usage_attempt, attempt_log, 16,                "receipt of one call: every call upstream and its cost")   \
-    L(m, 32, ledger_row, entries, 64,                       "receipt of one call: its ledger entries")
+    L(m, 32, ledger_row, entries, 64,                       "receipt of one call: its ledger entries")                 \
+    F(m, 33, U64, price_percent,       OPT, LIMIT_PERCENT,  "of the price: a batch is cheaper; 0 = all of it")
 
 #define USAGE_LIST_REP(F, L, m)                                                                                        \
     L(m, 1, usage_row, data, LIMIT_PAGE, "newest first")                                                               \
@@ -454,7 +455,8 @@
     F(m, 2, BIN, key_digest, REQ, LIMIT_DIGEST,    "SHA-256 of the API key: the caller is its user")
 
 #define OBJECT_FIND_REP(F, L, m)                                                                                       \
-    F(m, 1, STR, provider, REQ, LIMIT_NAME, "who keeps it")
+    F(m, 1, STR, provider, REQ, LIMIT_NAME, "who keeps it")                                                            \
+    L(m, 2, batch_worth, worth, 1,          "of a file for a batch: what that can use")
 
 /* ---- meterd: usage ---------------------------------------------------------------------------------------------- */
 

@@ -118,6 +118,26 @@
     F(m, 6, U64,  lease_ms,    REQ, LIMIT_MS,       "it ends by itself when nobody asserts it for so long")            \
     F(m, 7, BOOL, running,     OPT, 1,              "the call has not ended: it takes a place among the concurrent ones")
 
+/* What the lines of a batch's input file can use, all together. */
+#define BATCH_WORTH(F, L, m)                                                                                           \
+    F(m, 1, STR, model,         REQ, LIMIT_MODEL,  "of every line")                                                    \
+    F(m, 2, U64, requests,      REQ, LIMIT_COUNT,  "lines")                                                            \
+    F(m, 3, U64, prompt_tokens, OPT, LIMIT_TOKENS, "upper estimate")                                                   \
+    F(m, 4, U64, output_tokens, OPT, LIMIT_TOKENS, "limits of the answers that have one")                              \
+    F(m, 5, U64, unlimited,     OPT, LIMIT_COUNT,  "answers without a limit: each as long as the model allows")
+
+/* A batch that is over, as upstream's object says it. */
+#define BATCH_END(F, L, m)                                                                                             \
+    F(m, 1, STR,  object_id,         REQ, LIMIT_OBJECT_ID, "batch_…")                                                  \
+    F(m, 2, STR,  status,            REQ, LIMIT_NAME,      "completed, failed, expired or cancelled")                  \
+    F(m, 3, BOOL, known,             OPT, 1,               "upstream says what it used: the tokens below")             \
+    F(m, 4, U64,  requests,          OPT, LIMIT_COUNT,     "of the file")                                              \
+    F(m, 5, U64,  completed,         OPT, LIMIT_COUNT,     "of them")                                                  \
+    F(m, 6, U64,  prompt_tokens,     OPT, LIMIT_TOKENS,    "all input")                                                \
+    F(m, 7, U64,  cached_tokens,     OPT, LIMIT_TOKENS,    "of it from a cache")                                       \
+    F(m, 8, U64,  completion_tokens, OPT, LIMIT_TOKENS,    "all output")                                               \
+    F(m, 9, U64,  reasoning_tokens,  OPT, LIMIT_TOKENS,    "of it reasoning")
+
 #define LEDGER_ROW(F, L, m)                                                                                            \
     F(m, 1, U64,  id,           REQ, LIMIT_ID,       "ledger entry")                                                   \
     F(m, 2, U64,  created,      REQ, LIMIT_TIME,     "Unix seconds")                                                   \

@@ -29,7 +29,9 @@
     F(m, 23, U64, model_at,       OPT, LIMIT_UPLOAD,   "of an upload: where the model's name stands, to be replaced by the upstream's …") \
     F(m, 24, U64, model_bytes,    OPT, LIMIT_MODEL,    "… and how long it is; 0 = it is not in there")                \
     L(m, 25, call_route, routes,  LIMIT_ROUTES,        "who may serve it; one at least")                              \
-    F(m, 26, BOOL, by_latency,    OPT, 1,              "among routes of a tier the fastest, not by weight")
+    F(m, 26, BOOL, by_latency,    OPT, 1,              "among routes of a tier the fastest, not by weight")            \
+    L(m, 27, batch_worth, batch, 1,                    "of the file that is sent or that a batch is made of; its output is then what the hold bears, nothing of it unlimited") \
+    F(m, 28, U64, price_percent, OPT, LIMIT_PERCENT,   "of the prices: what a batch costs; 0 = all")
 
 #define HTTP_HEADER(F, L, m)                                                                                           \
     F(m, 1, STR, name,  REQ, LIMIT_NAME,   "lower case")                                                               \
