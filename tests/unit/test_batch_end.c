@@ -1,0 +1,281 @@
+/* What a batch object says of a batch that is over, whatever an upstream puts into it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "providersvc/batch_end.h"
+
+#define COUNTS "\"request_counts\":{\"total\":5,\"completed\":4,\"failed\":1}"
+#define USAGE                                                                                                          \
+    "\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":30},\"output_tokens\":50,"            \
+    "\"output_tokens_details\":{\"reasoning_tokens\":20},\"total_tokens\":150}"
+
+static int setup(void **state)
+{
+    static struct arena a;
+
+    arena_init(&a, 1u << 16);
+    *state = &a;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    arena_fini(*state);
+    return 0;
+}
+
+static bool read_it(void **state, const char *json, struct batch_end *ret)
+{
+    *ret = (struct batch_end){.requests = 77}; /* what stood there before does not count */
+    return batch_end_read(slice_of(json), *state, ret);
+}
+
+/* An object with these members behind an id, the kind and a final status. */
+static struct batch_end over(void **state, const char *members)
+{
+    char json[1024];
+    struct batch_end e;
+
+    snprintf(json, sizeof(json), "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\",%s}", members);
+    assert_true(read_it(state, json, &e));
+    return e;
+}
+
+static void a_completed_batch_says_all(void **state)
+{
+    struct batch_end e = over(state, COUNTS "," USAGE);
+
+    assert_true(slice_is(e.object_id, "batch_1"));
+    assert_true(slice_is(e.status, "completed"));
+    assert_int_equal(e.requests, 5);
+    assert_int_equal(e.completed, 4);
+    assert_true(e.known);
+    assert_int_equal(e.prompt_tokens, 100);
+    assert_int_equal(e.cached_tokens, 30);
+    assert_int_equal(e.completion_tokens, 50);
+    assert_int_equal(e.reasoning_tokens, 20);
+}
+
+static void its_texts_outlive_the_answer(void **state)
+{
+    char json[] = "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"failed\"}";
+    struct batch_end e;
+
+    assert_true(batch_end_read(slice_of(json), *state, &e));
+    memset(json, 'x', sizeof(json) - 1);
+    assert_true(slice_is(e.object_id, "batch_1"));
+    assert_true(slice_is(e.status, "failed"));
+}
+
+static void only_what_is_over_counts(void **state)
+{
+    static const struct {
+        const char *status;
+        bool over;
+    } cases[] = {{"\"completed\"", true},
+                 {"\"failed\"", true},
+                 {"\"expired\"", true},
+                 {"\"cancelled\"", true},
+                 {"\"canceled\"", false},
+                 {"\"validating\"", false},
+                 {"\"in_progress\"", false},
+                 {"\"finalizing\"", false},
+                 {"\"cancelling\"", false},
+                 {"\"Completed\"", false},
+                 {"\"\"", false},
+                 {"null", false},
+                 {"7", false},
+                 {"[\"completed\"]", false}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char json[256];
+        struct batch_end e;
+
+        snprintf(json, sizeof(json), "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":%s}", cases[i].status);
+        assert_int_equal(read_it(state, json, &e), cases[i].over);
+    }
+}
+
+static void what_is_no_batch_is_none(void **state)
+{
+    static const char *const cases[] = {
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        "{}",
+        "{\"id\":\"batch_1\",\"object\":\"batch\"}",
+        "{\"object\":\"batch\",\"status\":\"completed\"}",
+        "{\"id\":\"\",\"object\":\"batch\",\"status\":\"completed\"}",
+        "{\"id\":7,\"object\":\"batch\",\"status\":\"completed\"}",
+        "{\"id\":\"batch\\u0000_1\",\"object\":\"batch\",\"status\":\"completed\"}",
+        "{\"id\":\"batch_1\",\"object\":\"response\",\"status\":\"completed\"}",
+        "{\"id\":\"batch_1\",\"object\":[\"batch\"],\"status\":\"completed\"}",
+        "{\"object\":\"list\",\"data\":[{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\"}]}",
+        "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\"", /* it broke off */
+    };
+    struct batch_end e;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_false(read_it(state, cases[i], &e));
+}
+
+static void an_id_has_its_limit(void **state)
+{
+    for (int n = LIMIT_OBJECT_ID - 1; n <= LIMIT_OBJECT_ID + 1; n++) {
+        char json[LIMIT_OBJECT_ID + 128], id[LIMIT_OBJECT_ID + 2];
+        struct batch_end e;
+
+        memset(id, 'b', (size_t)n);
+        id[n] = '\0';
+        snprintf(json, sizeof(json), "{\"id\":\"%s\",\"object\":\"batch\",\"status\":\"expired\"}", id);
+        assert_int_equal(read_it(state, json, &e), n <= LIMIT_OBJECT_ID);
+    }
+}
+
+static void usage_that_says_too_little_is_not_known(void **state)
+{
+    static const char *const cases[] = {
+        "\"usage\":null",
+        "\"usage\":{}",
+        "\"usage\":[100,50]",
+        "\"usage\":\"150\"",
+        "\"usage\":{\"input_tokens\":100}",
+        "\"usage\":{\"output_tokens\":50}",
+        "\"usage\":{\"input_tokens\":\"100\",\"output_tokens\":50}",
+        "\"usage\":{\"input_tokens\":-1,\"output_tokens\":50}",
+        "\"usage\":{\"input_tokens\":1.5,\"output_tokens\":50}",
+        "\"usage\":{\"input_tokens\":100,\"output_tokens\":99999999999999}",
+        "\"usage\":{\"input_tokens\":18446744073709551615,\"output_tokens\":18446744073709551615}",
+        "\"usage\":{\"input_tokens\":1e400,\"output_tokens\":1}",
+        "\"usage\":{\"input_tokens\":9,\"output_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":-1}}",
+        "\"usage\":{\"input_tokens\":9,\"output_tokens\":5,"
+        "\"output_tokens_details\":{\"reasoning_tokens\":99999999999999}}",
+        "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}", /* with answers there */
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char json[1024];
+        struct batch_end e;
+
+        snprintf(json, sizeof(json), "{\"id\":\"b\",\"object\":\"batch\",\"status\":\"cancelled\"," COUNTS ",%s}",
+                 cases[i]);
+        if (!read_it(state, json, &e)) /* a number that is none makes it no JSON */
+            continue;
+        assert_false(e.known);
+        assert_int_equal(e.prompt_tokens + e.cached_tokens + e.completion_tokens + e.reasoning_tokens, 0);
+        assert_int_equal(e.requests, 5);
+        assert_int_equal(e.completed, 4);
+    }
+    assert_false(over(state, "\"metadata\":null").known);
+}
+
+static void usage_without_details_is_known(void **state)
+{
+    struct batch_end e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":0,"
+                                     "\"input_tokens_details\":null,\"output_tokens_details\":[1]}");
+
+    assert_true(e.known);
+    assert_int_equal(e.prompt_tokens, 7);
+    assert_int_equal(e.cached_tokens + e.completion_tokens + e.reasoning_tokens, 0);
+    e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":"
+                    "\"3\"},\"output_tokens_details\":{\"reasoning_tokens\":null}}");
+    assert_true(e.known);
+    assert_int_equal(e.cached_tokens + e.reasoning_tokens, 0);
+    assert_true(over(state, "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}").known); /* nothing was done */
+}
+
+static void a_part_is_not_more_than_the_whole(void **state)
+{
+    struct batch_end e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":5,\"input_tokens_details\":{"
+                                     "\"cached_tokens\":8},\"output_tokens_details\":{\"reasoning_tokens\":6}}");
+
+    assert_true(e.known);
+    assert_int_equal(e.cached_tokens, 7);
+    assert_int_equal(e.reasoning_tokens, 5);
+}
+
+static void counts_that_cannot_be_are_not_told(void **state)
+{
+    static const char *const cases[] = {
+        "\"request_counts\":null",
+        "\"request_counts\":[5,4]",
+        "\"request_counts\":{\"total\":5}",
+        "\"request_counts\":{\"completed\":4}",
+        "\"request_counts\":{\"total\":4,\"completed\":5}",
+        "\"request_counts\":{\"total\":5,\"completed\":-1}",
+        "\"request_counts\":{\"total\":\"5\",\"completed\":4}",
+        "\"request_counts\":{\"total\":1000000001,\"completed\":1}",
+        "\"request_counts\":{\"total\":18446744073709551615,\"completed\":18446744073709551615}",
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct batch_end e = over(state, cases[i]);
+
+        assert_int_equal(e.requests, 0);
+        assert_int_equal(e.completed, 0);
+    }
+}
+
+/* Every beginning of an answer, and every one with a byte changed: in bounds, and what it says can be told on. */
+static void broken_bytes_do_no_harm(void **state)
+{
+    static const char whole[] =
+        "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\"," COUNTS "," USAGE "}";
+    char json[sizeof(whole)];
+    struct batch_end e;
+
+    for (size_t n = 0; n < sizeof(whole) - 1; n++)
+        assert_false(batch_end_read((struct slice){whole, n}, *state, &e));
+    for (size_t at = 0; at < sizeof(whole) - 1; at++)
+        for (unsigned byte = 0; byte < 256; byte += 5) {
+            struct buf out;
+
+            memcpy(json, whole, sizeof(json));
+            json[at] = (char)byte;
+            if (!batch_end_read((struct slice){json, sizeof(json) - 1}, *state, &e))
+                continue;
+            buf_init(&out, 4096);
+            assert_int_equal(wire_encode(&batch_end_desc, &e, &out, NULL), ST_OK);
+            buf_fini(&out);
+            arena_reset(*state);
+        }
+}
+
+static void without_memory_it_is_not_told(void **state)
+{
+    struct arena none;
+    struct batch_end e;
+
+    (void)state;
+    arena_init(&none, 0);
+    assert_false(batch_end_read(slice_of("{\"id\":\"b\",\"object\":\"batch\",\"status\":\"failed\"}"), &none, &e));
+    arena_fini(&none);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_completed_batch_says_all),
+        TEST(its_texts_outlive_the_answer),
+        TEST(only_what_is_over_counts),
+        TEST(what_is_no_batch_is_none),
+        TEST(an_id_has_its_limit),
+        TEST(usage_that_says_too_little_is_not_known),
+        TEST(usage_without_details_is_known),
+        TEST(a_part_is_not_more_than_the_whole),
+        TEST(counts_that_cannot_be_are_not_told),
+        TEST(broken_bytes_do_no_harm),
+        TEST(without_memory_it_is_not_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
