@@ -90,7 +90,7 @@ static void add_unacked(struct round *r, uint64_t upto)
         acked = outbox_acked(o);
         for (i = 0; i < n && seq + i <= upto; i++)
             if (seq + i > acked)
-                add(r, &events[i], slice_is(events[i].status, "running"));
+                add(r, &events[i], slice_is(events[i].status, "running") && !events[i].parked);
         send(r, false);
         seq = seq + n > acked + 1 ? seq + n : acked + 1;
     }

@@ -391,7 +391,7 @@ void completion_cancel(struct completion *c)
         time_out(c, "The request's time was over before the answer was.");
         return;
     }
-    if (c->upstream->drains && c->running) {
+    if ((c->upstream->drains || completion_makes_batch(c)) && c->running) { /* a batch that was made uses tokens */
         leave(c);
         return;
     }

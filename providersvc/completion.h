@@ -8,6 +8,9 @@
  * call that was never begun (no room in the outbox, unknown provider) ends with ST_UNAVAILABLE and leaves no record;
  * every other one leaves exactly one that ends it.
  *
+ * A batch is made by a call that is over long before it: such a call's record says `running` and `parked`, and what is
+ * held for it stays held. What the batch used is told by the call that first sees it over.
+ *
  *   completion.c       its life; what adapters and the loop say to it
  *   completion_bill.c  its records: started, progress, the end, its attempts
  *   completion_cap.c   the hold: what the call may owe, and asking for more
@@ -106,6 +109,7 @@ struct completion {
     uint64_t stale; /* … of which so many were asked for by an attempt before */
     struct slice objects[LIMIT_OBJECTS]; /* ids of what upstream keeps for the user from now on; in the call's arena */
     size_t n_objects;
+    const struct batch_end *batch_over; /* the answer says of a batch that it is over; NULL = of none */
 
     struct outbox_mark *mark;
     struct usage usage;
@@ -171,6 +175,9 @@ void completion_healthy(struct completion *c); /* the provider did what it shoul
 void completion_unwell(struct completion *c, const char *text); /* it failed after its answer had begun */
 void completion_keep_object(struct completion *c, struct slice id); /* upstream keeps it for the user; empty is fine */
 bool completion_keeps_objects(const struct completion *c); /* the endpoint makes an object that upstream keeps */
+bool completion_makes_batch(const struct completion *c); /* its tokens are used after it has ended */
+bool completion_about_batch(const struct completion *c); /* its answer is a batch's object, or a list of them */
+void completion_see_batch(struct completion *c, struct slice json); /* an answer about a batch: is that over? */
 bool completion_counts(const struct completion *c); /* what an answer says was used is this call's */
 bool completion_wants(struct completion *c,
                       const struct upload_want *want); /* bytes of the upload; false: nobody reads */

@@ -1,6 +1,7 @@
 /* The records of a call: that it has begun, what it owes so far, what it owes. */
 #include <string.h>
 
+#include "proto/endpoints.h"
 #include "providersvc/completion_private.h"
 #include "providersvc/providersvc.h"
 #include "services/clock.h"
@@ -23,6 +24,7 @@ static void describe(const struct completion *c, struct usage_event *ev)
                                .endpoint = r->endpoint,
                                .stream = r->stream,
                                .price_id = bill_price_id(c->route),
+                               .price_percent = r->price_percent,
                                .hold_nano = c->cap.hold_nano,
                                .created_ms = c->created_ms};
 }
@@ -262,6 +264,39 @@ static unsigned status_seen(const struct completion *c)
     return c->head_sent ? c->http_status : (unsigned)status_http(c->end_status);
 }
 
+/* A batch was made, whether its client has waited for the answer or not. Without a price nothing is held for it. */
+static bool parks(const struct completion *c)
+{
+    return completion_makes_batch(c) && c->req->batch.n > 0 && c->route->price.n > 0 && c->n_objects > 0 &&
+           c->attempt.outcome == ATTEMPT_OK && c->attempt.ended_ms != 0;
+}
+
+/* The call is over, its batch is not: until somebody hears of its end the hold is all that it may use. */
+static void describe_parked(const struct completion *c, struct usage_event *ev)
+{
+    const struct batch_worth *worth = c->req->batch.items;
+
+    ev->status = slice_of("running");
+    ev->parked = true;
+    ev->lease_ms = LIMIT_MS;
+    ev->prompt_tokens = worth->prompt_tokens;
+    ev->completion_tokens = worth->output_tokens;
+    ev->estimated = true;
+}
+
+/* What upstream keeps from now on, and what is known of it. */
+static void describe_objects(const struct completion *c, struct usage_event *ev)
+{
+    ev->object_ids.items = c->objects;
+    ev->object_ids.n = c->n_objects;
+    if (slice_is(c->req->endpoint, ENDPOINT_FILES) && c->n_objects > 0) {
+        ev->worth.items = c->req->batch.items;
+        ev->worth.n = c->req->batch.n;
+    }
+    ev->batch_ends.items = c->batch_over;
+    ev->batch_ends.n = c->batch_over != NULL;
+}
+
 void bill_end(struct completion *c)
 {
     struct usage_attempt log[COMPLETION_ATTEMPTS_MAX];
@@ -280,10 +315,11 @@ void bill_end(struct completion *c)
     ev.latency_ms = at_most_a_week(clock_ms() - c->begun_ms);
     ev.ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
     ev.attempts = c->attempts;
+    if (parks(c))
+        describe_parked(c, &ev);
+    describe_objects(c, &ev);
     ev.attempt_log.n = describe_attempts(c, &ev, log);
     ev.attempt_log.items = log;
-    ev.object_ids.items = c->objects;
-    ev.object_ids.n = c->n_objects;
     metric_observe_ns(c->upstream->seat->latency, ev.latency_ms * 1000000);
     if (c->first_ms != 0)
         metric_observe_ns(c->upstream->seat->ttft, ev.ttft_ms * 1000000);

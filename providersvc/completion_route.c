@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "proto/endpoints.h"
+#include "proto/utf8.h"
 #include "providersvc/adapter.h"
+#include "providersvc/batch_end.h"
 #include "providersvc/completion_private.h"
 #include "providersvc/providersvc.h"
 
@@ -322,10 +324,33 @@ void completion_keep_object(struct completion *c, struct slice id)
     for (size_t i = 0; i < c->n_objects; i++)
         if (slice_eq(c->objects[i], id))
             return;
-    if (id.n == 0 || id.n > LIMIT_OBJECT_ID || c->n_objects == LIMIT_OBJECTS)
-        return;
+    if (id.n == 0 || id.n > LIMIT_OBJECT_ID || !utf8_valid(id.p, id.n) || c->n_objects == LIMIT_OBJECTS)
+        return; /* one that was cut off in a character would cost the call its record */
     c->objects[c->n_objects] = arena_copy(c->call->arena, id, &st);
     c->n_objects += st == ST_OK;
+}
+
+static bool posts(const struct completion *c)
+{
+    return c->req->method.n == 0 || slice_is(c->req->method, "POST");
+}
+
+bool completion_makes_batch(const struct completion *c)
+{
+    return slice_is(c->req->endpoint, ENDPOINT_BATCHES) && posts(c);
+}
+
+bool completion_about_batch(const struct completion *c)
+{
+    return slice_is(c->req->endpoint, ENDPOINT_BATCHES) || slice_is(c->req->endpoint, ENDPOINT_BATCHES_OBJECT);
+}
+
+void completion_see_batch(struct completion *c, struct slice json)
+{
+    struct batch_end *end = arena_alloc(c->call->arena, sizeof(*end));
+
+    if (end != NULL && batch_end_read(json, c->call->arena, end))
+        c->batch_over = end;
 }
 
 bool completion_keeps_objects(const struct completion *c)
@@ -333,7 +358,7 @@ bool completion_keeps_objects(const struct completion *c)
     struct slice e = c->req->endpoint;
 
     if (slice_is(e, ENDPOINT_OTHER)) /* a conversation, a vector store, what comes next year */
-        return c->req->method.n == 0 || slice_is(c->req->method, "POST");
+        return posts(c);
     return slice_is(e, ENDPOINT_RESPONSES) || slice_is(e, ENDPOINT_FILES) || slice_is(e, ENDPOINT_BATCHES);
 }
 

@@ -4,7 +4,8 @@
  * or `finished` (its usage event). Numbers have no gap. What is written is kept until meterd has committed it, and then
  * as long as keep_ms and room allow. Replicas share SPOOL_DIR: a folder belongs to who holds its lock, and one that
  * nobody holds is taken over. A call without `finished` in such a folder is settled with its last progress, or with
- * nothing when there was none.
+ * nothing when there was none. An end that is `parked` says `running`: the call is over, only its batch is not. It is
+ * an end like any other here, and is told as it is.
  *
  * It knows nothing of upstreams or of the bus. Threads: a batch belongs to one event loop; everything else may be
  * called from any. Failure: what cannot be written is not admitted; room for the end of every admitted call is set

@@ -147,7 +147,7 @@ static uint64_t read_position(const struct outbox *o, int dir)
 /* ---- what a folder holds
  * ---------------------------------------------------------------------------------------------- */
 
-/* A record says more of its call than one of a kind before its own. */
+/* A record says more of its call than one of a kind before its own. One that is parked is an end. */
 enum call_kind { CALL_STARTED, CALL_RUNNING, CALL_ENDED };
 
 struct call_record {
@@ -197,7 +197,7 @@ static bool grow(void **items, size_t n, size_t *cap, size_t size)
 
 static enum call_kind kind_of(const struct outbox_record *r, const struct usage_event *event)
 {
-    if (slice_is(event->status, "running"))
+    if (slice_is(event->status, "running") && !event->parked)
         return CALL_RUNNING;
     return r->seq > 0 ? CALL_ENDED : CALL_STARTED;
 }
@@ -394,7 +394,8 @@ static void import_record(struct import *im, const struct outbox_record *r, enum
 {
     if (im->st == ST_OK)
         im->st = outbox_event_decode(r, &im->arena, &im->events[im->n]);
-    if (im->st == ST_OK && kind == CALL_ENDED && slice_is(im->events[im->n].status, "running"))
+    if (im->st == ST_OK && kind == CALL_ENDED && !im->events[im->n].parked &&
+        slice_is(im->events[im->n].status, "running"))
         return; /* numbered progress of a kept file: the call's end says more, and is owed or kept itself */
     if (im->st == ST_OK && kind == CALL_RUNNING)
         end_running(&im->events[im->n]);

@@ -15,7 +15,7 @@
 #define OUTBOX_MAGIC "ORTOUT1\n"
 #define OUTBOX_MAGIC_BYTES 8u
 #define OUTBOX_RECORD_HEAD 18u
-#define OUTBOX_RECORD_MAX 16384u /* a usage event has at most 2 KB */
+#define OUTBOX_RECORD_MAX 16384u /* a usage event has less than half of it */
 #define OUTBOX_FILE_NAME 32
 
 #define OUTBOX_CRC_AT_ONCE 8 /* bytes taken in one step, each with a table of its own */

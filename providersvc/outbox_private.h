@@ -10,7 +10,7 @@
 
 #define OUTBOX_SOURCE_MAX 64
 #define OUTBOX_KEPT_NAME 40
-#define OUTBOX_GROWTH 256u /* a finished record is at most so much longer than its started one: the numbers … */
+#define OUTBOX_GROWTH 512u /* a finished record is at most so much longer than its started one: numbers, objects … */
 #define OUTBOX_ATTEMPTS 4u /* … and so many attempts … */
 #define OUTBOX_ATTEMPT_GROWTH 96u /* … each its names, and their numbers */
 

@@ -119,6 +119,8 @@ static void keep_objects(struct completion *c, const struct facts *facts, struct
 {
     if (completion_keeps_objects(c))
         completion_keep_object(c, slice_of(facts->object_id));
+    if (completion_about_batch(c))
+        completion_see_batch(c, json);
     if (!slice_is(c->req->endpoint, ENDPOINT_BATCHES_OBJECT))
         return;
     completion_keep_object(c, member(json, "output_file_id"));
@@ -219,6 +221,8 @@ static void end_raw(struct completion *c, struct relay *s, enum http_end end)
 static enum relay_mode mode_of(const struct completion *c, const struct relay *s, const struct http_answer *answer)
 {
     if (!relay_good(answer->status))
+        return RELAY_WHOLE;
+    if (completion_about_batch(c)) /* whatever it is called: what it says of a batch is billed */
         return RELAY_WHOLE;
     if (relay_content_is(answer, "text/event-stream") && (c->req->stream || !s->plan.json))
         return RELAY_STREAM;
@@ -523,8 +527,8 @@ static enum status make_body(struct completion *c, struct relay *s)
             return st;
         return s->plan.upstream == &dialect_chat ? cut_translated(c, s) : drop_refused(c, s);
     }
-    if (c->req->body.n > 0 && c->req->body.p[0] == '{' && is_json(c->req->content_type))
-        return cut_request(c, s);
+    if (c->req->body.n > 0 && c->req->body.p[0] == '{' && is_json(c->req->content_type) && !completion_about_batch(c))
+        return cut_request(c, s); /* of a batch the model is its file's: there is nothing to be cut */
     s->body = c->req->body;
     return ST_OK;
 }

@@ -50,6 +50,34 @@ static struct source *source_of(struct meter_fake *m, struct slice name)
     abort();
 }
 
+static void describe_batches(const struct usage_event *e, struct meter_fake_event *to)
+{
+    to->parked = e->parked;
+    to->lease_ms = e->lease_ms;
+    to->price_percent = e->price_percent;
+    if (e->object_ids.n > 0)
+        (void)slice_copy(e->object_ids.items[0], to->object, sizeof(to->object));
+    if (e->worth.n > 0) {
+        (void)slice_copy(e->worth.items->model, to->worth_model, sizeof(to->worth_model));
+        to->worth_requests = e->worth.items->requests;
+        to->worth_output = e->worth.items->output_tokens;
+    }
+    to->n_ends = (unsigned)e->batch_ends.n;
+    if (to->n_ends > 0) {
+        const struct batch_end *end = e->batch_ends.items;
+
+        (void)slice_copy(end->object_id, to->end.object, sizeof(to->end.object));
+        (void)slice_copy(end->status, to->end.status, sizeof(to->end.status));
+        to->end.known = end->known;
+        to->end.requests = end->requests;
+        to->end.completed = end->completed;
+        to->end.prompt = end->prompt_tokens;
+        to->end.cached = end->cached_tokens;
+        to->end.completion = end->completion_tokens;
+        to->end.reasoning = end->reasoning_tokens;
+    }
+}
+
 static void describe(const struct usage_event *e, struct meter_fake_event *to)
 {
     (void)slice_copy(e->request_id, to->request_id, sizeof(to->request_id));
@@ -69,6 +97,7 @@ static void describe(const struct usage_event *e, struct meter_fake_event *to)
     to->hold_nano = e->hold_nano;
     to->estimated = e->estimated;
     to->stream = e->stream;
+    describe_batches(e, to);
     to->n_log = (unsigned)e->attempt_log.n;
     for (unsigned i = 0; i < to->n_log && i < 4; i++) {
         const struct usage_attempt *a = &e->attempt_log.items[i];
@@ -87,7 +116,7 @@ static void add_event(struct meter_fake *m, const struct usage_event *e)
     char id[80];
 
     (void)slice_copy(e->request_id, id, sizeof(id));
-    if (slice_is(e->status, "running")) {
+    if (slice_is(e->status, "running") && !e->parked) {
         if (m->n_running == METER_FAKE_EVENTS)
             abort();
         m->lease_ms = e->lease_ms;

@@ -17,6 +17,17 @@ struct meter_fake_event {
         price_id;
     int64_t hold_nano;
     bool estimated, stream;
+    bool parked; /* an end, though its status is `running` */
+    uint64_t lease_ms, price_percent;
+    char object[80]; /* the first that it keeps */
+    char worth_model[32]; /* of a file; empty = it is worth nothing */
+    uint64_t worth_requests, worth_output;
+    unsigned n_ends;
+    struct meter_fake_end {
+        char object[80], status[16];
+        bool known;
+        uint64_t requests, completed, prompt, cached, completion, reasoning;
+    } end; /* the first batch that is over */
     unsigned n_log; /* its list of attempts */
     struct meter_fake_attempt {
         char outcome[16];

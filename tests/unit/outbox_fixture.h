@@ -118,6 +118,51 @@ static inline void write_calls(struct outbox *o, int from, int to)
     outbox_batch_fini(&b);
 }
 
+#define PARKED 77 /* the call that made a batch */
+
+static inline void finish_parked(struct outbox *o, struct outbox_batch *b, struct outbox_mark *m)
+{
+    const struct slice id = slice_of("batch_1");
+    struct outbox_wrote w;
+    char text[32];
+    struct usage_event ev = event_of(text, PARKED);
+
+    ev.status = slice_of("running");
+    ev.parked = ev.estimated = true;
+    ev.lease_ms = LIMIT_MS;
+    ev.price_percent = 50;
+    ev.completion_tokens = 700;
+    ev.http_status = 200;
+    ev.object_ids.items = &id;
+    ev.object_ids.n = 1;
+    assert_int_equal(outbox_add_finished(b, &ev, m, NULL), ST_OK);
+    outbox_write(o, b, &w);
+    assert_int_equal(w.finished, ST_OK);
+    assert_int_equal(w.n_finished, 1);
+}
+
+/* Reads the only record from seq on: a call that has ended though its batch has not, exactly as it was written. */
+static inline void assert_parked(struct outbox *o, uint64_t seq)
+{
+    struct usage_event *events = NULL;
+    struct arena a;
+    size_t n = 0;
+
+    arena_init(&a, 1u << 20);
+    assert_int_equal(outbox_read(o, seq, 10, &a, &events, &n), ST_OK);
+    assert_int_equal(n, 1);
+    assert_true(slice_is(events[0].request_id, "req_00000077"));
+    assert_true(slice_is(events[0].status, "running"));
+    assert_true(events[0].parked && events[0].estimated);
+    assert_int_equal(events[0].lease_ms, LIMIT_MS);
+    assert_int_equal(events[0].price_percent, 50);
+    assert_int_equal(events[0].completion_tokens, 700);
+    assert_int_equal(events[0].http_status, 200);
+    assert_int_equal(events[0].object_ids.n, 1);
+    assert_true(slice_is(events[0].object_ids.items[0], "batch_1"));
+    arena_fini(&a);
+}
+
 /* How many events from first_seq on, in pieces; checks that they are numbered from `number` on. */
 static inline size_t read_all(struct outbox *o, uint64_t first_seq, uint64_t number, size_t step)
 {

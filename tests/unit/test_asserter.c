@@ -264,6 +264,35 @@ static void everything_owed_is_told_to_who_was_reached(void **state)
     assert_int_equal(h.running, 1);
 }
 
+/* Until meterd has it in the ledger its credit is held by our word; but it takes no place among those that run. */
+static void a_parked_call_is_held_but_does_not_run(void **state)
+{
+    struct world *w = *state;
+    struct usage_event e;
+    struct heard h;
+    char id[32];
+
+    w->asserter.again_ms = 60000;
+    call_begins(w, 0, HOLD);
+    e = event_of(id, 0, HOLD);
+    e.status = slice_of("running");
+    e.parked = true;
+    e.lease_ms = LIMIT_MS;
+    assert_int_equal(outbox_add_finished(&w->batch, &e, w->marks[0], NULL), ST_OK);
+    write_all(w);
+    begin(w);
+    h = hear_lasts(1);
+    assert_int_equal(h.holds, 1);
+    assert_int_equal(h.running, 0);
+    assert_int_equal(h.times[0], 1);
+    assert_int_equal(h.lease_ms, ASSERTER_LEASE_MS);
+    svc_stop(w->auth);
+    forget();
+    outbox_ack(w->outbox, 1);
+    start_auth(w);
+    assert_int_equal(hear_lasts(1).holds, 0); /* the ledger's from now on */
+}
+
 static void many_take_several_messages(void **state)
 {
     struct world *w = *state;
@@ -340,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         W(everything_owed_is_told_to_who_was_reached),
+        W(a_parked_call_is_held_but_does_not_run),
         W(many_take_several_messages),
         W(what_stays_owed_is_told_again),
         W(none_is_missed_while_calls_go_on),

@@ -448,6 +448,59 @@ static void progress_of_a_call_that_ended_owes_nothing(void **state)
     outbox_close(o);
 }
 
+/* progress: how often its call said before what it owes. */
+static void park_one(struct outbox *o, unsigned progress)
+{
+    struct outbox_batch b;
+    struct outbox_mark *m;
+    struct outbox_state s;
+
+    outbox_batch_init(&b);
+    m = start_one(o, &b, PARKED);
+    for (unsigned i = 0; i < progress; i++)
+        (void)progress_one(o, &b, m, PARKED, 0, i % 2 == 0);
+    finish_parked(o, &b, m);
+    outbox_state(o, &s);
+    assert_int_equal(s.open_calls, 0);
+    outbox_batch_fini(&b);
+}
+
+static void a_parked_call_is_told_as_it_is(void **state)
+{
+    for (unsigned progress = 0; progress < 3; progress++) {
+        struct outbox *o = open_it(*state);
+
+        park_one(o, progress);
+        assert_parked(o, outbox_last(o));
+        for (int again = 0; again < 2; again++) { /* dies right afterwards */
+            uint64_t last = outbox_last(o);
+
+            outbox_close(o);
+            o = open_it(*state);
+            assert_int_equal(outbox_last(o), last);
+            assert_parked(o, last);
+        }
+        outbox_ack(o, outbox_last(o));
+        outbox_close(o);
+    }
+}
+
+/* Its folder is taken over by another one: under a new number, else as it was. */
+static void an_heir_tells_a_parked_call_as_it_is(void **state)
+{
+    struct outbox *a = open_it(*state), *b = open_it(*state);
+    uint64_t before = outbox_last(b);
+
+    park_one(a, 1);
+    outbox_ack(a, 1); /* of its progress */
+    outbox_close(a);
+    for (int i = 0; i < 800 && outbox_last(b) == before; i++)
+        usleep(10000);
+    assert_int_equal(outbox_last(b), before + 1);
+    assert_parked(b, before + 1);
+    outbox_close(b);
+}
+
 /* Its last progress was committed by meterd long ago and its segment is gone: who inherits still knows it. */
 static void an_heir_knows_progress_that_was_acknowledged(void **state)
 {
@@ -583,6 +636,8 @@ int main(void)
         TEST(progress_is_numbered_when_meterd_is_to_know),
         TEST(what_a_call_said_last_is_on_its_bill),
         TEST(progress_of_a_call_that_ended_owes_nothing),
+        TEST(a_parked_call_is_told_as_it_is),
+        TEST(an_heir_tells_a_parked_call_as_it_is),
         TEST(an_heir_knows_progress_that_was_acknowledged),
         TEST(progress_leaves_room_for_the_ends),
         TEST(a_list_of_attempts_fits_into_what_was_set_aside),

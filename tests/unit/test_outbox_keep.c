@@ -201,6 +201,39 @@ static void a_source_that_is_no_more_is_heard_again(void **state)
     outbox_close(o);
 }
 
+/* It was acknowledged, and meterd has forgotten it with its backup: the progress before it is not told, itself is. */
+static void a_parked_call_is_heard_again(void **state)
+{
+    struct place *p = *state;
+    struct outbox_batch b;
+    char source[64], id[32];
+    struct outbox_wrote w;
+    struct outbox_mark *m;
+    struct outbox *o;
+    struct usage_event running = event_of(id, PARKED);
+
+    keep(p);
+    outbox_batch_init(&b);
+    o = open_it(p);
+    snprintf(source, sizeof(source), "%s", outbox_source(o));
+    m = start_one(o, &b, PARKED);
+    running.status = slice_of("running");
+    assert_int_equal(outbox_add_progress(&b, &running, m, true, NULL), ST_OK);
+    outbox_write(o, &b, &w);
+    assert_int_equal(w.n_progress, 1);
+    finish_parked(o, &b, m);
+    outbox_ack(o, 2);
+    outbox_close(o);
+    outbox_batch_fini(&b);
+    another_boot(p, source);
+    o = open_it(p);
+    assert_int_equal(outbox_last(o), 0);
+    say_position(o, source, 0);
+    wait_last(o, 1);
+    assert_parked(o, 1);
+    outbox_close(o);
+}
+
 /* Without keeping, as without a backup: nothing of a dead source stays. */
 static void kept_records_of_others_go_with_time(void **state)
 {
@@ -232,9 +265,13 @@ static void kept_records_of_others_go_with_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(acknowledged_records_can_be_delivered_again), TEST(kept_records_go_with_time),
-        TEST(kept_records_take_no_room_from_calls),        TEST(what_is_owed_again_stays),
-        TEST(a_source_that_is_no_more_is_heard_again),     TEST(kept_records_of_others_go_with_time),
+        TEST(acknowledged_records_can_be_delivered_again),
+        TEST(kept_records_go_with_time),
+        TEST(kept_records_take_no_room_from_calls),
+        TEST(what_is_owed_again_stays),
+        TEST(a_source_that_is_no_more_is_heard_again),
+        TEST(kept_records_of_others_go_with_time),
+        TEST(a_parked_call_is_heard_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
