@@ -348,7 +348,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.give(200, {"content-type": "application/json"}, json.dumps(up.take()).encode())
             return
         seen = Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-        status, headers, answer = answer_to(seen)
+        status, headers, answer = (up.batches and up.batches.answer(seen)) or answer_to(seen)
         faults = list(wrong(seen))
         if status == 404 and not MARKER.search(body):
             faults.append(f"no fixture: {seen.method} {seen.dialect} {seen.path} {nearest(seen) or body[:3000]}")
@@ -385,6 +385,7 @@ class FixtureUpstream:
         self.lock = threading.Lock()
         self.requests, self.faults = [], []
         self.refuse_early = 0  # so many requests are refused before they are read
+        self.batches = None  # Batches() of batches.py: files and batches are kept instead of shown from fixtures
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.upstream = self
