@@ -212,6 +212,13 @@ struct token_counts money_split(const struct token_report *r)
     };
 }
 
+int64_t money_part(int64_t nano, uint64_t percent)
+{
+    money_wide part = ((money_wide)nano * percent + 99) / 100;
+
+    return part < (money_wide)MONEY_NANO_MAX ? (int64_t)part : MONEY_NANO_MAX;
+}
+
 bool money_add(int64_t a, int64_t b, int64_t *ret_sum)
 {
     int64_t sum;

@@ -70,6 +70,10 @@ enum status money_cost(const struct token_prices *prices, const struct token_cou
 enum status money_cost_most(const struct token_prices *prices, uint64_t in, uint64_t out, int64_t *ret_nano,
                             struct err *err);
 
+/* So many hundredths of an amount of 0 to MONEY_NANO_MAX, rounded up; percent <= MONEY_PERCENT_MAX. Above
+ * MONEY_NANO_MAX it is that. */
+int64_t money_part(int64_t nano, uint64_t percent);
+
 /* Decimal USD ("5", "0.15", "-1.000000001") to nano-USD; at most 9 decimals, no exponent, |value| <= MONEY_NANO_MAX. */
 enum status money_parse_usd(struct slice text, int64_t *ret_nano, struct err *err);
 
