@@ -11,6 +11,7 @@ void admission_init(struct admission *a, bool unpriced_free, uint64_t grace_ms)
     projection_init(&a->state);
     holds_init(&a->holds);
     a->unpriced_free = unpriced_free;
+    a->batch_percent = ADMISSION_BATCH_PERCENT;
     a->grace_ms = grace_ms;
 }
 
@@ -253,6 +254,8 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
     rep->output_limit = hold->output_limit;
     rep->credit_limited = hold->credit_limited;
     rep->by_latency = hold->by_latency;
+    rep->price_percent = hold->batch_percent;
+    rep->batch_output = hold->batch_output;
 }
 
 static enum status answer_price(const struct proj_price *from, struct arena *arena, struct call_route *route)

@@ -18,6 +18,7 @@
 #define ADMISSION_OUTPUT_MIN 16u /* an answer shorter than this is of no use: refused instead of cut */
 #define ADMISSION_OUTPUT_UNKNOWN 32768u /* output that is held for where nobody knows a model's maximum */
 #define ADMISSION_TPM_OUTPUT 4096u /* reserved of TPM for an answer without a limit; corrected when settled */
+#define ADMISSION_BATCH_PERCENT 50u /* of a price, where nobody says otherwise: what OpenAI and Azure take */
 #define ADMISSION_CONCURRENT_RETRY_MS 500u
 #define ADMISSION_LOADING_RETRY_MS 1000u
 
@@ -26,6 +27,7 @@ struct admission {
     struct projection state;
     struct holds holds;
     bool unpriced_free;
+    uint64_t batch_percent; /* of a model's prices; may be set before the first call */
     uint64_t grace_ms; /* after a call's deadline: for its settlement to arrive */
     /* Optional, set before the first call; runs under the lock, so it only copies. */
     void (*lapsed)(void *ctx, const struct hold *hold, uint64_t now_ms);

@@ -21,8 +21,10 @@ struct decision {
     struct model_routes routes;
     uint64_t longest[LIMIT_ROUTES]; /* output of one choice by each route at most */
     bool free; /* no price, no hold, no tokens of a minute */
+    uint64_t batch_percent;
     uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
-    uint64_t choices, output; /* output of one choice at most, by any route */
+    const struct batch_worth *batch; /* of the file that a batch is to be made of; NULL = it is to be none */
+    uint64_t choices, output; /* output of one choice at most, by any route; of a batch all there is */
     uint64_t output_limit; /* to send upstream; 0 = none: the credit bears the longest answer */
     uint64_t tokens; /* to reserve of TPM */
     int64_t amount_nano;
@@ -137,6 +139,15 @@ static enum status check_rates(struct decision *d, const struct admission_env *e
 /* ---- sizes --------------------------------------------------------------------------------------------------------
  */
 
+/* All answers of a batch. Lines that ask for more than the model can give do not make it longer, but who asks so is
+ * believed. */
+static uint64_t batch_output(const struct decision *d, const struct proj_route *route)
+{
+    uint64_t max = models_longest(&d->routes, route);
+
+    return d->batch->output_tokens + d->batch->unlimited * (max ? max : ADMISSION_OUTPUT_UNKNOWN);
+}
+
 /* How long one answer can get. For a model whose maximum nobody knows so much is held as a long answer costs; the hold
  * of a longer one grows while it runs. */
 static void bound_output(struct decision *d, const struct admit_req *req)
@@ -152,6 +163,8 @@ static void bound_output(struct decision *d, const struct admit_req *req)
             output = max;
         if (output == 0 && d->routes.items[i].price)
             output = ADMISSION_OUTPUT_UNKNOWN;
+        if (d->batch)
+            output = batch_output(d, &d->routes.items[i]);
         d->longest[i] = output;
         if (d->output < output)
             d->output = output;
@@ -165,7 +178,7 @@ static void bound_tokens(struct decision *d, const struct admit_req *req)
     uint64_t output = d->output;
 
     d->tokens = 0;
-    if (d->free)
+    if (d->free || d->batch) /* a batch is worked off when its provider has time */
         return;
     if (req->max_output_tokens == 0 && (output == 0 || output > ADMISSION_TPM_OUTPUT))
         output = ADMISSION_TPM_OUTPUT;
@@ -196,12 +209,14 @@ static enum status worst_case(const struct decision *d, const struct admit_req *
         if (!routes[i].price || (i && routes[i].price == routes[i - 1].price && d->longest[i] == d->longest[i - 1]))
             continue;
         prices = tariff_prices(&routes[i].price->price);
+        if (d->batch)
+            prices.tier_above_tokens = 0; /* of many requests none says how long its prompt is */
         st = money_cost_most(&prices, req->prompt_tokens_estimate,
                              (out < d->longest[i] ? out : d->longest[i]) * d->choices, &cost, err);
         if (most < cost)
             most = cost;
     }
-    *ret_nano = most;
+    *ret_nano = d->batch ? money_part(most, d->batch_percent) : most;
     return st;
 }
 
@@ -273,6 +288,10 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
 
     if (!any_price(&d->routes))
         return ST_OK;
+    if (d->batch && d->output > MONEY_TOKENS_MAX)
+        return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "input_file_id",
+                             "The batch may give more output than is counted: give its lines an output limit, or make "
+                             "it smaller.");
     if (d->output * d->choices > MONEY_TOKENS_MAX)
         return err_set_field(err, ST_BAD_REQUEST, "integer_above_max_value", "n",
                              "The output limit times the number of choices is too large.");
@@ -284,7 +303,8 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
     st = find_means(&d->caller, wall_s, &means, err);
     if (st != ST_OK || d->amount_nano <= means.available_nano)
         return st;
-    d->output_limit = affordable(d, req, means.available_nano);
+    if (!d->batch) /* whose lines are in a file upstream */
+        d->output_limit = affordable(d, req, means.available_nano);
     if (d->output_limit < ADMISSION_OUTPUT_MIN)
         return no_funds(&means, d->amount_nano, err);
     d->output = d->output_limit;
@@ -309,6 +329,8 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .amount_nano = d->amount_nano,
         .output_limit = d->output_limit,
         .credit_limited = d->output_limit > 0,
+        .batch_percent = d->batch ? d->batch_percent : 0,
+        .batch_output = d->batch ? d->output : 0,
         .tokens_reserved = d->tpm ? d->tokens : 0,
         .began_ms = env->now_ms,
         .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
@@ -359,7 +381,9 @@ static enum status find_routes(const struct admission *a, const struct admit_req
     };
     enum status st;
 
-    d->free = req->free || (req->model.n == 0 && !needs_model(a, req));
+    if (d->batch && d->batch->prompt_tokens + d->batch->output_tokens + d->batch->unlimited == 0)
+        d->batch = NULL; /* of lines that cost nothing */
+    d->free = req->free || (req->batch.n && !d->batch) || (req->model.n == 0 && !needs_model(a, req));
     if (!d->free && req->model.n == 0)
         return err_set_field(err, ST_BAD_REQUEST, "missing_required_parameter", "model",
                              "Missing required parameter: 'model'.");
@@ -371,6 +395,8 @@ static enum status find_routes(const struct admission *a, const struct admit_req
         st = models_allowed(&rights, req->model, &d->routes, err);
     if (st == ST_OK && !d->free)
         st = models_narrow(&d->routes, req->model, &wish, err);
+    if (st == ST_OK && d->batch)
+        st = models_as_named(&d->routes, req->model, err);
     return st;
 }
 
@@ -382,6 +408,8 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
 
     d.output_limit = 0;
     d.amount_nano = 0;
+    d.batch = req->batch.n ? &req->batch.items[0] : NULL;
+    d.batch_percent = a->batch_percent;
 
     st = admission_caller(a, req->key_digest, env->wall_s, &d.caller, err);
     if (st == ST_OK)

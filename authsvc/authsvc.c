@@ -304,6 +304,7 @@ static void init_parts(struct authsvc *self, const struct settings *s)
     pthread_condattr_t attr;
 
     admission_init(&self->admission, !strcmp(s->unpriced, "free"), (uint64_t)s->hold_grace_ms);
+    self->admission.batch_percent = (uint64_t)s->batch_percent;
     window_init(&self->window, !of_this_process(s->authsvc_url));
     throttle_init(&self->throttle);
     ended_init(&self->ended);

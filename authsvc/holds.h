@@ -23,6 +23,7 @@ struct hold {
     int64_t amount_nano;
     uint64_t output_limit; /* as answered */
     bool credit_limited; /* what the credit bears, not what was asked for */
+    uint64_t batch_percent, batch_output; /* of a batch: of the prices, and all its answers at most; 0 = it is none */
     uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */
     uint64_t began_ms, expires_ms;
     bool running; /* takes one of the key's concurrent places */

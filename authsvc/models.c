@@ -317,6 +317,23 @@ enum status models_narrow(struct model_routes *routes, struct slice name, const 
     return keep_cheap(routes, name, wish, err);
 }
 
+enum status models_as_named(struct model_routes *routes, struct slice name, struct err *err)
+{
+    struct slice said = shown(name);
+    size_t i, n = 0;
+
+    for (i = 0; i < routes->n; i++)
+        if (slice_eq(routes->items[i].model, name))
+            routes->items[n++] = routes->items[i];
+    routes->n = n;
+    if (n)
+        return ST_OK;
+    return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "input_file_id",
+                         "The lines of a batch go to the provider as they are, and `" SLICE_FMT
+                         "` is not what it calls that model: name it in the file as the provider does.",
+                         SLICE_ARG(said));
+}
+
 uint64_t models_longest(const struct model_routes *routes, const struct proj_route *route)
 {
     const struct proj_model *m = routes->model;

@@ -39,6 +39,9 @@ enum status models_resolve_free(const struct projection *p, struct slice name, s
 /* Leaves only the routes that the wish allows. ST_BAD_REQUEST when none does. */
 enum status models_narrow(struct model_routes *routes, struct slice name, const struct model_wish *wish,
                           struct err *err);
+/* Leaves only the routes that call the model so upstream: for what names it where nobody can rename it. ST_BAD_REQUEST
+ * when none does. */
+enum status models_as_named(struct model_routes *routes, struct slice name, struct err *err);
 /* ST_FORBIDDEN when a list that is not empty matches neither the name nor the model it means by its name or an alias.
  */
 enum status models_allowed(const struct model_rights *rights, struct slice name, const struct model_routes *routes,

@@ -1,5 +1,6 @@
 #include "meterd/calls.h"
 
+#include "meterd/batches.h"
 #include "meterd/budgets.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ledger.h"
@@ -158,6 +159,7 @@ static enum status tell_settled(struct call *c)
 static enum status write_attempt(struct work *w, const struct usage_event *e, const struct usage_attempt *a)
 {
     struct usage_event alone = {.model = e->model,
+                                .price_percent = e->price_percent,
                                 .price_id = a->price_id,
                                 .prompt_tokens = a->prompt_tokens,
                                 .cached_tokens = a->cached_tokens,
@@ -207,7 +209,8 @@ static enum status insert_row(struct call *c)
                            B_I(e->reasoning_tokens), B_I(e->estimated), B_I(e->price_id), B_I(c->effect.taken_nano),
                            B_I(c->effect.overage_nano), B_I(balance_after(c)), B_I(e->hold_nano), B_I(e->created_ms),
                            B_I(e->latency_ms), B_I(e->ttft_ms), B_I(e->attempts), B_I(e->audio_input_tokens),
-                           B_I(e->audio_output_tokens), B_I(e->image_input_tokens), B_I(e->image_output_tokens)),
+                           B_I(e->audio_output_tokens), B_I(e->image_input_tokens), B_I(e->image_output_tokens),
+                           B_I(e->price_percent)),
                      c->w->err);
 }
 
@@ -249,7 +252,7 @@ static enum status write_end(struct call *c)
     if (st == ST_OK)
         st = tell_settled(c);
     count_end(w->s, c);
-    return st;
+    return st == ST_OK ? batches_end(w, c->e, c->payer.num) : st;
 }
 
 static enum status correct_row(struct call *c)
@@ -262,7 +265,8 @@ static enum status correct_row(struct call *c)
                            B_I(e->cache_write_long_tokens), B_I(e->completion_tokens), B_I(e->reasoning_tokens),
                            B_I(e->estimated), B_I(e->price_id), B_I(c->effect.taken_nano), B_I(c->effect.overage_nano),
                            B_I(e->latency_ms), B_I(e->ttft_ms), B_I(e->attempts), B_I(e->audio_input_tokens),
-                           B_I(e->audio_output_tokens), B_I(e->image_input_tokens), B_I(e->image_output_tokens)),
+                           B_I(e->audio_output_tokens), B_I(e->image_input_tokens), B_I(e->image_output_tokens),
+                           B_I(e->price_percent)),
                      c->w->err);
 }
 
@@ -317,6 +321,22 @@ static enum status write_hold(struct call *c)
     return st == ST_OK ? hold_rows_open(w, c->e, &c->hold) : st;
 }
 
+/* The call's batch is made; what it uses will be told. authsvc hears that its credit stays held. */
+static enum status park(struct call *c)
+{
+    struct work *w = c->w;
+    uint64_t revision = store_next_revision(w->s);
+    enum status st = hold_rows_park(w, &c->hold, revision);
+
+    if (st == ST_OK)
+        st = objects_keep(w, c->e, c->payer.num);
+    if (st == ST_OK)
+        st = batches_park(w, c->e, c->payer.num);
+    if (st == ST_OK && c->payer.known && c->hold.amount_nano > 0)
+        st = state_changed(w, &hold_state_desc, revision);
+    return st;
+}
+
 static enum status apply_progress(struct call *c)
 {
     enum status st = c->view.state == CALL_NEW ? view_row(c) : ST_OK;
@@ -324,15 +344,17 @@ static enum status apply_progress(struct call *c)
     if (st != ST_OK)
         return st;
     decide(c);
-    if (c->effect.outcome == LEDGER_OPENED)
-        return write_hold(c);
-    if (c->effect.outcome == LEDGER_RENEWED) {
+    if (c->effect.outcome == LEDGER_OPENED) {
+        st = write_hold(c);
+    } else if (c->effect.outcome == LEDGER_RENEWED) {
         c->hold.cost_nano = c->effect.heard_nano;
         c->hold.tokens = c->effect.heard_tokens;
-        return hold_rows_renew(c->w, c->e, &c->hold, c->effect.newer);
+        st = hold_rows_renew(c->w, c->e, &c->hold, c->effect.newer);
+    } else {
+        c->w->s->counts.duplicates++;
+        return ST_OK;
     }
-    c->w->s->counts.duplicates++;
-    return ST_OK;
+    return st == ST_OK && c->e->parked ? park(c) : st;
 }
 
 /* ---- ends ----------------------------------------------------------------------------------------------------------

@@ -133,6 +133,11 @@ enum status hold_rows_renew(struct work *w, const struct usage_event *e, const s
     return st;
 }
 
+enum status hold_rows_park(struct work *w, const struct hold_row *h, uint64_t revision)
+{
+    return store_run(w->s, SQL_HOLD_PARK, BINDS(B_I(h->revision), B_I(revision)), w->err);
+}
+
 enum status hold_rows_end(struct work *w, const struct hold_row *h, struct slice request_id, enum call_state state,
                           uint64_t ended)
 {

@@ -27,6 +27,8 @@ enum status hold_rows_find(struct work *w, struct slice request_id, struct hold_
 enum status hold_rows_open(struct work *w, const struct usage_event *e, const struct hold_row *h);
 /* newer: cost, tokens and event are the newest known. A lease is never shortened. */
 enum status hold_rows_renew(struct work *w, const struct usage_event *e, const struct hold_row *h, bool newer);
+/* Its call has ended, and what it uses is told later. revision: of this change. */
+enum status hold_rows_park(struct work *w, const struct hold_row *h, uint64_t revision);
 /* ended: revision of the call's row. */
 enum status hold_rows_end(struct work *w, const struct hold_row *h, struct slice request_id, enum call_state state,
                           uint64_t ended);

@@ -7,7 +7,7 @@
 
 #include "meterd/store.h"
 
-/* The object of a call that has ended, if it made one. user_num 0 = of nobody: it is not kept. */
+/* What a call that has ended made or told of. user_num 0 = of nobody: it is not kept. */
 enum status objects_keep(struct work *w, const struct usage_event *e, int64_t user_num);
 
 #endif

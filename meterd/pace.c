@@ -20,8 +20,18 @@ void pace_look(struct pace *p, const struct mail_item *items, size_t n, uint64_t
         if (p->seen_ms == 0 || now_ms - p->seen_ms > PACE_OVER_MS)
             p->began_ms = now_ms;
         p->seen_ms = now_ms;
-        p->ran_from_ns = clock_thread_ns();
     }
+}
+
+bool pace_yields(const struct pace *p, uint64_t now_ms)
+{
+    return p->on && now_ms - p->began_ms < PACE_PATIENCE_MS;
+}
+
+void pace_begin(struct pace *p)
+{
+    if (p->on)
+        p->ran_from_ns = clock_thread_ns();
 }
 
 void pace_step(struct pace *p)

@@ -30,6 +30,8 @@ struct pace {
 
 /* Before the n items are applied: they, or what waits behind them, may be part of a backlog. */
 void pace_look(struct pace *p, const struct mail_item *items, size_t n, uint64_t now_ms);
+bool pace_yields(const struct pace *p, uint64_t now_ms); /* is this turn one that gives way? */
+void pace_begin(struct pace *p); /* by the thread that does the turn */
 void pace_step(struct pace *p); /* between pieces of work; rests when it is due. NULL is fine. */
 
 #endif

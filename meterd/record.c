@@ -178,6 +178,7 @@ enum status record_usage(struct work *w, sqlite3_stmt *q, void *to)
     u->image_input_tokens = col_u64(q, 28);
     u->image_output_tokens = col_u64(q, 29);
     u->hold_nano = col_i64(q, 30);
+    u->price_percent = col_u64(q, 31);
     return TEXTS(w, q, {0, &u->request_id}, {2, &u->user_id}, {3, &u->key_id}, {4, &u->model}, {5, &u->provider},
                  {6, &u->upstream_model}, {7, &u->endpoint}, {9, &u->status});
 }

@@ -38,7 +38,7 @@
     "c.endpoint, c.stream, c.status, c.http_status, c.prompt_tokens, c.cached_tokens, c.cache_write_tokens, "          \
     "c.cache_write_long_tokens, c.completion_tokens, c.reasoning_tokens, c.cost_nano, c.overage_nano, c.price_id, "    \
     "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision, c.audio_input_tokens, " \
-    "c.audio_output_tokens, c.image_input_tokens, c.image_output_tokens, c.hold_nano "                                 \
+    "c.audio_output_tokens, c.image_input_tokens, c.image_output_tokens, c.hold_nano, c.price_percent "                \
     "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "
 #define SQL_CODE                                                                                                       \
     "SELECT c.id, c.prefix, c.amount_nano, c.note, c.expires_at, c.status, u.id, c.created, c.redeemed_at, c.num "     \
@@ -79,7 +79,7 @@
       "coalesce((SELECT max(revision) FROM plan), 0), coalesce((SELECT max(revision) FROM price), 0), "                \
       "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
       "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), " \
-      "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0), "            \
+      "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(parked) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0), "            \
       "coalesce((SELECT max(revision) FROM provider_def), 0), coalesce((SELECT max(revision) FROM model_def), 0))")    \
     S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
     /* restore.c */                                                                                                    \
@@ -220,9 +220,9 @@
     S(USAGE_INSERT, "INSERT INTO usage(revision, request_id, user_num, key_id, model, provider, upstream_model, endpoint, " \
       "stream, status, http_status, prompt_tokens, cached_tokens, cache_write_tokens, cache_write_long_tokens, "       \
       "completion_tokens, reasoning_tokens, estimated, price_id, cost_nano, overage_nano, balance_nano, hold_nano, "   \
-      "created_ms, latency_ms, ttft_ms, attempts, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens) " \
+      "created_ms, latency_ms, ttft_ms, attempts, audio_input_tokens, audio_output_tokens, image_input_tokens, image_output_tokens, price_percent) " \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, " \
-      "?25, ?26, ?27, ?28, ?29, ?30, ?31) ON CONFLICT(request_id) DO NOTHING")                                         \
+      "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) ON CONFLICT(request_id) DO NOTHING")                                         \
     S(STRAY_INSERT, "INSERT INTO usage_stray(revision, user_id) VALUES (?1, ?2)")                                      \
     /* ?1 request id; a row that was corrected has its true status */                                                  \
     S(CALL_STATE, "SELECT c.revision, c.status, c.user_num, c.cost_nano, c.overage_nano, x.revision IS NOT NULL "      \
@@ -230,7 +230,7 @@
     S(USAGE_CORRECT, "UPDATE usage SET provider = ?2, upstream_model = ?3, status = ?4, http_status = ?5, prompt_tokens = ?6, " \
       "cached_tokens = ?7, cache_write_tokens = ?8, cache_write_long_tokens = ?9, completion_tokens = ?10, reasoning_tokens = ?11, " \
       "estimated = ?12, price_id = ?13, cost_nano = ?14, overage_nano = ?15, latency_ms = ?16, ttft_ms = ?17, attempts = ?18, " \
-      "audio_input_tokens = ?19, audio_output_tokens = ?20, image_input_tokens = ?21, image_output_tokens = ?22 WHERE revision = ?1") \
+      "audio_input_tokens = ?19, audio_output_tokens = ?20, image_input_tokens = ?21, image_output_tokens = ?22, price_percent = ?23 WHERE revision = ?1") \
     S(CORRECTION_INSERT, "INSERT INTO correction(revision, usage, status, cost_nano, overage_nano, balance_nano, created_ms) " \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                           \
     S(ATTEMPT_PUT, "INSERT OR REPLACE INTO attempt(request_id, number, provider, upstream_model, outcome, http_status, answered, " \
@@ -245,7 +245,8 @@
     S(HOLD_LEASE, "UPDATE hold SET due_ms = ?2 WHERE revision = ?1")                                                   \
     S(HOLD_END, "UPDATE hold SET state = ?2, ended = ?3, ended_ms = ?4, event = NULL WHERE revision = ?1 AND state = 'open'") \
     S(HOLD_STATE_BY_REVISION, "SELECT h.request_id, u.id, h.amount_nano, h.lease_ms, h.event "                          \
-      "FROM hold h JOIN user u ON u.num = h.user_num WHERE h.revision = ?1")                                            \
+      "FROM hold h JOIN user u ON u.num = h.user_num WHERE h.revision = ?1 OR h.parked = ?1")                           \
+    S(HOLD_PARK, "UPDATE hold SET parked = ?2 WHERE revision = ?1 AND state = 'open'")                                  \
     S(HOLDS_OPEN, "SELECT request_id FROM hold WHERE state = 'open'")                                                  \
     S(HOLDS_DUE, "SELECT event FROM hold WHERE state = 'open' AND due_ms <= ?1 ORDER BY due_ms LIMIT ?2")              \
     S(HOLDS_RESTART, "UPDATE hold SET due_ms = ?1 + lease_ms WHERE state = 'open'")                                    \
@@ -283,6 +284,7 @@
       "UNION ALL SELECT revision, 1032 FROM provider_def WHERE revision > ?1 "                                         \
       "UNION ALL SELECT revision, 1300 FROM model_def WHERE revision > ?1 "                                            \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 "                                             \
+      "UNION ALL SELECT parked, 1295 FROM hold WHERE parked > ?1 AND state = 'open' "                                  \
       "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
       "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
@@ -341,10 +343,15 @@
     S(ANSWERS_OLD, "SELECT id, bytes FROM answer WHERE expires_ms <= ?1 AND (state = 'stored' OR lease_end_ms <= ?2) " \
       "ORDER BY expires_ms LIMIT ?3")                                                                                  \
     /* objects.c */                                                                                                    \
-    S(OBJECT_PUT, "INSERT INTO object(user_num, id, provider, created_ms) VALUES (?1, ?2, ?3, ?4) "                    \
-      "ON CONFLICT(user_num, id) DO UPDATE SET provider = excluded.provider, created_ms = excluded.created_ms")        \
-    S(OBJECT_FIND, "SELECT o.provider FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
+    S(OBJECT_PUT, "INSERT INTO object(user_num, id, provider, created_ms, worth) VALUES (?1, ?2, ?3, ?4, ?5) "         \
+      "ON CONFLICT(user_num, id) DO UPDATE SET provider = excluded.provider, created_ms = excluded.created_ms, "       \
+      "worth = coalesce(excluded.worth, worth)")                                                                       \
+    S(OBJECT_FIND, "SELECT o.provider, o.worth FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
       "WHERE k.digest = ?1")                                                                                           \
+    /* batches.c */                                                                                                    \
+    S(BATCH_PARK, "UPDATE object SET call = ?3 WHERE user_num = ?1 AND id = ?2")                                       \
+    S(BATCH_CALL, "SELECT call FROM object WHERE user_num = ?1 AND id = ?2 AND call IS NOT NULL")                      \
+    S(BATCH_OVER, "UPDATE object SET call = NULL WHERE user_num = ?1 AND id = ?2")                                     \
     /* verify.c */                                                                                                     \
     S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id, created_ms, hash FROM entry ORDER BY id") \
     S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \

@@ -6,6 +6,7 @@
 #include "meterd/answers.h"
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
+#include "meterd/idle.h"
 #include "meterd/ingest.h"
 #include "meterd/monthly.h"
 #include "meterd/pace.h"
@@ -35,6 +36,8 @@ struct writer {
     struct writer_options o;
     struct mailbox box;
     struct pace pace;
+    struct idle idle; /* does the work of a backlog */
+    size_t n; /* of items: what this turn is about */
     pthread_t thread;
     bool started;
     struct writer_metrics m;
@@ -498,24 +501,37 @@ static uint64_t next_due(const struct writer *w)
     return due;
 }
 
+/* With what was taken from the mailbox. */
+static void turn(void *arg)
+{
+    struct writer *w = arg;
+    size_t done = 0;
+
+    pace_begin(&w->pace);
+    while (done < w->n)
+        done += run_batch(w, w->items + done, w->n - done);
+    between(w, w->n > 0);
+    pace_step(&w->pace);
+}
+
 static void *run(void *arg)
 {
     struct writer *w = arg;
     bool closed = false;
-    size_t n = 1;
 
-    while (!closed || n > 0) {
+    do {
         struct mailbox_wait wait = {
             .until_ms = next_due(w), .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE, .most_usage = WRITER_UNITS};
-        size_t done = 0;
+        uint64_t now;
 
-        n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
-        pace_look(&w->pace, w->items, n, clock_ms());
-        while (done < n)
-            done += run_batch(w, w->items + done, n - done);
-        between(w, n > 0);
-        pace_step(&w->pace);
-    }
+        w->n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
+        now = clock_ms();
+        pace_look(&w->pace, w->items, w->n, now);
+        if (pace_yields(&w->pace, now))
+            idle_run(&w->idle, turn, w);
+        else
+            turn(w);
+    } while (!closed || w->n > 0);
     return NULL;
 }
 
@@ -541,6 +557,7 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
     restart_leases(w);
     w->due_ms[CHORE_PRICES] = look_at_prices(w, w->published_ms); /* before anybody asks for the state */
     note_state(w);
+    idle_start(&w->idle);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
         writer_free(w);
         return err_set(err, ST_INTERNAL, "cannot start the writer's thread");
@@ -557,6 +574,7 @@ void writer_free(struct writer *w)
     mailbox_close(&w->box);
     if (w->started)
         pthread_join(w->thread, NULL);
+    idle_stop(&w->idle);
     mailbox_fini(&w->box);
     free(w);
 }

@@ -10,7 +10,7 @@
 #define LIMIT_TITLE 512 /* a line for people */
 #define LIMIT_ID_TEXT 64 /* req_…, usr_…, key_… */
 #define LIMIT_MODEL 256 /* a model name, provider/model included */
-#define LIMIT_PERCENT 1000 /* of a price */
+#define LIMIT_PERCENT MONEY_PERCENT_MAX
 #define LIMIT_OBJECTS 4 /* that one call tells of */
 #define LIMIT_OBJECT_ID 256 /* of an object that an upstream keeps: resp_…, file-…, batch_… */
 #define LIMIT_EMAIL 254 /* RFC 5321, section 4.5.3.1.3: a path of 256 with its brackets */

@@ -81,7 +81,7 @@ static bool tokens_ok(const struct token_counts *t)
 
     for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         ok &= counts[i] <= MONEY_TOKENS_MAX;
-    return ok;
+    return ok && t->batch_percent <= MONEY_PERCENT_MAX;
 }
 
 static money_wide product(uint64_t tokens, int64_t pico)
@@ -99,13 +99,30 @@ static enum status bad_tokens(struct err *err)
     return err_set(err, ST_BAD_REQUEST, "A token count is above %" PRIu64 ".", MONEY_TOKENS_MAX);
 }
 
+static enum status too_dear(struct err *err)
+{
+    return err_set(err, ST_BAD_REQUEST, "The cost is above %" PRId64 " USD.", MONEY_NANO_MAX / MONEY_NANO_PER_USD);
+}
+
+/* The product of a batch, of which the one rounding then takes the hundredth part, too. */
+static enum status batch_to_nano(money_wide pico, uint64_t percent, int64_t *ret_nano, struct err *err)
+{
+    const uint64_t part = (uint64_t)MONEY_PICO_PER_NANO * 100;
+    money_wide nano = (pico * percent + (part - 1)) / part;
+
+    if (nano > (money_wide)MONEY_NANO_MAX)
+        return too_dear(err);
+    *ret_nano = (int64_t)nano;
+    return ST_OK;
+}
+
 /* The one rounding: up. */
 static enum status to_nano(money_wide pico, int64_t *ret_nano, struct err *err)
 {
     uint64_t low = (uint64_t)pico;
 
     if (pico > (money_wide)MONEY_NANO_MAX * (uint64_t)MONEY_PICO_PER_NANO)
-        return err_set(err, ST_BAD_REQUEST, "The cost is above %" PRId64 " USD.", MONEY_NANO_MAX / MONEY_NANO_PER_USD);
+        return too_dear(err);
     if (low == pico) /* nearly always: the division of 128 bits takes longer than all the rest */
         *ret_nano = (int64_t)(low / (uint64_t)MONEY_PICO_PER_NANO + (low % (uint64_t)MONEY_PICO_PER_NANO != 0));
     else
@@ -117,6 +134,7 @@ enum status money_cost(const struct token_prices *prices, const struct token_cou
                        struct err *err)
 {
     const struct token_counts *t = tokens;
+    uint64_t prompt = t->in_uncached + t->in_cached + t->in_write_short + t->in_write_long + t->in_audio + t->in_image;
     money_wide pico;
     struct rates r;
 
@@ -124,13 +142,14 @@ enum status money_cost(const struct token_prices *prices, const struct token_cou
         return bad_prices(err);
     if (!tokens_ok(t))
         return bad_tokens(err);
-    r = rates_for(prices,
-                  t->in_uncached + t->in_cached + t->in_write_short + t->in_write_long + t->in_audio + t->in_image);
+    r = rates_for(prices, t->batch_percent ? 0 : prompt);
     pico = product(t->in_uncached, r.input) + product(t->in_cached, r.cached) +
            product(t->in_write_short, r.write_short) + product(t->in_write_long, r.write_long) +
            product(t->in_audio, r.audio_in) + product(t->in_image, r.image_in) + product(t->out, r.output) +
            product(t->out_reasoning, r.reasoning) + product(t->out_audio, r.audio_out) +
            product(t->out_image, r.image_out);
+    if (t->batch_percent)
+        return batch_to_nano(pico, t->batch_percent, ret_nano, err);
     return to_nano(pico, ret_nano, err);
 }
 
@@ -189,7 +208,15 @@ struct token_counts money_split(const struct token_report *r)
         .out_reasoning = r->out_reasoning,
         .out_audio = r->out_audio,
         .out_image = r->out_image,
+        .batch_percent = r->batch_percent,
     };
+}
+
+int64_t money_part(int64_t nano, uint64_t percent)
+{
+    money_wide part = ((money_wide)nano * percent + 99) / 100;
+
+    return part < (money_wide)MONEY_NANO_MAX ? (int64_t)part : MONEY_NANO_MAX;
 }
 
 bool money_add(int64_t a, int64_t b, int64_t *ret_sum)

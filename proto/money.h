@@ -18,6 +18,7 @@
 #define MONEY_NANO_MAX INT64_C(1000000000000000000) /* 1e9 USD: amounts beyond are refused at the door */
 #define MONEY_PICO_MAX INT64_C(1000000000000) /* 1 USD per token: a price beyond is a typing error */
 #define MONEY_TOKENS_MAX UINT64_C(1000000000) /* tokens of one class in one request */
+#define MONEY_PERCENT_MAX UINT64_C(1000) /* of a price */
 #define MONEY_TEXT_MAX 32
 
 /* What a provider reports of one request (contract, section 6.1): two wholes and parts of them. in includes what was
@@ -25,6 +26,7 @@
 struct token_report {
     uint64_t in, in_cached, in_write_short, in_write_long, in_audio, in_image;
     uint64_t out, out_reasoning, out_audio, out_image;
+    uint64_t batch_percent; /* of many requests together: so much of the prices; 0 = of one request, all of them */
 };
 
 /* The same by class, as it is billed: every class has one price, nothing is in two. in_uncached and out are what is in
@@ -32,13 +34,14 @@ struct token_report {
 struct token_counts {
     uint64_t in_uncached, in_cached, in_write_short, in_write_long, in_audio, in_image;
     uint64_t out, out_reasoning, out_audio, out_image;
+    uint64_t batch_percent;
 };
 
 /* pico-USD per token. Of its own price (-1 = none) are billed: what goes into or comes out of a cache, audio, images
  * and reasoning; without one as input or as output. tier: when the total input is strictly greater than
  * tier_above_tokens (0 = no tier) the tier_* prices hold for the whole request (contract, section 6.2). Audio, images
  * and reasoning have no prices of a tier: their own price holds in it, too, and without one they cost the tier's input
- * or output. */
+ * or output. A batch has no tier: how long each of its prompts was nobody says. */
 struct token_prices {
     int64_t input, cached, write_short, write_long, output;
     uint64_t tier_above_tokens;
@@ -66,6 +69,10 @@ enum status money_cost(const struct token_prices *prices, const struct token_cou
  * input class, all output at that of an output class. */
 enum status money_cost_most(const struct token_prices *prices, uint64_t in, uint64_t out, int64_t *ret_nano,
                             struct err *err);
+
+/* So many hundredths of an amount of 0 to MONEY_NANO_MAX, rounded up; percent <= MONEY_PERCENT_MAX. Above
+ * MONEY_NANO_MAX it is that. */
+int64_t money_part(int64_t nano, uint64_t percent);
 
 /* Decimal USD ("5", "0.15", "-1.000000001") to nano-USD; at most 9 decimals, no exponent, |value| <= MONEY_NANO_MAX. */
 enum status money_parse_usd(struct slice text, int64_t *ret_nano, struct err *err);

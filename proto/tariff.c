@@ -57,6 +57,7 @@ struct token_counts tariff_event(const struct usage_event *e)
         .out_reasoning = e->reasoning_tokens,
         .out_audio = e->audio_output_tokens,
         .out_image = e->image_output_tokens,
+        .batch_percent = e->price_percent,
     });
 }
 

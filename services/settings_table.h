@@ -32,6 +32,7 @@
     S(SIGNUP_CREDITS_USD, signup_credits, USD,    "auto",              0, 0,          SET_A | SET_L, "credit of a new account in USD; auto = 5 on a loopback HOST, else 0") \
     S(SIGNUP_PLAN,      signup_plan,      STR,    "free",              1, 64,         SET_A | SET_L, "plan of a new account") \
     S(UNPRICED,         unpriced,         CHOICE, "refuse|free",       0, 0,          SET_A | SET_L, "models without a price: refused, or allowed at no charge") \
+    S(BATCH_PERCENT,    batch_percent,    INT,    "50",                1, 1000,       SET_A | SET_L, "what a batch costs: percent of the model's prices") \
     S(HOLD_GRACE_MS,    hold_grace_ms,    INT,    "60000",             1000, 3600000, SET_A | SET_P | SET_L, "credit held for a call that nothing is heard of is free again so long after its deadline") \
     S(IDEMPOTENCY_HOURS, idempotency_hours, INT,  "24",                1, 720,        SET_M | SET_L, "answers to calls with an Idempotency-Key are kept for so long") \
     S(METRICS_TOKEN,    metrics_token,    SECRET, NULL,                8, 1024,       SET_G | SET_L, "bearer token for /metrics; unset = loopback clients only") \

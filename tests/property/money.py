@@ -16,7 +16,7 @@ import time
 from fractions import Fraction
 from math import ceil
 
-TOKENS_MAX, PICO_MAX, NANO_MAX = 10**9, 10**12, 10**18
+TOKENS_MAX, PICO_MAX, NANO_MAX, PERCENT_MAX = 10**9, 10**12, 10**18, 1000
 INT64_MAX, INT64_MIN, UINT64_MAX = 2**63 - 1, -(2**63), 2**64 - 1
 CHUNK = 50_000
 SAME_PRICES = 8  # reports in a row that are multiplied with the same prices
@@ -52,7 +52,7 @@ def prices_ok(prices):
 
 
 def split(report):
-    whole_in, cached, short, long, audio_in, image_in, whole_out, reasoning, audio_out, image_out = report
+    whole_in, cached, short, long, audio_in, image_in, whole_out, reasoning, audio_out, image_out, _ = report
     cache, modality, special = cached + short + long, audio_in + image_in, reasoning + audio_out + image_out
     rest_in = whole_in if cache > whole_in or modality > whole_in else max(0, whole_in - cache - modality)
     rest_out = whole_out if special > whole_out else whole_out - special
@@ -60,27 +60,39 @@ def split(report):
 
 
 def to_nano(pico):
-    nano = ceil(Fraction(pico, 1000))
-    return nano if nano <= NANO_MAX and pico <= NANO_MAX * 1000 else "-"
+    return ceil(Fraction(pico, 1000)) if pico <= NANO_MAX * 1000 else "-"
+
+
+def refused(ok, report):
+    ins, outs = split(report)
+    return not ok or max(ins) > TOKENS_MAX or max(outs) > TOKENS_MAX or report[-1] > PERCENT_MAX
+
+
+def asked(report):
+    """What decides whether a tier's prices hold: nothing does for a batch."""
+    return 0 if report[-1] else sum(split(report)[0])
+
+
+def share(report):
+    return Fraction(report[-1], 100) if report[-1] else 1
 
 
 def cost(prices, ok, report):
-    ins, outs = split(report)
-    if not ok or max(ins) > TOKENS_MAX or max(outs) > TOKENS_MAX:
+    if refused(ok, report):
         return "-"
-    rate_in, rate_out = rates(prices, sum(ins))
-    return to_nano(sum(map(int.__mul__, ins, rate_in)) + sum(map(int.__mul__, outs, rate_out)))
+    ins, outs = split(report)
+    rate_in, rate_out = rates(prices, asked(report))
+    return to_nano(share(report) * (sum(map(int.__mul__, ins, rate_in)) + sum(map(int.__mul__, outs, rate_out))))
 
 
 def cost_in_usd(prices, ok, report):
     """The same once more, from USD per token to USD, in fractions all the way."""
-    ins, outs = split(report)
-    if not ok or max(ins) > TOKENS_MAX or max(outs) > TOKENS_MAX:
+    if refused(ok, report):
         return "-"
     usd = Fraction(0)
-    for counts, per_token in zip((ins, outs), rates(prices, sum(ins))):
+    for counts, per_token in zip(split(report), rates(prices, asked(report))):
         for n, rate in zip(counts, per_token):
-            usd += n * Fraction(rate, 10**12)
+            usd += n * Fraction(rate, 10**12) * share(report)
     return ceil(usd * 10**9) if usd <= 10**9 else "-"
 
 
@@ -126,6 +138,7 @@ def cost_cases(rng, n):
             report = report_of(rng, wild if rng.random() < 0.1 else few, rng.randrange(4))
             if small:
                 report = [r >> 12 for r in report]
+            report.append(0 if rng.random() < 0.7 else rng.choice((1, 50, 50, 99, 100, 101, PERCENT_MAX, PERCENT_MAX + 1)))
             prices[THRESHOLD] = 0
             if with_tier:  # around what decides
                 prices[THRESHOLD] = min(max(0, sum(split(report)[0]) + rng.choice((-1, 0, 0, 1, 1000, -1000))), 2**62)

@@ -88,8 +88,17 @@ static struct token_counts pick_counts(uint64_t *seed)
 {
     uint64_t max = pick(seed, MONEY_TOKENS_MAX - 2) + 2;
 
-    return (struct token_counts){pick(seed, max), pick(seed, max), pick(seed, max), pick(seed, max), pick(seed, max),
-                                 pick(seed, max), pick(seed, max), pick(seed, max), pick(seed, max), pick(seed, max)};
+    return (struct token_counts){pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 pick(seed, max),
+                                 0};
 }
 
 /* rounded up: not less than the exact sum, and less than one more */

@@ -1,4 +1,6 @@
 /* What the writer takes first from its mailbox, and how it yields while it makes up for a backlog. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "meterd/idle.h"
 #include "meterd/mailbox.h"
 #include "meterd/pace.h"
 #include "services/clock.h"
@@ -176,6 +179,60 @@ static void it_rests_in_proportion_and_less_the_longer_it_takes(void **state)
     assert_true(rested(*state, 0) < 1000 * MS);
 }
 
+/* ---- the idle thread -----------------------------------------------------------------------------------------------
+ */
+
+struct done {
+    pthread_t by;
+    int policy;
+    unsigned times;
+};
+
+static void note_who(void *ctx)
+{
+    struct done *d = ctx;
+    struct sched_param param;
+
+    d->by = pthread_self();
+    d->times++;
+    assert_int_equal(pthread_getschedparam(d->by, &d->policy, &param), 0);
+}
+
+static void a_turn_that_yields_is_done_by_a_thread_that_gives_way(void **state)
+{
+    struct done d = {.times = 0};
+    struct idle i;
+    unsigned n;
+
+    (void)state;
+    idle_start(&i);
+    for (n = 1; n <= 1000; n++) {
+        idle_run(&i, note_who, &d);
+        assert_int_equal(d.times, n); /* when it returns it is done */
+    }
+    if (i.runs) { /* not everywhere there is such a policy */
+        assert_false(pthread_equal(d.by, pthread_self()));
+        assert_int_equal(d.policy, SCHED_IDLE);
+    }
+    idle_stop(&i);
+    idle_run(&i, note_who, &d);
+    assert_true(pthread_equal(d.by, pthread_self()));
+    assert_int_equal(d.times, 1001);
+}
+
+static void it_yields_during_a_backlog_until_patience_ends(void **state)
+{
+    struct pace p = {.box = *state};
+    struct mail_item item = {.lane = LANE_INGEST, .call = &somebody};
+
+    assert_false(pace_yields(&p, NOW));
+    pace_look(&p, &item, 1, NOW);
+    assert_true(pace_yields(&p, NOW + PACE_PATIENCE_MS - 1));
+    assert_false(pace_yields(&p, NOW + PACE_PATIENCE_MS));
+    pace_look(&p, &item, 0, NOW + 1);
+    assert_false(pace_yields(&p, NOW + 1));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make, unmake)
@@ -187,6 +244,8 @@ int main(void)
         T(what_comes_by_a_call_is_a_backlog),
         T(a_backlog_is_over_when_there_was_no_sign_of_it_for_a_while),
         T(it_rests_in_proportion_and_less_the_longer_it_takes),
+        T(it_yields_during_a_backlog_until_patience_ends),
+        T(a_turn_that_yields_is_done_by_a_thread_that_gives_way),
     };
 #undef T
 

@@ -1,0 +1,93 @@
+#include "meterd/batches.h"
+
+#include "meterd/calls.h"
+
+#define CALL_MAX 65536u /* of an encoded usage event */
+
+enum status batches_park(struct work *w, const struct usage_event *e, int64_t user_num)
+{
+    enum status st;
+    struct buf call;
+    size_t i;
+
+    buf_init(&call, CALL_MAX);
+    st = wire_encode(&usage_event_desc, e, &call, w->err);
+    for (i = 0; user_num && i < e->object_ids.n && st == ST_OK; i++)
+        st =
+            store_run(w->s, SQL_BATCH_PARK,
+                      BINDS(B_I(user_num), B_S(e->object_ids.items[i]), B_B(((struct slice){call.p, call.n}))), w->err);
+    buf_fini(&call);
+    return st;
+}
+
+/* Rounded up. No overflow: tokens and requests are below 2^30 (LIMIT_TOKENS, LIMIT_COUNT). */
+static uint64_t part_of(uint64_t tokens, uint64_t part, uint64_t whole)
+{
+    return (tokens * part + whole - 1) / whole;
+}
+
+/* Upstream does not say what it used: of the estimate what was worked off. */
+static void estimate(struct usage_event *e, const struct batch_end *end)
+{
+    bool all = end->requests == 0 && slice_is(end->status, "completed");
+    uint64_t whole = end->requests ? end->requests : 1, done = all || end->completed > whole ? whole : end->completed;
+
+    e->prompt_tokens = part_of(e->prompt_tokens, done, whole);
+    e->completion_tokens = part_of(e->completion_tokens, done, whole);
+    e->estimated = e->prompt_tokens + e->completion_tokens > 0;
+}
+
+static void fill(struct work *w, struct usage_event *e, const struct batch_end *end)
+{
+    uint64_t now = w->s->now_ms, took = now > e->created_ms ? now - e->created_ms : 0;
+
+    e->parked = false;
+    e->lease_ms = 0;
+    e->object_ids.n = 0;
+    e->latency_ms = took < LIMIT_MS ? took : LIMIT_MS;
+    e->status = slice_of(slice_is(end->status, "completed") ? "ok"
+                         : slice_is(end->status, "failed")  ? "error"
+                                                            : "cancelled");
+    if (!end->known) {
+        estimate(e, end);
+        return;
+    }
+    e->prompt_tokens = end->prompt_tokens;
+    e->cached_tokens = end->cached_tokens;
+    e->completion_tokens = end->completion_tokens;
+    e->reasoning_tokens = end->reasoning_tokens;
+    e->estimated = false;
+}
+
+static enum status end_one(struct work *w, const struct batch_end *end, int64_t user_num)
+{
+    struct wire_alloc mem = arena_wire(w->a);
+    struct usage_event e;
+    struct slice call = {NULL, 0};
+    sqlite3_stmt *q = NULL;
+    enum status st = store_row(w->s, SQL_BATCH_CALL, BINDS(B_I(user_num), B_S(end->object_id)), &q, w->err);
+
+    if (st == ST_OK && q)
+        st = col_text(q, 0, w->a, &call, w->err);
+    store_reset(&q);
+    if (st != ST_OK || call.n == 0) /* made elsewhere, or settled already */
+        return st;
+    st = wire_decode(&usage_event_desc, call.p, call.n, &e, &mem, w->err);
+    if (st != ST_OK)
+        return st;
+    fill(w, &e, end);
+    st = calls_apply(w, &e);
+    if (st == ST_OK)
+        st = store_run(w->s, SQL_BATCH_OVER, BINDS(B_I(user_num), B_S(end->object_id)), w->err);
+    return st;
+}
+
+enum status batches_end(struct work *w, const struct usage_event *told, int64_t user_num)
+{
+    enum status st = ST_OK;
+    size_t i;
+
+    for (i = 0; user_num && i < told->batch_ends.n && st == ST_OK; i++)
+        st = end_one(w, &told->batch_ends.items[i], user_num);
+    return st;
+}
