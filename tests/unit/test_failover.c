@@ -397,6 +397,33 @@ static void anthropics_statuses_are_for_its_own_clients(void **state)
     answered_fini(&a);
 }
 
+/* What cannot be said in one provider's words goes to the next; the client hears why when there is none. */
+static void what_one_dialect_cannot_say_another_may(void **state)
+{
+    static const char body[] = "{\"model\":\"m\",\"n\":2,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+    struct catalog_provider claude = {.kind = slice_of("anthropic")};
+    struct routing *r = *state;
+    struct completion_req req;
+    struct meter_fake_event ev;
+    struct answered a = {0};
+
+    put_both(r, &claude);
+    routing_request(r, &req, "ab", false);
+    r->routes[1].tier = 2;
+    req.body = slice_of(body);
+    routing_call(r, &req, &a, &ev);
+    assert_string_equal(a.provider, "b");
+    assert_string_equal(ev.status, "ok");
+    assert_int_equal(routing_seen(r, 0), 0);
+    answered_fini(&a);
+    routing_request(r, &req, "a", false);
+    req.body = slice_of(body);
+    routing_call(r, &req, &a, &ev);
+    assert_int_equal(a.status, ST_BAD_REQUEST);
+    assert_int_equal(routing_seen(r, 0), 0);
+    answered_fini(&a);
+}
+
 /* ---- holding back --------------------------------------------------------------------------------------------------
  */
 
@@ -592,6 +619,7 @@ int main(void)
         TEST(what_a_lost_attempt_cost_is_listed),
         TEST(usage_that_comes_in_parts_is_put_together),
         TEST(anthropics_statuses_are_for_its_own_clients),
+        TEST(what_one_dialect_cannot_say_another_may),
         TEST(a_stream_is_held_back_only_while_somebody_could_take_over),
         TEST(calls_under_way_keep_what_they_began_with),
         TEST(one_that_a_snapshot_does_not_name_is_gone),
