@@ -155,8 +155,7 @@ static void usage_that_says_too_little_is_not_known(void **state)
         "\"usage\":{\"input_tokens\":18446744073709551615,\"output_tokens\":18446744073709551615}",
         "\"usage\":{\"input_tokens\":1e400,\"output_tokens\":1}",
         "\"usage\":{\"input_tokens\":9,\"output_tokens\":5,\"input_tokens_details\":{\"cached_tokens\":-1}}",
-        "\"usage\":{\"input_tokens\":9,\"output_tokens\":5,"
-        "\"output_tokens_details\":{\"reasoning_tokens\":99999999999999}}",
+        "\"usage\":{\"input_tokens\":9,\"output_tokens\":5,\"output_tokens_details\":{\"reasoning_tokens\":-5}}",
         "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}", /* with answers there */
     };
 
