@@ -44,6 +44,7 @@ static void fill(struct work *w, struct usage_event *e, const struct batch_end *
     e->parked = false;
     e->lease_ms = 0;
     e->object_ids.n = 0;
+    e->batch_ends.n = 0;
     e->latency_ms = took < LIMIT_MS ? took : LIMIT_MS;
     e->status = slice_of(slice_is(end->status, "completed") ? "ok"
                          : slice_is(end->status, "failed")  ? "error"

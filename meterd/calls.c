@@ -334,7 +334,7 @@ static enum status park(struct call *c)
         st = batches_park(w, c->e, c->payer.num);
     if (st == ST_OK && c->payer.known && c->hold.amount_nano > 0)
         st = state_changed(w, &hold_state_desc, revision);
-    return st;
+    return st == ST_OK ? batches_end(w, c->e, c->payer.num) : st; /* one that was over when it was made */
 }
 
 static enum status apply_progress(struct call *c)

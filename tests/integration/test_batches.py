@@ -166,6 +166,15 @@ def test_a_failed_batch_costs_nothing(world):
     verify(p.router, p.admin)
 
 
+def test_a_batch_that_is_over_when_it_is_made_holds_nothing(world):
+    p = Person(world)
+    a = p.ask(p.upload(), at_once="failed")
+    assert a.status == 200 and a.json()["status"] == "failed"
+    row = p.settled(a.headers["x-request-id"])  # though nobody looks at it any more
+    assert Decimal(row["cost_usd"]) == 0 == p.spent() and row["status"] == "error"
+    verify(p.router, p.admin)
+
+
 @pytest.mark.parametrize("how", ["cancelled", "expired", "cancel"])
 def test_what_was_done_of_an_unfinished_batch_is_billed(world, how):
     """Two of five, and upstream does not say what they used: two fifths of the estimate."""

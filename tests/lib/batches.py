@@ -2,7 +2,7 @@
 
 A batch is validating when it is made, in_progress when it is first looked at and then what its metadata asks for:
 {"then": "completed"} (also when it asks for nothing; with usage), "failed", "expired" or "cancelled" (without), "in_progress" (until
-finish()). {"usage": "none"} leaves the usage of a completed one out; {"wait": "0.5"} makes it only so many seconds after it was asked for.
+finish()). {"at_once": "failed"} makes it so already. {"usage": "none"} leaves the usage of a completed one out; {"wait": "0.5"} makes it only so many seconds after it was asked for.
 """
 import json
 import re
@@ -86,6 +86,8 @@ class Batches:
                 "request_counts": {"total": len(data.split(b"\n")) - data.endswith(b"\n"), "completed": 0, "failed": 0},
                 "metadata": wish,
             }
+            if "at_once" in wish:
+                self.end(batch, wish["at_once"], 0, None)
             self.batches[batch["id"]] = batch
             return 200, JSON, json.dumps(batch).encode()
 
