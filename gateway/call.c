@@ -327,12 +327,14 @@ static enum status take_upload(struct call *c, struct err *err)
         return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
                              "Invalid header 'content-type': expected %d printable ASCII characters at most.",
                              LIMIT_TITLE);
-    st = upload_take(r, is_form, &c->upload, err);
+    st = upload_take(r, is_form, is_form && c->surface->flags & SURFACE_FILE, &c->upload, err);
     if (st != ST_OK)
         return st;
     r->body_digest = c->upload->digest;
-    return is_form ? call_request_read_form(c->surface, &c->upload->form.form, r->arena, &c->ask, err)
-                   : call_request_read(c->surface, (struct slice){NULL, 0}, r->arena, &c->ask, err);
+    if (!is_form)
+        return call_request_read(c->surface, (struct slice){NULL, 0}, r->arena, &c->ask, err);
+    st = call_request_read_form(c->surface, &c->upload->form.form, r->arena, &c->ask, err);
+    return st == ST_OK && c->upload->has_batch ? call_take_file(c, err) : st;
 }
 
 static enum status read_request(struct call *c, struct err *err)
@@ -352,7 +354,7 @@ static enum status read_request(struct call *c, struct err *err)
         c->ask.objects[0] = (struct call_object){c->surface->object, r->param};
         c->ask.n_objects = 1;
     }
-    if (st == ST_OK && c->ask.n_objects)
+    if (st == ST_OK && (c->ask.n_objects || c->surface->flags & SURFACE_BATCH))
         st = call_find_objects(c, err);
     c->headers = request_passed(r, c->surface->flags & SURFACE_PATH, &c->n_headers);
     return st;

@@ -42,6 +42,7 @@ struct call {
     struct call_request ask;
     struct upload *upload; /* a body that is not kept in memory; NULL = it is in r->body */
     struct slice provider; /* who keeps what the call is about; empty = anybody will do */
+    struct batch_worth worth; /* of a file for a batch that is sent, or that one is made of; no requests: of none */
     struct slice path; /* for upstream; empty = the endpoint's own */
     const struct http_header *headers; /* for upstream */
     size_t n_headers;
@@ -87,12 +88,15 @@ struct call {
     struct stream stream;
 };
 
-/* call_objects.c: by the thread, which waits. Who keeps the objects that the request names, if they are the caller's.
- * ST_NOT_FOUND and ST_BAD_REQUEST name the object; ST_UNAVAILABLE. */
+/* call_objects.c: by the thread, which waits. Who keeps the objects that the request names, if they are the caller's;
+ * and what a batch of the one can use, when one is to be made. ST_NOT_FOUND and ST_BAD_REQUEST name the object;
+ * ST_UNAVAILABLE. */
 enum status call_find_objects(struct call *c, struct err *err);
 
-/* call_upload.c: by the thread, but for the second. */
+/* call_upload.c: by the thread, but for call_want_upload. */
 bool call_has_upload(const struct call *c); /* is the request's body one? */
+/* Of a form that is a file: if it is for a batch, what that can use. ST_BAD_REQUEST: for none. */
+enum status call_take_file(struct call *c, struct err *err);
 void call_want_upload(struct call *c, struct slice bytes); /* under the lock: the provider asks for more */
 void call_help_upload(struct call *c); /* under the lock, which it lets go: gives it what it asks for */
 

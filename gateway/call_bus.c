@@ -121,6 +121,10 @@ static enum status take_admission(struct call *c, enum status st, struct slice p
     if (st == ST_OK && c->admitted.limits.n)
         c->limits = c->admitted.limits.items[0];
     c->limits.has |= st == ST_OK && c->admitted.limits.n; /* so that it shows even when all are zero */
+    if (st == ST_OK && c->surface->flags & SURFACE_BATCH) {
+        c->worth.output_tokens = c->admitted.batch_output;
+        c->worth.unlimited = 0;
+    }
     if (st == ST_PEER_LOST || st == ST_TIMEOUT) { /* nothing has gone upstream: the client may well try again */
         free_place(c);
         return err_set(err, ST_UNAVAILABLE, "Admission did not answer. Try again.");
@@ -191,6 +195,10 @@ static enum status ask_admission(struct call *c, struct err *err)
                             .max_output_pico = c->max_output_pico};
     struct xchg_id id = {0, 0};
 
+    if (c->surface->flags & SURFACE_BATCH) {
+        req.batch.items = &c->worth;
+        req.batch.n = 1;
+    }
     c->admissions++;
     return call_open(svc_peer(c->gw->svc, SVC_AUTHSVC), &admit_req_desc, &req, &open, &id, err);
 }
@@ -312,6 +320,7 @@ static void fill_request(const struct call *c, struct completion_req *req)
                                    .hold_nano = a->hold_nano,
                                    .output_limit = a->output_limit,
                                    .credit_limited = a->credit_limited,
+                                   .price_percent = a->price_percent,
                                    .prompt_tokens_estimate = c->ask.tokens,
                                    .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                                    .path = c->path,
@@ -319,6 +328,12 @@ static void fill_request(const struct call *c, struct completion_req *req)
                                    .body = c->r->body};
     if (!slice_is(c->r->method, "POST"))
         req->method = c->r->method;
+    if (c->worth.requests) {
+        req->batch.items = &c->worth;
+        req->batch.n = 1;
+    }
+    if (c->surface->flags & SURFACE_BATCH)
+        req->output_limit = 0; /* the lines have theirs */
     if (c->upload) {
         req->content_type = c->r->content_type;
         req->upload_bytes = c->upload->spool.bytes;

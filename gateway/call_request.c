@@ -236,22 +236,26 @@ static void begin(struct call_request *ret)
     *ret = (struct call_request){.model = ret->model, .choices = 1};
 }
 
+static enum status read_root(struct call_reading *r, yyjson_val *root)
+{
+    if (!yyjson_is_obj(root))
+        return err_set(r->err, ST_BAD_REQUEST, "The body of the request must be a JSON object, but it is %s.",
+                       kind_of(root));
+    if (too_deep(root, 1))
+        return err_set(r->err, ST_BAD_REQUEST, "The JSON body is nested deeper than %d levels.", JSON_DEPTH_MAX);
+    return r->surface->json(r, root);
+}
+
 static enum status read_body(struct call_reading *r, struct slice body)
 {
     yyjson_doc *doc = yyjson_read(body.p ? body.p : "", body.n, 0);
-    yyjson_val *root = yyjson_doc_get_root(doc);
     enum status st;
 
     if (!doc)
         st = err_set(r->err, ST_BAD_REQUEST,
                      "We could not parse the JSON body of your request. The API expects a JSON object as the body.");
-    else if (!yyjson_is_obj(root))
-        st = err_set(r->err, ST_BAD_REQUEST, "The body of the request must be a JSON object, but it is %s.",
-                     kind_of(root));
-    else if (too_deep(root, 1))
-        st = err_set(r->err, ST_BAD_REQUEST, "The JSON body is nested deeper than %d levels.", JSON_DEPTH_MAX);
     else
-        st = r->surface->json(r, root);
+        st = read_root(r, yyjson_doc_get_root(doc));
     yyjson_doc_free(doc);
     return st;
 }
@@ -265,6 +269,15 @@ enum status call_request_read(const struct surface *s, struct slice body, struct
     if (!s->json || (!body.n && s->model && !s->model[0]))
         return ST_OK;
     return read_body(&r, body);
+}
+
+enum status call_request_read_value(const struct surface *s, yyjson_val *root, struct arena *a,
+                                    struct call_request *ret, struct err *err)
+{
+    struct call_reading r = {.surface = s, .arena = a, .ret = ret, .err = err};
+
+    begin(ret);
+    return read_root(&r, root);
 }
 
 enum status call_request_read_form(const struct surface *s, const struct form *form, struct arena *a,

@@ -57,6 +57,9 @@ call_form_reader read_images_form, read_sound_form, read_file_form, read_other_f
 /* Clears *ret but for its model. An empty body is none, where the surface needs nothing of it. */
 enum status call_request_read(const struct surface *s, struct slice body, struct arena *a, struct call_request *ret,
                               struct err *err);
+/* The same of a body that is parsed already, by a surface that has a reader. Nothing of *ret points into it. */
+enum status call_request_read_value(const struct surface *s, struct yyjson_val *root, struct arena *a,
+                                    struct call_request *ret, struct err *err);
 enum status call_request_read_form(const struct surface *s, const struct form *form, struct arena *a,
                                    struct call_request *ret, struct err *err);
 

@@ -15,6 +15,28 @@ bool call_has_upload(const struct call *c)
            !(r->content_type.n >= sizeof(json) - 1 && !strncasecmp(r->content_type.p, json, sizeof(json) - 1));
 }
 
+/* What upstream could take for the file and we did not read, or the other way round, is refused. The objects that lines
+ * name are the call's: it goes to who keeps them, if they are the caller's. */
+enum status call_take_file(struct call *c, struct err *err)
+{
+    const struct form *f = &c->upload->form.form;
+    const struct batch_file *b = &c->upload->batch;
+
+    if (!slice_is(f->part[FORM_PURPOSE].kept, "batch"))
+        return ST_OK;
+    if (f->files != 1 || f->named_file != 1)
+        return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "file",
+                             "Invalid 'file': a batch is made of one file, in the part of that name.");
+    if (b->err.status != ST_OK) {
+        *err = b->err;
+        return b->err.status;
+    }
+    c->worth = b->worth;
+    memcpy(c->ask.objects, b->named.objects, sizeof(c->ask.objects));
+    c->ask.n_objects = b->named.n_objects;
+    return ST_OK;
+}
+
 /* What is asked for counts against the window, as all data does. */
 void call_want_upload(struct call *c, struct slice bytes)
 {

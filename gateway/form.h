@@ -36,6 +36,7 @@ struct form {
     uint64_t bytes; /* of the body */
     uint64_t file_bytes; /* of parts with a filename */
     unsigned files;
+    unsigned named_file; /* parts of that name, with a filename or without */
 };
 
 #endif

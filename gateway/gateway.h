@@ -68,6 +68,7 @@ struct gateway {
     atomic_bool listening;
     atomic_bool closing; /* drained: nothing more is answered */
     _Atomic uint64_t upload_bytes; /* spooled at once, all connections together */
+    _Atomic uint64_t line_bytes; /* of batches' files that are read: batch_file.h */
     atomic_size_t body_bytes, record_bytes; /* held at once, all connections together */
     struct ticker *ticker;
     struct voids *voids;

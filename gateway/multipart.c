@@ -143,6 +143,12 @@ enum status multipart_begin(struct multipart *m, struct slice type, bool digest,
     return ST_OK;
 }
 
+void multipart_watch(struct multipart *m, multipart_watcher *watcher, void *ctx)
+{
+    m->watcher = watcher;
+    m->watcher_ctx = ctx;
+}
+
 /* ---- a part's head ----------------------------------------------------------------------------------------------- */
 
 static char *kept_of(struct multipart *m, int part)
@@ -157,8 +163,11 @@ static char *kept_of(struct multipart *m, int part)
 
 static enum status begin_part(struct multipart *m, struct slice name, struct err *err)
 {
+    bool named_file = slice_is(name, "file");
     int i;
 
+    m->form.named_file += named_file;
+    m->watched = named_file && m->file && m->watcher;
     m->part = -1;
     for (i = 0; i < FORM_PARTS_N; i++)
         if (slice_is(name, parts[i].name))
@@ -255,6 +264,8 @@ static void take_value(struct multipart *m, const char *p, size_t n)
     digest(m, p, n);
     if (m->file)
         m->form.file_bytes += n;
+    if (m->watched)
+        m->watcher(m->watcher_ctx, (struct slice){p, n});
     if (m->part < 0)
         return;
     room = parts[m->part].max - m->form.part[m->part].kept.n;

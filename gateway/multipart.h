@@ -4,7 +4,7 @@
  * things is refused: a part without a name or with two, a known part twice or as a file, lines that end in another way
  * than they should, a body that does not end.
  *
- * Pure: no I/O, no allocation, the same result however the bytes are cut. Bounded whatever comes.
+ * Pure, but for the watcher: no I/O, no allocation, the same result however the bytes are cut. Bounded whatever comes.
  */
 #ifndef GATEWAY_MULTIPART_H
 #define GATEWAY_MULTIPART_H
@@ -18,6 +18,9 @@
 #define MULTIPART_HEAD_MAX 4096u /* bytes of one part's headers */
 #define MULTIPART_PARTS_MAX 1000u
 
+/* Sees the bytes of files in passing. */
+typedef void multipart_watcher(void *ctx, struct slice bytes);
+
 struct multipart {
     uint8_t state; /* enum state of multipart.c */
     char delimiter[4 + MULTIPART_BOUNDARY_MAX]; /* CR LF - - boundary */
@@ -30,6 +33,9 @@ struct multipart {
     unsigned parts;
     int part; /* of form.h, that is being read; -1 = another one */
     bool file; /* it has a filename */
+    bool watched; /* … and is named file: the watcher sees it */
+    multipart_watcher *watcher;
+    void *watcher_ctx;
     char kept[FORM_KEPT_MAX];
     struct form form;
     bool digesting;
@@ -40,6 +46,8 @@ struct multipart {
 bool multipart_is(struct slice content_type);
 /* ST_BAD_REQUEST: the type names no boundary that could be one. digest: multipart_digest is wanted at the end. */
 enum status multipart_begin(struct multipart *m, struct slice content_type, bool digest, struct err *err);
+/* Before the first byte: whoever wants to see what is in the files named file. */
+void multipart_watch(struct multipart *m, multipart_watcher *watcher, void *ctx);
 /* ST_BAD_REQUEST, naming the part if it is one of ours. */
 enum status multipart_feed(struct multipart *m, struct slice bytes, struct err *err);
 /* The body is through: m->form is valid until m is gone. */

@@ -15,6 +15,8 @@ enum surface_flags {
     SURFACE_OBJECT = 8, /* the {…} of its path is the id of an object that one account upstream keeps */
     SURFACE_SHARED = 32, /* shows what all who share the account upstream keep there */
     SURFACE_OTHER = 16, /* a path that we do not know: served only where a provider is willing */
+    SURFACE_FILE = 64, /* its form is a file, perhaps one for a batch: then what is in it is read in passing */
+    SURFACE_BATCH = 128, /* makes a batch of such a file, and costs what that can use */
 };
 
 struct surface {

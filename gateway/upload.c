@@ -12,18 +12,36 @@ static enum status take_piece(void *ctx, struct slice piece, struct err *err)
     return st;
 }
 
+static void see_file(void *ctx, struct slice bytes)
+{
+    batch_file_feed(ctx, bytes);
+}
+
+static enum status begin_form(struct upload *u, struct request *r, struct err *err)
+{
+    enum status st = multipart_begin(&u->form, r->content_type, u->digesting, err);
+
+    if (st != ST_OK || !u->has_batch)
+        return st;
+    batch_file_begin(&u->batch, r->arena, (size_t)r->gw->settings->max_body_bytes, &r->gw->line_bytes);
+    multipart_watch(&u->form, see_file, &u->batch);
+    return ST_OK;
+}
+
 static enum status read_all(struct upload *u, struct request *r, struct err *err)
 {
     enum status st = ST_OK;
 
     if (u->has_form)
-        st = multipart_begin(&u->form, r->content_type, u->digesting, err);
+        st = begin_form(u, r, err);
     else if (u->digesting)
         crypto_hash_sha256_init(&u->plain);
     if (st == ST_OK)
         st = request_pass_body(r, (uint64_t)r->gw->settings->max_upload_bytes, take_piece, u, err);
     if (st == ST_OK && u->has_form)
         st = multipart_end(&u->form, err);
+    if (st == ST_OK && u->has_batch)
+        batch_file_end(&u->batch);
     if (st != ST_OK || !u->digesting)
         return st;
     if (u->has_form)
@@ -33,7 +51,7 @@ static enum status read_all(struct upload *u, struct request *r, struct err *err
     return ST_OK;
 }
 
-enum status upload_take(struct request *r, bool has_form, struct upload **ret, struct err *err)
+enum status upload_take(struct request *r, bool has_form, bool has_batch, struct upload **ret, struct err *err)
 {
     struct upload *u = arena_alloc(r->arena, sizeof(*u));
 
@@ -41,6 +59,7 @@ enum status upload_take(struct request *r, bool has_form, struct upload **ret, s
         return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
     *ret = u;
     u->has_form = has_form;
+    u->has_batch = has_batch;
     u->digesting = r->idempotency_key.n > 0;
     spool_init(&u->spool, r->gw->settings->upload_dir, &r->gw->upload_bytes);
     return read_all(u, r, err);
@@ -48,8 +67,10 @@ enum status upload_take(struct request *r, bool has_form, struct upload **ret, s
 
 void upload_fini(struct upload *u)
 {
-    if (u)
-        spool_fini(&u->spool);
+    if (!u)
+        return;
+    batch_file_fini(&u->batch);
+    spool_fini(&u->spool);
 }
 
 enum status upload_push(struct upload *u, struct xchg_client *to, struct xchg_id id, uint64_t from, uint64_t bytes,

@@ -6,6 +6,7 @@
 #ifndef GATEWAY_UPLOAD_H
 #define GATEWAY_UPLOAD_H
 
+#include "gateway/batch_file.h"
 #include "gateway/multipart.h"
 #include "gateway/request.h"
 #include "gateway/spool.h"
@@ -15,16 +16,18 @@
 struct upload {
     struct spool spool;
     struct multipart form; /* when has_form */
-    bool has_form;
+    struct batch_file batch; /* when has_batch: what the form's file is worth as one */
+    bool has_form, has_batch;
     bool digesting;
     crypto_hash_sha256_state plain; /* of a body that is no form */
     uint8_t digest[LIMIT_DIGEST]; /* when digesting: of what it says */
 };
 
-/* Takes the request's body off the socket. has_form: it must be a readable form. *ret is the arena's; upload_fini in
+/* Takes the request's body off the socket. has_form: it must be a readable form; has_batch: it is one, and its file may
+ * be for a batch. *ret is the arena's; upload_fini in
  * any case when it is set. ST_TOO_LARGE (MAX_UPLOAD_BYTES), ST_BAD_REQUEST, ST_UNAVAILABLE, ST_CANCELLED as
  * request_read_body. */
-enum status upload_take(struct request *r, bool has_form, struct upload **ret, struct err *err);
+enum status upload_take(struct request *r, bool has_form, bool has_batch, struct upload **ret, struct err *err);
 void upload_fini(struct upload *u); /* NULL is fine */
 
 /* Pushes those bytes on the call. ST_CANCELLED: the call has ended. ST_BAD_MESSAGE: nobody may ask so. */

@@ -66,8 +66,9 @@ class Maker(http.server.BaseHTTPRequestHandler):
 
 def make_objects(router, key):
     """The objects that the suite calls by name: the router passes on only calls about those that were made through it."""
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "x"}}
     form = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n'
-    form += b'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
+    form += b'Content-Disposition: form-data; name="file"; filename="f"\r\n\r\n%s\r\n--b--\r\n' % json.dumps(line).encode()
     head = {"content-type": "multipart/form-data; boundary=b"}
     for path, names in OBJECTS.items():
         for _ in names:

@@ -74,6 +74,9 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     script.max_output_pico = WIRE_HAS(req, 11) ? req->max_output_pico : -1;
     memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
     slice_copy(req->request_id, script.request_id, sizeof(script.request_id));
+    slice_copy(req->model, script.admit_model, sizeof(script.admit_model));
+    script.admit_batch = req->batch.n ? req->batch.items[0] : (struct batch_worth){.requests = 0};
+    assert_true(!req->batch.n || slice_eq(req->batch.items[0].model, req->model));
     pthread_mutex_unlock(&script.lock);
     if (st != ST_OK) {
         call->limits = limits;
@@ -86,7 +89,9 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
                               .key_id = slice_of("key_1"),
                               .routes = {&route, 1},
                               .hold_nano = 5,
-                              .limits = {&limits, 1}};
+                              .limits = {&limits, 1},
+                              .price_percent = req->batch.n ? 50 : 0,
+                              .batch_output = req->batch.n ? 1234 : 0};
     if (!look_delay_ms())
         return ST_OK;
     assert_int_equal(pthread_create(&t, NULL, admit_late, call), 0);
@@ -277,6 +282,10 @@ static void note_request(const struct completion_req *req)
     slice_copy(req->content_type, script.type, sizeof(script.type));
     script.stream = req->stream;
     script.prompt_tokens = req->prompt_tokens_estimate;
+    script.price_percent = req->price_percent;
+    script.provider_output_limit = req->output_limit;
+    script.batch = req->batch.n ? req->batch.items[0] : (struct batch_worth){.requests = 0};
+    slice_copy(script.batch.model, script.batch_model, sizeof(script.batch_model));
     script.headers[0] = '\0';
     for (i = 0; i < req->headers.n; i++)
         n += (size_t)snprintf(script.headers + n, sizeof(script.headers) - n, SLICE_FMT "=" SLICE_FMT ";",
@@ -378,9 +387,11 @@ static enum status find_object(struct svc_call *call, const void *in, void *out)
 {
     const struct object_find_req *req = in;
     struct object_find_rep *rep = out;
+    static struct batch_worth worth; /* the tests ask one by one */
     bool known, down;
 
     pthread_mutex_lock(&script.lock);
+    worth = script.worth;
     known = ++script.objects_asked > script.objects_late;
     down = script.objects_down;
     memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
@@ -395,6 +406,8 @@ static enum status find_object(struct svc_call *call, const void *in, void *out)
         rep->provider = slice_of("another");
     else
         return err_set(&call->err, ST_NOT_FOUND, "no");
+    rep->worth.items = &worth;
+    rep->worth.n = worth.requests > 0;
     return ST_OK;
 }
 

@@ -69,6 +69,11 @@ struct script {
     unsigned objects_asked; /* meterd: for objects, and so many times it does not know them yet */
     unsigned objects_late;
     bool objects_down;
+    struct batch_worth worth; /* of the objects that meterd finds; no requests = of none */
+    /* what admission and the provider were told of a batch; no requests = nothing; their model's text is gone */
+    struct batch_worth admit_batch, batch;
+    char admit_model[300], batch_model[300];
+    uint64_t price_percent, provider_output_limit;
     /* SAY */
     unsigned say_status;
     const char *say_type, *say[SAY_MAX];

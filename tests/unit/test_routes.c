@@ -301,7 +301,8 @@ static void the_cost_is_what_meterd_will_book(void **state)
     static const struct price p = {
         .has = 1u << 5, .input_pico = 150000, .cached_input_pico = 75000, .output_pico = 600000};
     struct call_route route = {.price = {&p, 1}};
-    struct call c = {.has_result = true,
+    struct call c = {.surface = &surfaces[SURFACE_CHAT],
+                     .has_result = true,
                      .result = {.prompt_tokens = 1000, .cached_tokens = 999, .completion_tokens = 7},
                      .admitted = {.routes = {&route, 1}}};
     int64_t nano;
@@ -312,6 +313,9 @@ static void the_cost_is_what_meterd_will_book(void **state)
     route.price.n = 0;
     assert_true(call_cost(&c, &nano));
     assert_int_equal(nano, 0);
+    c.surface = &surfaces[SURFACE_BATCHES];
+    assert_false(call_cost(&c, &nano));
+    c.surface = &surfaces[SURFACE_CHAT];
     c.has_result = false;
     assert_false(call_cost(&c, &nano));
 }

@@ -185,7 +185,7 @@ static void surfaces_read_their_parts(void **state)
                                 "--xYz\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n3\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\ntrue" END;
     static const char file[] =
-        "--xYz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n" FILE_HEAD "{}" END;
+        "--xYz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n" FILE_HEAD "{}" END;
     struct world *w = *state;
 
     upload(w, "/v1/images/edits", TYPE, image, sizeof(image) - 1);
