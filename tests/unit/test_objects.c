@@ -39,7 +39,6 @@ static void calls_go_where_their_objects_are(void **state)
         {"DELETE", "/v1/files/file-mine", "", 1},
         {"GET", "/v1/batches/batch_mine", "", 1},
         {"POST", "/v1/batches/batch_mine/cancel", "", 1},
-        {"POST", "/v1/batches", "{\"input_file_id\":\"file-mine\"}", 1},
         {"POST", "/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"resp_mine\"}", 1},
         {"POST", "/v1/responses", "{\"model\":\"m\",\"conversation\":\"conv_mine\"}", 1},
         {"POST", "/v1/responses", "{\"model\":\"m\",\"conversation\":{\"id\":\"conv_mine\"}}", 1},
