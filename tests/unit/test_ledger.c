@@ -157,7 +157,8 @@ static const struct tamper tampers[] = {
     {"UPDATE hold SET state = 'settled', ended = 7 WHERE request_id = 'req_open'", "the call did not"},
     {"UPDATE hold SET due_ms = -100000 WHERE request_id = 'req_open'", "its lease has been over for"},
     {"UPDATE account SET kind = 'kept' WHERE kind = 'held'", "no account that holds it"},
-    {"INSERT INTO hold SELECT 9999, 'req_x', user_num, 1, 'settled', 9999, 0, 0, 0, 0, 0, 0, NULL, NULL FROM hold LIMIT 1",
+    {"INSERT INTO hold SELECT 9999, 'req_x', user_num, 1, 'settled', 9999, 0, 0, 0, 0, 0, 0, NULL, NULL FROM hold "
+     "LIMIT 1",
      "holds, but entries of"},
     /* corrections */
     {"UPDATE correction SET cost_nano = cost_nano + 1", "does not agree with its correction"},
