@@ -62,11 +62,11 @@ void changes_undo(struct changes *c, struct change_mark mark)
 }
 
 /* How many items from `from` on fit one message. */
-static size_t portion(const struct changes *c, size_t from)
+static size_t portion(const struct changes *c, size_t from, size_t most)
 {
     size_t n, bytes = 0;
 
-    for (n = 0; from + n < c->n && n < CHANGE_BATCH_ITEMS && bytes < CHANGE_BATCH_BYTES; n++)
+    for (n = 0; from + n < c->n && n < most && bytes < CHANGE_BATCH_BYTES; n++)
         bytes += c->items[from + n].n;
     return n;
 }
@@ -86,18 +86,18 @@ static enum status publish_portion(const struct changes *c, size_t from, struct 
     return wire_encode(&state_batch_desc, batch, out, NULL);
 }
 
-enum status changes_publish(const struct changes *c, uint64_t previous, uint64_t revision,
+enum status changes_publish(const struct changes *c, uint64_t previous, uint64_t revision, size_t most,
                             void (*publish)(void *ctx, struct slice bytes), void *ctx)
 {
-    size_t most = c->n < CHANGE_BATCH_ITEMS ? c->n : CHANGE_BATCH_ITEMS, from = 0;
-    struct state_change *list = calloc(most + 1, sizeof(*list));
+    struct state_change *list = calloc((c->n < most ? c->n : most) + 1, sizeof(*list));
     enum status st = list ? ST_OK : ST_NO_MEMORY;
     struct buf out;
+    size_t from = 0;
 
     buf_init(&out, WIRE_MESSAGE_MAX);
     while (st == ST_OK) {
         struct state_batch batch = {.previous_revision = previous, .revision = revision};
-        size_t n = portion(c, from);
+        size_t n = portion(c, from, most);
 
         if (from + n < c->n)
             batch.revision = c->items[from + n - 1].revision;

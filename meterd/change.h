@@ -37,9 +37,9 @@ enum status changes_add(struct changes *c, const struct wire_desc *desc, const v
 struct change_mark changes_mark(const struct changes *c);
 void changes_undo(struct changes *c, struct change_mark mark); /* forgets what came after the mark */
 
-/* Packs all changes as one or more state_batch messages, in order, and hands each to publish. previous = revision
- * before the first, revision = after the last. Without changes: one heartbeat. */
-enum status changes_publish(const struct changes *c, uint64_t previous, uint64_t revision,
+/* Packs all changes as one or more state_batch messages of up to `most` (CHANGE_BATCH_ITEMS), in order, and hands each
+ * to publish. previous = revision before the first, revision = after the last. Without changes: one heartbeat. */
+enum status changes_publish(const struct changes *c, uint64_t previous, uint64_t revision, size_t most,
                             void (*publish)(void *ctx, struct slice bytes), void *ctx);
 
 #endif

@@ -34,17 +34,31 @@ void pace_begin(struct pace *p)
         p->ran_from_ns = clock_thread_ns();
 }
 
+/* Shorter, the longer the backlog takes. */
+static void rest(struct pace *p, uint64_t ns)
+{
+    uint64_t late = clock_ms() - p->began_ms;
+
+    if (late >= PACE_PATIENCE_MS)
+        return;
+    ns = ns * (PACE_PATIENCE_MS - late) / PACE_PATIENCE_MS;
+    mailbox_rest(p->box, ns < PACE_REST_MAX_NS ? ns : PACE_REST_MAX_NS);
+    p->ran_from_ns = clock_thread_ns();
+}
+
+void pace_told(struct pace *p)
+{
+    if (p->on)
+        rest(p, PACE_TOLD_NS);
+}
+
 void pace_step(struct pace *p)
 {
-    uint64_t ran, late, rest;
+    uint64_t ran;
 
     if (!p || !p->on)
         return;
     ran = clock_thread_ns() - p->ran_from_ns;
-    late = clock_ms() - p->began_ms;
-    if (ran < PACE_RUN_NS || late >= PACE_PATIENCE_MS)
-        return;
-    rest = ran * PACE_REST * (PACE_PATIENCE_MS - late) / PACE_PATIENCE_MS;
-    mailbox_rest(p->box, rest < PACE_REST_MAX_NS ? rest : PACE_REST_MAX_NS);
-    p->ran_from_ns = clock_thread_ns();
+    if (ran >= PACE_RUN_NS)
+        rest(p, ran * PACE_REST);
 }

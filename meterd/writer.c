@@ -157,11 +157,20 @@ static void run_item(struct writer *w, struct mail_item *item, struct err *err)
         *err = item->call->err;
 }
 
+static void tell(void *ctx, struct slice state_batch)
+{
+    struct writer *w = ctx;
+
+    w->o.publish(w->o.ctx, state_batch);
+    pace_told(&w->pace);
+}
+
 static void publish(struct writer *w)
 {
     const struct store *s = w->o.store;
+    size_t most = w->pace.on ? PACE_TOLD : CHANGE_BATCH_ITEMS;
 
-    if (changes_publish(&s->changes, w->published, s->revision, w->o.publish, w->o.ctx) != ST_OK)
+    if (changes_publish(&s->changes, w->published, s->revision, most, tell, w) != ST_OK)
         log_event(w->o.log, LOG_WARN, LOG_NO_REQ, "state_not_published", LOG_N("revision", s->revision));
     /* Also when it was not: the followers see the gap and ask. */
     w->published = s->revision;

@@ -113,7 +113,7 @@ static size_t transaction(struct bench *b, struct usage_event *e, size_t message
     }
     if (batch_commit(b->store, &b->err) != ST_OK)
         die(b, "commit");
-    changes_publish(&b->store->changes, previous, b->store->revision, on_publish, b);
+    changes_publish(&b->store->changes, previous, b->store->revision, CHANGE_BATCH_ITEMS, on_publish, b);
     if (store_checkpoint(b->store, false, &b->err) != ST_OK)
         die(b, "checkpoint");
     b->seq += done;

@@ -386,14 +386,16 @@ static void the_feed_says_what_is_spent(void **state)
     assert_int_equal(put_key(m, user, "key_1", METER_USD, "month"), ST_OK);
     assert_int_equal(put_key(m, user, "key_2", 0, NULL), ST_OK);
     call_at(m, user, "key_1", "req_1", price, now);
-    assert_int_equal(changes_publish(&m->store->changes, 1, m->store->revision, hear, &heard), ST_OK);
+    assert_int_equal(changes_publish(&m->store->changes, 1, m->store->revision, CHANGE_BATCH_ITEMS, hear, &heard),
+                     ST_OK);
     assert_int_equal(heard.n, 1);
     assert_int_equal(heard.settled.key_spent_nano, COST);
     assert_int_equal(heard.settled.key_digest.n, LIMIT_DIGEST);
     assert_memory_equal(heard.settled.key_digest.p, "key_1", 5);
     assert_int_equal(heard.settled.key_period_end, until(m));
     call_at(m, user, "key_2", "req_2", price, now);
-    assert_int_equal(changes_publish(&m->store->changes, 1, m->store->revision, hear, &heard), ST_OK);
+    assert_int_equal(changes_publish(&m->store->changes, 1, m->store->revision, CHANGE_BATCH_ITEMS, hear, &heard),
+                     ST_OK);
     assert_int_equal(heard.n, 2);
     assert_int_equal(heard.settled.key_digest.n, 0);
 }

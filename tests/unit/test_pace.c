@@ -220,6 +220,19 @@ static void a_turn_that_yields_is_done_by_a_thread_that_gives_way(void **state)
     assert_int_equal(d.times, 1001);
 }
 
+static void who_was_told_gets_time(void **state)
+{
+    struct pace p = {.box = *state, .began_ms = clock_ms()};
+    uint64_t began = clock_ns();
+
+    pace_told(&p); /* without a backlog there is no rest */
+    assert_int_equal(p.ran_from_ns, 0);
+    p.on = true;
+    pace_told(&p);
+    assert_true(clock_ns() - began >= PACE_TOLD_NS * 9 / 10);
+    assert_true(p.ran_from_ns > 0);
+}
+
 static void it_yields_during_a_backlog_until_patience_ends(void **state)
 {
     struct pace p = {.box = *state};
@@ -244,6 +257,7 @@ int main(void)
         T(what_comes_by_a_call_is_a_backlog),
         T(a_backlog_is_over_when_there_was_no_sign_of_it_for_a_while),
         T(it_rests_in_proportion_and_less_the_longer_it_takes),
+        T(who_was_told_gets_time),
         T(it_yields_during_a_backlog_until_patience_ends),
         T(a_turn_that_yields_is_done_by_a_thread_that_gives_way),
     };

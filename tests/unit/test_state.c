@@ -394,12 +394,18 @@ static void large_transactions_are_published_in_several_batches(void **state)
     (void)state;
     arena_init(&p.arena, METER_ARENA);
     changes_init(&c);
-    assert_int_equal(changes_publish(&c, 7, 7, on_publish, &p), ST_OK);
+    assert_int_equal(changes_publish(&c, 7, 7, CHANGE_BATCH_ITEMS, on_publish, &p), ST_OK);
     assert_int_equal(p.batches, 1); /* a heartbeat */
     for (i = 0; i < 10000; i++)
         assert_int_equal(changes_add(&c, &settled_desc, &settled, 8 + i, NULL), ST_OK);
-    assert_int_equal(changes_publish(&c, 7, 8 + 10010, on_publish, &p), ST_OK);
+    assert_int_equal(changes_publish(&c, 7, 8 + 10010, CHANGE_BATCH_ITEMS, on_publish, &p), ST_OK);
     assert_int_equal(p.batches, 4);
+    assert_int_equal(p.changes, 10000);
+    assert_int_equal(p.revision, 8 + 10010);
+    p.revision = 7;
+    p.batches = p.changes = 0;
+    assert_int_equal(changes_publish(&c, 7, 8 + 10010, 64, on_publish, &p), ST_OK);
+    assert_int_equal(p.batches, 157);
     assert_int_equal(p.changes, 10000);
     assert_int_equal(p.revision, 8 + 10010);
     changes_fini(&c);
