@@ -65,10 +65,9 @@ static void attempt(struct completion *c)
         return;
     /* It has no such endpoint, or does not know what the request asks for: another may. */
     if ((st == ST_NOT_FOUND || st == ST_BAD_REQUEST) &&
-        completion_elsewhere(c, &(struct failure){.why = ATTEMPT_ERROR,
-                                                  .remedy = REMEDY_ELSEWHERE,
-                                                  .unsent = true,
-                                                  .text = c->call->err.text}))
+        completion_elsewhere(
+            c, &(struct failure){
+                   .why = ATTEMPT_ERROR, .remedy = REMEDY_ELSEWHERE, .unsent = true, .text = c->call->err.text}))
         return;
     completion_count(c, ATTEMPT_ERROR);
     completion_end(c, OUTCOME_ERROR, st);

@@ -1,6 +1,6 @@
 /*
- * Migration 9: batches. What a file for one can use stands with the file; the call that made one is parked with it until
- * somebody learns that it is over; a batch costs a part of the prices.
+ * Migration 9: batches. What a file for one can use stands with the file; the call that made one is parked with it
+ * until somebody learns that it is over; a batch costs a part of the prices.
  */
 #include "meterd/schema/schema.h"
 
