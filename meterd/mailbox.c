@@ -7,7 +7,6 @@
 #include "services/clock.h"
 
 #define EVENTS_ARENA_MAX (4u * 1024u * 1024u)
-#define NS_OF_S UINT64_C(1000000000)
 
 void mail_events_free(struct mail_events *e)
 {
@@ -90,6 +89,11 @@ static size_t depth(const struct mailbox *m)
     return m->commands.n + m->usage.n;
 }
 
+static void note_wanted(struct mailbox *m)
+{
+    atomic_store_explicit(&m->wanted, m->commands.n > 0 || m->closed, memory_order_relaxed);
+}
+
 bool mailbox_put(struct mailbox *m, const struct mail_item *item)
 {
     struct mail_line *line = item->lane == LANE_INGEST ? &m->usage : &m->commands;
@@ -105,6 +109,7 @@ bool mailbox_put(struct mailbox *m, const struct mail_item *item)
         m->n_calls += item->call != NULL;
         m->bytes += bytes_of(item);
         m->usage_events += line == &m->usage ? item->usage : 0;
+        note_wanted(m);
     }
     pthread_mutex_unlock(&m->lock);
     if (ok && wake)
@@ -116,6 +121,7 @@ void mailbox_close(struct mailbox *m)
 {
     pthread_mutex_lock(&m->lock);
     m->closed = true;
+    note_wanted(m);
     pthread_mutex_unlock(&m->lock);
     pthread_cond_signal(&m->filled);
 }
@@ -140,15 +146,9 @@ size_t mailbox_usage(struct mailbox *m)
     return n;
 }
 
-void mailbox_rest(struct mailbox *m, uint64_t ns)
+bool mailbox_wanted(const struct mailbox *m)
 {
-    uint64_t until = clock_ns() + ns;
-    struct timespec at = {(time_t)(until / NS_OF_S), (long)(until % NS_OF_S)};
-
-    pthread_mutex_lock(&m->lock);
-    while (m->commands.n == 0 && !m->closed && clock_ns() < until)
-        pthread_cond_timedwait(&m->filled, &m->lock, &at);
-    pthread_mutex_unlock(&m->lock);
+    return atomic_load_explicit(&m->wanted, memory_order_relaxed);
 }
 
 /* Until when to wait with what is there now; 0 = not at all. */
@@ -198,6 +198,7 @@ size_t mailbox_take(struct mailbox *m, const struct mailbox_wait *wait, struct m
         usage += to[n++].usage;
     }
     *ret_closed = m->closed;
+    note_wanted(m);
     pthread_mutex_unlock(&m->lock);
     return n;
 }

@@ -8,6 +8,7 @@
 #define METERD_MAILBOX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "meterd/batch.h"
@@ -51,6 +52,7 @@ struct mailbox {
     size_t usage_events; /* in the line of usage */
     size_t n_calls; /* of both lines: somebody waits for them */
     bool closed;
+    atomic_bool wanted; /* by whoever does not lock: a command waits, or it is closed */
 };
 
 void mail_events_free(struct mail_events *e); /* NULL is fine */
@@ -73,7 +75,6 @@ struct mailbox_wait {
 size_t mailbox_take(struct mailbox *m, const struct mailbox_wait *wait, struct mail_item *to, size_t max,
                     bool *ret_closed);
 size_t mailbox_usage(struct mailbox *m); /* usage events that wait */
-/* For its taker: does nothing for so long, but returns at once when a command waits or the mailbox is closed. */
-void mailbox_rest(struct mailbox *m, uint64_t ns);
+bool mailbox_wanted(const struct mailbox *m); /* a command waits, or it is closed; without a lock */
 
 #endif

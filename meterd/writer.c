@@ -6,7 +6,6 @@
 #include "meterd/answers.h"
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
-#include "meterd/idle.h"
 #include "meterd/ingest.h"
 #include "meterd/monthly.h"
 #include "meterd/pace.h"
@@ -36,8 +35,6 @@ struct writer {
     struct writer_options o;
     struct mailbox box;
     struct pace pace;
-    struct idle idle; /* does the work of a backlog */
-    size_t n; /* of items: what this turn is about */
     pthread_t thread;
     bool started;
     struct writer_metrics m;
@@ -222,34 +219,59 @@ static bool ends_batch(const struct writer *w, const struct mail_item *next)
     return w->pace.on && next[-1].lane != LANE_INGEST && next->lane == LANE_INGEST;
 }
 
-/* Applies items from the front until the transaction is large enough. Returns how many. */
+struct transaction {
+    struct writer *w;
+    struct mail_item *items;
+    size_t n; /* of items that there are */
+    size_t done, units; /* taken into it */
+    enum status st;
+    struct err err;
+};
+
+/* Applies items from the front until it is large enough, and commits it. */
+static void run_transaction(void *ctx)
+{
+    struct transaction *t = ctx;
+    struct writer *w = t->w;
+    struct store *s = w->o.store;
+
+    pace_begin(&w->pace);
+    t->st = batch_begin(s, &t->err);
+    while (t->done < t->n && t->units < WRITER_UNITS && !(t->done > 0 && ends_batch(w, &t->items[t->done]))) {
+        struct mail_item *item = &t->items[t->done++];
+
+        item->st = ST_OK;
+        if (t->st == ST_OK && s->broken == STORE_WELL)
+            run_item(w, item, &t->err);
+        t->units += units_of(item);
+    }
+    t->st = commit(w, t->st, &t->err);
+}
+
+/* One transaction, what it tells and its answers. Returns how many items were in it. */
 static size_t run_batch(struct writer *w, struct mail_item *items, size_t n)
 {
+    struct transaction t = {.w = w, .items = items, .n = n};
     struct store *s = w->o.store;
-    struct err err = {0};
     uint64_t began = clock_ns();
-    size_t done, i, units = 0;
-    enum status st = batch_begin(s, &err);
+    size_t i;
 
-    for (done = 0; done < n && units < WRITER_UNITS && !(done > 0 && ends_batch(w, &items[done])); done++) {
-        items[done].st = ST_OK;
-        if (st == ST_OK && s->broken == STORE_WELL)
-            run_item(w, &items[done], &err);
-        units += units_of(&items[done]);
-    }
-    st = commit(w, st, &err);
+    if (items[0].lane == LANE_INGEST)
+        pace_work(&w->pace, run_transaction, &t);
+    else
+        run_transaction(&t);
     metric_observe_ns(w->m.commit_seconds, clock_ns() - began);
-    metric_observe(w->m.batch_size, (double)units);
-    if (st == ST_OK) {
+    metric_observe(w->m.batch_size, (double)t.units);
+    if (t.st == ST_OK) {
         if (atomic_exchange(&w->full, false))
             log_event(w->o.log, LOG_INFO, LOG_NO_REQ, "batches_succeed_again", LOG_N("revision", s->revision));
         if (s->revision != w->published)
             publish(w);
         note_counts(w, &s->counts);
     }
-    for (i = 0; i < done; i++)
-        answer(w, &items[i], st, &err);
-    return done;
+    for (i = 0; i < t.done; i++)
+        answer(w, &items[i], t.st, &t.err);
+    return t.done;
 }
 
 /* ---- chores: what is done between transactions ---------------------------------------------------------------------
@@ -454,13 +476,28 @@ static uint64_t heartbeat(struct writer *w, uint64_t now)
     return w->published_ms + FEED_HEARTBEAT_MS;
 }
 
+struct log_copy {
+    struct store *store;
+    bool all;
+    enum status st;
+    struct err err;
+};
+
+static void run_log_copy(void *ctx)
+{
+    struct log_copy *c = ctx;
+
+    c->st = store_checkpoint(c->store, c->all, &c->err);
+}
+
 static uint64_t copy_log(struct writer *w, uint64_t now)
 {
     bool idle = now - w->worked_ms >= WRITER_IDLE_MS;
-    struct err err = {0};
+    struct log_copy copy = {.store = w->o.store, .all = idle};
 
-    if (store_checkpoint(w->o.store, idle, &err) != ST_OK) {
-        die_if_dead(w, &err);
+    pace_work(&w->pace, run_log_copy, &copy);
+    if (copy.st != ST_OK) {
+        die_if_dead(w, &copy.err);
         w->o.store->broken = STORE_WELL; /* no space for the copy: the log is still whole */
     }
     return idle ? now + WRITER_IDLE_MS : w->worked_ms + WRITER_IDLE_MS;
@@ -510,37 +547,23 @@ static uint64_t next_due(const struct writer *w)
     return due;
 }
 
-/* With what was taken from the mailbox. */
-static void turn(void *arg)
-{
-    struct writer *w = arg;
-    size_t done = 0;
-
-    pace_begin(&w->pace);
-    while (done < w->n)
-        done += run_batch(w, w->items + done, w->n - done);
-    between(w, w->n > 0);
-    pace_step(&w->pace);
-}
-
 static void *run(void *arg)
 {
     struct writer *w = arg;
     bool closed = false;
+    size_t n = 1;
 
-    do {
+    while (!closed || n > 0) {
         struct mailbox_wait wait = {
             .until_ms = next_due(w), .gather_ms = WRITER_GATHER_MS, .enough = MAILBOX_TAKE, .most_usage = WRITER_UNITS};
-        uint64_t now;
+        size_t done = 0;
 
-        w->n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
-        now = clock_ms();
-        pace_look(&w->pace, w->items, w->n, now);
-        if (pace_yields(&w->pace, now))
-            idle_run(&w->idle, turn, w);
-        else
-            turn(w);
-    } while (!closed || w->n > 0);
+        n = mailbox_take(&w->box, &wait, w->items, MAILBOX_TAKE, &closed);
+        pace_look(&w->pace, w->items, n, clock_ms());
+        while (done < n)
+            done += run_batch(w, w->items + done, n - done);
+        between(w, n > 0);
+    }
     return NULL;
 }
 
@@ -556,7 +579,7 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
         return err_set(err, ST_NO_MEMORY, "no memory for the writer");
     }
     w->o = *options;
-    w->pace.box = &w->box;
+    pace_init(&w->pace, &w->box);
     w->published = options->store->revision;
     w->published_ms = clock_ms();
     w->worked_ms = w->published_ms;
@@ -566,7 +589,6 @@ enum status writer_new(const struct writer_options *options, struct writer **ret
     restart_leases(w);
     w->due_ms[CHORE_PRICES] = look_at_prices(w, w->published_ms); /* before anybody asks for the state */
     note_state(w);
-    idle_start(&w->idle);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
         writer_free(w);
         return err_set(err, ST_INTERNAL, "cannot start the writer's thread");
@@ -583,7 +605,7 @@ void writer_free(struct writer *w)
     mailbox_close(&w->box);
     if (w->started)
         pthread_join(w->thread, NULL);
-    idle_stop(&w->idle);
+    pace_fini(&w->pace);
     mailbox_fini(&w->box);
     free(w);
 }

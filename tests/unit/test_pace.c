@@ -84,20 +84,19 @@ static void a_take_has_so_much_usage_and_one_item_at_least(void **state)
     assert_int_equal(take(*state, got, 8, 100), 5);
 }
 
-static void a_rest_ends_when_a_command_waits(void **state)
+static void a_command_is_seen_without_a_lock(void **state)
 {
-    uint64_t began = clock_ns();
+    struct mail_item got[8];
 
-    mailbox_rest(*state, 2 * MS);
-    assert_true(clock_ns() - began >= 2 * MS);
+    assert_false(mailbox_wanted(*state));
     put(*state, LANE_INGEST, 1, 1);
-    began = clock_ns();
-    mailbox_rest(*state, 2 * MS);
-    assert_true(clock_ns() - began >= 2 * MS); /* usage can wait */
+    assert_false(mailbox_wanted(*state)); /* usage can wait */
     put(*state, LANE_WRITE, 0, 1);
-    began = clock_ns();
-    mailbox_rest(*state, 60000 * MS);
-    assert_true(clock_ns() - began < 30000 * MS);
+    assert_true(mailbox_wanted(*state));
+    assert_int_equal(take(*state, got, 8, 0), 2);
+    assert_false(mailbox_wanted(*state));
+    mailbox_close(*state);
+    assert_true(mailbox_wanted(*state));
 }
 
 /* ---- the pace
@@ -108,10 +107,8 @@ static void only_a_backlog_is_paced(void **state)
     struct pace p = {.box = *state};
     struct mail_item item = {.lane = LANE_INGEST, .usage = 60};
 
-    pace_step(NULL);
     pace_look(&p, &item, 1, NOW);
     assert_false(p.on);
-    pace_step(&p);
     put(*state, LANE_INGEST, PACE_BEHIND_EVENTS - 1, 1);
     pace_look(&p, &item, 1, NOW);
     assert_false(p.on);
@@ -146,39 +143,6 @@ static void a_backlog_is_over_when_there_was_no_sign_of_it_for_a_while(void **st
     assert_int_equal(p.began_ms, NOW + 2 * PACE_OVER_MS + 1);
 }
 
-static void use_cpu(uint64_t ns)
-{
-    uint64_t began = clock_thread_ns();
-
-    while (clock_thread_ns() - began < ns)
-        continue;
-}
-
-/* How long it rests after a piece of work, for a backlog that is so old. */
-static uint64_t rested(struct mailbox *m, uint64_t age_ms)
-{
-    struct pace p = {.box = m, .on = true, .began_ms = clock_ms() - age_ms, .ran_from_ns = clock_thread_ns()};
-    uint64_t began;
-
-    use_cpu(PACE_RUN_NS);
-    began = clock_ns();
-    pace_step(&p);
-    return clock_ns() - began;
-}
-
-static void it_rests_in_proportion_and_less_the_longer_it_takes(void **state)
-{
-    struct pace p = {.box = *state, .on = true, .began_ms = clock_ms(), .ran_from_ns = clock_thread_ns()};
-    uint64_t from = p.ran_from_ns;
-
-    pace_step(&p); /* has hardly run: no rest */
-    assert_int_equal(p.ran_from_ns, from);
-    assert_true(rested(*state, 0) >= PACE_RUN_NS * PACE_REST * 9 / 10);
-    assert_true(rested(*state, PACE_PATIENCE_MS / 2) >= PACE_RUN_NS * PACE_REST * 4 / 10);
-    mailbox_close(*state); /* and not at all when it is to end */
-    assert_true(rested(*state, 0) < 1000 * MS);
-}
-
 /* ---- the idle thread -----------------------------------------------------------------------------------------------
  */
 
@@ -198,7 +162,7 @@ static void note_who(void *ctx)
     assert_int_equal(pthread_getschedparam(d->by, &d->policy, &param), 0);
 }
 
-static void a_turn_that_yields_is_done_by_a_thread_that_gives_way(void **state)
+static void work_that_yields_is_done_by_a_thread_that_gives_way(void **state)
 {
     struct done d = {.times = 0};
     struct idle i;
@@ -220,30 +184,75 @@ static void a_turn_that_yields_is_done_by_a_thread_that_gives_way(void **state)
     assert_int_equal(d.times, 1001);
 }
 
-static void who_was_told_gets_time(void **state)
+static void use_cpu(uint64_t ns)
 {
-    struct pace p = {.box = *state, .began_ms = clock_ms()};
-    uint64_t began = clock_ns();
+    uint64_t began = clock_thread_ns();
 
-    pace_told(&p); /* without a backlog there is no rest */
-    assert_int_equal(p.ran_from_ns, 0);
-    p.on = true;
-    pace_told(&p);
-    assert_true(clock_ns() - began >= PACE_TOLD_NS * 9 / 10);
-    assert_true(p.ran_from_ns > 0);
+    while (clock_thread_ns() - began < ns)
+        continue;
 }
 
-static void it_yields_during_a_backlog_until_patience_ends(void **state)
+/* How long it rests after a piece of work, or after it told something, for a backlog that is so old. */
+static uint64_t rested(struct mailbox *m, uint64_t age_ms, bool told)
 {
-    struct pace p = {.box = *state};
-    struct mail_item item = {.lane = LANE_INGEST, .call = &somebody};
+    struct pace p = {.box = m, .on = true, .began_ms = clock_ms() - age_ms};
+    uint64_t began;
 
-    assert_false(pace_yields(&p, NOW));
-    pace_look(&p, &item, 1, NOW);
-    assert_true(pace_yields(&p, NOW + PACE_PATIENCE_MS - 1));
-    assert_false(pace_yields(&p, NOW + PACE_PATIENCE_MS));
-    pace_look(&p, &item, 0, NOW + 1);
-    assert_false(pace_yields(&p, NOW + 1));
+    pace_begin(&p);
+    if (!told)
+        use_cpu(PACE_RUN_NS);
+    began = clock_ns();
+    if (told)
+        pace_told(&p);
+    else
+        pace_step(&p);
+    return clock_ns() - began;
+}
+
+static void it_rests_in_proportion_and_less_the_longer_it_takes(void **state)
+{
+    struct pace p = {.box = *state, .on = true, .began_ms = clock_ms()};
+    uint64_t from;
+
+    pace_step(NULL);
+    pace_begin(&p);
+    from = p.ran_from_ns;
+    pace_step(&p); /* has hardly run: no rest */
+    assert_int_equal(p.ran_from_ns, from);
+    assert_true(rested(*state, 0, false) >= PACE_RUN_NS * PACE_REST * 9 / 10);
+    assert_true(rested(*state, PACE_PATIENCE_MS / 2, false) >= PACE_RUN_NS * PACE_REST * 4 / 10);
+    assert_true(rested(*state, 0, true) >= PACE_TOLD_NS * 9 / 10);
+    assert_true(rested(*state, PACE_PATIENCE_MS / 2, true) >= PACE_TOLD_NS * 4 / 10);
+}
+
+static void a_rest_ends_when_a_command_waits(void **state)
+{
+    uint64_t began = clock_ns();
+    unsigned i;
+
+    put(*state, LANE_WRITE, 0, 1);
+    for (i = 0; i < 1000; i++)
+        rested(*state, 0, true);
+    assert_true(clock_ns() - began < 500 * (uint64_t)PACE_TOLD_NS);
+}
+
+static void work_yields_during_a_backlog_until_patience_ends(void **state)
+{
+    struct done d = {.times = 0};
+    struct pace p;
+
+    pace_init(&p, *state);
+    pace_work(&p, note_who, &d);
+    assert_true(pthread_equal(d.by, pthread_self()));
+    p.on = true;
+    p.began_ms = clock_ms();
+    pace_work(&p, note_who, &d);
+    assert_true(!pthread_equal(d.by, pthread_self()) || !p.idle.runs);
+    p.began_ms -= PACE_PATIENCE_MS;
+    pace_work(&p, note_who, &d);
+    assert_true(pthread_equal(d.by, pthread_self()));
+    assert_int_equal(d.times, 3);
+    pace_fini(&p);
 }
 
 int main(void)
@@ -252,14 +261,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(commands_go_before_usage_and_each_line_keeps_its_order),
         T(a_take_has_so_much_usage_and_one_item_at_least),
-        T(a_rest_ends_when_a_command_waits),
+        T(a_command_is_seen_without_a_lock),
         T(only_a_backlog_is_paced),
         T(what_comes_by_a_call_is_a_backlog),
         T(a_backlog_is_over_when_there_was_no_sign_of_it_for_a_while),
         T(it_rests_in_proportion_and_less_the_longer_it_takes),
-        T(who_was_told_gets_time),
-        T(it_yields_during_a_backlog_until_patience_ends),
-        T(a_turn_that_yields_is_done_by_a_thread_that_gives_way),
+        T(a_rest_ends_when_a_command_waits),
+        T(work_yields_during_a_backlog_until_patience_ends),
+        T(work_that_yields_is_done_by_a_thread_that_gives_way),
     };
 #undef T
 
