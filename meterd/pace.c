@@ -16,18 +16,19 @@ void pace_fini(struct pace *p)
 }
 
 /* Usage that comes by a call was not taken when it came by the feed. */
-static bool behind(struct pace *p, const struct mail_item *items, size_t n)
+static bool behind(const struct pace *p, const struct mail_item *items, size_t n)
 {
     size_t i;
 
     for (i = 0; i < n; i++)
         if (items[i].call && items[i].lane == LANE_INGEST)
             return true;
-    return mailbox_usage(p->box) >= PACE_BEHIND_EVENTS;
+    return p->hurried;
 }
 
 void pace_look(struct pace *p, const struct mail_item *items, size_t n, uint64_t now_ms)
 {
+    p->hurried = mailbox_usage(p->box) >= PACE_BEHIND_EVENTS;
     p->on = behind(p, items, n);
     if (p->on) {
         if (p->seen_ms == 0 || now_ms - p->seen_ms > PACE_OVER_MS)
@@ -57,7 +58,7 @@ static void rest(struct pace *p, uint64_t ns)
 {
     uint64_t until, now = clock_ns();
 
-    ns = ns * patience_left(p) / PACE_PATIENCE_MS;
+    ns = ns * patience_left(p) / PACE_PATIENCE_MS / (p->hurried ? PACE_HURRY : 1);
     until = now + (ns < PACE_REST_MAX_NS ? ns : PACE_REST_MAX_NS);
     for (; now < until && !mailbox_wanted(p->box); now = clock_ns()) {
         uint64_t left = until - now;

@@ -20,6 +20,7 @@
 #define PACE_RUN_NS 300000 /* of CPU, between two rests */
 #define PACE_REST 8 /* times the CPU that was taken before it */
 #define PACE_REST_MAX_NS 5000000 /* of one rest */
+#define PACE_HURRY 3 /* rests are shorter by this, while live usage waits behind the backlog */
 #define PACE_NAP_NS 1000000 /* a command waits so long at most until a rest sees it */
 #define PACE_TOLD 64 /* settled calls that others are told of at once: each takes a look at its account … */
 #define PACE_TOLD_NS 4000000 /* … and so long they have for it */
@@ -30,6 +31,7 @@ struct pace {
     struct mailbox *box;
     struct idle idle;
     bool on;
+    bool hurried; /* live usage waits, too: it comes faster than it is taken */
     uint64_t began_ms, seen_ms; /* of this backlog: its first and its newest sign; 0 = there is none */
     uint64_t ran_from_ns; /* CPU time of the thread that works, when it went on */
 };

@@ -115,6 +115,7 @@ static void only_a_backlog_is_paced(void **state)
     put(*state, LANE_INGEST, 1, 1);
     pace_look(&p, &item, 1, NOW);
     assert_true(p.on);
+    assert_true(p.hurried); /* it is live usage that waits */
 }
 
 static void what_comes_by_a_call_is_a_backlog(void **state)
@@ -127,6 +128,7 @@ static void what_comes_by_a_call_is_a_backlog(void **state)
     assert_false(p.on);
     pace_look(&p, items, 2, NOW);
     assert_true(p.on);
+    assert_false(p.hurried);
 }
 
 static void a_backlog_is_over_when_there_was_no_sign_of_it_for_a_while(void **state)
