@@ -185,15 +185,16 @@ static void a_query_that_takes_too_long_is_ended(void **state)
     struct work w = {.a = &m->arena, .err = &m->err};
 
     fill_calls(m, &other);
-    meter_sql(m, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO usage "
-                 "SELECT 100000 + i, 'x' || i, "
-                 "user_num, key_id, model, provider, upstream_model, endpoint, stream, status, http_status, "
-                 "prompt_tokens, cached_tokens, "
-                 "cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, "
-                 "price_id, cost_nano, "
-                 "overage_nano, balance_nano, hold_nano, created_ms, latency_ms, ttft_ms, attempts, 0, 0, 0, 0 FROM n "
-                 "JOIN usage "
-                 "ON request_id = 'req_01'");
+    meter_sql(m,
+              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO usage "
+              "SELECT 100000 + i, 'x' || i, "
+              "user_num, key_id, model, provider, upstream_model, endpoint, stream, status, http_status, "
+              "prompt_tokens, cached_tokens, "
+              "cache_write_tokens, cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, "
+              "price_id, cost_nano, "
+              "overage_nano, balance_nano, hold_nano, created_ms, latency_ms, ttft_ms, attempts, 0, 0, 0, 0, 0 FROM n "
+              "JOIN usage "
+              "ON request_id = 'req_01'");
     assert_int_equal(store_open_reader(m->path, &reader, &m->err), ST_OK);
     w.s = reader;
     reader->interrupt_at_ms = 1; /* long ago */
