@@ -36,16 +36,24 @@ void translating_end(struct translating *t)
     buf_fini(&t->out);
 }
 
+/* A NUL behind it, which does not count, for tests that search it as a text. */
+static enum status as_text(struct translating *t, enum status st)
+{
+    if (buf_reserve(&t->out, 1) == ST_OK)
+        t->out.p[t->out.n] = '\0';
+    return st;
+}
+
 enum status translating_request(struct translating *t, struct slice body)
 {
     t->out.n = 0;
-    return t->translator->request(t->state, &t->call, body, &t->out, &t->err);
+    return as_text(t, t->translator->request(t->state, &t->call, body, &t->out, &t->err));
 }
 
 enum status translating_answer(struct translating *t, struct slice body)
 {
     t->out.n = 0;
-    return t->translator->answer(t->state, &t->call, body, &t->out, &t->err);
+    return as_text(t, t->translator->answer(t->state, &t->call, body, &t->out, &t->err));
 }
 
 static enum status write_event(void *ctx, struct slice name, struct slice data)
@@ -115,7 +123,9 @@ enum status translating_stream(struct translating *t, struct slice bytes, size_t
     sse_fini(&sse);
     if (st == ST_OK && !s.final)
         return err_set(&t->err, ST_UPSTREAM, "truncated");
-    return st == ST_OK ? t->translator->end(t->state, &t->call, TRANSLATE_WHOLE, &t->usage, &sink, &t->err) : st;
+    if (st == ST_OK)
+        st = t->translator->end(t->state, &t->call, TRANSLATE_WHOLE, &t->usage, &sink, &t->err);
+    return as_text(t, st);
 }
 
 /* ---- comparing ----------------------------------------------------------------------------------------------------
