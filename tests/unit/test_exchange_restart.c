@@ -223,15 +223,17 @@ static void a_server_that_comes_back_is_briefed_before_its_first_call(void **sta
     assert_int_equal(xchg_client_new(&options, &c, NULL), ST_OK);
     atomic_store(&b.client, c);
     for (round = 1; round <= 5; round++) {
+        struct xchg_call *held;
         struct bus_wait w;
 
         bus_wait_init(&w, c);
         assert_int_equal(bus_open(&w, PEER_HOLD, NONE, 20000, 0), ST_OK); /* waits for the server */
         p = bus_peer_new(url, 0);
-        BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 5000);
+        held = bus_peer_take_held(p);
+        assert_non_null(held);
         assert_int_equal(atomic_load(&b.up), round);
         assert_int_equal(atomic_load(&p->one_way), 1); /* it was there before the call */
-        bus_peer_end_held(p, ST_OK);
+        xchg_end(held, ST_OK, NONE);
         assert_int_equal(bus_wait(&w), ST_OK);
         bus_wait_fini(&w);
         bus_peer_free(p);
