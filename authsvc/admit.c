@@ -12,8 +12,7 @@ enum { TAG_MAX_INPUT = 10, TAG_MAX_OUTPUT = 11 }; /* of struct admit_req (proto/
 
 /* Endpoints whose calls need name no model: they are about objects, or not ours to understand. */
 static const char *const without_model[] = {
-    ENDPOINT_RESPONSES_OBJECT, ENDPOINT_FILES,          ENDPOINT_FILES_OBJECT,
-    ENDPOINT_BATCHES,          ENDPOINT_BATCHES_OBJECT, ENDPOINT_OTHER,
+    ENDPOINT_RESPONSES_OBJECT, ENDPOINT_FILES, ENDPOINT_FILES_OBJECT, ENDPOINT_BATCHES_OBJECT, ENDPOINT_OTHER,
 };
 
 struct decision {

@@ -37,6 +37,28 @@ static void estimate(struct usage_event *e, const struct batch_end *end)
     e->estimated = e->prompt_tokens + e->completion_tokens > 0;
 }
 
+/* The attempt whose answer made the batch used what the batch used; its record has the estimate. */
+static enum status correct_attempts(struct work *w, struct usage_event *e)
+{
+    size_t i, n = e->attempt_log.n;
+    struct usage_attempt *log = n ? arena_alloc(w->a, n * sizeof(*log)) : NULL;
+
+    if (n && !log)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a batch's attempts");
+    for (i = 0; i < n; i++) {
+        log[i] = e->attempt_log.items[i];
+        if (!log[i].answered)
+            continue;
+        log[i].prompt_tokens = e->prompt_tokens;
+        log[i].cached_tokens = e->cached_tokens;
+        log[i].completion_tokens = e->completion_tokens;
+        log[i].reasoning_tokens = e->reasoning_tokens;
+        log[i].estimated = e->estimated;
+    }
+    e->attempt_log.items = log;
+    return ST_OK;
+}
+
 static void fill(struct work *w, struct usage_event *e, const struct batch_end *end)
 {
     uint64_t now = w->s->now_ms, took = now > e->created_ms ? now - e->created_ms : 0;
@@ -77,7 +99,9 @@ static enum status end_one(struct work *w, const struct batch_end *end, int64_t 
     if (st != ST_OK)
         return st;
     fill(w, &e, end);
-    st = calls_apply(w, &e);
+    st = correct_attempts(w, &e);
+    if (st == ST_OK)
+        st = calls_apply(w, &e);
     if (st == ST_OK)
         st = store_run(w->s, SQL_BATCH_OVER, BINDS(B_I(user_num), B_S(end->object_id)), w->err);
     return st;

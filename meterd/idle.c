@@ -31,7 +31,12 @@ void idle_start(struct idle *i)
     pthread_mutex_init(&i->lock, NULL);
     pthread_cond_init(&i->bell, NULL);
     i->runs = pthread_create(&i->thread, NULL, run, i) == 0;
-    if (i->runs && pthread_setschedparam(i->thread, SCHED_IDLE, &none) != 0)
+    if (!i->runs) {
+        pthread_mutex_destroy(&i->lock);
+        pthread_cond_destroy(&i->bell);
+        return;
+    }
+    if (pthread_setschedparam(i->thread, SCHED_IDLE, &none) != 0)
         idle_stop(i);
 }
 
@@ -44,6 +49,8 @@ void idle_stop(struct idle *i)
     pthread_cond_broadcast(&i->bell);
     pthread_mutex_unlock(&i->lock);
     pthread_join(i->thread, NULL);
+    pthread_mutex_destroy(&i->lock);
+    pthread_cond_destroy(&i->bell);
     i->runs = false;
 }
 

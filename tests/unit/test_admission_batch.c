@@ -116,6 +116,20 @@ static void lines_that_cost_nothing_need_no_price(void **state)
     assert_int_equal(w->rep.price_percent, 0);
 }
 
+/* Whoever asks for one without saying of which file gets none for nothing. */
+static void without_a_file_there_is_none(void **state)
+{
+    struct admit_req req = {.request_id = S("r1"), .endpoint = S(ENDPOINT_BATCHES), .deadline_ms = DEADLINE};
+    struct world *w = *state;
+    struct admission_env env = {w->now, WALL, &w->arena, &w->limits};
+    unsigned char digest[LIMIT_DIGEST];
+
+    digest_of("secret", digest);
+    req.key_digest = (struct slice){(const char *)digest, sizeof(digest)};
+    assert_int_equal(admission_admit(&w->a, &env, &req, &w->rep, &w->err), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "model");
+}
+
 /* The ledger holds its credit longer than the call's deadline. */
 static void a_parked_call_stays_held_until_it_is_settled(void **state)
 {
@@ -140,9 +154,13 @@ static void a_parked_call_stays_held_until_it_is_settled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(all_lines_are_held_for_at_half_the_price),      T(the_part_is_a_setting),
-        T(what_the_credit_does_not_bear_is_refused),      T(neither_minutes_nor_tiers_count),
-        T(the_lines_name_the_model_as_the_provider_does), T(lines_that_cost_nothing_need_no_price),
+        T(all_lines_are_held_for_at_half_the_price),
+        T(the_part_is_a_setting),
+        T(what_the_credit_does_not_bear_is_refused),
+        T(neither_minutes_nor_tiers_count),
+        T(the_lines_name_the_model_as_the_provider_does),
+        T(lines_that_cost_nothing_need_no_price),
+        T(without_a_file_there_is_none),
         T(a_parked_call_stays_held_until_it_is_settled),
     };
 

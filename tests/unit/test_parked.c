@@ -41,9 +41,8 @@ static void deliver(struct world *w, const struct usage_event *e)
     meter_assert_clean(w->m);
 }
 
-static void park_as(struct world *w, const char *id, const char *batch)
+static struct usage_event parked(const char *id, struct world *w)
 {
-    struct slice object = slice_of(batch);
     struct usage_event e = meter_event(w->user, id, w->price);
 
     e.endpoint = slice_of("batches");
@@ -55,6 +54,14 @@ static void park_as(struct world *w, const char *id, const char *batch)
     e.hold_nano = HOLD;
     e.prompt_tokens = PROMPT;
     e.completion_tokens = OUTPUT;
+    return e;
+}
+
+static void park_as(struct world *w, const char *id, const char *batch)
+{
+    struct usage_event e = parked(id, w);
+    struct slice object = slice_of(batch);
+
     e.object_ids.items = &object;
     e.object_ids.n = 1;
     deliver(w, &e);
@@ -129,6 +136,40 @@ static void it_is_held_for_and_settled_once(void **state)
     park_as(&w, "req_1", "batch_1"); /* and what comes late */
     assert_int_equal(spent(&w), KNOWN_COST);
     assert_int_equal(held(&w), 0);
+}
+
+/* A receipt lists every attempt: the one that made the batch has its true tokens, one that came to nothing has none. */
+static void the_attempt_that_made_it_has_its_tokens(void **state)
+{
+    struct usage_attempt log[] = {{.number = 1, .outcome = slice_of("error"), .http_status = 429},
+                                  {.number = 2, .outcome = slice_of("ok"), .http_status = 200, .answered = true}};
+    struct world w = make_world(state, METER_USD);
+    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct usage_event e = parked("req_1", &w);
+    struct slice object = end.object_id;
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        log[i].provider = log[i].upstream_model = slice_of("echo");
+        log[i].price_id = w.price;
+    }
+    log[1].prompt_tokens = PROMPT;
+    log[1].completion_tokens = OUTPUT;
+    log[1].estimated = true;
+    e.attempts = e.attempt_log.n = 2;
+    e.attempt_log.items = log;
+    e.object_ids.items = &object;
+    e.object_ids.n = 1;
+    deliver(&w, &e);
+    end.known = true;
+    end.prompt_tokens = 1000;
+    end.completion_tokens = 7;
+    tell(&w, w.user, "req_2", &end);
+    assert_int_equal(spent(&w), KNOWN_COST);
+    assert_int_equal(meter_number(w.m, "SELECT count(*) FROM attempt WHERE request_id = 'req_1'"), 2);
+    assert_int_equal(meter_number(w.m, "SELECT cost_nano FROM attempt WHERE answered = 1"), KNOWN_COST);
+    assert_int_equal(meter_number(w.m, "SELECT estimated FROM attempt WHERE answered = 1"), 0);
+    assert_int_equal(meter_number(w.m, "SELECT cost_nano FROM attempt WHERE answered = 0"), 0);
 }
 
 /* The call took longer than a second: it had a hold already. */
@@ -300,9 +341,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, meter_setup, meter_teardown)
     const struct CMUnitTest tests[] = {
-        T(it_is_held_for_and_settled_once),   T(a_running_call_is_parked),
-        T(its_hold_is_in_the_log_of_changes), T(without_usage_its_estimate_is_shared),
-        T(another_user_cannot_end_it),        T(what_nobody_asks_about_is_billed_at_its_estimate),
+        T(it_is_held_for_and_settled_once),
+        T(the_attempt_that_made_it_has_its_tokens),
+        T(a_running_call_is_parked),
+        T(its_hold_is_in_the_log_of_changes),
+        T(without_usage_its_estimate_is_shared),
+        T(another_user_cannot_end_it),
+        T(what_nobody_asks_about_is_billed_at_its_estimate),
         T(the_worth_stays_with_its_file),
     };
 
