@@ -28,10 +28,24 @@ ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "an-admin-password"
 
 
+HELD = []  # sockets that keep free_port()'s ports
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that is ours as long as we run: it stays bound, so that the system gives it to nobody, neither one who asks for any
+    port nor one who connects. Nobody listens there; who does it with SO_REUSEADDR, as all our programs do, may, again and again."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    HELD.append(s)
+    return s.getsockname()[1]
+
+
+def within_a_day(seconds=60):
+    """Waits until the UTC day, and with it the month, has so long to go: for tests that its end in the middle would confuse."""
+    left = 86400 - time.time() % 86400
+    if left < seconds:
+        time.sleep(left + 1)
 
 
 def wait_until(what, seconds, check, every=0.02):
@@ -129,8 +143,10 @@ class Upstream:
         self.url = f"http://127.0.0.1:{self.port}/v1"
 
     def rows(self):
-        names = "seq request_id user model stream status outcome prompt cached completion reasoning chunks".split()
+        names = "seq request_id user model stream status outcome prompt cached completion reasoning chunks took_ms end_ms".split()
         out = []
+        with contextlib.suppress(OSError):
+            self.stats()  # it has one thread: once it answers, the line of whatever it sent before is written
         for line in self.journal.read_text().splitlines():
             out.append(dict(zip(names, line.split("\t"))))
         return out
@@ -342,7 +358,11 @@ class Router:
         def look():
             rows, cursor = [], ""
             while True:
-                page = self.ok("GET", f"/api/usage/requests?limit=500{cursor}", token=token)
+                a = self.call("GET", f"/api/usage/requests?limit=500{cursor}", token=token)
+                if a.status == 503:  # meterd is being restarted
+                    return None
+                assert a.status == 200, a
+                page = a.json()
                 rows += page["data"]
                 if not page["has_more"]:
                     break
