@@ -241,8 +241,8 @@ def test_who_leaves_while_a_batch_is_made_pays_for_it(world):
     body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"wait": "1"}}
     conn = http.client.HTTPConnection("127.0.0.1", p.router.port, timeout=10)
     conn.request("POST", "/v1/batches", json.dumps(body).encode(), {"authorization": f"Bearer {p.key}", "content-type": "application/json"})
-    wait_until("it is asked for", 5, lambda: p.held() > 0)
-    time.sleep(0.2)
+    wait_until("it is asked for", 10, lambda: file_id in p.up.batches.coming)
+    assert p.held() > 0
     conn.close()
 
     def made():
@@ -274,16 +274,18 @@ def test_a_batch_outlives_every_service():
             batch, request = p.create(then="in_progress")
             held = p.held()
             restart(router)  # perhaps before meterd has heard of it
-            assert held > 0 and p.held() == held
+            assert held > 0
+            wait_until("it is held again", 10, lambda: p.held() == held)  # who holds it says so soon after admission is there
             time.sleep(1)
             restart(router)
-            assert p.held() == held and p.spent() == 0
+            wait_until("it is held again", 10, lambda: p.held() == held)
+            assert p.spent() == 0
             if router.mode == "processes":
                 for name in [n for n in router.processes if n != "gateway"]:
                     router.processes.pop(name).kill()
                     router.start_service(name.rstrip("0"))
                     router.wait_ready()
-                    wait_until(f"{name} is back", 10, lambda: p.look(batch))
+                    wait_until(f"{name} is back", 10, lambda: router.call("GET", f"/v1/batches/{batch}", token=p.key).status == 200)
                     assert p.held() == held, name
             verify(router, router.admin())
             up.batches.finish(batch)

@@ -29,6 +29,7 @@ class Batches:
         self.lock = threading.Lock()
         self.files = {}  # id -> bytes
         self.batches = {}  # id -> the object, as it is shown
+        self.coming = []  # input files of creations that have been asked for
         self.asked = []  # bodies of creations, as they came
 
     def finish(self, batch_id, status="completed", completed=None, usage=USAGE):
@@ -68,6 +69,7 @@ class Batches:
 
     def create(self, seen):
         wish = seen.json.get("metadata") or {}
+        self.coming.append(seen.json.get("input_file_id"))
         time.sleep(float(wish.get("wait", 0)))
         with self.lock:
             self.asked.append(seen.body)
