@@ -102,10 +102,11 @@ def test_a_client_that_leaves_stops_the_upstream_and_pays_for_what_came(router, 
     for _ in range(10):
         next(it)
     e.close()
-    left = time.monotonic()
-    wait_until("the upstream notices", 2, lambda: router.upstream.stats()["cancelled"] > before["cancelled"], every=0.005)
-    assert time.monotonic() - left < 0.5 * TIME_SCALE  # the 100 ms, with room for a busy machine; tests/bench measures it
+    left = time.time()
+    wait_until("the upstream notices", 10, lambda: router.upstream.stats()["cancelled"] > before["cancelled"], every=0.005)
     (row,) = router.settled(token, 1)
+    (noticed,) = [int(j["end_ms"]) / 1000 for j in router.upstream.rows() if j["request_id"] == row["request_id"]]
+    assert noticed - left < 0.5 * TIME_SCALE  # the 100 ms, with room for a busy machine; tests/bench measures it
     assert row["status"] == "cancelled"
     assert 5 <= row["completion_tokens"] < 100
     assert Decimal(row["cost_usd"]) > 0
@@ -114,12 +115,12 @@ def test_a_client_that_leaves_stops_the_upstream_and_pays_for_what_came(router, 
 def test_credit_is_held_while_a_call_runs(router, account):
     _, token, key = account
     assert router.credits(token)["held_usd"] == "0"
-    e = Events(router, key, "[[tokens=20 delay=20]]", max_tokens=1000)
+    e = Events(router, key, "[[tokens=20 delay=200]]", max_tokens=1000)
     next(iter(e))
     held = Decimal(router.credits(token)["held_usd"])
     assert held >= Decimal("0.0006")  # 1000 tokens of output, and the prompt
     list(e)
-    wait_until("the hold is released", 5, lambda: router.credits(token)["held_usd"] == "0")
+    wait_until("the hold is released", 10, lambda: router.credits(token)["held_usd"] == "0")
 
 
 def test_a_client_that_leaves_before_the_first_byte_pays_nothing(router, account):
@@ -127,9 +128,10 @@ def test_a_client_that_leaves_before_the_first_byte_pays_nothing(router, account
     import http.client
 
     conn = http.client.HTTPConnection("127.0.0.1", router.port)
-    body = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "[[first=3000 tokens=1]]"}]})
+    body = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "[[first=30000 tokens=1]]"}]})
+    before = router.upstream.stats()["requests"]
     conn.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {key}", "content-type": "application/json"})
-    time.sleep(0.2)
+    wait_until("upstream has it", 10, lambda: router.upstream.stats()["requests"] > before)
     conn.close()
     (row,) = router.settled(token, 1)
     assert row["status"] == "cancelled" and Decimal(row["cost_usd"]) == 0

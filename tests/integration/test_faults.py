@@ -181,7 +181,7 @@ def test_with_a_spare_route(world, name, kind):
         world.odd.do(name, **fault.do)
     if name == "limit":  # its key rests after the first call
         world.ok("PATCH", f"/api/admin/providers/{name}", {"api_keys": [f"sk-{kind}"]}, world.root)
-        time.sleep(0.3)
+        wait_until("providersvc knows the new one", 10, lambda: f"provider:{name}" not in world.unwell())
     earn(world)
     who = "spare" if fault.spared else name
     if stream:
