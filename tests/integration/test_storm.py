@@ -88,9 +88,9 @@ def test_a_storm(world, name):
         world.odd.do(who, **STORMS[name])
     with Load(world, alone) as one, Load(world, spared) as two:
         time.sleep(STORM_S)
-        healed = time.monotonic()
         for who in (alone, spared):
             world.odd.do(who)
+        healed = time.monotonic()
         end = healed + 5 * TIME_SCALE
         while time.monotonic() < end and not (one.again(healed) and two.again(healed)):
             time.sleep(0.1)
