@@ -24,7 +24,7 @@ async function cancelled() {
 }
 
 async function waitForCancel(before) {
-  const end = Date.now() + 2000;
+  const end = Date.now() + 10000;
   while ((await cancelled()) <= before) {
     assert.ok(Date.now() < end, 'the upstream was not cancelled');
     await new Promise((done) => setTimeout(done, 10));
@@ -141,9 +141,10 @@ test('errors of the router', async () => {
 });
 
 test('no credit is not tried again', async () => {
-  const began = Date.now();
-  await assert.rejects(make({ apiKey: env.POOR_KEY, maxRetries: 2 }).chat.completions.create({ model, messages: ask('x') }), (e) => e.code === 'insufficient_quota');
-  assert.ok(Date.now() - began < 400);
+  let sent = 0;
+  const counting = make({ apiKey: env.POOR_KEY, maxRetries: 2, fetch: (...a) => (sent++, fetch(...a)) });
+  await assert.rejects(counting.chat.completions.create({ model, messages: ask('x') }), (e) => e.code === 'insufficient_quota');
+  assert.equal(sent, 1);
 });
 
 test('connection error', async () => {
@@ -153,7 +154,7 @@ test('connection error', async () => {
 test('timeout', async () => {
   const before = await cancelled();
   await assert.rejects(
-    make({ timeout: 500 }).chat.completions.create({ model, messages: ask('[[first=5000 tokens=1]]') }),
+    make({ timeout: 2000 }).chat.completions.create({ model, messages: ask('[[first=30000 tokens=1]]') }),
     OpenAI.APIConnectionTimeoutError,
   );
   await waitForCancel(before);

@@ -205,8 +205,8 @@ def test_connection_error():
 def test_timeout_and_the_upstream_is_cancelled(client, router):
     before = router.upstream.stats()["cancelled"]
     with pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.5).chat.completions.create(model=MODEL, messages=ask("[[first=5000 tokens=1]]"))
-    wait_until("cancelled upstream", 2, lambda: router.upstream.stats()["cancelled"] > before)
+        client.with_options(timeout=2).chat.completions.create(model=MODEL, messages=ask("[[first=30000 tokens=1]]"))
+    wait_until("cancelled upstream", 10, lambda: router.upstream.stats()["cancelled"] > before)
 
 
 def test_a_cancelled_stream(client, router):
@@ -216,7 +216,7 @@ def test_a_cancelled_stream(client, router):
         if i == 5:
             break
     stream.close()
-    wait_until("cancelled upstream", 2, lambda: router.upstream.stats()["cancelled"] > before)
+    wait_until("cancelled upstream", 10, lambda: router.upstream.stats()["cancelled"] > before)
 
 
 def test_an_error_in_mid_stream_is_raised(client):
@@ -250,11 +250,12 @@ def test_retries_follow_the_headers(router, account):
 def test_insufficient_quota_is_not_retried(router):
     _, token = router.user(credit=None)
     c = OpenAI(base_url=f"http://127.0.0.1:{router.port}/v1", api_key=router.new_key(token), max_retries=2)
-    began = time.monotonic()
+    sent, send = [], c._client.send
+    c._client.send = lambda *args, **kw: sent.append(1) or send(*args, **kw)
     with pytest.raises(openai.RateLimitError) as e:
         c.chat.completions.create(model=MODEL, messages=ask("x"))
     assert e.value.code == "insufficient_quota"
-    assert time.monotonic() - began < 0.4
+    assert len(sent) == 1
 
 
 def test_echo_models(client):
