@@ -52,6 +52,7 @@ class Person:
         assert a.status == 200, a
         file_id = a.json()["id"]
         assert self.up.batches.files[file_id].decode() == data  # byte for byte
+        wait_until("it is known whose it is", 10, lambda: self.receipt(a.headers["x-request-id"]))  # a call waits 0.3 s for that
         return file_id
 
     def ask(self, file_id, **metadata):
@@ -66,8 +67,13 @@ class Person:
         return a.json()["id"], a.headers["x-request-id"]
 
     def look(self, batch_id, times=1):
+        def seen():
+            a = self.router.call("GET", f"/v1/batches/{batch_id}", token=self.key)
+            assert a.status in (200, 404), a  # 404: meterd has not heard of it yet, and upstream was not asked
+            return a.json() if a.status == 200 else None
+
         for _ in range(times):
-            batch = self.router.ok("GET", f"/v1/batches/{batch_id}", token=self.key)
+            batch = wait_until("it is known whose it is", 10, seen)
         return batch
 
     def credits(self):
