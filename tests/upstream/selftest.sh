@@ -35,12 +35,13 @@ within() { # name value least most
 }
 field() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" <<<"$2"; }
 stat() { field "$1" "$(curl -s "$BASE/__stats")"; }
-line() { # the journal's line of one user, without waiting longer than 2 s
-    for _ in $(seq 40); do
+line() { # the journal's line of one user, without waiting longer than 10 s
+    for _ in $(seq 200); do
         grep -P "^\d+\t[^\t]*\t$1\t" "$J" && return
         sleep 0.05
     done
 }
+written() { stat requests >/dev/null; } # it has one thread: when it answers, the journal has what was over before
 col() { cut -f"$2" <<<"$1"; }
 post() { # user text [stream] [curl options]: body on stdout, curl's exit code is returned
     local user=$1 text=$2 stream=${3:-false}
@@ -67,6 +68,7 @@ calls_agree() {
     is "5000 calls: exit code" $? 0
     is "5000 calls: ok" "$(field ok "$out")" 5000
     is "5000 calls: completion tokens" "$(field completion_tokens "$out")" 25000
+    written
     is "journal has each once" "$(cut -f3 "$J" | sort | uniq -c | grep -c ' 1 c-')" 5000
     # user, prompt, completion, and the request id, which holds the upstream's sequence number in hex
     awk -F'\t' '{printf "%s %s %s req_up%016x\n", $3, $8, $10, $1}' "$J" | sort >"$DIR/a"
@@ -83,6 +85,7 @@ streams_complete() {
     is "200 streams: tokens" "$(field tokens "$out")" 10000
     is "200 streams: broken" "$(field broken "$out")" 0
     is "200 streams: with usage" "$(field with_usage "$out")" 200
+    written
     is "200 streams in the journal" \
         "$(awk -F'\t' '$3 ~ /^s-/ && $7 == "ok" && $10 == 50 && $12 == 50' "$J" | wc -l)" 200
     is "no stream left open" "$(stat open_streams)" 0
@@ -91,6 +94,7 @@ streams_complete() {
     out=$("$LOADGEN" calls --url "$CHAT" --connections 8 --requests 400 --user d- --prompt '[[drop]]')
     # The next call may leave before the FIN comes: then it is lost, and never reached the upstream.
     lost=$(field lost "$out")
+    written
     is "connections dropped after the answer: ok + lost" "$(($(field ok "$out") + ${lost:-0}))" 400
     is "of these, ok in the journal" "$(awk -F'\t' '$3 ~ /^d-/ && $7 == "ok"' "$J" | wc -l)" \
         "$(field ok "$out")"
@@ -108,6 +112,7 @@ faults_show() { # loadgen must see what is wrong
     out=$("$LOADGEN" calls --url "$CHAT" --requests 3 --timeout 1 --connections 3 --user z- \
         --prompt '[[hang=headers]]')
     is "timeouts" "$(field timeout "$out")" 3
+    written
     is "hang with a client that left" "$(awk -F'\t' '$3 ~ /^z-/ && $7 == "hang"' "$J" | wc -l)" 3
     "$LOADGEN" calls --url http://192.0.2.1/v1/chat/completions 2>"$DIR/err"
     is "loadgen refuses foreign addresses" $? 2
@@ -137,7 +142,7 @@ faults_happen() {
     is "cut=headers in the journal" "$(line e4 | cut -f6,7)" "0	cut"
     post e5 '[[cut=0]]' false >"$DIR/x"; rc=$?
     is "half a plain body: curl" $rc 18
-    post e6 '[[tokens=10 hang=stream at=3]]' true -m 0.4 >"$DIR/x"; rc=$?
+    post e6 '[[tokens=10 hang=stream at=3]]' true -m 2 >"$DIR/x"; rc=$?
     is "hang=stream: curl" $rc 28
     is "hang=stream in the journal" "$(line e6 | cut -f7,12)" "hang	3"
     out=$(post e7 '[[tokens=4 error-event=2]]' true); rc=$?
@@ -155,15 +160,16 @@ faults_happen() {
 
 clients_leave() {
     local l gone
-    post g1 '[[first=4000]]' false -m 0.3; gone=$(date +%s%3N)
+    post g1 '[[first=30000]]' false -m 2; gone=$(date +%s%3N)
     l=$(line g1)
     is "client gone before the answer" "$(col "$l" 7)" client_gone
-    within "gone: duration" "$(col "$l" 13)" 250 500
-    within "gone: noticed after ms" "$((gone - $(col "$l" 14)))" -50 100
-    post g2 '[[tokens=1000 delay=20]]' true -m 0.5 >"$DIR/x"
+    # Two seconds less what it took to connect; a busy machine says late that they are over.
+    within "gone: duration" "$(col "$l" 13)" 1000 3000
+    within "gone: noticed after ms" "$((gone - $(col "$l" 14)))" -500 1000
+    post g2 '[[tokens=1000 delay=20]]' true -m 2 >"$DIR/x"
     l=$(line g2)
     is "client gone in a stream" "$(col "$l" 7)" client_gone
-    within "gone: chunks" "$(col "$l" 12)" 15 27
+    within "gone: chunks" "$(col "$l" 12)" 50 150
     is "gone: completion = chunks" "$(col "$l" 10)" "$(col "$l" 12)"
 }
 
@@ -198,7 +204,7 @@ shapes() {
 raw() { # bytes sent as they are; the answer's first line and how many answers came
     exec 9<>"/dev/tcp/127.0.0.1/${BASE##*:}"
     printf %b "$1" >&9
-    timeout 1 cat <&9 >"$DIR/raw"
+    timeout 10 cat <&9 >"$DIR/raw" # it closes
     exec 9>&-
     echo "$(head -n 1 "$DIR/raw" | tr -d '\r') x$(grep -ac '^HTTP/1.1' "$DIR/raw")"
 }
