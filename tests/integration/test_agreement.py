@@ -15,7 +15,7 @@ CONNECTIONS = 64
 STREAMS = 200 if SANITIZED else 1000
 TOKENS, DELAY_MS = 100, 20
 OPEN_FILES = 8192
-SETTLE_S = 60
+SETTLE_S = 240  # a backlog gives way to everybody for a minute
 
 
 def start_loadgen(port, key, mode, **options):
