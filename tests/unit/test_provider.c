@@ -268,7 +268,7 @@ static void a_slow_reader_is_waited_for(void **state)
     snprintf(body, n + 200, "{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}]}", (int)n, 7);
     ask(w, "echo", true, body, &req);
     provider_world_open(w, &req, 30000, &a);
-    assert_true(answered_wait_bytes(&a, 100000, 5000));
+    assert_true(answered_wait_bytes(&a, 100000, 15000));
     usleep(200000);
     pthread_mutex_lock(&a.lock);
     held = a.bytes.n;
@@ -281,7 +281,7 @@ static void a_slow_reader_is_waited_for(void **state)
     assert_int_equal(a.status, ST_OK);
     joined(&a, "/choices/0/delta/content", &text);
     assert_int_equal(text.n - 1, n);
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_int_equal(ev.completion, n / 4);
     buf_fini(&text);
     answered_fini(&a);
@@ -303,7 +303,7 @@ static void a_reader_that_never_reads_is_cut_off(void **state)
     provider_world_open(w, &req, 600, &a);
     assert_true(answered_wait(&a, 5000));
     assert_int_equal(a.status, ST_TIMEOUT);
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "truncated");
     assert_true(ev.completion > 0);
     answered_fini(&a);
@@ -375,7 +375,7 @@ static void running_calls_are_finished_by_a_drain(void **state)
     assert_true(answered_wait(&a, 2000));
     assert_int_equal(a.status, ST_OK);
     assert_true(answered_has(&a, "[DONE]"));
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "ok");
     answered_fini(&a);
 }
@@ -395,7 +395,7 @@ static void a_drain_that_is_over_cuts_the_rest_off(void **state)
     svc_drain(w->svc, 200);
     assert_true(answered_wait(&a, 2000));
     assert_int_equal(a.status, ST_INTERNAL);
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "truncated");
     assert_true(ev.estimated && ev.completion > 0);
     answered_fini(&a);

@@ -13,6 +13,7 @@
 #include "proto/endpoints.h"
 #include "providersvc/completion.h"
 #include "services/clock.h"
+#include "tests/lib/slow.h"
 #include "tests/unit/provider_world.h"
 #include "tests/unit/tiny_upstream.h"
 
@@ -633,26 +634,26 @@ static void a_plain_answer_without_usage_is_estimated(void **state)
 /* ---- clients that leave, clients that are slow
  * ------------------------------------------------------------------------------- */
 
-static void a_client_that_leaves_stops_upstream(void **state)
+/* Returns how long it took until the call was billed. */
+static uint64_t leave(void)
 {
     struct completion_req req;
     struct meter_fake_event ev;
     struct answered a = {0};
     unsigned before = tiny_connections(tiny);
-    uint64_t began;
+    uint64_t took;
 
-    (void)state;
     provider_world_request(&world, &req, "openai", STREAM_BODY("do-hang"));
     req.stream = true;
     provider_world_open(&world, &req, 20000, &a);
-    assert_true(answered_wait_bytes(&a, strlen(": hello\n\n"), 3000));
+    assert_true(answered_wait_bytes(&a, strlen(": hello\n\n"), 15000));
     usleep(50000);
-    began = clock_ms();
+    took = clock_ms();
     xchg_cancel(world.client, a.id);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_CANCELLED);
-    assert_true(meter_fake_find(world.meter, a.request_id, 3000, &ev));
-    assert_true(clock_ms() - began < 300);
+    assert_true(meter_fake_find(world.meter, a.request_id, 15000, &ev));
+    took = clock_ms() - took;
     assert_string_equal(ev.status, "cancelled");
     assert_int_equal(ev.http_status, 200);
     assert_true(ev.estimated);
@@ -660,6 +661,16 @@ static void a_client_that_leaves_stops_upstream(void **state)
     assert_int_equal(ev.completion, 1);
     assert_true(tiny_connections(tiny) >= before);
     answered_fini(&a);
+    return took;
+}
+
+static void a_client_that_leaves_stops_upstream(void **state)
+{
+    unsigned tries = 0;
+
+    (void)state;
+    while (leave() >= 300)
+        assert_true(++tries < SLOW_TRIES);
 }
 
 static void a_call_that_is_cancelled_before_any_token_costs_nothing(void **state)
@@ -673,11 +684,11 @@ static void a_call_that_is_cancelled_before_any_token_costs_nothing(void **state
     provider_world_open(&world, &req, 20000, &a);
     usleep(50000);
     xchg_cancel(world.client, a.id);
-    assert_true(meter_fake_find(world.meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(world.meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "cancelled");
     assert_int_equal(ev.http_status, 499);
     assert_int_equal(ev.prompt + ev.completion, 0);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     answered_fini(&a);
 }
 
@@ -689,10 +700,10 @@ static void a_deadline_ends_a_call(void **state)
 
     (void)state;
     provider_world_request(&world, &req, "openai", BODY("do-silence"));
-    provider_world_open(&world, &req, 100, &a);
-    assert_true(answered_wait(&a, 3000));
+    provider_world_open(&world, &req, 500, &a);
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_TIMEOUT);
-    assert_true(meter_fake_find(world.meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(world.meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "error");
     assert_int_equal(ev.http_status, 504);
     answered_fini(&a);
@@ -710,7 +721,7 @@ static void an_unknown_provider_is_refused_without_a_record(void **state)
     (void)state;
     provider_world_request(&world, &req, "nobody", BODY("hi"));
     provider_world_open(&world, &req, 5000, &a);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_UNAVAILABLE);
     assert_false(meter_fake_find(world.meter, a.request_id, 100, &ev));
     answered_fini(&a);
