@@ -238,16 +238,23 @@ static void a_silent_call_is_heard_of_once(void **state)
 /* ---- clients that leave --------------------------------------------------------------------------------------------
  */
 
-static void open_and_leave(struct world *w, struct completion_req *req, size_t after, struct answered *a)
+/* Returns when it left. */
+static uint64_t open_and_leave(struct world *w, struct completion_req *req, size_t after, struct answered *a)
 {
+    uint64_t left_ms;
+
     provider_world_open(&w->p, req, 30000, a);
-    assert_true(answered_wait_bytes(a, after, 5000));
+    assert_true(answered_wait_bytes(a, after, 15000));
+    left_ms = clock_ms();
     xchg_cancel(w->p.client, a->id);
-    assert_true(answered_wait(a, 1000));
+    assert_true(answered_wait(a, 15000));
     assert_int_equal(a->status, ST_CANCELLED);
+    return left_ms;
 }
 
 #define SOME_BYTES 1000 /* the role chunk and a few words */
+
+#define WORD_MS 50u
 
 static void cancel_bills_what_was_read(void **state)
 {
@@ -255,14 +262,17 @@ static void cancel_bills_what_was_read(void **state)
     struct meter_fake_event ev;
     struct completion_req req;
     struct answered a = {0};
+    uint64_t late;
 
-    ask(w, true, STREAM("say-500-10"), MUCH, &req);
-    open_and_leave(w, &req, SOME_BYTES, &a);
+    ask(w, true, STREAM("say-500-50"), MUCH, &req);
+    late = open_and_leave(w, &req, SOME_BYTES, &a);
     end_of(w, &a, &ev);
+    late = clock_ms() - late;
     assert_string_equal(ev.status, "cancelled");
     assert_true(ev.estimated);
     assert_int_equal(ev.prompt, ESTIMATE);
-    assert_true(ev.completion >= words_in(&a) && ev.completion <= words_in(&a) + 3);
+    /* no more than what upstream says until the cancel arrives */
+    assert_true(ev.completion >= words_in(&a) && ev.completion <= words_in(&a) + 3 + late / WORD_MS);
     assert_int_equal(ev.n_log, 0);
     answered_fini(&a);
 }
@@ -277,7 +287,7 @@ static void drain_bills_the_true_usage(void **state)
     size_t had;
 
     restart(w, "drain", 60000);
-    ask(w, true, STREAM("say-50-10"), MUCH, &req);
+    ask(w, true, STREAM("say-50-60"), MUCH, &req);
     open_and_leave(w, &req, SOME_BYTES, &a);
     had = a.bytes.n;
     assert_int_equal(meter_fake_count(w->p.meter), 0);
@@ -370,7 +380,7 @@ static void drain_stays_within_the_hold(void **state)
 
     restart(w, "drain", 60000);
     provider_world_credit(&w->p, MUCH); /* would bear it: but who has left is not worth more than was held for him */
-    ask(w, true, STREAM("say-500-5"), HOLD(40), &req);
+    ask(w, true, STREAM("say-500-50"), HOLD(40), &req);
     open_and_leave(w, &req, SOME_BYTES, &a);
     end_of(w, &a, &ev);
     assert_string_equal(ev.status, "cancelled");
@@ -379,23 +389,25 @@ static void drain_stays_within_the_hold(void **state)
     answered_fini(&a);
 }
 
+#define LONG_MS 20000u /* longer than the stream takes */
+
 static void a_shutdown_waits_for_a_drain_and_bills_what_it_cuts_off(void **state)
 {
     struct world *w = *state;
     struct meter_fake_event ev;
     struct completion_req req;
 
-    for (unsigned wait_ms = 3000; wait_ms > 0; wait_ms = wait_ms == 3000 ? 100 : 0) {
+    for (unsigned wait_ms = LONG_MS; wait_ms > 0; wait_ms = wait_ms == LONG_MS ? 100 : 0) {
         struct answered a = {0};
 
         restart(w, "drain", 60000);
-        ask(w, true, wait_ms == 3000 ? STREAM("say-60-10") : STREAM("say-300-10"), MUCH, &req);
+        ask(w, true, wait_ms == LONG_MS ? STREAM("say-60-40") : STREAM("say-300-20"), MUCH, &req);
         open_and_leave(w, &req, SOME_BYTES, &a);
         svc_drain(w->p.svc, wait_ms);
         end_of(w, &a, &ev);
         assert_string_equal(ev.status, "cancelled");
-        assert_int_equal(ev.estimated, wait_ms != 3000);
-        assert_true(wait_ms == 3000 ? ev.completion == 60 : ev.completion > 0 && ev.completion < 300);
+        assert_int_equal(ev.estimated, wait_ms != LONG_MS);
+        assert_true(wait_ms == LONG_MS ? ev.completion == 60 : ev.completion > 0 && ev.completion < 300);
         answered_fini(&a);
     }
 }
@@ -413,11 +425,11 @@ static void a_lost_gateway_is_a_client_that_left(void **state)
     restart(w, "drain", 60000);
     assert_int_equal(xchg_client_new(&options, &other, NULL), ST_OK);
     mine = w->p.client;
-    ask(w, true, STREAM("say-60-10"), MUCH, &req);
+    ask(w, true, STREAM("say-60-50"), MUCH, &req);
     provider_world_open(&w->p, &req, 30000, &b);
     w->p.client = other;
     provider_world_open(&w->p, &req, 30000, &a);
-    assert_true(answered_wait_bytes(&a, SOME_BYTES, 5000));
+    assert_true(answered_wait_bytes(&a, SOME_BYTES, 15000));
     w->p.client = mine;
     xchg_client_free(other);
     end_of(w, &a, &ev);
@@ -425,7 +437,7 @@ static void a_lost_gateway_is_a_client_that_left(void **state)
     assert_int_equal(ev.completion, 60);
     end_of(w, &b, &ev);
     assert_string_equal(ev.status, "ok");
-    assert_true(answered_wait(&b, 3000));
+    assert_true(answered_wait(&b, 15000));
     answered_fini(&a);
     answered_fini(&b);
 }

@@ -301,7 +301,7 @@ static void a_reader_that_never_reads_is_cut_off(void **state)
     snprintf(body, n + 200, "{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}]}", (int)n, 7);
     ask(w, "echo", true, body, &req);
     provider_world_open(w, &req, 600, &a);
-    assert_true(answered_wait(&a, 5000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_TIMEOUT);
     assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "truncated");
@@ -372,7 +372,7 @@ static void running_calls_are_finished_by_a_drain(void **state)
     provider_world_open(w, &req, 20000, &a);
     assert_true(answered_wait_bytes(&a, 10, 3000));
     svc_drain(w->svc, 5000);
-    assert_true(answered_wait(&a, 2000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_OK);
     assert_true(answered_has(&a, "[DONE]"));
     assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
@@ -393,7 +393,7 @@ static void a_drain_that_is_over_cuts_the_rest_off(void **state)
     provider_world_open(w, &req, 200000, &a);
     assert_true(answered_wait_bytes(&a, 10, 3000));
     svc_drain(w->svc, 200);
-    assert_true(answered_wait(&a, 2000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_INTERNAL);
     assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "truncated");
