@@ -151,8 +151,8 @@ static int setup(void **state)
     tiny = tiny_start(script, NULL);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/v1/", tiny_port(tiny));
     provider_world_start(&world, NULL, url);
-    world.settings.upstream_first_byte_ms = 400;
-    world.settings.upstream_idle_ms = 400;
+    world.settings.upstream_first_byte_ms = 1500;
+    world.settings.upstream_idle_ms = 1500;
     provider_world_service(&world, &providersvc_def);
     return 0;
 }
@@ -749,6 +749,8 @@ static void a_closed_port_is_tried_again_and_given_up(void **state)
 static void providers_are_announced(void **state)
 {
     (void)state;
+    for (int i = 0; i < 1500 && meter_fake_providers(world.meter) != 2; i++)
+        usleep(10000);
     assert_true(meter_fake_announced(world.meter) >= 1);
     assert_int_equal(meter_fake_providers(world.meter), 2);
 }
@@ -757,7 +759,7 @@ static void every_call_has_one_event(void **state)
 {
     (void)state;
     /* the calls of this file, but for the one of an unknown provider */
-    for (int i = 0; i < 500 && meter_fake_count(world.meter) < world.calls - 1; i++)
+    for (int i = 0; i < 1500 && meter_fake_count(world.meter) < world.calls - 1; i++)
         usleep(10000);
     assert_int_equal(meter_fake_count(world.meter), world.calls - 1);
     assert_int_equal(meter_fake_repeats(world.meter), 0);
