@@ -315,15 +315,23 @@ static void note_request(const struct completion_req *req)
                               SLICE_ARG(req->headers.items[i].name), SLICE_ARG(req->headers.items[i].value));
 }
 
+/* The test may go on to its next call before this one is through. */
 static enum status say_all(struct svc_call *call)
 {
-    const struct script *s = &script; /* the test does not change it meanwhile */
-    unsigned i;
+    const char *type, *say[SAY_MAX];
+    enum status end;
+    unsigned i, status;
 
-    send_head(call, s->say_status ? s->say_status : 200, s->say_type);
-    for (i = 0; i < SAY_MAX && s->say[i]; i++)
-        svc_send(call, slice_of(s->say[i]), NULL);
-    finish(call, s->say_end);
+    pthread_mutex_lock(&script.lock);
+    status = script.say_status ? script.say_status : 200;
+    type = script.say_type;
+    end = script.say_end;
+    memcpy(say, script.say, sizeof(say));
+    pthread_mutex_unlock(&script.lock);
+    send_head(call, status, type);
+    for (i = 0; i < SAY_MAX && say[i]; i++)
+        svc_send(call, slice_of(say[i]), NULL);
+    finish(call, end);
     return ST_PENDING;
 }
 

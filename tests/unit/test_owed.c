@@ -534,20 +534,24 @@ static void credit_that_comes_in_time_is_taken(void **state)
         struct completion_req req;
         struct answered a = {0};
         unsigned before = provider_world_asked(&w->p);
+        uint64_t began = clock_ms(), seconds;
 
         provider_world_credit(&w->p, 1);
         ask(w, true, STREAM("say-14-150"), 1000 * INPUT_NANO + 10 * OUTPUT_NANO,
             &req); /* near from the first word on */
         req.prompt_tokens_estimate = 1000;
         provider_world_open(&w->p, &req, 30000, &a);
-        assert_true(answered_wait_bytes(&a, 4 * strlen(WORD), 5000));
-        assert_int_equal(provider_world_asked(&w->p) - before, 1);
+        assert_true(answered_wait_bytes(&a, 4 * strlen(WORD), 15000));
+        assert_in_range(provider_world_asked(&w->p) - before, 1, 1 + (clock_ms() - began) / 1000);
         provider_world_credit(&w->p, comes ? MUCH : 1);
+        seconds = (clock_ms() - began) / 1000 + 1; /* it asks once more, and has it */
         assert_true(answered_wait(&a, 20000));
         end_of(w, &a, &ev);
+        if (!comes)
+            seconds = (clock_ms() - began) / 1000;
         assert_int_equal(ev.completion, comes ? 14 : 10);
         assert_int_equal(ev.estimated, !comes);
-        assert_int_equal(provider_world_asked(&w->p) - before, 2);
+        assert_in_range(provider_world_asked(&w->p) - before, 2, 1 + seconds); /* two, unless the machine is busy */
         answered_fini(&a);
     }
 }
