@@ -95,16 +95,21 @@ static void hold(struct bus_peer *p, struct xchg_call *call, bool takes)
     static const struct xchg_call_events taking = {.cancel = on_cancel, .window = on_window, .data = on_push};
     const struct xchg_call_events *events = takes ? &taking : &deaf;
     uint64_t tag;
+    unsigned i;
 
     pthread_mutex_lock(&p->lock);
     tag = ++p->tags;
     if (p->n_held == BUS_PEER_HELD)
         abort();
     p->held[p->n_held].call = call;
+    p->held[p->n_held].watched = false;
     p->held[p->n_held++].tag = tag;
     pthread_mutex_unlock(&p->lock);
-    xchg_watch(call, events, p, tag);
+    xchg_watch(call, events, p, tag); /* may cancel it at once, and then it is not held any more */
     pthread_mutex_lock(&p->lock);
+    for (i = 0; i < p->n_held; i++)
+        if (p->held[i].tag == tag)
+            p->held[i].watched = true;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
 }
@@ -182,32 +187,55 @@ void bus_peer_free(struct bus_peer *p)
     free(p);
 }
 
+/* Locked. One that is watched, which is not held any more; NULL = there is none. */
+static struct xchg_call *take_watched(struct bus_peer *p)
+{
+    struct xchg_call *call;
+    unsigned i;
+
+    for (i = p->n_held; i > 0; i--)
+        if (p->held[i - 1].watched) {
+            call = p->held[i - 1].call;
+            p->held[i - 1] = p->held[--p->n_held];
+            return call;
+        }
+    return NULL;
+}
+
 struct xchg_call *bus_peer_take_held(struct bus_peer *p)
 {
-    uint64_t until = clock_ms() + slow_ms(5000);
-    struct xchg_call *call = NULL;
+    uint64_t until = clock_ms() + slow_ms(10000);
+    struct xchg_call *call;
 
     pthread_mutex_lock(&p->lock);
-    while (p->n_held == 0 && clock_ms() < until)
+    while ((call = take_watched(p)) == NULL && clock_ms() < until)
         transport_cond_wait_until(&p->changed, &p->lock, until);
-    if (p->n_held)
-        call = p->held[--p->n_held].call;
     pthread_mutex_unlock(&p->lock);
     return call;
 }
 
+unsigned bus_peer_held(struct bus_peer *p)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&p->lock);
+    n = p->n_held;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
 void bus_peer_end_held(struct bus_peer *p, enum status st)
 {
-    for (;;) {
-        struct xchg_call *call = NULL;
+    while (bus_peer_held(p) > 0) {
+        struct xchg_call *call;
 
         pthread_mutex_lock(&p->lock);
-        if (p->n_held)
-            call = p->held[--p->n_held].call;
+        call = take_watched(p);
         pthread_mutex_unlock(&p->lock);
-        if (!call)
-            return;
-        xchg_end(call, st, (struct slice){NULL, 0});
+        if (call)
+            xchg_end(call, st, (struct slice){NULL, 0});
+        else
+            usleep(500); /* the handler is about to watch it */
     }
 }
 

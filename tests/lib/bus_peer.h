@@ -40,6 +40,7 @@ struct bus_peer {
     struct {
         struct xchg_call *call;
         uint64_t tag;
+        bool watched; /* before that it is not to be ended */
     } held[BUS_PEER_HELD];
     unsigned n_held;
     uint64_t tags;
@@ -49,7 +50,8 @@ struct bus_peer *bus_peer_new(const char *url, uint64_t instance); /* NULL = cou
 struct bus_peer *bus_peer_counting(const char *url, _Atomic uint32_t *counts, uint32_t n);
 void bus_peer_free(struct bus_peer *p);
 struct xchg_call *
-bus_peer_take_held(struct bus_peer *p); /* waits up to 5 s for one, which is the caller's to end then */
+bus_peer_take_held(struct bus_peer *p); /* waits up to 10 s for one, which is the caller's to end then */
+unsigned bus_peer_held(struct bus_peer *p); /* so many are held now */
 void bus_peer_end_held(struct bus_peer *p, enum status st);
 
 /* One call and what came of it. data is gathered when room is given. */

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "services/clock.h"
+#include "tests/lib/slow.h"
 #include "tests/unit/answer_fake.h"
 #include "tests/unit/upload_fake.h"
 
@@ -199,6 +200,27 @@ void finish(struct svc_call *call, enum status st)
     svc_finish(call, st);
 }
 
+/* Under the lock. NULL = it has ended. */
+static struct svc_call *take_newest(void)
+{
+    struct svc_call *call = script.call;
+
+    script.call = NULL;
+    if (call)
+        script.hung[script.n_hung % HUNG_MAX] = NULL;
+    return call;
+}
+
+struct svc_call *take_hung(void)
+{
+    struct svc_call *call;
+
+    pthread_mutex_lock(&script.lock);
+    call = take_newest();
+    pthread_mutex_unlock(&script.lock);
+    return call;
+}
+
 /* Under the lock. Sends while there is room. */
 static void send_much(void)
 {
@@ -216,12 +238,8 @@ static void send_much(void)
             break;
         script.much_sent += n;
     }
-    if (script.call && script.much_sent >= script.much_total) {
-        struct svc_call *call = script.call;
-
-        script.call = NULL;
-        finish(call, ST_OK);
-    }
+    if (script.call && script.much_sent >= script.much_total)
+        finish(take_newest(), ST_OK);
 }
 
 static void on_room(void *ctx, uint64_t tag)
@@ -239,13 +257,10 @@ static void on_cancel(void *ctx, uint64_t tag)
 
     (void)ctx;
     pthread_mutex_lock(&script.lock);
-    if (tag == script.n_hung) { /* the newest, unless a test has ended it itself */
-        call = script.call;
+    call = script.hung[tag % HUNG_MAX]; /* unless a test has taken it */
+    script.hung[tag % HUNG_MAX] = NULL;
+    if (tag == script.n_hung)
         script.call = NULL;
-    } else {
-        call = script.hung[tag % HUNG_MAX];
-        script.hung[tag % HUNG_MAX] = NULL;
-    }
     script.cancelled++;
     script.cancelled_ms = clock_ms();
     pthread_mutex_unlock(&script.lock);
@@ -255,17 +270,25 @@ static void on_cancel(void *ctx, uint64_t tag)
 
 static const struct xchg_call_events call_events = {.cancel = on_cancel, .window = on_room};
 
-static enum status hang(struct svc_call *call)
+/* A test sees the call, by script.call or by what the client hears, only when it is watched and may be ended. */
+static enum status hang(struct svc_call *call, const char *says)
 {
     uint64_t tag;
 
     pthread_mutex_lock(&script.lock);
-    script.call = call;
     script.much_sent = 0;
     tag = ++script.n_hung;
+    script.call = NULL;
     script.hung[tag % HUNG_MAX] = call;
     pthread_mutex_unlock(&script.lock);
-    svc_watch(call, &call_events, NULL, tag);
+    svc_watch(call, &call_events, NULL, tag); /* may cancel it at once */
+    pthread_mutex_lock(&script.lock);
+    if (script.hung[tag % HUNG_MAX] == call) {
+        script.call = call;
+        if (says)
+            svc_send(call, slice_of(says), NULL);
+    }
+    pthread_mutex_unlock(&script.lock);
     return ST_PENDING;
 }
 
@@ -292,15 +315,23 @@ static void note_request(const struct completion_req *req)
                               SLICE_ARG(req->headers.items[i].name), SLICE_ARG(req->headers.items[i].value));
 }
 
+/* The test may go on to its next call before this one is through. */
 static enum status say_all(struct svc_call *call)
 {
-    const struct script *s = &script; /* the test does not change it meanwhile */
-    unsigned i;
+    const char *type, *say[SAY_MAX];
+    enum status end;
+    unsigned i, status;
 
-    send_head(call, s->say_status ? s->say_status : 200, s->say_type);
-    for (i = 0; i < SAY_MAX && s->say[i]; i++)
-        svc_send(call, slice_of(s->say[i]), NULL);
-    finish(call, s->say_end);
+    pthread_mutex_lock(&script.lock);
+    status = script.say_status ? script.say_status : 200;
+    type = script.say_type;
+    end = script.say_end;
+    memcpy(say, script.say, sizeof(say));
+    pthread_mutex_unlock(&script.lock);
+    send_head(call, status, type);
+    for (i = 0; i < SAY_MAX && say[i]; i++)
+        svc_send(call, slice_of(say[i]), NULL);
+    finish(call, end);
     return ST_PENDING;
 }
 
@@ -342,22 +373,19 @@ static enum status complete(struct svc_call *call, const void *in, void *out)
         svc_send(call, slice_of(EVENT), NULL);
         finish(call, ST_UPSTREAM);
         return ST_PENDING;
-    case HANG:
-        send_head(call, 200, "text/event-stream");
-        svc_send(call, slice_of(EVENT), NULL);
-        return hang(call);
+    case HANG: send_head(call, 200, "text/event-stream"); return hang(call, EVENT);
     case MUCH:
         send_head(call, 200, "text/event-stream");
-        hang(call);
+        hang(call, NULL);
         on_room(NULL, 1);
         return ST_PENDING;
     case HUGE_ANSWER:
         send_head(call, 200, "application/json");
-        hang(call);
+        hang(call, NULL);
         on_room(NULL, 1);
         return ST_PENDING;
     case SAY: return say_all(call);
-    case SILENT: return hang(call);
+    case SILENT: return hang(call, NULL);
     case UPLOAD: return upload_fake_begin(call, req);
     }
     finish(call, ST_OK);
@@ -468,6 +496,21 @@ static char *no_env(const char *name)
     return NULL;
 }
 
+/* Calls wait for them, but not for as long as a busy machine may need. */
+static void wait_for_peers(struct svc *gateway)
+{
+    uint64_t end = clock_ms() + slow_ms(WAIT_MS);
+    unsigned p, found = 0;
+
+    while (found < SVC_PEERS && clock_ms() < end) {
+        for (p = found = 0; p < SVC_PEERS; p++)
+            found += xchg_client_ready(svc_peer(gateway, p)) == 1;
+        if (found < SVC_PEERS)
+            usleep(500);
+    }
+    assert_int_equal(found, SVC_PEERS);
+}
+
 int gateway_world_start(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -493,6 +536,7 @@ int gateway_world_start(void **state)
     assert_int_equal(svc_start(&fake_meter, s, &w->meter, &err), ST_OK);
     if (svc_start(&gateway_def, s, &w->gateway, &err) != ST_OK)
         fail_msg("%s", err.text);
+    wait_for_peers(w->gateway);
     return 0;
 }
 
@@ -530,7 +574,7 @@ int connect_to(const struct world *w, int receive_buffer)
     const struct gateway *gw = svc_state(w->gateway);
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)gw->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct timeval patience = {.tv_sec = WAIT_MS / 1000};
+    struct timeval patience = {.tv_sec = (time_t)slow_ms(WAIT_MS) / 1000};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     union {
         struct sockaddr_in *in;
@@ -607,7 +651,7 @@ const char *hear(struct world *w, int fd, const char *until)
 
 bool reached(const unsigned *counter, unsigned value)
 {
-    uint64_t end = clock_ms() + WAIT_MS;
+    uint64_t end = clock_ms() + slow_ms(WAIT_MS);
     unsigned now;
 
     do {

@@ -113,6 +113,7 @@ bool ended(const struct world *w); /* is w->answer whole? */
 const char *hear(struct world *w, int fd,
                  const char *until); /* one answer, or until the text is in it, or the connection ends */
 bool reached(const unsigned *counter, unsigned value); /* of the script, within WAIT_MS */
+struct svc_call *take_hung(void); /* script.call, which is the caller's to finish then; NULL = there is none */
 void finish(struct svc_call *call, enum status st); /* a completion that was left open */
 
 void must_have(const struct world *w, const char *text, const char *file, int line);

@@ -201,7 +201,7 @@ static inline void wait_acked(struct place *p, const char *source, unsigned most
     char path[256];
 
     snprintf(path, sizeof(path), "%s/%s", p->spool, source);
-    for (int i = 0; i < 200 && count_entries(path, ".log") > most; i++)
+    for (int i = 0; i < 1500 && count_entries(path, ".log") > most; i++)
         usleep(10000);
     assert_true(count_entries(path, ".log") <= most);
 }

@@ -339,7 +339,7 @@ void provider_world_call(struct provider_world *w, struct completion_req *req, s
     a->hold_window = false;
     provider_world_open(w, req, CALL_MS, a);
     must(answered_wait(a, CALL_MS + 2000), "the call did not end");
-    must(meter_fake_find(w->meter, a->request_id, 5000, ret), "no usage event");
+    must(meter_fake_find(w->meter, a->request_id, 15000, ret), "no usage event");
 }
 
 bool answered_has(const struct answered *a, const char *text)

@@ -176,7 +176,7 @@ int routing_teardown(void **state)
 
 void routing_wait(struct routing *r, uint64_t revision)
 {
-    uint64_t until = clock_ms() + slow_ms(5000);
+    uint64_t until = clock_ms() + slow_ms(15000);
 
     while (svc_revision(r->w.svc) < revision && clock_ms() < until)
         usleep(1000);
@@ -247,7 +247,7 @@ void routing_call(struct routing *r, struct completion_req *req, struct answered
     assert_true(answered_wait(a, CALL_MS + 2000));
     if (a->status == ST_UNAVAILABLE && !a->has_head) /* never begun: no record */
         return;
-    assert_true(meter_fake_find(r->w.meter, a->request_id, 5000, ev));
+    assert_true(meter_fake_find(r->w.meter, a->request_id, 15000, ev));
 }
 
 void routing_good(struct routing *r, const char *names, bool stream, const char *who)

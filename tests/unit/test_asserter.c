@@ -318,6 +318,7 @@ static void many_take_several_messages(void **state)
 static void what_stays_owed_is_told_again(void **state)
 {
     struct world *w = *state;
+    unsigned tries = 0;
     struct heard h;
 
     call_begins(w, 0, HOLD);
@@ -329,10 +330,11 @@ static void what_stays_owed_is_told_again(void **state)
     assert_true(h.times[1] >= 3);
     call_ends(w, 1);
     outbox_ack(w->outbox, 2);
-    usleep(1000 * 2 * (useconds_t)w->asserter.again_ms);
-    forget();
-    usleep(1000 * 3 * (useconds_t)w->asserter.again_ms);
-    assert_int_equal(hear().messages, 0); /* nothing is owed, nothing is said */
+    do { /* what was on its way has come: nothing is owed, nothing is said */
+        assert_true(tries++ < SLOW_TRIES);
+        forget();
+        usleep(1000 * 3 * (useconds_t)w->asserter.again_ms);
+    } while (hear().messages > 0);
 }
 
 /* Calls begin and end while it reads: each that is open or owed the whole time is told. */

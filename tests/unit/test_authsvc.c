@@ -424,10 +424,17 @@ static void a_revision_that_does_not_come_times_out(void **state)
     struct world *w = *state;
     struct state_sync_req req = {.revision = LIMIT_ID};
     struct empty rep;
-    uint64_t began = clock_ms();
+    uint64_t took = UINT64_MAX;
+    unsigned tries;
 
-    assert_int_equal(ASK(w, state_sync_req, empty, &req, &rep), ST_TIMEOUT);
-    assert_in_range(clock_ms() - began, SYNC_WAIT_MS - 50, SYNC_WAIT_MS + slow_ms(1500));
+    for (tries = 0; took > SYNC_WAIT_MS + slow_ms(1500) && tries < SLOW_TRIES; tries++) {
+        uint64_t began = clock_ms();
+
+        assert_int_equal(ASK(w, state_sync_req, empty, &req, &rep), ST_TIMEOUT);
+        took = clock_ms() - began;
+        assert_true(took >= SYNC_WAIT_MS - 50);
+    }
+    assert_in_range(took, SYNC_WAIT_MS - 50, SYNC_WAIT_MS + slow_ms(1500));
 }
 
 /* More sign-ins at once than can be hashed: the rest is refused at once, and everybody gets exactly one answer. */

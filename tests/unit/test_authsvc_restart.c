@@ -219,9 +219,9 @@ static struct holds_list_rep list(struct world *w)
 /* ---- tests ---------------------------------------------------------------------------------------------------------
  */
 
-static void what_comes_first_waits_for_what_is_held(void **state)
+/* Returns how long it took from the start until the first question was answered. */
+static uint64_t ask_first(struct world *w)
 {
-    struct world *w = *state;
     struct hold_extend_req more = {.request_id = slice_of("old"), .amount_nano = CREDIT};
     struct hold_extend_rep grown;
     struct later early, late;
@@ -233,13 +233,21 @@ static void what_comes_first_waits_for_what_is_held(void **state)
     assert_hold(w, "providersvc:1", "", 0, true);
     assert_int_equal(outcome(&early), ST_NO_FUNDS);
     assert_true(early.ended_ms >= w->started_ms + WINDOW_MS);
-    assert_in_range(early.ended_ms - w->started_ms, WINDOW_MS, slow_ms(1000)); /* recovery takes less than a second */
     ask_admission(w, "req_late", 20, &late);
     assert_int_equal(outcome(&late), ST_NO_FUNDS);
     assert_int_equal(list(w).held_nano, CREDIT);
     assert_int_equal(ASK(w, auth, hold_extend_req, hold_extend_rep, &more, &grown), ST_OK);
     assert_int_equal(grown.amount_nano, CREDIT);
     stop_authsvc(w);
+    return early.ended_ms - w->started_ms;
+}
+
+static void what_comes_first_waits_for_what_is_held(void **state)
+{
+    unsigned tries = 0;
+
+    while (ask_first(*state) > slow_ms(1000)) /* recovery takes less than a second */
+        assert_true(++tries < SLOW_TRIES);
 }
 
 static void a_hold_is_extended_once_it_is_known(void **state)
@@ -262,10 +270,25 @@ static void a_hold_is_extended_once_it_is_known(void **state)
     stop_authsvc(w);
 }
 
+/* Returns how long it took from the start until the question was answered, although somebody never ended. */
+static uint64_t ask_beside_one_that_never_ends(struct world *w)
+{
+    struct later early;
+
+    start_authsvc(w);
+    assert_hold(w, "providersvc:1", "", 0, false);
+    ask_admission(w, "req_slow", 20, &early);
+    assert_int_equal(outcome(&early), ST_OK);
+    stop_authsvc(w);
+    assert_true(early.ended_ms >= w->started_ms + WINDOW_MAX_MS);
+    return early.ended_ms - w->started_ms;
+}
+
 static void who_has_begun_to_assert_is_waited_for(void **state)
 {
     struct world *w = *state;
     struct later early;
+    unsigned tries = 0;
 
     start_authsvc(w);
     assert_hold(w, "providersvc:1", "", 0, false);
@@ -274,12 +297,8 @@ static void who_has_begun_to_assert_is_waited_for(void **state)
     assert_hold(w, "providersvc:1", "old", CREDIT, true);
     assert_int_equal(outcome(&early), ST_NO_FUNDS);
     stop_authsvc(w);
-    start_authsvc(w); /* and one that never ends does not stop the rest */
-    assert_hold(w, "providersvc:1", "", 0, false);
-    ask_admission(w, "req_slow", 20, &early);
-    assert_int_equal(outcome(&early), ST_OK);
-    assert_in_range(early.ended_ms - w->started_ms, WINDOW_MAX_MS, slow_ms(WINDOW_MAX_MS + 500));
-    stop_authsvc(w);
+    while (ask_beside_one_that_never_ends(w) > slow_ms(WINDOW_MAX_MS + 500))
+        assert_true(++tries < SLOW_TRIES);
 }
 
 static void a_call_that_settled_meanwhile_holds_nothing(void **state)
@@ -327,19 +346,32 @@ static void deliver(struct world *w, const char *source, uint64_t seq, const cha
     assert_int_equal(ASK(w, meter, usage_deliver_req, usage_deliver_rep, &deliver, &done), ST_OK);
 }
 
+/* Returns how long it took from the start until the question was answered. */
+static uint64_t ask_while_the_ledger_holds(struct world *w)
+{
+    struct later early;
+
+    start_authsvc(w);
+    ask_admission(w, "req_early2", 20, &early);
+    assert_int_equal(outcome(&early), ST_NO_FUNDS);
+    assert_true(early.ended_ms >= w->started_ms + WINDOW_MAX_MS);
+    assert_int_equal(list(w).held_nano, CREDIT);
+    return early.ended_ms - w->started_ms;
+}
+
 /* A call that runs longer than a second, and nobody is left who could assert it. */
 static void what_the_ledger_holds_is_held_though_nobody_asserts_it(void **state)
 {
     struct world *w = *state;
-    struct later early, late;
+    struct later late;
+    unsigned tries = 0;
     uint64_t end;
 
     deliver(w, "long", 1, "running");
-    start_authsvc(w);
-    ask_admission(w, "req_early2", 20, &early);
-    assert_int_equal(outcome(&early), ST_NO_FUNDS);
-    assert_in_range(early.ended_ms - w->started_ms, WINDOW_MAX_MS, slow_ms(WINDOW_MAX_MS + 500));
-    assert_int_equal(list(w).held_nano, CREDIT);
+    while (ask_while_the_ledger_holds(w) > slow_ms(WINDOW_MAX_MS + 500)) {
+        assert_true(++tries < SLOW_TRIES);
+        stop_authsvc(w);
+    }
     assert_hold(w, "providersvc:1", "req_long", CREDIT, true); /* late */
     assert_int_equal(list(w).held_nano, CREDIT);
     deliver(w, "long", 2, "ok");
@@ -350,6 +382,21 @@ static void what_the_ledger_holds_is_held_though_nobody_asserts_it(void **state)
     stop_authsvc(w);
 }
 
+static void wait_until_parked(struct world *w)
+{
+    struct authsvc *self = svc_state(w->authsvc);
+    uint64_t end = clock_ms() + CALL_MS;
+    size_t n = 0;
+
+    while (n == 0 && clock_ms() < end) {
+        usleep(1000);
+        pthread_mutex_lock(&self->window.lock);
+        n = self->window.n_parked;
+        pthread_mutex_unlock(&self->window.lock);
+    }
+    assert_int_equal(n, 1);
+}
+
 static void what_is_parked_is_sent_elsewhere_by_a_drain(void **state)
 {
     struct world *w = *state;
@@ -357,13 +404,13 @@ static void what_is_parked_is_sent_elsewhere_by_a_drain(void **state)
 
     start_authsvc(w);
     ask_admission(w, "req_drained", 20, &l);
-    usleep(100000);
+    wait_until_parked(w);
     svc_drain(w->authsvc, 1000);
     assert_int_equal(outcome(&l), ST_DRAINING);
     stop_authsvc(w);
     start_authsvc(w); /* one that is stopped at once drops them, and nothing is lost or touched afterwards */
     ask_admission(w, "req_dropped", 20, &l);
-    usleep(100000);
+    wait_until_parked(w);
     svc_stop(w->authsvc);
     assert_int_equal(outcome(&l), ST_PEER_LOST);
     xchg_client_free(w->auth);

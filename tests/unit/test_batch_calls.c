@@ -21,7 +21,7 @@
 #define USAGE                                                                                                          \
     "\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":30},\"output_tokens\":50,"            \
     "\"output_tokens_details\":{\"reasoning_tokens\":20},\"total_tokens\":150}"
-#define SLOW_MS 300
+#define SLOW_MS 2000 /* who leaves has left before */
 #define WAIT_MS 10000
 
 static struct provider_world world;
@@ -245,6 +245,16 @@ static void one_that_failed_at_once_is_parked_and_over(void **state)
     answered_fini(&a);
 }
 
+static void open_until_seen(struct completion_req *req, struct answered *a)
+{
+    unsigned before = tiny_requests(tiny);
+
+    provider_world_open(&world, req, 2 * WAIT_MS, a);
+    for (int i = 0; i < 1500 && tiny_requests(tiny) == before; i++)
+        usleep(10000);
+    assert_int_equal(tiny_requests(tiny), before + 1);
+}
+
 /* Upstream may have made it: its answer is waited for, whatever DISCONNECT says. */
 static void who_leaves_while_it_is_made_pays_for_it(void **state)
 {
@@ -255,8 +265,7 @@ static void who_leaves_while_it_is_made_pays_for_it(void **state)
 
     (void)state;
     creation(&req, "/batches/slow");
-    provider_world_open(&world, &req, WAIT_MS, &a);
-    usleep(SLOW_MS * 1000 / 3);
+    open_until_seen(&req, &a);
     xchg_cancel(world.client, a.id);
     assert_true(answered_wait(&a, WAIT_MS));
     assert_int_equal(a.status, ST_CANCELLED);
@@ -266,8 +275,7 @@ static void who_leaves_while_it_is_made_pays_for_it(void **state)
     assert_int_equal(tiny_gone(tiny), gone);
     answered_fini(&a);
     creation(&req, "/batches/slow-refused");
-    provider_world_open(&world, &req, WAIT_MS, &a);
-    usleep(SLOW_MS * 1000 / 3);
+    open_until_seen(&req, &a);
     xchg_cancel(world.client, a.id);
     assert_true(answered_wait(&a, WAIT_MS));
     assert_true(meter_fake_find(world.meter, a.request_id, WAIT_MS, &ev));

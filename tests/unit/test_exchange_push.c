@@ -42,7 +42,7 @@ static void what_is_pushed_comes_in_order(void **state)
         c = bus_client(url);
         bus_wait_init(&w, c);
         assert_int_equal(bus_open(&w, PEER_TAKE, NONE, 60000, 0), ST_OK);
-        BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 2000);
+        BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 10000);
         for (i = 0; i < 200; i++) {
             memset(piece, (int)('a' + i % 26), sizeof(piece));
             assert_int_equal(xchg_push(c, w.id, (uint16_t)(i % 2), (struct slice){piece, sizeof(piece)}), ST_OK);
@@ -76,7 +76,7 @@ static void a_server_that_wants_nothing_drops_what_is_pushed(void **state)
     c = bus_client(url);
     bus_wait_init(&w, c);
     assert_int_equal(bus_open(&w, PEER_HOLD, NONE, 60000, 0), ST_OK);
-    BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 2000);
+    BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 10000);
     assert_int_equal(xchg_push(c, w.id, 0, S("unwanted")), ST_OK);
     assert_int_equal(bus_call(c, PEER_ECHO, S("on"), 5000, NULL), ST_OK);
     assert_int_equal(w.ended, 0);
@@ -106,10 +106,10 @@ static void nobody_is_pushed_to_in_vain(void **state)
     assert_int_equal(xchg_push(c, (struct xchg_id){.call = 12345, .slot = 1}, 0, S("x")), ST_CANCELLED);
     p = bus_peer_new(url, 0);
     assert_non_null(p);
-    BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 2000);
+    BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 10000);
     assert_int_equal(xchg_push(c, w.id, 0, (struct slice){much, WIRE_MESSAGE_MAX + 1}), ST_TOO_LARGE);
     assert_int_equal(xchg_push(c, w.id, 0, S("now")), ST_OK);
-    BUS_UNTIL(atomic_load(&p->pushes) == 1, 2000);
+    BUS_UNTIL(atomic_load(&p->pushes) == 1, 10000);
     xchg_cancel(c, w.id);
     assert_int_equal(xchg_push(c, w.id, 0, S("late")), ST_CANCELLED);
     assert_int_equal(bus_wait(&w), ST_CANCELLED);
@@ -117,7 +117,7 @@ static void nobody_is_pushed_to_in_vain(void **state)
 
     bus_wait_init(&w, c);
     assert_int_equal(bus_open(&w, PEER_TAKE, NONE, 60000, 0), ST_OK);
-    BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 2000);
+    BUS_UNTIL(xchg_server_open_calls(p->server) == 1, 10000);
     bus_peer_free(p); /* the peer is lost with the call */
     assert_int_not_equal(bus_wait(&w), ST_OK);
     assert_int_equal(xchg_push(c, w.id, 0, S("late")), ST_CANCELLED);

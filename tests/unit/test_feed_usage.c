@@ -173,12 +173,40 @@ static void usage_goes_the_fast_way(void **state)
         assert_true(++tries < FAST_TRIES);
 }
 
+/* Returns how long it took until a gap that shows was repaired. */
+static uint64_t repair(struct outbox *o)
+{
+    unsigned heard = atomic_load(&o->meter->batches);
+    uint64_t began;
+
+    atomic_store(&o->meter->deaf, true);
+    produce(o, 1000); /* two messages, the second one a little later */
+    BUS_UNTIL(atomic_load(&o->meter->batches) == heard + 2, WAIT_MS);
+    assert_int_equal(atomic_load(&o->meter->batches), heard + 2);
+    atomic_store(&o->meter->deaf, false);
+    began = clock_ms();
+    produce(o, 1);
+    all_applied_once(o, WAIT_MS);
+    return clock_ms() - began;
+}
+
+/* Returns how long it took until what nothing shows was delivered. */
+static uint64_t deliver_anyway(struct outbox *o)
+{
+    uint64_t began = clock_ms();
+    unsigned i;
+
+    for (i = 0; i < 5; i++)
+        produce(o, 3);
+    all_applied_once(o, WAIT_MS);
+    return clock_ms() - began;
+}
+
 static void what_pub_sub_loses_is_delivered_by_calls(void **state)
 {
     struct feed_meter *m = feed_meter_new("inproc");
     struct outbox o;
-    uint64_t began;
-    unsigned i;
+    unsigned tries = 0;
 
     (void)state;
     feed_meter_open(m);
@@ -186,22 +214,12 @@ static void what_pub_sub_loses_is_delivered_by_calls(void **state)
     usleep(400000);
     produce(&o, 10);
     all_applied_once(&o, WAIT_MS);
-    atomic_store(&m->deaf, true);
-    produce(&o, 1000);
-    BUS_UNTIL(atomic_load(&m->batches) == 2, 1000);
-    assert_int_equal(atomic_load(&m->batches), 2);
-    atomic_store(&m->deaf, false);
-    began = clock_ms();
-    produce(&o, 1); /* the gap shows at once, and is repaired at once */
-    all_applied_once(&o, WAIT_MS);
-    assert_true(clock_ms() - began < FEED_REDELIVER_MS);
+    while (repair(&o) >= FEED_REDELIVER_MS) /* the gap shows at once, and is repaired at once */
+        assert_true(++tries < FAST_TRIES);
     assert_int_equal(atomic_load(&m->delivers) > 0, true);
     atomic_store(&m->deaf, true); /* nothing shows it: after a while it is delivered anyway */
-    began = clock_ms();
-    for (i = 0; i < 5; i++)
-        produce(&o, 3);
-    all_applied_once(&o, WAIT_MS);
-    assert_true(clock_ms() - began >= FEED_REDELIVER_MS - 100);
+    while (deliver_anyway(&o) < FEED_REDELIVER_MS - 100) /* at once when a gap showed during the last delivery */
+        assert_true(++tries < FAST_TRIES);
     feed_sub_free(m->sub);
     m->sub = NULL;
     outbox_free(&o);
@@ -237,27 +255,22 @@ static void acks_for_others_and_from_the_future_do_no_harm(void **state)
     struct outbox o;
 
     (void)state;
-    atomic_store(&m->ack, false);
-    feed_meter_open(m);
-    outbox_new(&o, m, 0, 0);
-    usleep(300000);
-    atomic_store(&m->deaf, true);
+    outbox_new(&o, m, 0, 0); /* no meterd is there: nothing else is acknowledged, however long it takes */
     produce(&o, 10);
     feed_source_ack(o.source, &ack);
     usleep(50000);
     assert_int_equal(atomic_load(&o.acked), 0);
     ack.source = slice_of("src_1");
     feed_source_ack(o.source, &ack);
-    BUS_UNTIL(atomic_load(&o.acked) == 5, 1000);
+    BUS_UNTIL(atomic_load(&o.acked) == 5, WAIT_MS);
     assert_int_equal(atomic_load(&o.acked), 5);
     ack.acked_seq = 3;
     feed_source_ack(o.source, &ack);
     ack.acked_seq = 99;
     feed_source_ack(o.source, &ack);
-    BUS_UNTIL(atomic_load(&o.acked) == 10, 1000);
+    BUS_UNTIL(atomic_load(&o.acked) == 10, WAIT_MS);
     assert_int_equal(atomic_load(&o.acked), 10); /* what was never given out is not acknowledged */
     outbox_free(&o);
-    feed_meter_close(m);
     feed_meter_free(m);
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "services/clock.h"
+#include "tests/lib/slow.h"
 #include "tests/unit/gateway_world.h"
 
 static const char *ask(struct world *w, const char *method, const char *path, const char *body)
@@ -123,16 +124,21 @@ static void a_request_names_only_so_many(void **state)
 static void what_was_made_a_moment_ago_is_waited_for(void **state)
 {
     struct world *w = *state;
+    unsigned tries = 0;
     uint64_t began;
 
     SET(objects_late, 3);
-    ask(w, "GET", "/v1/responses/resp_mine", "");
+    do { /* time is what it waits for: a busy machine may not ask often enough */
+        assert_true(tries++ < SLOW_TRIES);
+        SET(objects_asked, 0);
+        ask(w, "GET", "/v1/responses/resp_mine", "");
+    } while (look()->objects_asked < 4);
     HAS(w, "HTTP/1.1 200 OK\r\n");
     assert_int_equal(look()->objects_asked, 4);
     began = clock_ms();
     ask(w, "GET", "/v1/responses/resp_none", "");
     HAS(w, "HTTP/1.1 404 Not Found\r\n");
-    assert_in_range(clock_ms() - began, 300, 3000);
+    assert_in_range(clock_ms() - began, 300, slow_ms(8000));
     SET(objects_down, true);
     ask(w, "GET", "/v1/responses/resp_mine", "");
     HAS(w, "HTTP/1.1 503 Service Unavailable\r\n");

@@ -242,7 +242,7 @@ static void a_full_outbox_refuses_beginnings_only(void **state)
     assert_int_equal(s.open_calls, 0);
     assert_int_equal(outbox_last(o), n);
     outbox_ack(o, (uint64_t)n);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 1500; i++) {
         struct outbox_mark *m = start_one(o, &b, 1);
 
         if (m != NULL) {
@@ -494,7 +494,7 @@ static void an_heir_tells_a_parked_call_as_it_is(void **state)
     park_one(a, 1);
     outbox_ack(a, 1); /* of its progress */
     outbox_close(a);
-    for (int i = 0; i < 800 && outbox_last(b) == before; i++)
+    for (int i = 0; i < 3000 && outbox_last(b) == before; i++)
         usleep(10000);
     assert_int_equal(outbox_last(b), before + 1);
     assert_parked(b, before + 1);
@@ -518,7 +518,7 @@ static void an_heir_knows_progress_that_was_acknowledged(void **state)
     wait_acked(p, outbox_source(a), 2);
     outbox_close(a); /* dies with the call open */
     outbox_batch_fini(&batch);
-    for (int i = 0; i < 800 && outbox_last(b) == before; i++)
+    for (int i = 0; i < 3000 && outbox_last(b) == before; i++)
         usleep(10000);
     assert_int_equal(outbox_last(b), before + 1);
     assert_owed(b, before + 1, "truncated", 42);

@@ -238,16 +238,23 @@ static void a_silent_call_is_heard_of_once(void **state)
 /* ---- clients that leave --------------------------------------------------------------------------------------------
  */
 
-static void open_and_leave(struct world *w, struct completion_req *req, size_t after, struct answered *a)
+/* Returns when it left. */
+static uint64_t open_and_leave(struct world *w, struct completion_req *req, size_t after, struct answered *a)
 {
+    uint64_t left_ms;
+
     provider_world_open(&w->p, req, 30000, a);
-    assert_true(answered_wait_bytes(a, after, 5000));
+    assert_true(answered_wait_bytes(a, after, 15000));
+    left_ms = clock_ms();
     xchg_cancel(w->p.client, a->id);
-    assert_true(answered_wait(a, 1000));
+    assert_true(answered_wait(a, 15000));
     assert_int_equal(a->status, ST_CANCELLED);
+    return left_ms;
 }
 
 #define SOME_BYTES 1000 /* the role chunk and a few words */
+
+#define WORD_MS 50u
 
 static void cancel_bills_what_was_read(void **state)
 {
@@ -255,14 +262,17 @@ static void cancel_bills_what_was_read(void **state)
     struct meter_fake_event ev;
     struct completion_req req;
     struct answered a = {0};
+    uint64_t late;
 
-    ask(w, true, STREAM("say-500-10"), MUCH, &req);
-    open_and_leave(w, &req, SOME_BYTES, &a);
+    ask(w, true, STREAM("say-500-50"), MUCH, &req);
+    late = open_and_leave(w, &req, SOME_BYTES, &a);
     end_of(w, &a, &ev);
+    late = clock_ms() - late;
     assert_string_equal(ev.status, "cancelled");
     assert_true(ev.estimated);
     assert_int_equal(ev.prompt, ESTIMATE);
-    assert_true(ev.completion >= words_in(&a) && ev.completion <= words_in(&a) + 3);
+    /* no more than what upstream says until the cancel arrives */
+    assert_true(ev.completion >= words_in(&a) && ev.completion <= words_in(&a) + 3 + late / WORD_MS);
     assert_int_equal(ev.n_log, 0);
     answered_fini(&a);
 }
@@ -277,7 +287,7 @@ static void drain_bills_the_true_usage(void **state)
     size_t had;
 
     restart(w, "drain", 60000);
-    ask(w, true, STREAM("say-50-10"), MUCH, &req);
+    ask(w, true, STREAM("say-50-60"), MUCH, &req);
     open_and_leave(w, &req, SOME_BYTES, &a);
     had = a.bytes.n;
     assert_int_equal(meter_fake_count(w->p.meter), 0);
@@ -292,6 +302,17 @@ static void drain_bills_the_true_usage(void **state)
     answered_fini(&a);
 }
 
+/* Until upstream has the request, which it answers much later. */
+static void open_until_seen(struct world *w, struct completion_req *req, struct answered *a)
+{
+    unsigned before = tiny_requests(w->tiny);
+
+    provider_world_open(&w->p, req, 30000, a);
+    for (int i = 0; i < 1500 && tiny_requests(w->tiny) == before; i++)
+        usleep(10000);
+    assert_int_equal(tiny_requests(w->tiny), before + 1);
+}
+
 static void drain_of_a_plain_call_bills_it_too(void **state)
 {
     struct world *w = *state;
@@ -300,16 +321,15 @@ static void drain_of_a_plain_call_bills_it_too(void **state)
     struct answered a = {0};
 
     restart(w, "drain", 60000);
-    ask(w, false, PLAIN("wait-300"), MUCH, &req);
-    provider_world_open(&w->p, &req, 30000, &a);
-    usleep(100000);
+    ask(w, false, PLAIN("wait-2000"), MUCH, &req);
+    open_until_seen(w, &req, &a);
     xchg_cancel(w->p.client, a.id);
     end_of(w, &a, &ev);
     assert_string_equal(ev.status, "cancelled");
     assert_int_equal(ev.http_status, 499);
     assert_int_equal(ev.prompt, USAGE_PROMPT);
     assert_int_equal(ev.completion, 5);
-    assert_true(answered_wait(&a, 1000));
+    assert_true(answered_wait(&a, 15000));
     answered_fini(&a);
 }
 
@@ -321,14 +341,13 @@ static void drain_of_a_refused_call_bills_nothing(void **state)
     struct answered a = {0};
 
     restart(w, "drain", 60000);
-    ask(w, false, PLAIN("wait-200 do-400"), MUCH, &req);
-    provider_world_open(&w->p, &req, 30000, &a);
-    usleep(50000);
+    ask(w, false, PLAIN("wait-2000 do-400"), MUCH, &req);
+    open_until_seen(w, &req, &a);
     xchg_cancel(w->p.client, a.id);
     end_of(w, &a, &ev);
     assert_string_equal(ev.status, "cancelled");
     assert_int_equal(ev.prompt + ev.completion, 0);
-    assert_true(answered_wait(&a, 1000));
+    assert_true(answered_wait(&a, 15000));
     answered_fini(&a);
 }
 
@@ -342,10 +361,10 @@ static void drain_ends_in_time(void **state)
 
     restart(w, "drain", 300);
     began = clock_ms();
-    ask(w, true, STREAM("say-500-10"), MUCH, &req); /* 5 s */
+    ask(w, true, STREAM("say-500-30"), MUCH, &req); /* 15 s */
     open_and_leave(w, &req, SOME_BYTES, &a);
     end_of(w, &a, &ev);
-    assert_true(clock_ms() - began >= 300 && clock_ms() - began < slow_ms(2500));
+    assert_true(clock_ms() - began >= 300 && clock_ms() - began < slow_ms(8000));
     assert_string_equal(ev.status, "cancelled");
     assert_true(ev.estimated);
     assert_true(ev.completion > words_in(&a) && ev.completion < 500);
@@ -361,7 +380,7 @@ static void drain_stays_within_the_hold(void **state)
 
     restart(w, "drain", 60000);
     provider_world_credit(&w->p, MUCH); /* would bear it: but who has left is not worth more than was held for him */
-    ask(w, true, STREAM("say-500-5"), HOLD(40), &req);
+    ask(w, true, STREAM("say-500-50"), HOLD(40), &req);
     open_and_leave(w, &req, SOME_BYTES, &a);
     end_of(w, &a, &ev);
     assert_string_equal(ev.status, "cancelled");
@@ -370,23 +389,25 @@ static void drain_stays_within_the_hold(void **state)
     answered_fini(&a);
 }
 
+#define LONG_MS 20000u /* longer than the stream takes */
+
 static void a_shutdown_waits_for_a_drain_and_bills_what_it_cuts_off(void **state)
 {
     struct world *w = *state;
     struct meter_fake_event ev;
     struct completion_req req;
 
-    for (unsigned wait_ms = 3000; wait_ms > 0; wait_ms = wait_ms == 3000 ? 100 : 0) {
+    for (unsigned wait_ms = LONG_MS; wait_ms > 0; wait_ms = wait_ms == LONG_MS ? 100 : 0) {
         struct answered a = {0};
 
         restart(w, "drain", 60000);
-        ask(w, true, wait_ms == 3000 ? STREAM("say-60-10") : STREAM("say-300-10"), MUCH, &req);
+        ask(w, true, wait_ms == LONG_MS ? STREAM("say-60-40") : STREAM("say-300-20"), MUCH, &req);
         open_and_leave(w, &req, SOME_BYTES, &a);
         svc_drain(w->p.svc, wait_ms);
         end_of(w, &a, &ev);
         assert_string_equal(ev.status, "cancelled");
-        assert_int_equal(ev.estimated, wait_ms != 3000);
-        assert_true(wait_ms == 3000 ? ev.completion == 60 : ev.completion > 0 && ev.completion < 300);
+        assert_int_equal(ev.estimated, wait_ms != LONG_MS);
+        assert_true(wait_ms == LONG_MS ? ev.completion == 60 : ev.completion > 0 && ev.completion < 300);
         answered_fini(&a);
     }
 }
@@ -404,11 +425,11 @@ static void a_lost_gateway_is_a_client_that_left(void **state)
     restart(w, "drain", 60000);
     assert_int_equal(xchg_client_new(&options, &other, NULL), ST_OK);
     mine = w->p.client;
-    ask(w, true, STREAM("say-60-10"), MUCH, &req);
+    ask(w, true, STREAM("say-60-50"), MUCH, &req);
     provider_world_open(&w->p, &req, 30000, &b);
     w->p.client = other;
     provider_world_open(&w->p, &req, 30000, &a);
-    assert_true(answered_wait_bytes(&a, SOME_BYTES, 5000));
+    assert_true(answered_wait_bytes(&a, SOME_BYTES, 15000));
     w->p.client = mine;
     xchg_client_free(other);
     end_of(w, &a, &ev);
@@ -416,7 +437,7 @@ static void a_lost_gateway_is_a_client_that_left(void **state)
     assert_int_equal(ev.completion, 60);
     end_of(w, &b, &ev);
     assert_string_equal(ev.status, "ok");
-    assert_true(answered_wait(&b, 3000));
+    assert_true(answered_wait(&b, 15000));
     answered_fini(&a);
     answered_fini(&b);
 }
@@ -513,20 +534,24 @@ static void credit_that_comes_in_time_is_taken(void **state)
         struct completion_req req;
         struct answered a = {0};
         unsigned before = provider_world_asked(&w->p);
+        uint64_t began = clock_ms(), seconds;
 
         provider_world_credit(&w->p, 1);
         ask(w, true, STREAM("say-14-150"), 1000 * INPUT_NANO + 10 * OUTPUT_NANO,
             &req); /* near from the first word on */
         req.prompt_tokens_estimate = 1000;
         provider_world_open(&w->p, &req, 30000, &a);
-        assert_true(answered_wait_bytes(&a, 4 * strlen(WORD), 5000));
-        assert_int_equal(provider_world_asked(&w->p) - before, 1);
+        assert_true(answered_wait_bytes(&a, 4 * strlen(WORD), 15000));
+        assert_in_range(provider_world_asked(&w->p) - before, 1, 1 + (clock_ms() - began) / 1000);
         provider_world_credit(&w->p, comes ? MUCH : 1);
+        seconds = (clock_ms() - began) / 1000 + 1; /* it asks once more, and has it */
         assert_true(answered_wait(&a, 20000));
         end_of(w, &a, &ev);
+        if (!comes)
+            seconds = (clock_ms() - began) / 1000;
         assert_int_equal(ev.completion, comes ? 14 : 10);
         assert_int_equal(ev.estimated, !comes);
-        assert_int_equal(provider_world_asked(&w->p) - before, 2);
+        assert_in_range(provider_world_asked(&w->p) - before, 2, 1 + seconds); /* two, unless the machine is busy */
         answered_fini(&a);
     }
 }

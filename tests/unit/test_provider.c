@@ -268,7 +268,7 @@ static void a_slow_reader_is_waited_for(void **state)
     snprintf(body, n + 200, "{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}]}", (int)n, 7);
     ask(w, "echo", true, body, &req);
     provider_world_open(w, &req, 30000, &a);
-    assert_true(answered_wait_bytes(&a, 100000, 5000));
+    assert_true(answered_wait_bytes(&a, 100000, 15000));
     usleep(200000);
     pthread_mutex_lock(&a.lock);
     held = a.bytes.n;
@@ -281,7 +281,7 @@ static void a_slow_reader_is_waited_for(void **state)
     assert_int_equal(a.status, ST_OK);
     joined(&a, "/choices/0/delta/content", &text);
     assert_int_equal(text.n - 1, n);
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_int_equal(ev.completion, n / 4);
     buf_fini(&text);
     answered_fini(&a);
@@ -301,9 +301,9 @@ static void a_reader_that_never_reads_is_cut_off(void **state)
     snprintf(body, n + 200, "{\"messages\":[{\"role\":\"user\",\"content\":\"%0*d\"}]}", (int)n, 7);
     ask(w, "echo", true, body, &req);
     provider_world_open(w, &req, 600, &a);
-    assert_true(answered_wait(&a, 5000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_TIMEOUT);
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "truncated");
     assert_true(ev.completion > 0);
     answered_fini(&a);
@@ -329,7 +329,7 @@ static void a_deaf_meterd_gets_everything_later(void **state)
     assert_int_equal(meter_fake_count(w->meter), 0);
     meter_fake_deaf(w->meter, false);
     for (int i = 0; i < 20; i++) {
-        assert_true(meter_fake_find(w->meter, a[i].request_id, 10000, &ev));
+        assert_true(meter_fake_find(w->meter, a[i].request_id, 15000, &ev));
         answered_fini(&a[i]);
     }
     assert_int_equal(meter_fake_count(w->meter), 20);
@@ -355,7 +355,7 @@ static void what_was_owed_is_paid_after_a_restart(void **state)
     meter_fake_deaf(w->meter, false);
     provider_world_service(w, &providersvc_def);
     for (int i = 0; i < 5; i++) {
-        assert_true(meter_fake_find(w->meter, a[i].request_id, 10000, &ev));
+        assert_true(meter_fake_find(w->meter, a[i].request_id, 15000, &ev));
         answered_fini(&a[i]);
     }
     assert_int_equal(meter_fake_repeats(w->meter), 0);
@@ -370,12 +370,12 @@ static void running_calls_are_finished_by_a_drain(void **state)
 
     ask(w, "echo-slow", true, ASK("\"0123456789abcdefghij\""), &req);
     provider_world_open(w, &req, 20000, &a);
-    assert_true(answered_wait_bytes(&a, 10, 3000));
+    assert_true(answered_wait_bytes(&a, 10, 15000));
     svc_drain(w->svc, 5000);
-    assert_true(answered_wait(&a, 2000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_OK);
     assert_true(answered_has(&a, "[DONE]"));
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "ok");
     answered_fini(&a);
 }
@@ -391,11 +391,11 @@ static void a_drain_that_is_over_cuts_the_rest_off(void **state)
     snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":\"%04000d\"}]}", 7);
     ask(w, "echo-slow", true, body, &req);
     provider_world_open(w, &req, 200000, &a);
-    assert_true(answered_wait_bytes(&a, 10, 3000));
+    assert_true(answered_wait_bytes(&a, 10, 15000));
     svc_drain(w->svc, 200);
-    assert_true(answered_wait(&a, 2000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_INTERNAL);
-    assert_true(meter_fake_find(w->meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(w->meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "truncated");
     assert_true(ev.estimated && ev.completion > 0);
     answered_fini(&a);
@@ -425,7 +425,7 @@ static void many_calls_at_once_on_several_loops(void **state)
         assert_true(answered_wait(&a[i], 20000));
         assert_true(a[i].status == ST_OK || a[i].status == ST_CANCELLED);
         /* a call that was cancelled before it got here has no event; none has two */
-        found = meter_fake_find(w->meter, a[i].request_id, a[i].status == ST_OK ? 5000 : 50, &ev);
+        found = meter_fake_find(w->meter, a[i].request_id, a[i].status == ST_OK ? 15000 : 50, &ev);
         assert_true(found || a[i].status == ST_CANCELLED);
         answered_fini(&a[i]);
     }

@@ -14,6 +14,7 @@
 #include "providersvc/completion.h"
 #include "services/clock.h"
 #include "services/seal.h"
+#include "tests/lib/slow.h"
 #include "tests/unit/routing_world.h"
 
 #define AT_ONCE 40 /* calls that run at the same time */
@@ -109,7 +110,7 @@ static void by_latency_the_fastest_is_found_and_kept(void **state)
 {
     struct routing *r = *state;
     struct completion_req req;
-    unsigned seen;
+    unsigned seen, others, tries = 0;
 
     put_all(r, 3);
     atomic_store(&r->sides[0].delay_ms, 60);
@@ -117,18 +118,22 @@ static void by_latency_the_fastest_is_found_and_kept(void **state)
     atomic_store(&r->sides[2].delay_ms, 60);
     routing_request(r, &req, "abc", false);
     req.by_latency = true;
-    for (int i = 0; i < 30; i++) {
-        struct meter_fake_event ev;
-        struct answered a = {0};
+    do { /* a machine that is busy makes the fastest one slow, or takes so long that the others are looked at again */
+        assert_true(tries++ < SLOW_TRIES);
+        seen = routing_seen(r, 1);
+        others = routing_seen(r, 0) + routing_seen(r, 2);
+        for (int i = 0; i < 30; i++) {
+            struct meter_fake_event ev;
+            struct answered a = {0};
 
-        routing_call(r, &req, &a, &ev);
-        assert_int_equal(a.status, ST_OK);
-        answered_fini(&a);
-    }
-    seen = routing_seen(r, 1);
-    assert_true(seen >= 27);
-    assert_true(routing_seen(r, 0) >= 1 && routing_seen(r, 2) >= 1); /* their pace was found out */
-    assert_int_equal(routing_seen(r, 0) + routing_seen(r, 2), 30 - seen);
+            routing_call(r, &req, &a, &ev);
+            assert_int_equal(a.status, ST_OK);
+            answered_fini(&a);
+        }
+        seen = routing_seen(r, 1) - seen;
+        assert_true(routing_seen(r, 0) >= 1 && routing_seen(r, 2) >= 1); /* their pace was found out */
+        assert_int_equal(routing_seen(r, 0) + routing_seen(r, 2), others + 30 - seen);
+    } while (seen < 27);
 }
 
 static void a_slow_unknown_one_gets_no_more_than_a_call(void **state)
@@ -241,18 +246,18 @@ static void when_all_keys_rest_nobody_is_asked(void **state)
     routing_put(r, 0, 2, NULL);
     routing_put(r, 1, 1, NULL);
     does(r, 0, DOES_STATUS, 429);
-    atomic_store(&r->sides[0].lines, "Retry-After: 7\r\n");
+    atomic_store(&r->sides[0].lines, "Retry-After: 60\r\n");
     routing_request(r, &req, "a", false);
     routing_call(r, &req, &a, &ev);
     assert_int_equal(a.http_status, 429);
-    assert_int_equal(a.retry_after_ms, 7000);
+    assert_int_equal(a.retry_after_ms, 60000);
     assert_int_equal(ev.attempts, 2); /* each key once */
     assert_int_equal(ev.prompt + ev.completion, 0);
     answered_fini(&a);
     seen = routing_seen(r, 0);
     routing_call(r, &req, &a, &ev);
     assert_int_equal(a.status, ST_UNAVAILABLE);
-    assert_in_range(a.err.retry_after_ms, 5000, 7000);
+    assert_in_range(a.err.retry_after_ms, 40000, 60000);
     answered_fini(&a);
     routing_good(r, "ab", false, "b");
     assert_int_equal(routing_seen(r, 0), seen);
@@ -269,16 +274,18 @@ static void a_short_limit_is_waited_for(void **state)
 
     put_all(r, 1);
     does(r, 0, DOES_STATUS, 429);
-    atomic_store(&r->sides[0].lines, "retry-after-ms: 300\r\n");
+    atomic_store(&r->sides[0].lines, "retry-after-ms: 1500\r\n");
     routing_request(r, &req, "a", false);
     provider_world_open(&r->w, &req, 20000, &a);
-    usleep(150000);
+    for (int i = 0; i < 1000 && routing_seen(r, 0) == 0; i++)
+        usleep(10000);
+    usleep(150000); /* it is answered; the next comes much later */
     does(r, 0, DOES_ANSWER, 0);
-    assert_true(answered_wait(&a, 5000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.http_status, 200);
     assert_int_equal(a.attempts, 2);
-    assert_true(clock_ms() - began >= 300);
-    assert_true(meter_fake_find(r->w.meter, a.request_id, 5000, &ev));
+    assert_true(clock_ms() - began >= 1500);
+    assert_true(meter_fake_find(r->w.meter, a.request_id, 15000, &ev));
     assert_int_equal(ev.n_log, 2);
     assert_int_equal(ev.log[0].http_status, 429);
     answered_fini(&a);
@@ -395,7 +402,7 @@ static void a_provider_that_fails_is_left_alone_and_found_again(void **state)
     answered_fini(&a);
     assert_int_equal(routing_seen(r, 0), seen);
     does(r, 0, DOES_ANSWER, 0);
-    atomic_store(&r->sides[0].delay_ms, 200);
+    atomic_store(&r->sides[0].delay_ms, 1500); /* longer than it takes until all have come */
     usleep((useconds_t)(BREAKER_OPEN_MS + 20) * 1000);
     many(r, &req, AT_ONCE, by, &bad); /* one probe, however many come at once */
     assert_int_equal(by[0], 1);
@@ -424,8 +431,8 @@ static void a_probe_whose_client_leaves_is_given_back(void **state)
     for (int i = 0; i < 500 && routing_seen(r, 0) == seen; i++)
         usleep(10000);
     xchg_cancel(r->w.client, a.id);
-    assert_true(answered_wait(&a, 3000));
-    assert_true(meter_fake_find(r->w.meter, a.request_id, 3000, &ev));
+    assert_true(answered_wait(&a, 15000));
+    assert_true(meter_fake_find(r->w.meter, a.request_id, 15000, &ev));
     answered_fini(&a);
     does(r, 0, DOES_ANSWER, 0);
     routing_good(r, "a", false, "a");
@@ -443,11 +450,11 @@ static void a_stream_that_flows_ends_the_probing(void **state)
     does(r, 0, DOES_STALL, 0);
     routing_request(r, &req, "a", true);
     provider_world_open(&r->w, &req, 20000, &a);
-    assert_true(answered_wait_bytes(&a, 1, 3000));
+    assert_true(answered_wait_bytes(&a, 1, 15000));
     does(r, 0, DOES_ANSWER, 0);
     routing_good(r, "a", false, "a");
     xchg_cancel(r->w.client, a.id);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     answered_fini(&a);
 }
 

@@ -1,5 +1,6 @@
 /* Every surface of the gateway, with the other services faked: what is read of its requests, what goes upstream, whose
  * words its errors are in, how its streams begin, stay alive and end. */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -489,12 +490,8 @@ static struct svc_call *wait_for_call(unsigned n)
     struct svc_call *call = NULL;
 
     assert_true(reached(&script.begun, n));
-    while (!call) {
-        pthread_mutex_lock(&script.lock);
-        call = script.call;
-        pthread_mutex_unlock(&script.lock);
-    }
-    SET(call, NULL);
+    while (!call)
+        call = take_hung();
     return call;
 }
 
@@ -505,18 +502,27 @@ static void say_head(struct svc_call *call, unsigned status, const char *type)
     svc_send_message(call, &response_head_desc, &head, NULL);
 }
 
+static bool heard_something(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, 50) > 0;
+}
+
 #define EARLY "HTTP/1.1 200 OK\r\n"
 
 static int begin_silence(struct world *w, const char *path, const char *body, unsigned n, const char *comment,
                          struct svc_call **ret)
 {
+    uint64_t end = clock_ms() + WAIT_MS;
     int fd = connect_to(w, 0);
 
     SET(act, SILENT);
     post(fd, path, body, "");
     *ret = wait_for_call(n);
-    usleep(20000); /* until the gateway knows that it is open */
-    ten_seconds_pass(w);
+    do /* until the gateway knows that it is open */
+        ten_seconds_pass(w);
+    while (!heard_something(fd) && clock_ms() < end);
     hear(w, fd, comment);
     HAS(w, EARLY);
     HAS(w, "content-type: text/event-stream\r\n");

@@ -210,7 +210,7 @@ static void trials_run_beside_calls(void **state)
         await(&t[i]);
         assert_non_null(strstr(t[i].text, "shut down"));
     }
-    assert_true(clock_ms() - began < slow_ms(1500));
+    assert_true(clock_ms() - began < slow_ms(5000)); /* they would hang for 20 s */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, routing_setup, routing_teardown)

@@ -13,6 +13,7 @@
 #include "proto/endpoints.h"
 #include "providersvc/completion.h"
 #include "services/clock.h"
+#include "tests/lib/slow.h"
 #include "tests/unit/provider_world.h"
 #include "tests/unit/tiny_upstream.h"
 
@@ -98,7 +99,7 @@ static enum tiny_next error_script(int fd, const struct tiny_request *r)
         ok = tiny_answer(fd, 529, "text/html", "<html>busy</html>");
     else if (says(r, "do-429"))
         ok = send_text(
-            fd, "HTTP/1.1 429 X\r\nContent-Type: application/json\r\nRetry-After: 2.5\r\nContent-Length: 28\r\n\r\n"
+            fd, "HTTP/1.1 429 X\r\nContent-Type: application/json\r\nRetry-After: 5.5\r\nContent-Length: 28\r\n\r\n"
                 "{\"error\":{\"message\":\"slow\"}}");
     return ok ? TINY_KEEP : TINY_CLOSE;
 }
@@ -150,8 +151,8 @@ static int setup(void **state)
     tiny = tiny_start(script, NULL);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/v1/", tiny_port(tiny));
     provider_world_start(&world, NULL, url);
-    world.settings.upstream_first_byte_ms = 400;
-    world.settings.upstream_idle_ms = 400;
+    world.settings.upstream_first_byte_ms = 1500;
+    world.settings.upstream_idle_ms = 1500;
     provider_world_service(&world, &providersvc_def);
     return 0;
 }
@@ -577,14 +578,14 @@ static void a_limit_rests_the_key(void **state)
     call(BODY("do-429"), false, &a, &ev);
     assert_int_equal(a.http_status, 429);
     assert_bytes(&a, "{\"error\":{\"message\":\"slow\"}}");
-    assert_int_equal(a.retry_after_ms, 2500);
+    assert_int_equal(a.retry_after_ms, 5500);
     assert_int_equal(ev.attempts, 1);
     before = tiny_requests(tiny);
     provider_world_request(&world, &req, "openai", BODY("hi"));
     provider_world_open(&world, &req, 1000, &b);
-    assert_true(answered_wait(&b, 2000));
+    assert_true(answered_wait(&b, 15000));
     assert_int_equal(b.status, ST_UNAVAILABLE);
-    assert_true(b.err.retry_after_ms > 500 && b.err.retry_after_ms <= 2500);
+    assert_true(b.err.retry_after_ms > 500 && b.err.retry_after_ms <= 5500);
     assert_int_equal(tiny_requests(tiny), before);
     usleep((useconds_t)b.err.retry_after_ms * 1000);
     answered_fini(&a);
@@ -633,26 +634,26 @@ static void a_plain_answer_without_usage_is_estimated(void **state)
 /* ---- clients that leave, clients that are slow
  * ------------------------------------------------------------------------------- */
 
-static void a_client_that_leaves_stops_upstream(void **state)
+/* Returns how long it took until the call was billed. */
+static uint64_t leave(void)
 {
     struct completion_req req;
     struct meter_fake_event ev;
     struct answered a = {0};
     unsigned before = tiny_connections(tiny);
-    uint64_t began;
+    uint64_t took;
 
-    (void)state;
     provider_world_request(&world, &req, "openai", STREAM_BODY("do-hang"));
     req.stream = true;
     provider_world_open(&world, &req, 20000, &a);
-    assert_true(answered_wait_bytes(&a, strlen(": hello\n\n"), 3000));
+    assert_true(answered_wait_bytes(&a, strlen(": hello\n\n"), 15000));
     usleep(50000);
-    began = clock_ms();
+    took = clock_ms();
     xchg_cancel(world.client, a.id);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_CANCELLED);
-    assert_true(meter_fake_find(world.meter, a.request_id, 3000, &ev));
-    assert_true(clock_ms() - began < 300);
+    assert_true(meter_fake_find(world.meter, a.request_id, 15000, &ev));
+    took = clock_ms() - took;
     assert_string_equal(ev.status, "cancelled");
     assert_int_equal(ev.http_status, 200);
     assert_true(ev.estimated);
@@ -660,6 +661,16 @@ static void a_client_that_leaves_stops_upstream(void **state)
     assert_int_equal(ev.completion, 1);
     assert_true(tiny_connections(tiny) >= before);
     answered_fini(&a);
+    return took;
+}
+
+static void a_client_that_leaves_stops_upstream(void **state)
+{
+    unsigned tries = 0;
+
+    (void)state;
+    while (leave() >= 300)
+        assert_true(++tries < SLOW_TRIES);
 }
 
 static void a_call_that_is_cancelled_before_any_token_costs_nothing(void **state)
@@ -673,11 +684,11 @@ static void a_call_that_is_cancelled_before_any_token_costs_nothing(void **state
     provider_world_open(&world, &req, 20000, &a);
     usleep(50000);
     xchg_cancel(world.client, a.id);
-    assert_true(meter_fake_find(world.meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(world.meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "cancelled");
     assert_int_equal(ev.http_status, 499);
     assert_int_equal(ev.prompt + ev.completion, 0);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     answered_fini(&a);
 }
 
@@ -689,10 +700,10 @@ static void a_deadline_ends_a_call(void **state)
 
     (void)state;
     provider_world_request(&world, &req, "openai", BODY("do-silence"));
-    provider_world_open(&world, &req, 100, &a);
-    assert_true(answered_wait(&a, 3000));
+    provider_world_open(&world, &req, 500, &a);
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_TIMEOUT);
-    assert_true(meter_fake_find(world.meter, a.request_id, 3000, &ev));
+    assert_true(meter_fake_find(world.meter, a.request_id, 15000, &ev));
     assert_string_equal(ev.status, "error");
     assert_int_equal(ev.http_status, 504);
     answered_fini(&a);
@@ -710,7 +721,7 @@ static void an_unknown_provider_is_refused_without_a_record(void **state)
     (void)state;
     provider_world_request(&world, &req, "nobody", BODY("hi"));
     provider_world_open(&world, &req, 5000, &a);
-    assert_true(answered_wait(&a, 3000));
+    assert_true(answered_wait(&a, 15000));
     assert_int_equal(a.status, ST_UNAVAILABLE);
     assert_false(meter_fake_find(world.meter, a.request_id, 100, &ev));
     answered_fini(&a);
@@ -738,6 +749,8 @@ static void a_closed_port_is_tried_again_and_given_up(void **state)
 static void providers_are_announced(void **state)
 {
     (void)state;
+    for (int i = 0; i < 1500 && meter_fake_providers(world.meter) != 2; i++)
+        usleep(10000);
     assert_true(meter_fake_announced(world.meter) >= 1);
     assert_int_equal(meter_fake_providers(world.meter), 2);
 }
@@ -746,7 +759,7 @@ static void every_call_has_one_event(void **state)
 {
     (void)state;
     /* the calls of this file, but for the one of an unknown provider */
-    for (int i = 0; i < 500 && meter_fake_count(world.meter) < world.calls - 1; i++)
+    for (int i = 0; i < 1500 && meter_fake_count(world.meter) < world.calls - 1; i++)
         usleep(10000);
     assert_int_equal(meter_fake_count(world.meter), world.calls - 1);
     assert_int_equal(meter_fake_repeats(world.meter), 0);

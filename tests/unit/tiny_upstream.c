@@ -19,7 +19,7 @@ struct tiny {
     void *ctx;
     pthread_t acceptor;
     pthread_mutex_t lock;
-    unsigned requests, connections, gone;
+    unsigned requests, connections, busy, gone;
     char *last_body, *last_head;
     size_t last_body_n, last_head_n;
     int fds[TINY_CONNECTIONS_MAX];
@@ -146,10 +146,14 @@ static void *serve(void *arg)
         }
         pthread_mutex_lock(&t->lock);
         r.number = ++t->requests;
+        t->busy++;
         keep(&t->last_body, &t->last_body_n, r.body, r.body_n);
         keep(&t->last_head, &t->last_head_n, r.head, r.head_n);
         pthread_mutex_unlock(&t->lock);
         next = t->script(c->fd, &r, t->ctx);
+        pthread_mutex_lock(&t->lock);
+        t->busy--;
+        pthread_mutex_unlock(&t->lock);
     }
     if (next == TINY_RESET) {
         struct linger hard = {.l_onoff = 1, .l_linger = 0};
@@ -233,6 +237,11 @@ unsigned tiny_requests(struct tiny *t)
 unsigned tiny_connections(struct tiny *t)
 {
     return read_count(t, &t->connections);
+}
+
+unsigned tiny_busy(struct tiny *t)
+{
+    return read_count(t, &t->busy);
 }
 
 unsigned tiny_gone(struct tiny *t)

@@ -24,6 +24,7 @@ struct tiny *tiny_start(tiny_script *script, void *ctx);
 int tiny_port(const struct tiny *t);
 unsigned tiny_requests(struct tiny *t);
 unsigned tiny_connections(struct tiny *t);
+unsigned tiny_busy(struct tiny *t); /* connections whose script runs now */
 unsigned tiny_gone(struct tiny *t); /* connections that the other end has closed */
 size_t tiny_last_body(struct tiny *t, char *to, size_t size);
 size_t tiny_last_head(struct tiny *t, char *to, size_t size);

@@ -54,10 +54,12 @@ static void on_pushed(void *ctx, uint64_t tag, uint16_t type, struct slice bytes
 {
     struct upload_fake *u = &upload_fake;
     struct svc_call *over = NULL;
+    bool refuses;
 
     (void)ctx;
     (void)tag;
     pthread_mutex_lock(&u->lock);
+    refuses = u->fault == UPLOAD_REFUSES;
     if (u->call && type == 0 && u->n + bytes.n <= u->total) {
         memcpy(u->bytes + u->n, bytes.p, bytes.n);
         u->n += bytes.n;
@@ -67,7 +69,7 @@ static void on_pushed(void *ctx, uint64_t tag, uint16_t type, struct slice bytes
         if (u->fault == UPLOAD_TWICE && u->stretches == 1) {
             u->n = 0;
             want_next();
-        } else if (u->n == u->total || u->fault == UPLOAD_REFUSES) {
+        } else if (u->n == u->total || refuses) {
             over = u->call;
             u->call = NULL;
             u->over = true;
@@ -77,7 +79,7 @@ static void on_pushed(void *ctx, uint64_t tag, uint16_t type, struct slice bytes
     }
     pthread_mutex_unlock(&u->lock);
     if (over)
-        answer(over, u->fault == UPLOAD_REFUSES ? 400 : 200);
+        answer(over, refuses ? 400 : 200);
 }
 
 static void on_cancelled(void *ctx, uint64_t tag)
