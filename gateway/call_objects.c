@@ -4,7 +4,7 @@
 #include "services/clock.h"
 
 #define OBJECT_ASK_MS 2000u /* meterd may take so long */
-#define OBJECT_WAIT_MS 300u /* what was made a moment ago may not be known yet: its bill is on its way */
+#define OBJECT_WAIT_MS 1000u /* what was made a moment ago may not be known yet: its bill is on its way */
 #define OBJECT_PAUSE_MS 50u
 
 /* As OpenAI says it. */
