@@ -635,11 +635,13 @@ bool ended(const struct world *w)
 /* Reads one answer, or until `until` is in it, or to the end of the connection. */
 const char *hear(struct world *w, int fd, const char *until)
 {
+    size_t from = 0, overlap = until ? strlen(until) : 0; /* what was searched before is not searched again */
     ssize_t got;
 
     w->n = 0;
     w->answer[0] = '\0';
-    while (until ? !strstr(w->answer, until) : !ended(w)) {
+    while (until ? !strstr(w->answer + from, until) : !ended(w)) {
+        from = w->n > overlap ? w->n - overlap : 0;
         got = recv(fd, w->answer + w->n, ANSWER_MAX - w->n, 0);
         if (got <= 0)
             break;

@@ -203,7 +203,7 @@ static void send_upload(struct answered *a, struct slice bytes)
     must(want.from <= a->upload.n && want.bytes <= a->upload.n - want.from, "more than the upload has");
     while (want.bytes > 0) {
         size_t n = want.bytes < a->upload_piece ? want.bytes : a->upload_piece;
-        enum status st = xchg_push(a->world->client, a->id, 0, (struct slice){a->upload.p + want.from, n});
+        enum status st = xchg_push(a->client, a->id, 0, (struct slice){a->upload.p + want.from, n});
 
         must(st == ST_OK || st == ST_CANCELLED, "push");
         want.from += n;
@@ -246,7 +246,7 @@ static void on_data(void *ctx, uint16_t type, struct slice bytes)
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
     if (!hold)
-        xchg_window(a->world->client, a->id, (uint32_t)bytes.n);
+        xchg_window(a->client, a->id, (uint32_t)bytes.n);
     arena_fini(&arena);
 }
 
@@ -277,7 +277,7 @@ void provider_world_open(struct provider_world *w, struct completion_req *req, u
     a->hold_window = hold;
     a->upload = upload;
     a->upload_piece = piece;
-    a->world = w;
+    a->client = w->client;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
     buf_init(&a->bytes, 256u * 1024u * 1024u);

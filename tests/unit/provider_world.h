@@ -38,7 +38,7 @@ void provider_world_lose(struct provider_world *w, unsigned questions);
 unsigned provider_world_asked(struct provider_world *w);
 
 struct answered {
-    struct provider_world *world;
+    struct xchg_client *client; /* that made the call: the world's may be another one by now */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct xchg_id id;
