@@ -81,6 +81,15 @@ static void calls_that_have_ended_are_not(void **state)
     close(refused);
 }
 
+/* false: the machine was busy, and what is to be looked at did not come to pass. */
+static void in_one_of_some_tries(bool (*happens)(struct world *w), struct world *w)
+{
+    unsigned tries = 0;
+
+    while (!happens(w))
+        assert_true(++tries < SLOW_TRIES);
+}
+
 #define ADMIT_MS 500 /* admission takes so long: authsvc is stopped before, unless the machine is busy */
 
 /* false: it was answered before authsvc was stopped, or authsvc came back too late. */
@@ -114,10 +123,7 @@ static bool loses_an_admission(struct world *w)
 
 static void an_admission_that_was_lost_is_asked_for_again(void **state)
 {
-    unsigned tries = 0;
-
-    while (!loses_an_admission(*state))
-        assert_true(++tries < SLOW_TRIES);
+    in_one_of_some_tries(loses_an_admission, *state);
 }
 
 /* false: it was answered once before authsvc was stopped. */
@@ -147,10 +153,7 @@ static bool loses_all_admissions(struct world *w)
 
 static void it_is_not_asked_for_without_end(void **state)
 {
-    unsigned tries = 0;
-
-    while (!loses_all_admissions(*state))
-        assert_true(++tries < SLOW_TRIES);
+    in_one_of_some_tries(loses_all_admissions, *state);
 }
 
 /* false: authsvc did not come back in time. */
