@@ -370,7 +370,7 @@
     F(m, 6, BOOL, internal,      OPT, 1,             "private addresses are allowed")                                  \
     F(m, 7, STR,  disconnect,    OPT, LIMIT_NAME,    "cancel or drain; empty = DISCONNECT")                            \
     F(m, 8, U64,  connect_ms,    OPT, LIMIT_MS,      "0 = UPSTREAM_CONNECT_MS")                                        \
-    F(m, 9, U64,  first_byte_ms, OPT, LIMIT_MS,      "0 = UPSTREAM_FIRST_BYTE_MS")                                     \
+    F(m, 9, U64,  first_byte_ms, OPT, LIMIT_MS,      "0 = UPSTREAM_FIRST_BYTE_MS, not streamed: UPSTREAM_ANSWER_MS")   \
     F(m, 10, U64, idle_ms,       OPT, LIMIT_MS,      "0 = UPSTREAM_IDLE_MS")                                           \
     F(m, 11, U64, total_ms,      OPT, LIMIT_MS,      "of one attempt; 0 = the call's own deadline")                    \
     F(m, 12, STR, api_version,   OPT, LIMIT_NAME,    "azure: api-version; empty = its v1 API")                         \

@@ -215,7 +215,7 @@
     F(m, 4, BOOL, internal,      OPT, 1,            "private addresses are allowed")                                   \
     F(m, 5, STR,  disconnect,    OPT, LIMIT_NAME,   "cancel or drain; absent = DISCONNECT")                            \
     F(m, 6, U64,  connect_ms,    OPT, LIMIT_MS,     "0 = UPSTREAM_CONNECT_MS")                                         \
-    F(m, 7, U64,  first_byte_ms, OPT, LIMIT_MS,     "0 = UPSTREAM_FIRST_BYTE_MS")                                      \
+    F(m, 7, U64,  first_byte_ms, OPT, LIMIT_MS,     "0 = UPSTREAM_FIRST_BYTE_MS, not streamed: UPSTREAM_ANSWER_MS")    \
     F(m, 8, U64,  idle_ms,       OPT, LIMIT_MS,     "0 = UPSTREAM_IDLE_MS")                                            \
     F(m, 9, U64,  total_ms,      OPT, LIMIT_MS,     "of one attempt; 0 = the call's own deadline")                     \
     F(m, 10, STR, api_version,   OPT, LIMIT_NAME,   "azure: api-version; absent = its v1 API")                         \

@@ -52,7 +52,7 @@ static void attempt(struct completion *c)
     c->tries++;
     c->running = true;
     c->waiting = false;
-    c->quiet_ms = c->loop->now_ms + c->upstream->first_byte_ms;
+    completion_asked(c);
     c->attempt_due_ms = c->upstream->total_ms != 0 ? c->loop->now_ms + c->upstream->total_ms : 0;
     c->wake_ms = 0;
     c->first_ms = 0; /* nothing of an earlier attempt's answer went out */
@@ -301,6 +301,11 @@ void completion_alive(struct completion *c, bool good_byte)
         c->first_ms = c->loop->now_ms > c->begun_ms ? c->loop->now_ms : c->begun_ms + 1;
     c->quiet_ms = c->loop->now_ms + c->upstream->idle_ms;
     arm(c);
+}
+
+void completion_asked(struct completion *c)
+{
+    c->quiet_ms = c->loop->now_ms + (c->req->stream ? c->upstream->first_byte_ms : c->upstream->answer_ms);
 }
 
 void completion_quiet_off(struct completion *c)

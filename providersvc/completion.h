@@ -162,6 +162,7 @@ void completion_write_all(struct completion *c,
 bool completion_full(const struct completion *c); /* stop producing and set c->starved; resume comes */
 void completion_alive(struct completion *c,
                       bool good_byte); /* upstream said something; good: of an answer, not of an error */
+void completion_asked(struct completion *c); /* now upstream has all that it needs for its first byte */
 void completion_quiet_off(struct completion *c); /* it need not say anything while it is we who wait */
 void completion_wake_at(struct completion *c, uint64_t due_ms);
 /* The attempt came to nothing, and the client has seen nothing: another one, if there is a route and time and budget

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,10 @@
 #define PATH_MAX_BYTES 4096
 #define URL_MAX (UPSTREAM_URL_MAX + PATH_MAX_BYTES)
 #define FIELD_TEXT 2048 /* room for the values of kept headers */
+/* An answer may take minutes, so silence says nothing. A host that is gone or cut off is noticed because its kernel no
+ * longer acknowledges: neither what was sent nor these probes (tcp(7), TCP_USER_TIMEOUT). */
+#define UNHEARD_MS 60000
+#define PROBE_S 15L
 
 /* What libcurl wants to hear of a socket, and what epoll has been told. They differ within a turn only, or when a kept
  * connection of ours rests: then epoll keeps its registration, which saves two calls a request. */
@@ -180,6 +185,7 @@ void http_socket_event(struct http *h, int fd, uint32_t epoll_events)
 static curl_socket_t open_socket(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct http_transfer *t = clientp;
+    unsigned unheard = UNHEARD_MS;
     struct sock *s;
     int fd;
 
@@ -197,6 +203,7 @@ static curl_socket_t open_socket(void *clientp, curlsocktype purpose, struct cur
     }
     s->ours = true;
     s->want = s->have = 0;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof(unheard));
     return fd;
 }
 
@@ -393,6 +400,8 @@ static bool set_up(struct http_transfer *t)
         r |= curl_easy_setopt(e, CURLOPT_CAINFO, t->http->ca_file);
     r |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     r |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    r |= curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, PROBE_S);
+    r |= curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, PROBE_S);
     r |= curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)HTTP_CONNECTION_AGE_S);
     r |= curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)HTTP_BUFFER);
     r |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)HTTP_BUFFER);

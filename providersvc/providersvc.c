@@ -169,6 +169,7 @@ static enum status make_upstreams(struct providersvc *self, struct err *err)
     self->catalog.upstreams = &self->upstreams;
     self->catalog.defaults = (struct upstream_defaults){.connect_ms = (uint64_t)s->upstream_connect_ms,
                                                         .first_byte_ms = (uint64_t)s->upstream_first_byte_ms,
+                                                        .answer_ms = (uint64_t)s->upstream_answer_ms,
                                                         .idle_ms = (uint64_t)s->upstream_idle_ms,
                                                         .drains = strcmp(s->disconnect, "drain") == 0};
     return catalog_init(&self->catalog, err);

@@ -305,7 +305,7 @@ static uint64_t upload_length(const struct completion *c)
 
 static void feed_now(struct completion *c, struct relay *s)
 {
-    c->quiet_ms = c->loop->now_ms + c->upstream->first_byte_ms;
+    completion_asked(c);
     http_feed(s->transfer, (struct slice){s->pushed.p, s->pushed.n});
 }
 

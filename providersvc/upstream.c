@@ -158,6 +158,7 @@ static enum status fill(struct upstream *u, const struct catalog_provider *def, 
     u->drains = def->disconnect.n > 0 ? slice_is(def->disconnect, "drain") : defaults->drains;
     u->connect_ms = def->connect_ms != 0 ? def->connect_ms : defaults->connect_ms;
     u->first_byte_ms = def->first_byte_ms != 0 ? def->first_byte_ms : defaults->first_byte_ms;
+    u->answer_ms = def->first_byte_ms != 0 ? def->first_byte_ms : defaults->answer_ms;
     u->idle_ms = def->idle_ms != 0 ? def->idle_ms : defaults->idle_ms;
     u->total_ms = def->total_ms;
     u->chat_only = def->chat_only;

@@ -69,14 +69,16 @@ struct upstream {
     bool https;
     bool drains; /* a client that leaves: read on to the true usage; else stop at once */
     enum address_reach reach; /* the widest that its addresses may have */
-    uint64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* total 0 = the call's own deadline */
+    uint64_t connect_ms, idle_ms;
+    uint64_t first_byte_ms, answer_ms; /* to the first byte of a stream, of an answer that is none */
+    uint64_t total_ms; /* 0 = the call's own deadline */
     bool chat_only; /* it has no Responses API */
     atomic_bool no_stream_options; /* refused them once */
 };
 
 /* What the settings say where a record says nothing. */
 struct upstream_defaults {
-    uint64_t connect_ms, first_byte_ms, idle_ms;
+    uint64_t connect_ms, first_byte_ms, answer_ms, idle_ms;
     bool drains;
 };
 

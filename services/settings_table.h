@@ -56,7 +56,8 @@
     S(DISCONNECT_DRAIN_MS, disconnect_drain_ms, INT, "60000",        100, 3600000,  SET_P | SET_L, "drain: for so long at most") \
     S(UPSTREAM_LOOPS,   upstream_loops,   INT,    "1",                 1, 16,         SET_P | SET_L, "event loops (threads) that speak to upstreams") \
     S(UPSTREAM_CONNECT_MS, upstream_connect_ms, INT, "2000",           50, 60000,      SET_P | SET_L, "time to connect") \
-    S(UPSTREAM_FIRST_BYTE_MS, upstream_first_byte_ms, INT, "60000",    100, 3600000,  SET_P | SET_L, "time to the first byte of an answer") \
+    S(UPSTREAM_FIRST_BYTE_MS, upstream_first_byte_ms, INT, "60000",    100, 3600000,  SET_P | SET_L, "time to the first byte of a stream") \
+    S(UPSTREAM_ANSWER_MS, upstream_answer_ms, INT, "600000",           100, 3600000,  SET_P | SET_L, "time to the first byte of an answer that is not streamed: most providers send nothing before all of it is made") \
     S(UPSTREAM_IDLE_MS, upstream_idle_ms, INT,    "30000",             100, 3600000,  SET_P | SET_L, "time between two bytes of an answer") \
     S(AUTHSVC_URL,      authsvc_url,      STR,    "tcp://127.0.0.1:7301", 3, 1024,    SET_G | SET_A | SET_P | SET_M, "bus address of authsvc: authsvc listens there, others call it") \
     S(PROVIDERSVC_URL,  providersvc_url,  STR,    "tcp://127.0.0.1:7302", 3, 1024,    SET_G | SET_P, "bus address of providersvc: one name for all replicas, or a comma-separated list") \

@@ -43,7 +43,7 @@ CASES_OF_ANTHROPIC = {
 }
 
 # What a router in front of it is started with, besides addresses and keys.
-ROUTER_ENV = {"UPSTREAM_FIRST_BYTE_MS": "2000", "MAX_BODY_BYTES": "1048576", "UPSTREAM_HEALTH": "ignore"}
+ROUTER_ENV = {"UPSTREAM_FIRST_BYTE_MS": "2000", "UPSTREAM_ANSWER_MS": "2000", "MAX_BODY_BYTES": "1048576", "UPSTREAM_HEALTH": "ignore"}
 # Models of the tests that have no price of the router's own.
 UNPRICED = ("gpt-3.5-turbo-instruct", "gpt-image-1", "dall-e-2", "whisper-1", "gpt-4o-mini-tts")
 

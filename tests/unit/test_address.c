@@ -110,7 +110,7 @@ static void hosts_ask_for_their_own_reach_only(void **state)
 
 static enum status make(const char *url, bool internal, struct upstream **ret)
 {
-    static const struct upstream_defaults defaults = {1, 2, 3, false};
+    static const struct upstream_defaults defaults = {1, 2, 3, 4, false};
     struct catalog_provider def = {
         .name = slice_of("p"), .kind = slice_of("openai"), .base_url = slice_of(url), .internal = internal};
     struct err err;

@@ -1,5 +1,7 @@
 /* Upstreams that mean harm, or are broken beyond what an honest one can be: nothing is followed, nothing grows without
  * bound, and a spare route gives the answer. */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -312,6 +315,32 @@ static void a_public_name_may_not_lead_to_a_private_address(void **state)
     answered_fini(&a);
 }
 
+/* Silence for minutes is nothing unusual; a host that is gone must be noticed all the same. */
+static void a_kept_connection_is_probed(void **state)
+{
+    struct routing *r = *state;
+    unsigned seen = 0;
+
+    routing_put(r, 0, 1, NULL);
+    routing_good(r, "a", false, "a");
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t n = sizeof(peer), m = sizeof(int);
+        int probes = 0, idle_s = 0, unheard_ms = 0;
+
+        if (getpeername(fd, (struct sockaddr *)&peer, &n) != 0 || ntohs(peer.sin_port) != tiny_port(r->sides[0].tiny))
+            continue;
+        seen++;
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &probes, &m), 0);
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &m), 0);
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, &m), 0);
+        assert_true(probes);
+        assert_in_range(idle_s, 1, 60);
+        assert_in_range(unheard_ms, 1000, 120000);
+    }
+    assert_int_not_equal(seen, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, routing_setup, routing_teardown)
 
 int main(void)
@@ -326,6 +355,7 @@ int main(void)
         TEST(the_request_says_no_more_than_it_must),
         TEST(names_cannot_end_a_line),
         TEST(a_client_header_with_a_line_end_is_refused),
+        TEST(a_kept_connection_is_probed),
         TEST(a_public_name_may_not_lead_to_a_private_address),
     };
 
