@@ -2,6 +2,7 @@
 import dataclasses
 import http.client
 import json
+import socket
 import subprocess
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from router import TIME_SCALE, Events, OddUpstream, Router, free_port, wait_until
 
 MASTER = "a-master-key-of-more-than-thirty-two-characters"
+CONNECT_MS = 300
 FIRST_BYTE_MS = 900
 IDLE_MS = 700
 SLOW_S = 17  # to the first token; long enough for a gateway's comment after the five seconds of holding back
@@ -38,6 +40,7 @@ FAULTS = {
     "limit": Fault({**LIMIT, "body": '{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}'}, 429, "rate_limit_exceeded", "requests", headers={"retry-after": "7", "retry-after-ms": "7000"}, words="slow down"),
     "once": Fault({"what": "status", "status": 500, "times": 1}, 200, attempts=2),
     "refused": Fault({}, 502, "upstream_error", outcome="connect", url="http://127.0.0.1:{closed}/v1", words="could not be reached"),
+    "unconnected": Fault({}, 502, "upstream_error", outcome="connect", url="http://127.0.0.1:{full}/v1", words="could not be reached"),
     "tls": Fault({}, 502, "upstream_error", outcome="connect", url="https://127.0.0.1:{tls}/tls/v1", words="could not be reached"),
     "hang": Fault({"what": "hang"}, 504, "upstream_timeout", headers=NO, outcome="timeout", words="in time"),
     "late": Fault({"what": "answer", "gap": 20, "first": 0}, 504, "upstream_timeout", headers=NO, outcome="timeout", words="in time"),
@@ -76,7 +79,8 @@ def world(certificate):
     odd = OddUpstream(router.folder)
     tls = OddUpstream(router.folder, cert=certificate[1])
     config = router.folder / "config.yaml"
-    config.write_text(json.dumps(catalog(odd, tls)))  # JSON is YAML
+    full, queue = full_port()
+    config.write_text(json.dumps(catalog(odd, tls, full)))  # JSON is YAML
     router.extra["CONFIG"] = str(config)
     with router:
         for name, fault in FAULTS.items():
@@ -91,9 +95,21 @@ def world(certificate):
         yield router
         odd.stop()
         tls.stop()
+        for s in queue:
+            s.close()
 
 
-def catalog(odd, tls):
+def full_port():
+    """A port on which nobody accepts and whose queue is full: a connection to it is neither made nor refused."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    queue = [socket.socket() for _ in range(4)]
+    for s in queue:
+        s.setblocking(False)
+        s.connect_ex(listener.getsockname())
+    return listener.getsockname()[1], [listener, *queue]
+
+
+def catalog(odd, tls, full):
     closed = free_port()
     providers = [{"name": "spare", "kind": "openai", "base_url": odd.url("spare"), "api_keys": ["sk-spare"]}]
     providers.append({**providers[0], "name": "dead-spare", "base_url": odd.url("dead-spare")})
@@ -102,8 +118,8 @@ def catalog(odd, tls):
     for name, fault in FAULTS.items():
         alone = [f"{name}-alone-{kind}" for kind in KINDS]
         for who in (name, *alone):
-            url = fault.url.format(closed=closed, tls=tls.port) if fault.url else odd.url(who)
-            timeouts = {"first_byte_ms": FIRST_BYTE_MS, "idle_ms": IDLE_MS}
+            url = fault.url.format(closed=closed, tls=tls.port, full=full) if fault.url else odd.url(who)
+            timeouts = {"connect_ms": CONNECT_MS} if name == "unconnected" else {"first_byte_ms": FIRST_BYTE_MS, "idle_ms": IDLE_MS}
             providers.append({"name": who, "kind": "openai", "base_url": url, "api_keys": list(fault.keys), "timeouts": timeouts})
         models.append(model(name, name, "dead-spare" if name in DEAD_SPARE else "spare"))
         models += [model(who, who) for who in alone]
@@ -218,7 +234,7 @@ def test_without_a_spare_route(world, name, kind):
         return
     check_error(fault, error, headers)
     assert row["status"] == "error" and row["http_status"] == status and row["cost_usd"] == "0", row
-    assert row["attempts"] == (3 if name in ("refused", "dead") else fault.attempts), row
+    assert row["attempts"] == (3 if name in ("refused", "unconnected", "dead") else fault.attempts), row
     check_attempts(fault, row, None)
 
 

@@ -1,7 +1,9 @@
 """Idempotency-Key: one answer, one upstream call and one bill for a key, its caller and its body, whatever happens."""
 import concurrent.futures
+import contextlib
 import json
 import secrets
+import sqlite3
 import time
 from decimal import Decimal
 
@@ -277,3 +279,11 @@ def test_time_without_the_header_is_untouched(router, account):
     for _ in range(50):
         assert router.chat(key, "[[tokens=1]]").status == 200
     assert time.monotonic() - began < 20
+
+
+def test_an_answer_is_kept_for_the_hours_that_are_set(mark):
+    with Router(env={"IDEMPOTENCY_HOURS": "3"}) as r:
+        key = r.new_key(r.user()[1])
+        assert post(r, key, mark, "[[tokens=1]]", user=mark).status == 200
+        with contextlib.closing(sqlite3.connect(f"file:{r.folder / 'db' / 'app.db'}?mode=ro", uri=True)) as db:
+            assert db.execute("SELECT expires_ms - created_ms FROM answer").fetchall() == [(3 * 3600 * 1000,)]
