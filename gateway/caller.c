@@ -36,6 +36,6 @@ bool caller_is_operator(const struct request *r)
     struct slice given = request_bearer(r);
 
     if (!token)
-        return on_loopback(r->client_ip) && !r->forwarded.p;
+        return on_loopback(r->client_ip) && !r->forwarded.p && !r->forwarded_for.p;
     return given.n == strlen(token) && sodium_memcmp(given.p, token, given.n) == 0;
 }

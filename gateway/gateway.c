@@ -99,11 +99,15 @@ static void raise_file_limit(struct gateway *gw)
 static enum status init(struct svc *svc, struct err *err)
 {
     struct gateway *gw = svc_state(svc);
+    enum status st;
 
     gw->svc = svc;
     gw->settings = svc_settings(svc);
     if (sodium_init() < 0)
         return err_set(err, ST_INTERNAL, "libsodium does not start");
+    st = proxies_parse(&gw->proxies, gw->settings->trusted_proxies, err);
+    if (st != ST_OK)
+        return st;
     make_metrics(gw);
     raise_file_limit(gw);
     return voids_new(svc, gw->metrics.voids, gw->metrics.voids_waiting, &gw->voids, err);

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "gateway/interpose.h"
+#include "gateway/proxies.h"
 #include "services/svc.h"
 
 #define GATEWAY_SPARE_THREADS 16 /* beyond MAX_CONNECTIONS: they answer 503 */
@@ -60,6 +61,7 @@ struct gateway_metrics {
 struct gateway {
     struct svc *svc;
     const struct settings *settings;
+    struct proxies proxies;
     struct mg_context *http;
     int port; /* really listened on */
     struct conn **conns;

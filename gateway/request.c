@@ -69,7 +69,6 @@ static const struct wanted wanted[] = {
     WANTED("idempotency-key", idempotency_key),
     WANTED("origin", origin),
     WANTED("x-api-key", x_api_key),
-    WANTED("x-forwarded-for", forwarded),
     WANTED("x-router-max-price", max_price),
 };
 
@@ -123,6 +122,8 @@ static void read_headers(struct request *r, const struct mg_request_info *info)
             r->chunked = true;
         else if (named(h->name, "expect"))
             r->expects = !strcasecmp(h->value, "100-continue");
+        else if (named(h->name, "x-forwarded-for"))
+            r->forwarded_for = trimmed(h->value); /* the last: a proxy's own may follow the client's */
         else
             read_header(r, h);
     }
@@ -185,12 +186,12 @@ void request_init(struct request *r, struct conn *c, struct mg_connection *http)
     r->method = slice_of(info->request_method);
     r->path = slice_of(info->local_uri_raw);
     r->query = slice_of(info->query_string);
-    r->client_ip = slice_of(info->remote_addr);
     r->http10 = !strcmp(info->http_version, "1.0");
     r->head = slice_is(r->method, "HEAD");
     r->anthropic = begins(r->path, "/v1/messages");
     r->content_length = info->content_length;
     read_headers(r, info);
+    r->client_ip = proxies_client(&c->gw->proxies, slice_of(info->remote_addr), r->forwarded_for);
     if (c->tap.guard.verdict != GUARD_OK || c->over_limit || svc_draining(c->gw->svc))
         r->keep_alive = false; /* what follows must not be answered, or not here */
     r->body_read = !r->chunked && r->content_length <= 0;

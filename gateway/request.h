@@ -26,7 +26,8 @@ struct request {
     struct slice api_path; /* the same, with Azure's paths as they are elsewhere */
     struct slice deployment; /* the model that one of Azure's paths names, decoded; p NULL = it is none of them */
     struct slice param; /* the {…} of the route's path, decoded */
-    struct slice authorization, x_api_key, api_key, origin, cors_headers, idempotency_key, forwarded, client_ip;
+    struct slice authorization, x_api_key, api_key, origin, cors_headers, idempotency_key, forwarded, forwarded_for;
+    struct slice client_ip; /* behind TRUSTED_PROXIES too */
     struct slice content_type, accept, anthropic_version, max_price;
     struct slice user_id, role, session_id; /* of a session that was checked */
     int64_t content_length;

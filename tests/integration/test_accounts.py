@@ -3,7 +3,7 @@ import secrets
 
 import pytest
 
-from router import ADMIN_EMAIL, ADMIN_PASSWORD
+from router import ADMIN_EMAIL, ADMIN_PASSWORD, Router
 
 
 def fresh():
@@ -151,3 +151,27 @@ def test_secrets_are_in_no_log(router, account):
     text = router.logs()
     for secret in (key, token, ADMIN_PASSWORD, "canary-prompt-text", "sk-upstream-secret"):
         assert secret not in text
+
+
+NETWORK_FAILURES = 30  # authsvc/throttle.h
+
+
+def test_behind_a_proxy_one_clients_guesses_do_not_lock_the_others_out():
+    with Router(env={"TRUSTED_PROXIES": "127.0.0.1"}, upstream=False) as r:
+        who = fresh()
+        r.ok("POST", "/auth/register", who)
+
+        def login(client, **changed):
+            return r.call("POST", "/auth/login", {**who, **changed}, headers={"x-forwarded-for": f"203.0.113.9, {client}"})
+
+        for _ in range(NETWORK_FAILURES):
+            assert login("192.0.2.1", email=fresh()["email"]).status == 401
+        assert login("192.0.2.1").status == 429
+        assert login("192.0.2.2").status == 200
+        assert r.call("POST", "/auth/login", who).status == 200  # the proxy itself
+
+
+def test_a_proxy_that_is_no_address_stops_the_start():
+    router = Router(env={"TRUSTED_PROXIES": "proxy.example"}, upstream=False)
+    with pytest.raises(Exception, match="(?s)TRUSTED_PROXIES.*proxy.example"):
+        router.__enter__()
