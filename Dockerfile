@@ -1,6 +1,7 @@
 # One image with all programs; compose.yaml says which one a container runs. The default is the launcher:
 #   docker build -t openai-router .
-#   docker run --rm -p 127.0.0.1:3000:3000 -v router-data:/data openai-router
+#   docker run --rm -p 127.0.0.1:3000:3000 -v router-data:/data -v router-spool:/spool openai-router
+# Both volumes count: /spool has the calls that are not in the bill yet.
 ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS build
@@ -29,7 +30,7 @@ RUN apt-get update -qq \
          ca-certificates $(cat /usr/share/openai-router/packages) >/dev/null \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
     && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin router \
-    && install -d -o router -g router -m 0700 /data /spool
+    && install -d -o router -g router -m 0700 /data /spool /uploads
 COPY --from=build /out/lib/ /usr/local/lib/
 COPY --from=build /out/bin/ /usr/local/bin/
 COPY deploy/healthcheck.sh /usr/local/bin/healthcheck

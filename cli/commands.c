@@ -98,7 +98,7 @@ const struct command commands[] = {
      {{"USER", WORD_USER, NULL}, {"AMOUNT_USD", WORD_STRING, "amount_usd"}},
      {{"kind", WORD_STRING, NULL}, {"request-id", WORD_STRING, NULL}, {"note", WORD_STRING, NULL},
       {"idempotency-key", WORD_OWN, NULL}},
-     NULL, NULL, "give a user credit (less than zero takes back); the same idempotency key grants once; --kind grant, topup, refund, adjustment",
+     NULL, NULL, "give a user credit (less than zero takes back); the same idempotency key grants once, and one is made when none is given; --kind grant, topup, refund, adjustment",
      NULL},
     {"credits", "ledger", "GET", "/api/credits/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE},
      NULL, ENTRY_COLUMNS, "your own credit, entry by entry, newest first", NULL},

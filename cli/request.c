@@ -10,6 +10,10 @@
 #define PATH_SIZE 4096
 #define FIELD_SIZE 64
 #define ROUTE_DIGITS_MAX 9 /* of a tier or a weight */
+#define REPEAT_OPTION "idempotency-key"
+#define REPEAT_KEY_BYTES 16
+#define REASON_SHOWN 300 /* characters of an error's text that are kept, so that the key has room behind it */
+#define HTTP_UNSURE 500 /* from this status on nobody says that nothing was done */
 
 int cli_fail(const struct err *err)
 {
@@ -294,12 +298,45 @@ static enum status make_path(struct http *h, const struct args *a, struct buf *b
 /* ---- sending and showing ------------------------------------------------------------------------------------------
  */
 
+static bool takes_repeat_key(const struct command *c)
+{
+    size_t i;
+
+    for (i = 0; i < COMMAND_OPTIONS && c->options[i].name; i++)
+        if (!strcmp(c->options[i].name, REPEAT_OPTION))
+            return true;
+    return false;
+}
+
+/* The user's own key, or one made here, so that a command whose answer was lost can be repeated. NULL = the command
+ * takes none. */
+static const char *repeat_key(const struct args *a, char made[ID_TEXT_SIZE])
+{
+    const char *given = args_option(a, REPEAT_OPTION);
+
+    if (given || !takes_repeat_key(a->command))
+        return given;
+    id_make(made, "ctl-", REPEAT_KEY_BYTES);
+    return made;
+}
+
+/* Whoever got no answer, or one that does not say no, must not repeat the command without its key. */
+static void name_repeat_key(const char *key, struct err *err)
+{
+    struct err was = *err;
+
+    if (key)
+        err_set(err, was.status,
+                "%.*s. It may have been done all the same: repeat it with --" REPEAT_OPTION " %s, then it is done once",
+                REASON_SHOWN, was.text, key);
+}
+
 enum status request_send(struct http *h, const struct args *a, struct http_reply *reply, struct err *err)
 {
-    struct http_request req = {.method = a->command->method,
-                               .auth = HTTP_SESSION,
-                               .idempotency = args_option(a, "idempotency-key"),
-                               .timeout_s = HTTP_LONG_S};
+    char made[ID_TEXT_SIZE];
+    const char *key = repeat_key(a, made);
+    struct http_request req = {
+        .method = a->command->method, .auth = HTTP_SESSION, .idempotency = key, .timeout_s = HTTP_LONG_S};
     char *body = NULL;
     struct buf path;
     enum status st;
@@ -310,13 +347,18 @@ enum status request_send(struct http *h, const struct args *a, struct http_reply
         st = make_path(h, a, &path, err);
     req.path = path.p;
     req.body = body;
-    if (st == ST_OK)
+    if (st == ST_OK) {
         st = http_send(h, &req, reply, err);
+        if (st == ST_UNAVAILABLE)
+            name_repeat_key(key, err);
+    }
     buf_fini(&path);
     free(body);
     if (st != ST_OK)
         return st;
     st = http_check(reply, err);
+    if (st != ST_OK && reply->status >= HTTP_UNSURE)
+        name_repeat_key(key, err);
     if (st != ST_OK)
         http_reply_fini(reply);
     return st;

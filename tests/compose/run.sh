@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# tests/compose/run.sh (make test-compose): builds the image on a Debian made here, starts compose.yaml with one
-# secret, makes calls, looks at their bill, and spreads calls over three instances of providersvc.
+# tests/compose/run.sh (make test-compose): builds the image on a Debian made here, then does what README.md and
+# docs/operations.md say of a team's deployment, with their own lines: secrets, up, three instances of providersvc, backup,
+# restore. Between them it makes calls and looks at their bill. It works in a folder of its own: no .env but its own is
+# read or written.
 #
 # Uses the Docker engine that answers; without one it installs Debian's and starts it for the time of the test,
 # its data under build/docker. Where no engine can be had, the test says why and counts as skipped.
@@ -92,7 +94,24 @@ sh deploy/deps.sh test compose || skip_all "the Docker engine's packages cannot 
 start_engine || skip_all "no Docker engine answers, and one cannot be started here"
 if docker compose version >/dev/null 2>&1; then composer=(docker compose); else composer=(docker-compose); fi
 make_base || skip_all "no base image: debootstrap does not work here"
-compose() { "${composer[@]}" -p "orouter-test-$$" -f compose.yaml "$@"; }
+
+project=$run/project
+mkdir -p "$project/deploy"
+cp compose.yaml "$project/"
+cp -r deploy/config "$project/deploy/"
+chmod -R go+rX "$project/deploy" # the containers' user reads the folder of CONFIG
+compose() { (cd "$project" && "${composer[@]}" -p "orouter-test-$$" "$@"); }
+
+# documented FILE START: runs the line of FILE that begins so, in the project's folder. Only the image is the one made
+# above, and nothing has a terminal.
+documented() {
+    local line
+    line=$(awk -v start="$2" 'index($0, start) == 1 {print; exit}' "$top/$1" | sed 's/  *#.*//')
+    [ -n "$line" ] || { echo "$1 has no line '$2'"; return 1; }
+    case $line in 'docker compose '*) line="compose ${line#docker compose }" ;; esac
+    line=${line/--build/--no-build} line=${line/ exec meterd/ exec -T meterd} line=${line/ run --rm --no-deps meterd/ run --rm --no-deps -T meterd}
+    (cd "$project" && eval "$line")
+}
 printf 'engine %s, %s\n' "$(docker version -f '{{.Server.Version}}')" "$(compose version --short 2>/dev/null || compose version | head -n 1)"
 
 start=$SECONDS
@@ -102,7 +121,7 @@ if ! out=$(build_image); then
 fi
 ok "the image builds ($((SECONDS - start)) s, $(($(docker image inspect -f '{{.Size}}' "$image") / 1000000)) MB with its base)"
 
-# --- one secret, and up ---------------------------------------------------------------------------------
+# --- two secrets, and up ---------------------------------------------------------------------------------
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 field() { python3 -c 'import json, sys
@@ -111,24 +130,45 @@ for name in sys.argv[1].split("."):
     value = value[int(name) if name.isdigit() else name]
 print(value)' "$1"; }
 
-PORT=$(free_port)
-url=http://127.0.0.1:$PORT
-export PORT ROUTER_IMAGE=$image ADMIN_EMAIL=admin@example.com ADMIN_PASSWORD="compose-$$-$RANDOM$RANDOM"
-unset JWT_SECRET MASTER_KEY
-# A machine may refuse its containers more open files than it has itself.
-limit=$(ulimit -Hn)
-[ "$limit" = unlimited ] || [ "$limit" -ge 65536 ] || export NOFILE=$limit
+# What this shell has of compose.yaml's variables would count before what stands in .env.
+# shellcheck disable=SC2016 # compose.yaml's own
+mapfile -t variables < <(grep -o '\${[A-Z_]*' compose.yaml | tr -d '${' | sort -u)
+unset "${variables[@]}" COMPOSE_FILE COMPOSE_PROJECT_NAME COMPOSE_ENV_FILES
 
 out=$(compose config 2>&1)
-case $out in *JWT_SECRET*random*) ok "without JWT_SECRET compose says what to set" ;; *) bad "compose without JWT_SECRET: $out" ;; esac
-
-export JWT_SECRET=compose-test-secret-of-more-than-32-characters
+case $out in *JWT_SECRET*.env*compose.yaml*) ok "without JWT_SECRET compose says what to do" ;; *) bad "compose without JWT_SECRET: $out" ;; esac
+echo 'JWT_SECRET=compose-test-secret-of-more-than-32-characters' >"$project/.env"
 out=$(compose config 2>&1)
-case $out in *MASTER_KEY*random*) ok "without MASTER_KEY compose says what to set" ;; *) bad "compose without MASTER_KEY: $out" ;; esac
+case $out in *MASTER_KEY*.env*compose.yaml*) ok "without MASTER_KEY compose says what to do" ;; *) bad "compose without MASTER_KEY: $out" ;; esac
+rm "$project/.env"
 
-export MASTER_KEY=compose-test-master-key-of-more-than-32-characters
+secrets=$(grep -m 1 '^(umask' README.md)
+for file in README.zh-CN.md docs/operations.md compose.yaml; do
+    expect "$file has README.md's line that makes the secrets" grep -qF -- "$secrets" "$file"
+done
+expect "the secrets are made" documented README.md '(umask'
+made=$(cat "$project/.env")
+expect "only their owner reads them" test "$(stat -c %a "$project/.env")" = 600
+expect "they are two, of 64 digits" test "$(grep -cE '^(JWT_SECRET|MASTER_KEY)=[0-9a-f]{64}$' "$project/.env")" = 2
+for shell in sh bash; do
+    (cd "$project" && $shell -c "$secrets") 2>/dev/null
+    expect "a second time ($shell) leaves them alone" test "$(cat "$project/.env")" = "$made"
+done
+
+port=$(free_port)
+url=http://127.0.0.1:$port
+{
+    echo "PORT=$port"
+    echo "ROUTER_IMAGE=$image"
+    echo SPOOL_KEEP_HOURS=47
+    echo DRAIN_MS=20000
+    echo STOP_GRACE_PERIOD=25s
+    # A machine may refuse its containers more open files than it has itself.
+    limit=$(ulimit -Hn)
+    [ "$limit" = unlimited ] || [ "$limit" -ge 65536 ] || echo "NOFILE=$limit"
+} >>"$project/.env"
 project_up=1
-if ! out=$(compose up -d --no-build 2>&1); then
+if ! out=$(documented README.md 'docker compose up -d --build' 2>&1); then
     bad "up: $out"
     exit
 fi
@@ -158,10 +198,18 @@ call() { # call [curl options]: one chat completion
         -d '{"model":"echo","messages":[{"role":"user","content":"hello from compose"}]}' "$@"
 }
 
-token=
-out=$(api POST /auth/login "{\"email\":\"$ADMIN_EMAIL\",\"password\":\"$ADMIN_PASSWORD\"}")
-token=$(field access_token <<<"$out" 2>/dev/null) || { bad "the administrator logs in: $out"; exit; }
-user=$(field user.id <<<"$out" 2>/dev/null)
+sign_in() { # sets token and user
+    local out
+    token=
+    out=$(api POST /auth/login "{\"email\":\"$admin\",\"password\":\"$password\"}")
+    user=$(field user.id <<<"$out" 2>/dev/null)
+    token=$(field access_token <<<"$out" 2>/dev/null) || { bad "the administrator logs in: $out"; return 1; }
+}
+
+read -r admin password < <(documented README.md 'docker compose logs meterd' |
+    sed -n 's/.*Administrator: \([^ ]*\) *password: \([^ ]*\) .*/\1 \2/p')
+if [ -n "$password" ]; then ok "the log has the first password of $admin"; else bad "no password in the log of meterd"; fi
+sign_in || exit
 api POST "/api/admin/users/$user/credits" '{"amount_usd":"10","note":"compose test"}' >"$run/granted"
 key=$(api POST /api/keys '{"name":"compose"}' | tee "$run/key" | field key 2>/dev/null) || { bad "a key: $(cat "$run/key")"; exit; }
 ok "login, credits, key"
@@ -209,11 +257,20 @@ wait_healthy() { # by docker's own health checks
     return 1
 }
 expect "every health check is green" wait_healthy
+# shellcheck disable=SC2016 # to be expanded in the container
+expect "uploads can wait on a disk" docker exec "$(compose ps -q gateway)" sh -c \
+    'f=$(mktemp "$UPLOAD_DIR/x.XXXXXX") && rm "$f" && ! grep -q "^tmpfs $UPLOAD_DIR " /proc/mounts'
+id=$(compose ps -q providersvc)
+# shellcheck disable=SC2016
+expect "a setting of .env is the program's" docker exec "$id" sh -c 'test "$SPOOL_KEEP_HOURS" = 47 && test "$DRAIN_MS" = 20000'
+expect "STOP_GRACE_PERIOD of .env is the engine's" test "$(docker inspect -f '{{.Config.StopTimeout}}' "$id")" = 25
+out=$(documented README.md 'docker compose exec meterd routerctl' 2>&1)
+case $out in *"$admin"*) ok "routerctl in a container is the administrator's" ;; *) bad "routerctl in a container: $out" ;; esac
 
 # --- three instances ------------------------------------------------------------------------------------
 
 calls=60
-if compose up -d --no-build --scale providersvc=3 >"$run/scale" 2>&1; then
+if documented README.md 'docker compose up -d --scale' >"$run/scale" 2>&1; then
     expect "three instances are healthy" wait_healthy
     one() { call -o /dev/null -D - | tr -d '\r' | awk -F': ' 'NR == 1 {print "status " $1} tolower($1) == "x-router-instance" {print "instance " $2}'; }
     sleep 4 # a new instance gets calls within 3 s, but on a busy machine
@@ -233,17 +290,77 @@ if compose up -d --no-build --scale providersvc=3 >"$run/scale" 2>&1; then
     else
         bad "calls are not spread over 3 instances: $instances"
     fi
-    expect "every call has exactly one paid row" wait_rows $((early + calls + 1))
+    paid=$((early + calls + 1))
+    expect "every call has exactly one paid row" wait_rows $paid
 else
     bad "scale: $(cat "$run/scale")"
+fi
+
+# --- backup and restore -----------------------------------------------------------------------------------
+
+manual=docs/operations.md
+late=5 granted=3
+wait_balance() {
+    local is
+    for _ in $(seq $bill_s); do
+        is=$(balance 2>/dev/null)
+        [ "$is" != "$1" ] || return 0
+        sleep 1
+    done
+    echo "$is instead of $1"
+    return 1
+}
+verified() { # the restored meterd may not be everywhere yet
+    local out
+    for _ in $(seq $bill_s); do
+        if out=$(documented $manual 'docker compose exec meterd routerctl ledger verify' 2>&1); then
+            case $out in *'ledger is clean'*) return 0 ;; esac
+        fi
+        sleep 1
+    done
+    echo "$out"
+    return 1
+}
+
+expect "a backup" documented $manual 'docker compose exec meterd routerctl backup'
+expect "it is copied out" documented $manual 'docker compose exec -T meterd cat'
+expect "it is a database" test "$(head -c 15 "$project/before-upgrade.db" 2>/dev/null)" = 'SQLite format 3'
+for _ in $(seq $late); do
+    call >/dev/null
+done
+paid=$((${paid:-1} + late))
+expect "$late calls after it" wait_rows $paid
+expected=$(balance)
+api POST "/api/admin/users/$user/credits" "{\"amount_usd\":\"$granted\",\"note\":\"after the backup\"}" >"$run/granted"
+expect "a user after it" compose exec -T meterd routerctl user create late@example.com
+if [ "$(balance)" != "$expected" ]; then ok "credit after it"; else bad "credit after the backup: $(cat "$run/granted")"; fi
+expect "stop" documented $manual 'docker compose stop'
+for file in /data/backups/before-upgrade.db /data/from-outside.db; do
+    [ $file != /data/from-outside.db ] || expect "a file from outside goes in" documented $manual 'docker compose run --rm --no-deps -T meterd sh'
+    out=$(documented $manual "docker compose run --rm --no-deps meterd routerctl restore $file" 2>&1)
+    case $out in
+    *"restored  /data/app.db: "*"from $file"*"kept      /data/app.db.before-restore-"*) ok "restore of $file into the volume" ;;
+    *) bad "restore of $file: $out" ;;
+    esac
+done
+expect "start" documented $manual 'docker compose start'
+if wait_ready && sign_in; then
+    expect "the calls after the backup come back, each once" wait_rows $paid
+    expect "credit is the backup's less those calls: $expected USD" wait_balance "$expected"
+    out=$(compose exec -T meterd routerctl user list 2>&1)
+    case $out in *late@*) bad "who came after the backup is there: $out" ;; *"$admin"*) ok "who came after the backup is gone" ;; *) bad "users: $out" ;; esac
+    expect "the ledger is clean" verified
+    expect "a call after the restore" test "$(call -o /dev/null -w '%{http_code}')" = 200
+    expect "and its bill" wait_rows $((paid + 1))
+else
+    bad "ready after the restore"
 fi
 
 # --- down, and up again with the same volumes -------------------------------------------------------------
 
 kept=$(balance)
 if compose down >"$run/down" 2>&1 && compose up -d --no-build >>"$run/down" 2>&1 && wait_ready; then
-    out=$(api POST /auth/login "{\"email\":\"$ADMIN_EMAIL\",\"password\":\"$ADMIN_PASSWORD\"}")
-    token=$(field access_token <<<"$out" 2>/dev/null)
+    sign_in
     expect "the balance outlives the containers" test "$(balance)" = "$kept"
     expect "the key still works" test "$(call -o /dev/null -w '%{http_code}')" = 200
 else

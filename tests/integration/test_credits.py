@@ -1,10 +1,13 @@
 """Credit as a product: kinds, refunds, codes, monthly credit, budgets of keys, ledgers and receipts."""
 import concurrent.futures
+import http.server
 import json
 import os
 import re
 import subprocess
+import threading
 import time
+import urllib.request
 from decimal import Decimal
 
 from router import BIN, wait_until, within_a_day
@@ -254,6 +257,60 @@ def test_a_receipt_proves_itself(router, admin, account):
 
 
 # ---- the command line ----
+
+
+class LossyFront(http.server.BaseHTTPRequestHandler):
+    """Passes a request on to server.to; the answer to a grant is lost, or becomes server.instead."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        head = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length")}
+        with urllib.request.urlopen(urllib.request.Request(self.server.to + self.path, body, head), timeout=30) as answer:
+            assert answer.status == 201
+        self.server.keys.append(self.headers.get("idempotency-key"))
+        self.close_connection = True
+        if self.server.instead:
+            self.send_response(self.server.instead)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_routerctl_names_the_key_of_a_grant_whose_answer_was_lost(router, admin):
+    user, token = router.user(credit=None, admin=admin)
+    direct = f"http://127.0.0.1:{router.port}"
+
+    def grant_at(url, *more):
+        env = {"PATH": os.environ["PATH"], "ROUTER_URL": url, "ROUTER_TOKEN": admin}
+        argv = [str(BIN / "routerctl"), "credits", "grant", user["id"], "2", *more]
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+
+    front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), LossyFront)
+    front.to, front.keys = direct, []
+    threading.Thread(target=front.serve_forever, daemon=True).start()
+    try:
+        for instead, given in ((None, ()), (502, ()), (None, ("--idempotency-key", "my-own"))):
+            front.instead = instead
+            before = Decimal(router.credits(token)["balance_usd"])
+            lost = grant_at(f"http://127.0.0.1:{front.server_port}", *given)
+            assert lost.returncode == 1 and lost.stdout == "", lost
+            key = re.search(r"repeat it with --idempotency-key (\S+),", lost.stderr).group(1)
+            assert key == front.keys[-1] and (key == "my-own" if given else re.fullmatch(r"ctl-[0-9a-f]{32}", key)), lost
+            for _ in range(2):
+                assert grant_at(direct, "--idempotency-key", key).returncode == 0
+            assert Decimal(router.credits(token)["balance_usd"]) == before + 2
+    finally:
+        front.shutdown()
+        front.server_close()
+    assert len(set(front.keys)) == 3
+    refused = grant_at(direct, "--kind", "nonsense")
+    assert refused.returncode == 1 and "idempotency" not in refused.stderr  # nothing was done: there is nothing to be sure of
+    before = Decimal(router.credits(token)["balance_usd"])
+    assert [grant_at(direct).returncode for _ in range(2)] == [0, 0]  # two commands are two grants
+    assert Decimal(router.credits(token)["balance_usd"]) == before + 4
+    clean(router, admin)
 
 
 def test_routerctl(router, admin):

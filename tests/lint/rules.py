@@ -60,6 +60,22 @@ UNFINISHED_RE = re.compile(r"\b(%s)\b" % "|".join(UNFINISHED))
 ALLOW_RE = re.compile(r"lint: allow\(([a-z-]+)\) \S+")
 INCLUDE_RE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+(["<])([^">]+)[">]')
 
+# Settings that compose.yaml gives a value of its own, or not at all: what a user's .env says of them must not count there.
+COMPOSE_FIXED = {
+    "HOST": "every container listens on all its addresses, the Dockerfile says so; PUBLISH_ADDRESS is the host's",
+    "PORT": "the container's; what is published is ${PORT}",
+    "DB_PATH": "in the volume data, by the Dockerfile",
+    "SPOOL_DIR": "in the volume spool, by the Dockerfile",
+    "UPLOAD_DIR": "where the container sees it; the mount is ${UPLOAD_DIR}",
+    "AUTHSVC_URL": "the bus's own network",
+    "PROVIDERSVC_URL": "the bus's own network",
+    "METERD_URL": "the bus's own network",
+    "METERD_FEED_URL": "the bus's own network",
+    "METERD_EVENTS_URL": "the bus's own network",
+}
+SETTING_RE = re.compile(r"^ +S\((\w+), .*?(SET_\w+(?: \| SET_\w+)*), \"", re.M)
+SET_OF = {"gateway": "SET_G", "authsvc": "SET_A", "providersvc": "SET_P", "meterd": "SET_M"}
+
 breaches = []
 
 
@@ -195,6 +211,46 @@ def check_functions(paths):
             breach(path, start, "function-length", f"{name}() has {length} lines; {FUNCTION_LINES_MAX} are the most")
 
 
+def environments(text):
+    """Of compose.yaml: {service: {variable: (line, value)}}, what `<<: *bus` brings included."""
+    found, section, where, bus = {}, None, None, {}
+    for n, line in enumerate(text.split("\n"), 1):
+        if m := re.match(r"(\S+):", line):
+            section, where = m.group(1), bus if m.group(1) == "x-bus" else None
+        elif m := re.match(r"  (\w+):$", line):
+            service = found.setdefault(m.group(1), {}) if section == "services" else None
+        elif m := re.match(r"    (\w+):", line):
+            where = service if section == "services" and m.group(1) == "environment" else None
+        elif line == "      <<: *bus" and where is not None:
+            where.update(bus)
+            continue
+        if where is not None and (m := re.match(r" +([A-Z][A-Z0-9_]*): (.*)", line)):
+            where[m.group(1)] = (n, m.group(2))
+    return found
+
+
+def check_compose(path="compose.yaml", table="services/settings_table.h"):
+    """A setting that a service reads can be given in .env, or it is one of COMPOSE_FIXED."""
+    with open(table, encoding="utf-8") as f:
+        text = f.read()
+    rows = {m.group(1): m.group(2).split(" | ") for m in SETTING_RE.finditer(text)}
+    if len(rows) != len(re.findall(r"^ +S\(", text, re.M)):
+        breach(table, 1, "compose", "a row cannot be read here")
+    for name in sorted(set(COMPOSE_FIXED) - set(rows)):
+        breach(table, 1, "compose", f"COMPOSE_FIXED has {name}, which is no setting")
+    with open(path, encoding="utf-8") as f:
+        found = environments(f.read())
+    for service, letter in SET_OF.items():
+        given = found.get(service, {})
+        for name, read_by in rows.items():
+            line, value = given.get(name, (1, ""))
+            if name not in COMPOSE_FIXED and (letter in read_by or "SET_ALL" in read_by) and f"${{{name}:" not in value:
+                breach(path, line, "compose", f"{service} does not get {name} of .env; if that is right, COMPOSE_FIXED says why")
+        for name, (line, _) in given.items():
+            if name not in rows:
+                breach(path, line, "compose", f"{name} of {service} is no setting")
+
+
 STATE_RE = re.compile(r"^[0-9a-f]+ .{7} (\.t?data|\.t?bss|\.data\.rel(?:\.local)?|\*COM\*)\t([0-9a-f]+)\s+(?:\.hidden )?(\S+)$")
 
 
@@ -234,6 +290,7 @@ def main():
         for path in list(files(".c", ".h", ".py", ".sh", ".js", ".mjs", ".ts", ".html", ".css")) + [
                 p for p in ("Makefile", "Dockerfile", "compose.yaml", ".ci/run") if os.path.exists(p)]:
             check_unfinished(path)
+        check_compose()
         check_functions([p for p in sources if p.endswith(".c") and not p.startswith("tests/")])
     for text in breaches:
         print(text)
