@@ -151,8 +151,7 @@ static int setup(void **state)
     tiny = tiny_start(script, NULL);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/v1/", tiny_port(tiny));
     provider_world_start(&world, NULL, url);
-    world.settings.upstream_first_byte_ms = 1500;
-    world.settings.upstream_answer_ms = 1500;
+    world.settings.upstream_first_byte_ms = world.settings.upstream_answer_ms = 1500;
     world.settings.upstream_idle_ms = 1500;
     provider_world_service(&world, &providersvc_def);
     return 0;
