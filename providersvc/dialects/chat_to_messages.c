@@ -207,9 +207,7 @@ static enum status put_limit(struct c2m *m)
         return st;
     if (limit == 0)
         limit = old > 0 ? old : default_limit(call);
-    limit = call->output_limit > 0 ? call->output_limit : limit + m->budget;
-    if (call->max_output > 0 && limit > call->max_output)
-        limit = call->max_output;
+    limit = translate_limit(call, limit + m->budget);
     making_put(&m->r.to, m->r.to.root, "max_tokens", making_count(&m->r.to, limit));
     put_budget(m, limit);
     return ST_OK;

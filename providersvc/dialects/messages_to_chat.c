@@ -29,17 +29,15 @@ static enum status take_model(struct m2c *t, yyjson_val *in)
 
 static enum status take_limit(struct m2c *t, yyjson_val *in)
 {
-    yyjson_val *limit = NULL;
-    enum status st = check_count(&t->r.from, in, "max_tokens", true, 1, &limit);
+    const struct translate_call *call = t->r.from.call;
+    yyjson_val *v = NULL;
+    uint64_t limit = 0;
+    enum status st = check_count(&t->r.from, in, "max_tokens", true, 1, &v);
 
-    if (st != ST_OK)
-        return st;
-    if (t->r.from.call->output_limit > 0)
-        making_put(&t->r.to, t->r.to.root, translate_limit_name(t->r.from.call),
-                   making_count(&t->r.to, t->r.from.call->output_limit));
-    else
-        making_put_value(&t->r.to, t->r.to.root, translate_limit_name(t->r.from.call), limit);
-    return ST_OK;
+    if (st == ST_OK && check_count_of(v, &limit))
+        making_put(&t->r.to, t->r.to.root, translate_limit_name(call),
+                   making_count(&t->r.to, translate_limit(call, limit)));
+    return st;
 }
 
 /* From 0 to 1. It goes upstream as it stood. */

@@ -188,6 +188,35 @@ static void numbers_pass_as_they_stand(void **state)
     translating_end(&t);
 }
 
+/* Claude Code asks for 32000 tokens whatever the model is. */
+static void a_limit_beyond_the_model_is_the_models(void **state)
+{
+    static const struct {
+        uint64_t wanted, of_call, most, sent;
+    } rows[] = {{32000, 0, 16384, 16384}, {16384, 0, 16384, 16384}, {100, 0, 16384, 100},
+                {32000, 0, 0, 32000},     {32000, 500, 16384, 500}, {32000, 20000, 16384, 16384}};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        struct translate_call call = plain_call();
+        char body[128], expected[64];
+        struct translating t;
+
+        call.stream = i % 2 == 1;
+        call.output_limit = rows[i / 2].of_call;
+        call.max_output = rows[i / 2].most;
+        snprintf(body, sizeof(body), "{\"model\":\"m\",\"max_tokens\":%u,\"messages\":[" USER "]}",
+                 (unsigned)rows[i / 2].wanted);
+        snprintf(expected, sizeof(expected), "\"max_completion_tokens\":%u,", (unsigned)rows[i / 2].sent);
+        translating_begin(&t, &messages_to_chat, &call);
+        assert_int_equal(translating_request(&t, slice_of(body)), ST_OK);
+        assert_int_equal(buf_add(&t.out, "", 1), ST_OK);
+        if (strstr(t.out.p, expected) == NULL)
+            fail_msg("row %zu: %s", i / 2, t.out.p);
+        translating_end(&t);
+    }
+}
+
 static void the_limit_of_the_call_wins(void **state)
 {
     struct translate_call call = plain_call();
@@ -607,6 +636,7 @@ int main(void)
         cmocka_unit_test(what_anthropic_clients_send_is_taken),
         cmocka_unit_test(members_become_chat_members),
         cmocka_unit_test(numbers_pass_as_they_stand),
+        cmocka_unit_test(a_limit_beyond_the_model_is_the_models),
         cmocka_unit_test(the_limit_of_the_call_wins),
         cmocka_unit_test(the_limit_has_its_older_name_elsewhere),
         cmocka_unit_test(turns_become_chat_messages),
