@@ -1,4 +1,4 @@
-/* Responses over chat completions, requests: the limit of the answer. In tables ' is ". */
+/* Responses over chat completions, requests: the limit of the answer, images in results. In tables ' is ". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,10 +58,65 @@ static void a_limit_beyond_the_model_is_the_models(void **state)
     }
 }
 
+#define OUT(id, parts) "{'type':'function_call_output','call_id':'" id "','output':[" parts "]}"
+#define TEXT_IN(text) "{'type':'input_text','text':'" text "'}"
+#define IMAGE_IN "{'type':'input_image','image_url':'data:image/png;base64,AA==','detail':'high'}"
+#define FILE_IN "{'type':'input_file','filename':'f','file_data':'d'}"
+#define CALL_IN(id) "{'type':'function_call','call_id':'" id "','name':'f','arguments':'{}'}"
+#define CALL_OUT(id) "{'id':'" id "','type':'function','function':{'name':'f','arguments':'{}'}}"
+#define CALLS_OUT(calls) "{'role':'assistant','content':null,'tool_calls':[" calls "]}"
+#define TOOL(id, content) "{'role':'tool','tool_call_id':'" id "','content':" content "}"
+#define USER(parts) "{'role':'user','content':[" parts "]}"
+#define LABEL(id) "{'type':'text','text':'From the result of tool call " id ":'}"
+#define IMAGE "{'type':'image_url','image_url':{'url':'data:image/png;base64,AA==','detail':'high'}}"
+#define FILE_PART "{'type':'file','file':{'filename':'f','file_data':'d'}}"
+
+/* Chat takes text only in a result: the rest follows in a user's message, and never between two results. */
+static void what_a_result_shows_follows_the_results(void **state)
+{
+    static const struct {
+        const char *items, *messages;
+    } rows[] = {
+        {CALL_IN("a") "," OUT("a", IMAGE_IN),
+         CALLS_OUT(CALL_OUT("a")) "," TOOL("a", "''") "," USER(LABEL("a") "," IMAGE)},
+        {CALL_IN("a") "," OUT("a", TEXT_IN("1") "," IMAGE_IN "," TEXT_IN("2") "," FILE_IN),
+         CALLS_OUT(CALL_OUT("a")) "," TOOL("a", "[{'type':'text','text':'1'},{'type':'text','text':'2'}]") "," USER(
+             LABEL("a") "," IMAGE "," FILE_PART)},
+        /* results of parallel calls, with what a model thought in between, stay together */
+        {CALL_IN("a") "," CALL_IN("b") "," CALL_IN("c") "," OUT(
+             "a", IMAGE_IN) ",{'type':'reasoning','summary':[]}," OUT("b",
+                                                                      TEXT_IN("x")) "," OUT("c",
+                                                                                            IMAGE_IN) "," CALL_IN("d"),
+         CALLS_OUT(CALL_OUT("a") "," CALL_OUT("b") "," CALL_OUT("c")) "," TOOL("a", "''") "," TOOL("b", "'x'") "," TOOL(
+             "c", "''") "," USER(LABEL("a") "," IMAGE "," LABEL("c") "," IMAGE) "," CALLS_OUT(CALL_OUT("d"))},
+        {OUT("a", FILE_IN) ",{'role':'user','content':'q'}," OUT("b", IMAGE_IN),
+         TOOL("a", "''") "," USER(LABEL("a") "," FILE_PART) ",{'role':'user','content':'q'}," TOOL("b", "''") "," USER(
+             LABEL("b") "," IMAGE)},
+        {"{'type':'custom_tool_call_output','call_id':'k','output':[" IMAGE_IN "]}",
+         TOOL("k", "''") "," USER(LABEL("k") "," IMAGE)},
+        {OUT("a", ""), TOOL("a", "''")},
+        {OUT("", IMAGE_IN), TOOL("", "''") "," USER(LABEL("") "," IMAGE)},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char client[2048], upstream[2048];
+        struct translating t;
+
+        snprintf(client, sizeof(client), "{'input':[%s]}", rows[i].items);
+        snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[%s]}", rows[i].messages);
+        translating_begin(&t, &responses_to_chat, NULL);
+        t.call.stream = false;
+        becomes(&t, client, upstream);
+        translating_end(&t);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_beyond_the_model_is_the_models),
+        cmocka_unit_test(what_a_result_shows_follows_the_results),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
