@@ -1,4 +1,4 @@
-"""What arrives at a provider that speaks another dialect than the client: the limit of an answer."""
+"""What arrives at a provider that speaks another dialect than the client: the limit of an answer, and what it has nothing like."""
 import contextlib
 
 import pytest
@@ -58,3 +58,44 @@ def test_the_longest_answer_of_the_catalog_is_the_limit_upstream(world, stream, 
     assert sent["model"] == "claude-of-our-own" and sent["max_tokens"] == unsaid
     a, sent = ask(world, "/v1/chat/completions", "long", "anthropic", stream, max_completion_tokens=100000)
     assert sent["max_tokens"] == 64000
+
+
+# ---- what the provider has nothing like
+
+
+@pytest.fixture(scope="module")
+def leaving_out():
+    with routing(DROP_UNSUPPORTED="on") as w:
+        yield w
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_provider_has_nothing_like_is_refused_by_name(world, stream):
+    asked = len(world[0].requests)
+    a, _ = ask(world, "/v1/chat/completions", "long", "anthropic", stream, seed=7)
+    assert a.status == 400, a
+    assert a.error["param"] == "seed" and a.error["code"] == "unsupported_parameter"
+    assert "DROP_UNSUPPORTED=on" in a.error["message"] and "x-router-dropped" not in a.headers
+    assert len(world[0].requests) == asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_is_left_out_and_named_when_so_wished(leaving_out, stream):
+    a, sent = ask(leaving_out, "/v1/chat/completions", "long", "anthropic", stream, seed=7, logit_bias={"1": 2})
+    assert a.status == 200, a
+    assert a.headers["x-router-dropped"] == "seed, logit_bias"
+    assert "seed" not in sent and "logit_bias" not in sent
+    assert a.headers["content-type"].startswith("text/event-stream" if stream else "application/json")
+    a, _ = ask(leaving_out, "/v1/chat/completions", "long", "anthropic", stream)
+    assert a.status == 200 and "x-router-dropped" not in a.headers
+
+
+def test_tools_that_openai_runs_are_left_out_likewise(world, leaving_out):
+    """Codex sends web_search beside its own tools."""
+    tools = [{"type": "function", "name": "shell", "parameters": {"type": "object", "properties": {}}}, {"type": "web_search"}]
+    for (_, router, key), status in ((world, 400), (leaving_out, 200)):
+        body = {"model": "long", "input": "[[fixture=anthropic/messages_plain.response.json]]", "tools": tools}
+        a = router.call("POST", "/v1/responses", body, key)
+        assert a.status == status, a
+        assert (a.headers["x-router-dropped"] if status == 200 else a.error["param"]) == "tools[1].type"
+    assert [t["name"] for t in leaving_out[0].requests[-1].json["tools"]] == ["shell"]
