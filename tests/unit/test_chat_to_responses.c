@@ -381,8 +381,8 @@ static void unsupported_things_can_be_left_out(void **state)
     t.call.output_limit = 20;
     assert_int_equal(translating_request(&t, body), ST_OK);
     expect(&t, want);
-    assert_true(slice_is((struct slice){t.dropped.p, t.dropped.n},
-                         "messages[0].content[0].input_audio, stop, n, seed, x"));
+    assert_true(
+        slice_is((struct slice){t.dropped.p, t.dropped.n}, "messages[0].content[0].input_audio, stop, n, seed, x"));
     translating_end(&t);
     drop(body), drop(want);
 }
