@@ -258,7 +258,9 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
     rep->batch_output = hold->batch_output;
 }
 
-static enum status answer_price(const struct proj_price *from, struct arena *arena, struct call_route *route)
+/* model: what the catalog says of the longest answer goes before what the price says; NULL = not of the catalog. */
+static enum status answer_price(const struct proj_price *from, const struct proj_model *model, struct arena *arena,
+                                struct call_route *route)
 {
     struct price *price;
     enum status st = ST_OK;
@@ -269,6 +271,8 @@ static enum status answer_price(const struct proj_price *from, struct arena *are
     if (!price)
         return ST_NO_MEMORY;
     *price = from->price;
+    if (model && model->max_output)
+        price->max_output = model->max_output;
     price->model = arena_copy(arena, price->model, &st);
     if (st == ST_OK)
         price->provider = arena_copy(arena, price->provider, &st);
@@ -296,7 +300,7 @@ static enum status answer_routes(const struct hold *hold, struct arena *arena, s
         if (st == ST_OK && i && from->price == from[-1].price)
             routes[i].price = routes[i - 1].price;
         else if (st == ST_OK)
-            st = answer_price(from->price, arena, &routes[i]);
+            st = answer_price(from->price, hold->model, arena, &routes[i]);
     }
     rep->routes.items = routes;
     rep->routes.n = hold->n_routes;

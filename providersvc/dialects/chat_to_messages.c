@@ -133,14 +133,15 @@ static void put_no_thinking(struct c2m *m)
         making_put(&m->r.to, m->r.to.root, "thinking", c2m_object(m, "disabled"));
 }
 
-/* A budget is written with the limit, on which it depends. */
+/* A budget is written with the limit, on which it depends. With one the turn whose calls are answered would have to
+ * begin with the thinking that led to them, which chat has no place for. */
 static void put_effort(struct c2m *m, const struct effort *e)
 {
-    m->thinks = true;
+    m->thinks = m->can.thinking != CLAUDE_THINKS_BUDGET || !m->turns.answers;
     if (m->can.effort != CLAUDE_EFFORT_NOT)
         put_config(m, "effort", making_word(&m->r.to, e->upto[m->can.effort]));
     if (m->can.thinking == CLAUDE_THINKS_BUDGET) {
-        m->budget = e->budget;
+        m->budget = m->thinks ? e->budget : 0;
     } else {
         yyjson_mut_val *thinking = c2m_object(m, "adaptive");
 
@@ -207,9 +208,7 @@ static enum status put_limit(struct c2m *m)
         return st;
     if (limit == 0)
         limit = old > 0 ? old : default_limit(call);
-    limit = call->output_limit > 0 ? call->output_limit : limit + m->budget;
-    if (call->max_output > 0 && limit > call->max_output)
-        limit = call->max_output;
+    limit = translate_limit(call, limit + m->budget);
     making_put(&m->r.to, m->r.to.root, "max_tokens", making_count(&m->r.to, limit));
     put_budget(m, limit);
     return ST_OK;

@@ -56,6 +56,7 @@ struct turns {
     yyjson_mut_val *heard; /* of the last message when it is the user's */
     yyjson_mut_val *results, *rest; /* the user's turn that is not closed yet */
     bool asked; /* it has a message, be it empty */
+    bool answers; /* the last user's turn that was closed has results */
     struct pending_call calls[CALLS_MAX]; /* of the last assistant's turn */
     size_t n_calls;
     size_t next; /* the call that is probably answered next */

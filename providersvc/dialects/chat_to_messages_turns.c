@@ -72,6 +72,8 @@ static void close_user(struct c2m *m)
     if (t->n_calls == 0 && !t->asked)
         return;
     open_user(m);
+    if (t->heard == NULL)
+        t->answers = t->n_calls > 0;
     answer_calls(m);
     to = t->heard != NULL ? t->heard : t->results;
     while ((block = yyjson_mut_arr_remove_first(t->rest)) != NULL)

@@ -271,10 +271,8 @@ static enum status add_message(struct bridge_making *q, yyjson_val *message, yyj
 
     if (st == ST_OK)
         st = check_need(&r->from, message, "role", IS_STRING, &role);
-    if (st == ST_OK)
+    if (st == ST_OK) /* Responses has no place for it; the client did not choose Responses */
         st = check_get(&r->from, message, "name", IS_STRING, &name);
-    if (st == ST_OK && name != NULL && !yyjson_equals_str(role, "tool")) /* a result's function is known by its call */
-        st = check_unsupported(&r->from, "name");
     if (st != ST_OK)
         return st;
     if (yyjson_equals_str(role, "assistant"))

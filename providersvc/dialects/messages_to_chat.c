@@ -29,17 +29,15 @@ static enum status take_model(struct m2c *t, yyjson_val *in)
 
 static enum status take_limit(struct m2c *t, yyjson_val *in)
 {
-    yyjson_val *limit = NULL;
-    enum status st = check_count(&t->r.from, in, "max_tokens", true, 1, &limit);
+    const struct translate_call *call = t->r.from.call;
+    yyjson_val *v = NULL;
+    uint64_t limit = 0;
+    enum status st = check_count(&t->r.from, in, "max_tokens", true, 1, &v);
 
-    if (st != ST_OK)
-        return st;
-    if (t->r.from.call->output_limit > 0)
-        making_put(&t->r.to, t->r.to.root, translate_limit_name(t->r.from.call),
-                   making_count(&t->r.to, t->r.from.call->output_limit));
-    else
-        making_put_value(&t->r.to, t->r.to.root, translate_limit_name(t->r.from.call), limit);
-    return ST_OK;
+    if (st == ST_OK && check_count_of(v, &limit))
+        making_put(&t->r.to, t->r.to.root, translate_limit_name(call),
+                   making_count(&t->r.to, translate_limit(call, limit)));
+    return st;
 }
 
 /* From 0 to 1. It goes upstream as it stood. */
@@ -159,6 +157,47 @@ static enum status keep_name(struct m2c *t, struct slice given, struct slice sen
     return ST_OK;
 }
 
+static bool has_objects(yyjson_val *schema)
+{
+    yyjson_val *type = yyjson_obj_get(schema, "type"), *v;
+    size_t i, n;
+
+    yyjson_arr_foreach(type, i, n, v)
+    {
+        if (yyjson_equals_str(v, "object"))
+            return true;
+    }
+    return yyjson_equals_str(type, "object") || yyjson_is_obj(yyjson_obj_get(schema, "properties"));
+}
+
+/* May the schema be "strict" in OpenAI's sense: an object, every object closed, every property required? Anthropic
+ * keeps to others as well; there chat can only be asked to. */
+static bool is_strict(yyjson_val *schema, unsigned depth)
+{
+    yyjson_val *key, *v;
+    size_t i, n;
+
+    if (depth > JSON_DEPTH_MAX || (depth == 0 && !yyjson_equals_str(yyjson_obj_get(schema, "type"), "object")))
+        return false;
+    if (has_objects(schema) &&
+        (!yyjson_is_false(yyjson_obj_get(schema, "additionalProperties")) ||
+         yyjson_arr_size(yyjson_obj_get(schema, "required")) != yyjson_obj_size(yyjson_obj_get(schema, "properties"))))
+        return false;
+    yyjson_arr_foreach(schema, i, n, v)
+    {
+        if (!is_strict(v, depth + 1))
+            return false;
+    }
+    if (!yyjson_is_obj(schema))
+        return true;
+    yyjson_obj_foreach(schema, i, n, key, v)
+    {
+        if (!is_strict(v, depth + 1))
+            return false;
+    }
+    return true;
+}
+
 /* OpenAI refuses an object schema without properties. */
 static yyjson_mut_val *parameters(struct m2c *t, yyjson_val *schema)
 {
@@ -199,7 +238,7 @@ static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *too
         making_put_value(&t->r.to, function, "description", description);
     making_put(&t->r.to, function, "parameters", parameters(t, schema));
     if (strict != NULL)
-        making_put_value(&t->r.to, function, "strict", strict);
+        making_put(&t->r.to, function, "strict", making_bool(&t->r.to, yyjson_is_true(strict) && is_strict(schema, 0)));
     item = making_object(&t->r.to);
     making_put_word(&t->r.to, item, "type", "function");
     making_put(&t->r.to, item, "function", function);
@@ -363,34 +402,6 @@ static enum status take_effort(struct m2c *t, yyjson_val *in, yyjson_val *config
     else if (effort != NULL)
         making_put_word(&t->r.to, t->r.to.root, "reasoning_effort", effort);
     return ST_OK;
-}
-
-/* May the schema be "strict" in OpenAI's sense: every object closed, every property required? Anthropic keeps to others
- * as well; there chat can only be asked to. */
-static bool is_strict(yyjson_val *schema, unsigned depth)
-{
-    yyjson_val *properties = yyjson_obj_get(schema, "properties"), *key, *v;
-    size_t i, n;
-
-    if (depth > JSON_DEPTH_MAX)
-        return false;
-    if (yyjson_is_obj(properties) &&
-        (!yyjson_is_false(yyjson_obj_get(schema, "additionalProperties")) ||
-         yyjson_arr_size(yyjson_obj_get(schema, "required")) != yyjson_obj_size(properties)))
-        return false;
-    yyjson_arr_foreach(schema, i, n, v)
-    {
-        if (!is_strict(v, depth + 1))
-            return false;
-    }
-    if (!yyjson_is_obj(schema))
-        return true;
-    yyjson_obj_foreach(schema, i, n, key, v)
-    {
-        if (!is_strict(v, depth + 1))
-            return false;
-    }
-    return true;
 }
 
 static enum status take_format(struct m2c *t, yyjson_val *format)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "providersvc/dialects/result_label.h"
+
 #define BETWEEN_TEXTS "\n\n"
 #define PDF "application/pdf"
 #define PDF_NAME "document.pdf" /* of a document without a title: chat demands one */
@@ -45,16 +47,8 @@ static enum status add_text(struct m2c *t, struct content *to, struct slice text
 /* An image or a file. */
 static enum status add_part(struct m2c *t, struct content *to, const char *type, yyjson_mut_val *v)
 {
-    struct buf label;
-    enum status st;
-
     if (to->result.n > 0) {
-        buf_init(&label, M2C_TEXT_MAX);
-        st = buf_addf(&label, "From the result of tool call " SLICE_FMT ":", SLICE_ARG(to->result));
-        append_part(t, to->parts, "text", "text", making_copy(&t->r.to, (struct slice){label.p, label.n}));
-        buf_fini(&label);
-        if (st != ST_OK)
-            return st;
+        append_part(t, to->parts, "text", "text", result_label(&t->r.to, to->result));
         to->result.n = 0;
     }
     append_part(t, to->parts, type, type, v);

@@ -385,7 +385,7 @@ static enum status take_limit(void *ctx, yyjson_val *v)
 
     if (!check_count_of(v, &n) || n == 0 || n > LIMIT_TOKENS)
         return check_invalid(&q->r.from, "max_output_tokens", "a number of tokens, at least 1");
-    q->limit = v;
+    q->limit = n;
     echo(q, "max_output_tokens", v);
     return ST_OK;
 }
@@ -580,11 +580,9 @@ static enum status finish(struct input_making *q)
     if (q->parallel != NULL && q->has_tools)
         making_put_value(&r->to, r->to.root, "parallel_tool_calls", q->parallel);
     making_put_text(&r->to, r->to.root, "model", r->from.call->upstream_model);
-    if (r->from.call->output_limit > 0)
+    if (q->limit > 0 || r->from.call->output_limit > 0)
         making_put(&r->to, r->to.root, translate_limit_name(r->from.call),
-                   making_count(&r->to, r->from.call->output_limit));
-    else if (q->limit != NULL)
-        making_put_value(&r->to, r->to.root, translate_limit_name(r->from.call), q->limit);
+                   making_count(&r->to, translate_limit(r->from.call, q->limit)));
     if (q->logprobs || q->top_logprobs != NULL)
         making_put(&r->to, r->to.root, "logprobs", making_bool(&r->to, true));
     if (q->top_logprobs != NULL)

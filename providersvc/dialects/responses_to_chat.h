@@ -21,8 +21,10 @@ struct input_making {
     yyjson_mut_val *messages;
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
+    yyjson_mut_val *seen; /* parts that results have beside their text: a user's message behind them; NULL = none yet */
     yyjson_val *instructions, *input;
-    yyjson_val *limit, *top_logprobs, *tool_choice, *parallel;
+    yyjson_val *top_logprobs, *tool_choice, *parallel;
+    uint64_t limit; /* of the answer's tokens; 0 = none */
     bool logprobs, has_tools;
 };
 

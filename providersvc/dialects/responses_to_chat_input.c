@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "providersvc/dialects/responses_to_chat.h"
+#include "providersvc/dialects/result_label.h"
 
 #define NO_STORE "the router keeps no answers for it"
 
@@ -105,8 +106,8 @@ static yyjson_mut_val *simplest(struct reshape *r, yyjson_mut_val *list)
 }
 
 /* Content of any kind as that of a message. refusal: NULL = there may be none. */
-static enum status add_content(struct reshape *r, yyjson_val *content, const char *key, bool text_only,
-                               yyjson_mut_val *message, yyjson_val **refusal)
+static enum status add_content(struct reshape *r, yyjson_val *content, bool text_only, yyjson_mut_val *message,
+                               yyjson_val **refusal)
 {
     yyjson_mut_val *list;
     yyjson_val *part;
@@ -121,7 +122,7 @@ static enum status add_content(struct reshape *r, yyjson_val *content, const cha
     {
         enum status st;
 
-        check_enter_item(&r->from, key, i);
+        check_enter_item(&r->from, "content", i);
         st = add_part(r, part, text_only, list, refusal);
         if (st != ST_OK)
             return st;
@@ -159,7 +160,7 @@ static enum status add_message(struct input_making *q, yyjson_val *item)
     to = making_object(&r->to);
     /* Few upstreams know the role developer; those that do take system for it. */
     making_put(&r->to, to, "role", model || user ? making_value(&r->to, role) : making_word(&r->to, "system"));
-    st = add_content(r, content, "content", !user, to, model ? &refusal : NULL);
+    st = add_content(r, content, !user, to, model ? &refusal : NULL);
     if (refusal != NULL)
         making_put_value(&r->to, to, "refusal", refusal);
     making_push(&r->to, q->messages, to);
@@ -203,6 +204,60 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
     return ST_OK;
 }
 
+static void label_seen(struct input_making *q, yyjson_val *call_id)
+{
+    struct reshape *r = &q->r;
+    yyjson_mut_val *label = making_object(&r->to);
+
+    if (q->seen == NULL)
+        q->seen = making_array(&r->to);
+    making_put_word(&r->to, label, "type", "text");
+    making_put(&r->to, label, "text", result_label(&r->to, facts_text(call_id)));
+    making_push(&r->to, q->seen, label);
+}
+
+/* What a tool gave beside text is seen behind the results: Codex's view_image, a tool of openai-agents. */
+static enum status add_output_parts(struct input_making *q, yyjson_val *output, yyjson_val *id, yyjson_mut_val *to)
+{
+    struct reshape *r = &q->r;
+    yyjson_mut_val *texts = making_array(&r->to);
+    bool labelled = false;
+    yyjson_val *part;
+    enum status st;
+    size_t i, n;
+
+    yyjson_arr_foreach(output, i, n, part)
+    {
+        bool text = is_text(yyjson_obj_get(part, "type"));
+
+        check_enter_item(&r->from, "output", i);
+        if (!text && !labelled) {
+            label_seen(q, id);
+            labelled = true;
+        }
+        st = add_part(r, part, false, text ? texts : q->seen, NULL);
+        if (st != ST_OK)
+            return st;
+        check_leave(&r->from);
+    }
+    making_put(&r->to, to, "content", yyjson_mut_arr_size(texts) > 0 ? simplest(r, texts) : making_word(&r->to, ""));
+    return ST_OK;
+}
+
+/* The results are together: what is seen in them may follow. */
+static void show_seen(struct input_making *q)
+{
+    yyjson_mut_val *message;
+
+    if (q->seen == NULL)
+        return;
+    message = making_object(&q->r.to);
+    making_put_word(&q->r.to, message, "role", "user");
+    making_put(&q->r.to, message, "content", q->seen);
+    making_push(&q->r.to, q->messages, message);
+    q->seen = NULL;
+}
+
 static enum status add_output(struct input_making *q, yyjson_val *item)
 {
     struct reshape *r = &q->r;
@@ -216,7 +271,10 @@ static enum status add_output(struct input_making *q, yyjson_val *item)
         return st;
     making_put_word(&r->to, to, "role", "tool");
     making_put_value(&r->to, to, "tool_call_id", id);
-    st = add_content(r, output, "output", true, to, NULL);
+    if (yyjson_is_str(output))
+        making_put_value(&r->to, to, "content", output);
+    else
+        st = add_output_parts(q, output, id, to);
     making_push(&r->to, q->messages, to);
     q->assistant = NULL;
     q->calls = NULL;
@@ -232,16 +290,17 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         st = check_get(&q->r.from, item, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
+    if (yyjson_equals_str(type, "function_call_output") || yyjson_equals_str(type, "custom_tool_call_output"))
+        return add_output(q, item);
+    if (yyjson_equals_str(type, "reasoning")) /* sealed for who wrote it: of no use to another model */
+        return ST_OK;
+    show_seen(q);
     if (type == NULL || yyjson_equals_str(type, "message"))
         return add_message(q, item);
     if (yyjson_equals_str(type, "function_call"))
         return add_call(q, item, false);
     if (yyjson_equals_str(type, "custom_tool_call"))
         return add_call(q, item, true);
-    if (yyjson_equals_str(type, "function_call_output") || yyjson_equals_str(type, "custom_tool_call_output"))
-        return add_output(q, item);
-    if (yyjson_equals_str(type, "reasoning")) /* sealed for who wrote it: of no use to another model */
-        return ST_OK;
     if (yyjson_equals_str(type, "item_reference"))
         return check_refuse(&q->r.from, NULL, NO_STORE);
     return check_unsupported_value(&q->r.from, "type", type); /* of hosted tools */
@@ -279,5 +338,6 @@ enum status input_messages(struct input_making *q)
             return st;
         check_leave(&r->from);
     }
+    show_seen(q);
     return yyjson_mut_arr_size(q->messages) > 0 ? ST_OK : check_invalid(&r->from, "input", "at least one item");
 }

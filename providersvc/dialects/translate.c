@@ -42,6 +42,13 @@ enum status translate_no_memory(struct err *err)
     return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
 }
 
+uint64_t translate_limit(const struct translate_call *call, uint64_t wanted)
+{
+    uint64_t limit = call->output_limit > 0 ? call->output_limit : wanted;
+
+    return call->max_output > 0 && limit > call->max_output ? call->max_output : limit;
+}
+
 const char *translate_limit_name(const struct translate_call *call)
 {
     return call->old_limit ? "max_tokens" : "max_completion_tokens";

@@ -27,7 +27,7 @@ struct translate_call {
     struct slice request_id; /* "req_…", unique: what ids that must be made are made of */
     uint64_t created; /* Unix seconds: `created` of answers that have none */
     uint64_t output_limit; /* set this limit in place of the client's; 0 = leave it */
-    uint64_t max_output; /* the model's longest answer, for dialects that demand a limit; 0 = not known */
+    uint64_t max_output; /* the model's longest answer; 0 = not known */
     struct usage counted; /* what an answer without usage is said to have used; not known = its client is told none */
     bool old_limit; /* in chat completions for upstream the limit is called max_tokens, not max_completion_tokens */
     bool stream;
@@ -83,6 +83,9 @@ enum status translate_unsupported(struct translate_call *call, const char *path,
                                   struct err *err);
 enum status translate_nonsense(struct err *err, const char *what); /* ST_UPSTREAM, of an answer */
 enum status translate_no_memory(struct err *err); /* ST_NO_MEMORY */
+/* The limit to send for a client's `wanted` tokens: the call's own where it has one, and never more than the model can
+ * say, which upstreams refuse: a client of another API sets it for other models. */
+uint64_t translate_limit(const struct translate_call *call, uint64_t wanted);
 const char *translate_limit_name(const struct translate_call *call);
 struct slice translate_bare_id(struct slice request_id); /* without its "req_": what other ids are made of */
 

@@ -324,6 +324,56 @@ static const struct turns_case turns[] = {
      NULL},
 };
 
+#define LOOP HI "," CALLS(CALL("a", "{}")) "," RESULT("a", "\"x\"")
+
+/* Thinking with a budget needs what was thought before the calls that are answered: "Expected `thinking` …, but found
+ * `tool_use`". */
+static void no_budget_in_the_middle_of_a_tool_loop(void **state)
+{
+    static const struct {
+        const char *model, *messages;
+        bool thinks;
+    } rows[] = {
+        {OLD, HI, true},
+        {OLD, LOOP, false},
+        {OLD, LOOP "," HI, false}, /* still the turn of the results */
+        {OLD, LOOP ",{\"role\":\"assistant\",\"content\":\"\"}," HI, false},
+        {OLD, HI "," CALLS(CALL("a", "{}")), false}, /* its result is made up */
+        {OLD, LOOP ",{\"role\":\"assistant\",\"content\":\"done\"}," HI, true},
+        {OLD,
+         LOOP ",{\"role\":\"assistant\",\"content\":\"done\"}," HI "," CALLS(CALL("a", "{}")) "," RESULT("a", "\"x\""),
+         false},
+        {OLD,
+         HI ",{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}},"
+            "{\"role\":\"function\",\"name\":\"f\",\"content\":\"x\"}",
+         false},
+        {"claude-opus-4-6", LOOP, true}, /* thinks as much as it thinks right, and takes what is left of the past */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct translate_call call = call_for(rows[i].model);
+        struct translating t;
+        struct buf in;
+
+        buf_init(&in, BODY_MAX);
+        assert_int_equal(buf_addf(&in, "{\"max_tokens\":5000,\"reasoning_effort\":\"medium\"%s,\"messages\":[%s]}",
+                                  rows[i].thinks ? "" : ",\"temperature\":0.5", rows[i].messages),
+                         ST_OK);
+        translating_begin(&t, &chat_to_messages, &call);
+        if (translating_request(&t, (struct slice){in.p, in.n}) != ST_OK)
+            fail_msg("row %zu: %s", i, t.err.text);
+        assert_int_equal(buf_add(&t.out, "", 1), ST_OK);
+        if ((strstr(t.out.p, "\"thinking\"") != NULL) != rows[i].thinks)
+            fail_msg("row %zu: %s", i, t.out.p);
+        if (!rows[i].thinks) /* nothing is added for it, and what thinking forbids is taken */
+            assert_non_null(strstr(t.out.p, "\"max_tokens\":5000,\"temperature\":0.5"));
+        assert_int_equal(t.dropped.n, 0);
+        translating_end(&t);
+        buf_fini(&in);
+    }
+}
+
 static void messages_become_turns(void **state)
 {
     struct translate_call call = call_for(OLD);
@@ -697,6 +747,7 @@ int main(void)
         cmocka_unit_test(members_are_translated),
         cmocka_unit_test(a_limit_of_ours_is_never_passed),
         cmocka_unit_test(messages_become_turns),
+        cmocka_unit_test(no_budget_in_the_middle_of_a_tool_loop),
         cmocka_unit_test(numbers_are_not_rounded),
         cmocka_unit_test(what_cannot_be_said_is_refused_by_name),
         cmocka_unit_test(bounds_are_kept),

@@ -113,7 +113,7 @@ static const struct request_case members[] = {
     {WITH(
          ",\"tools\":[{\"type\":\"custom\",\"name\":\"f\",\"strict\":true,\"description\":\"d\",\"defer_loading\":true,"
          "\"cache_control\":{},\"input_schema\":{\"type\":\"object\",\"maximum\":12345678901234567890123}}]"),
-     ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\",\"strict\":true,"
+     ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\",\"strict\":false,"
      "\"parameters\":{\"type\":\"object\",\"maximum\":12345678901234567890123,\"properties\":{}}}}]"},
     {WITH(",\"tools\":[" TOOL "],\"tool_choice\":{\"type\":\"auto\"}"),
      ",\"tools\":[" FUNCTION "],\"tool_choice\":\"auto\""},
@@ -167,6 +167,51 @@ static void members_become_chat_members(void **state)
     }
 }
 
+#define PROPERTIES_AB "\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"string\"}}"
+#define CLOSED ",\"additionalProperties\":false"
+
+/* Anthropic's "strict" takes schemas that OpenAI's refuses ("'required' … Missing 'b'"). */
+static void tools_are_strict_where_openai_takes_it(void **state)
+{
+    static const struct {
+        const char *schema, *strict; /* strict: as the client says it */
+        bool sent;
+    } rows[] = {
+        {"{\"type\":\"object\"," PROPERTIES_AB ",\"required\":[\"a\",\"b\"]" CLOSED "}", "true", true},
+        {"{\"type\":\"object\"," PROPERTIES_AB ",\"required\":[\"a\",\"b\"]" CLOSED "}", "false", false},
+        {"{\"type\":\"object\"," PROPERTIES_AB ",\"required\":[\"a\"]" CLOSED "}", "true", false},
+        {"{\"type\":\"object\"," PROPERTIES_AB CLOSED "}", "true", false},
+        {"{\"type\":\"object\"," PROPERTIES_AB ",\"required\":[\"a\",\"b\"]}", "true", false},
+        {"{\"type\":\"object\"" CLOSED "}", "true", true},
+        {"{\"type\":\"object\"}", "true", false},
+        {"{" PROPERTIES_AB ",\"required\":[\"a\",\"b\"]" CLOSED "}", "true", false},
+        {"{}", "true", false},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"object\"}},\"required\":[\"a\"]" CLOSED "}", "true",
+         false},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"anyOf\":[{\"type\":[\"null\",\"object\"]}]}},"
+         "\"required\":[\"a\"]" CLOSED "}",
+         "true", false},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":[\"null\",\"object\"]" CLOSED "}},"
+         "\"required\":[\"a\"]" CLOSED "}",
+         "true", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct translating t;
+        char body[512];
+
+        snprintf(body, sizeof(body), WITH(",\"tools\":[{\"name\":\"f\",\"strict\":%s,\"input_schema\":%s}]"),
+                 rows[i].strict, rows[i].schema);
+        begin(&t, false);
+        assert_int_equal(translating_request(&t, slice_of(body)), ST_OK);
+        assert_int_equal(buf_add(&t.out, "", 1), ST_OK);
+        if (strstr(t.out.p, rows[i].sent ? "\"strict\":true" : "\"strict\":false") == NULL)
+            fail_msg("row %zu: %s", i, t.out.p);
+        translating_end(&t);
+    }
+}
+
 static void numbers_pass_as_they_stand(void **state)
 {
     struct translating t;
@@ -186,6 +231,35 @@ static void numbers_pass_as_they_stand(void **state)
     assert_non_null(strstr(t.out.p, "\"maximum\":12345678901234567890.10"));
     assert_non_null(strstr(t.out.p, "\"arguments\":\"{\\\"n\\\":1.00000000000000000001e2}\""));
     translating_end(&t);
+}
+
+/* Claude Code asks for 32000 tokens whatever the model is. */
+static void a_limit_beyond_the_model_is_the_models(void **state)
+{
+    static const struct {
+        uint64_t wanted, of_call, most, sent;
+    } rows[] = {{32000, 0, 16384, 16384}, {16384, 0, 16384, 16384}, {100, 0, 16384, 100},
+                {32000, 0, 0, 32000},     {32000, 500, 16384, 500}, {32000, 20000, 16384, 16384}};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        struct translate_call call = plain_call();
+        char body[128], expected[64];
+        struct translating t;
+
+        call.stream = i % 2 == 1;
+        call.output_limit = rows[i / 2].of_call;
+        call.max_output = rows[i / 2].most;
+        snprintf(body, sizeof(body), "{\"model\":\"m\",\"max_tokens\":%u,\"messages\":[" USER "]}",
+                 (unsigned)rows[i / 2].wanted);
+        snprintf(expected, sizeof(expected), "\"max_completion_tokens\":%u,", (unsigned)rows[i / 2].sent);
+        translating_begin(&t, &messages_to_chat, &call);
+        assert_int_equal(translating_request(&t, slice_of(body)), ST_OK);
+        assert_int_equal(buf_add(&t.out, "", 1), ST_OK);
+        if (strstr(t.out.p, expected) == NULL)
+            fail_msg("row %zu: %s", i / 2, t.out.p);
+        translating_end(&t);
+    }
 }
 
 static void the_limit_of_the_call_wins(void **state)
@@ -606,7 +680,9 @@ int main(void)
         cmocka_unit_test(the_fixture_becomes_a_chat),
         cmocka_unit_test(what_anthropic_clients_send_is_taken),
         cmocka_unit_test(members_become_chat_members),
+        cmocka_unit_test(tools_are_strict_where_openai_takes_it),
         cmocka_unit_test(numbers_pass_as_they_stand),
+        cmocka_unit_test(a_limit_beyond_the_model_is_the_models),
         cmocka_unit_test(the_limit_of_the_call_wins),
         cmocka_unit_test(the_limit_has_its_older_name_elsewhere),
         cmocka_unit_test(turns_become_chat_messages),

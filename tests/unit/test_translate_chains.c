@@ -419,6 +419,34 @@ static void requests_pass_both(void **state)
     }
 }
 
+/* What OpenAI would not take as strict is none in Responses either, whose default it is. */
+static void only_what_openai_takes_is_strict(void **state)
+{
+    static const struct {
+        const char *required, *sent;
+    } rows[] = {{"\"a\",\"b\"", "\"strict\":true"}, {"\"a\"", "\"strict\":false"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct chain c;
+        char body[512];
+
+        snprintf(body, sizeof(body),
+                 "{\"model\":\"m\",\"max_tokens\":99,\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"tools\":[{"
+                 "\"name\":\"f\","
+                 "\"strict\":true,\"input_schema\":{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{}},"
+                 "\"required\":[%s],"
+                 "\"additionalProperties\":false}}]}",
+                 rows[i].required);
+        chain_begin(&c, &messages_to_chat, &chat_to_responses, "gpt-5.6", false);
+        if (chain_request(&c, slice_of(body)) != ST_OK)
+            fail_msg("%s", c.err.text);
+        if (memmem(c.out.p, c.out.n, rows[i].sent, strlen(rows[i].sent)) == NULL)
+            fail_msg("no %s in " SLICE_FMT, rows[i].sent, (int)c.out.n, c.out.p);
+        chain_end(&c);
+    }
+}
+
 static void answers_pass_both(void **state)
 {
     (void)state;
@@ -528,6 +556,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_pass_both),
+        cmocka_unit_test(only_what_openai_takes_is_strict),
         cmocka_unit_test(answers_pass_both),
         cmocka_unit_test(streams_pass_both_wherever_they_are_cut),
         cmocka_unit_test(streams_can_be_ended_anywhere),

@@ -1,0 +1,123 @@
+/* Responses over chat completions, requests: the limit of the answer, images in results. In tables ' is ". */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/translating.h"
+
+static void drop(struct slice s)
+{
+    free((void *)(uintptr_t)s.p);
+}
+
+/* What becomes of the body, as a table has it. */
+static void becomes(struct translating *t, const char *client, const char *upstream)
+{
+    struct slice body = quoted(client), want = quoted(upstream), got;
+
+    if (translating_request(t, body) != ST_OK)
+        fail_msg("%s: %s", client, t->err.text);
+    got = (struct slice){t->out.p, t->out.n};
+    if (!json_alike(got, want))
+        fail_msg("got  " SLICE_FMT "\nwant " SLICE_FMT, SLICE_ARG(got), SLICE_ARG(want));
+    drop(body), drop(want);
+}
+
+static void a_limit_beyond_the_model_is_the_models(void **state)
+{
+    static const struct {
+        const char *client, *expected;
+        uint64_t of_call, most;
+    } rows[] = {{",'max_output_tokens':32000", ",'max_completion_tokens':16384", 0, 16384},
+                {",'max_output_tokens':100", ",'max_completion_tokens':100", 0, 16384},
+                {",'max_output_tokens':32000", ",'max_completion_tokens':32000", 0, 0},
+                {"", ",'max_completion_tokens':16384", 20000, 16384},
+                {"", "", 0, 16384}};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        bool stream = i % 2 == 1;
+        char client[256], upstream[256];
+        struct translating t;
+
+        snprintf(client, sizeof(client), "{'model':'m','input':'x'%s}", rows[i / 2].client);
+        snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[{'role':'user','content':'x'}]%s%s}",
+                 rows[i / 2].expected, stream ? ",'stream':true,'stream_options':{'include_usage':true}" : "");
+        translating_begin(&t, &responses_to_chat, NULL);
+        t.call.stream = stream;
+        t.call.output_limit = rows[i / 2].of_call;
+        t.call.max_output = rows[i / 2].most;
+        becomes(&t, client, upstream);
+        translating_end(&t);
+    }
+}
+
+#define OUT(id, parts) "{'type':'function_call_output','call_id':'" id "','output':[" parts "]}"
+#define TEXT_IN(text) "{'type':'input_text','text':'" text "'}"
+#define IMAGE_IN "{'type':'input_image','image_url':'data:image/png;base64,AA==','detail':'high'}"
+#define FILE_IN "{'type':'input_file','filename':'f','file_data':'d'}"
+#define CALL_IN(id) "{'type':'function_call','call_id':'" id "','name':'f','arguments':'{}'}"
+#define CALL_OUT(id) "{'id':'" id "','type':'function','function':{'name':'f','arguments':'{}'}}"
+#define CALLS_OUT(calls) "{'role':'assistant','content':null,'tool_calls':[" calls "]}"
+#define TOOL(id, content) "{'role':'tool','tool_call_id':'" id "','content':" content "}"
+#define USER(parts) "{'role':'user','content':[" parts "]}"
+#define LABEL(id) "{'type':'text','text':'From the result of tool call " id ":'}"
+#define IMAGE "{'type':'image_url','image_url':{'url':'data:image/png;base64,AA==','detail':'high'}}"
+#define FILE_PART "{'type':'file','file':{'filename':'f','file_data':'d'}}"
+
+/* Chat takes text only in a result: the rest follows in a user's message, and never between two results. */
+static void what_a_result_shows_follows_the_results(void **state)
+{
+    static const struct {
+        const char *items, *messages;
+    } rows[] = {
+        {CALL_IN("a") "," OUT("a", IMAGE_IN),
+         CALLS_OUT(CALL_OUT("a")) "," TOOL("a", "''") "," USER(LABEL("a") "," IMAGE)},
+        {CALL_IN("a") "," OUT("a", TEXT_IN("1") "," IMAGE_IN "," TEXT_IN("2") "," FILE_IN),
+         CALLS_OUT(CALL_OUT("a")) "," TOOL("a", "[{'type':'text','text':'1'},{'type':'text','text':'2'}]") "," USER(
+             LABEL("a") "," IMAGE "," FILE_PART)},
+        /* results of parallel calls, with what a model thought in between, stay together */
+        {CALL_IN("a") "," CALL_IN("b") "," CALL_IN("c") "," OUT(
+             "a", IMAGE_IN) ",{'type':'reasoning','summary':[]}," OUT("b",
+                                                                      TEXT_IN("x")) "," OUT("c",
+                                                                                            IMAGE_IN) "," CALL_IN("d"),
+         CALLS_OUT(CALL_OUT("a") "," CALL_OUT("b") "," CALL_OUT("c")) "," TOOL("a", "''") "," TOOL("b", "'x'") "," TOOL(
+             "c", "''") "," USER(LABEL("a") "," IMAGE "," LABEL("c") "," IMAGE) "," CALLS_OUT(CALL_OUT("d"))},
+        {OUT("a", FILE_IN) ",{'role':'user','content':'q'}," OUT("b", IMAGE_IN),
+         TOOL("a", "''") "," USER(LABEL("a") "," FILE_PART) ",{'role':'user','content':'q'}," TOOL("b", "''") "," USER(
+             LABEL("b") "," IMAGE)},
+        {"{'type':'custom_tool_call_output','call_id':'k','output':[" IMAGE_IN "]}",
+         TOOL("k", "''") "," USER(LABEL("k") "," IMAGE)},
+        {OUT("a", ""), TOOL("a", "''")},
+        {OUT("", IMAGE_IN), TOOL("", "''") "," USER(LABEL("") "," IMAGE)},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char client[2048], upstream[2048];
+        struct translating t;
+
+        snprintf(client, sizeof(client), "{'input':[%s]}", rows[i].items);
+        snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[%s]}", rows[i].messages);
+        translating_begin(&t, &responses_to_chat, NULL);
+        t.call.stream = false;
+        becomes(&t, client, upstream);
+        translating_end(&t);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_limit_beyond_the_model_is_the_models),
+        cmocka_unit_test(what_a_result_shows_follows_the_results),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
