@@ -437,7 +437,7 @@ static enum status add_call(struct m2c *t, yyjson_val *block, yyjson_mut_val *ca
 {
     yyjson_val *id = NULL, *input = NULL;
     yyjson_mut_val *call, *function;
-    char name_memory[M2C_NAME_SENT_MAX + 1];
+    char name_memory[TRANSLATE_NAME_MAX + 1];
     struct slice name = {NULL, 0}, arguments;
     enum status st = check_need(&t->r.from, block, "id", IS_STRING, &id);
     char *json;

@@ -102,7 +102,7 @@ static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
     if (st != ST_OK)
         return st;
     item->added = true;
-    st = output_say(o, &item->name, name, err);
+    st = output_name_call(o, item, name, err);
     if (st == ST_OK)
         st = output_say(o, &item->call_id, facts_text(yyjson_obj_get(call, "id")), err);
     if (st == ST_OK)

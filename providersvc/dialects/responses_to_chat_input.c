@@ -172,12 +172,12 @@ static enum status add_message(struct input_making *q, yyjson_val *item)
 static enum status add_call(struct input_making *q, yyjson_val *item, bool custom)
 {
     struct reshape *r = &q->r;
-    yyjson_mut_val *to, *body;
-    yyjson_val *id = NULL, *name = NULL, *arguments = NULL;
+    yyjson_mut_val *to, *body, *name = NULL;
+    yyjson_val *id = NULL, *arguments = NULL;
     enum status st = check_need(&r->from, item, "call_id", IS_STRING, &id);
 
     if (st == ST_OK)
-        st = check_need(&r->from, item, "name", IS_STRING, &name);
+        st = input_spaced_name(r, item, &name);
     if (st == ST_OK)
         st = check_need(&r->from, item, custom ? "input" : "arguments", IS_STRING, &arguments);
     if (st != ST_OK)
@@ -193,7 +193,7 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
         making_put(&r->to, q->assistant, "tool_calls", q->calls);
     }
     body = making_object(&r->to);
-    making_put_value(&r->to, body, "name", name);
+    making_put(&r->to, body, "name", name);
     making_put_value(&r->to, body, custom ? "input" : "arguments", arguments);
     to = making_object(&r->to);
     making_put_value(&r->to, to, "id", id);

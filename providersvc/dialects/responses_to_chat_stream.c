@@ -298,7 +298,7 @@ static enum status take_call(struct giving *g, yyjson_val *delta)
     before = item->text.n;
     st = output_say_arguments(g->o, &item->text, yyjson_obj_get(body, custom != NULL ? "input" : "arguments"), g->err);
     if (st == ST_OK && !item->added && name.n > 0) {
-        st = output_say(g->o, &item->name, name, g->err);
+        st = output_name_call(g->o, item, name, g->err);
         if (st == ST_OK)
             st = add_item(g, item);
         before = 0;
@@ -394,6 +394,7 @@ static void output_fini(void *state)
         buf_fini(&o->items[i].name);
     }
     free(o->items);
+    free(o->spaced.items);
     buf_fini(&o->echo);
     buf_fini(&o->event);
     memset(o, 0, sizeof(*o));

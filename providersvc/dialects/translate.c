@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+#include <sodium.h>
+
+#define NAME_DIGEST 8 /* bytes: enough to tell the tools of one client apart */
+#define NAME_KEPT (TRANSLATE_NAME_MAX - 2 * NAME_DIGEST - 1) /* of its beginning */
+
 /* Is path one of the names in "a, b"? */
 static bool noted(const struct buf *names, const char *path)
 {
@@ -45,6 +50,19 @@ enum status translate_no_memory(struct err *err)
 const char *translate_limit_name(const struct translate_call *call)
 {
     return call->old_limit ? "max_tokens" : "max_completion_tokens";
+}
+
+struct slice translate_short_name(struct slice name, char *to)
+{
+    unsigned char digest[crypto_generichash_BYTES];
+
+    if (name.n <= TRANSLATE_NAME_MAX)
+        return name;
+    (void)crypto_generichash(digest, sizeof(digest), (const unsigned char *)name.p, name.n, NULL, 0);
+    memcpy(to, name.p, NAME_KEPT);
+    to[NAME_KEPT] = '_';
+    (void)sodium_bin2hex(to + NAME_KEPT + 1, 2 * NAME_DIGEST + 1, digest, NAME_DIGEST);
+    return (struct slice){to, TRANSLATE_NAME_MAX};
 }
 
 struct slice translate_bare_id(struct slice request_id)
