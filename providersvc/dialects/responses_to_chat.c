@@ -653,6 +653,9 @@ enum status output_request(void *state, struct translate_call *call, struct slic
     enum status st = reshape_begin(&q.r, call, body, UPSTREAM_NAME, err);
 
     o->spaced.n = 0;
+    q.reasons = translate_wants_reasoning(call);
+    buf_init(&q.thought, INPUT_THOUGHT_MAX);
+    buf_init(&q.pending, INPUT_THOUGHT_MAX);
     if (st == ST_OK) {
         q.echo = making_object(&q.r.to);
         q.messages = making_array(&q.r.to);
@@ -662,5 +665,7 @@ enum status output_request(void *state, struct translate_call *call, struct slic
         st = finish(&q);
     if (st == ST_OK)
         st = finish_echo(&q, o);
+    buf_fini(&q.thought);
+    buf_fini(&q.pending);
     return reshape_end(&q.r, st, out);
 }

@@ -11,6 +11,7 @@
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */
 #define OUTPUT_TOOLS_MAX 1024 /* in namespaces, of one request */
 #define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
+#define INPUT_THOUGHT_MAX (2u * LIMIT_BODY) /* bytes of reasoning in one message, as it is put together */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
 #define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
 
@@ -42,6 +43,10 @@ struct input_making {
     yyjson_mut_val *messages;
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
+    /* Where upstream wants its reasoning back: what belongs to `assistant`, and what came behind its last piece and
+     * belongs to whatever the model said next. */
+    bool reasons;
+    struct buf thought, pending;
     yyjson_val *instructions, *input;
     yyjson_val *limit, *top_logprobs, *tool_choice, *parallel;
     bool logprobs, has_tools;
@@ -98,7 +103,6 @@ enum output_status { OUTPUT_IN_PROGRESS, OUTPUT_COMPLETED, OUTPUT_LENGTH, OUTPUT
 
 void output_note_head(struct output *o, yyjson_val *root); /* what upstream says of the whole */
 const char *output_finish_of(yyjson_val *choice); /* length, content_filter or stop; NULL = not yet */
-struct slice output_reasoning_of(yyjson_val *message); /* of a message or a delta; empty = none */
 /* A string's text, or an object as JSON: some give one. */
 enum status output_say_arguments(struct output *o, struct buf *to, yyjson_val *v, struct err *err);
 enum output_status output_status_of(const char *finish); /* a finish_reason */

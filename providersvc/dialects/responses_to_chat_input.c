@@ -137,6 +137,56 @@ static enum status add_content(struct reshape *r, yyjson_val *content, const cha
     return ST_OK;
 }
 
+/* ---- reasoning ------------------------------------------------------------------------------------------------------
+ */
+
+static enum status add_thought(struct buf *to, struct slice text)
+{
+    enum status st = to->n > 0 && text.n > 0 ? buf_addc(to, "\n\n") : ST_OK;
+
+    return st == ST_OK ? buf_add(to, text.p, text.n) : st;
+}
+
+/* The item's own text: as we gave it, a summary; others say it whole in content. What is sealed belongs to who sealed
+ * it, and its summary is not what was thought. */
+static enum status add_reasoning(struct input_making *q, yyjson_val *item)
+{
+    yyjson_val *list = yyjson_obj_get(item, "content"), *part;
+    enum status st = ST_OK;
+    size_t i, n;
+
+    if (!q->reasons || facts_text(yyjson_obj_get(item, "encrypted_content")).n > 0)
+        return ST_OK;
+    if (yyjson_arr_size(list) == 0)
+        list = yyjson_obj_get(item, "summary");
+    yyjson_arr_foreach(list, i, n, part)
+    {
+        if (st == ST_OK)
+            st = add_thought(&q->pending, facts_text(yyjson_obj_get(part, "text")));
+    }
+    return st;
+}
+
+/* The model's message where we are gets what was thought before this piece of it. */
+static enum status join_reasoning(struct input_making *q)
+{
+    enum status st = add_thought(&q->thought, (struct slice){q->pending.p, q->pending.n});
+
+    q->pending.n = 0;
+    return st;
+}
+
+/* Nothing comes to the model's message any more. One with calls must say what was thought even where nobody knows it:
+ * an empty text is taken, for conversations that began at another model. */
+static void end_assistant(struct input_making *q)
+{
+    if (q->reasons && (q->thought.n > 0 || q->calls != NULL))
+        making_put_copy(&q->r.to, q->assistant, "reasoning_content", (struct slice){q->thought.p, q->thought.n});
+    q->thought.n = 0;
+    q->assistant = NULL;
+    q->calls = NULL;
+}
+
 /* ---- items ----------------------------------------------------------------------------------------------------------
  */
 
@@ -163,9 +213,13 @@ static enum status add_message(struct input_making *q, yyjson_val *item)
     if (refusal != NULL)
         making_put_value(&r->to, to, "refusal", refusal);
     making_push(&r->to, q->messages, to);
-    q->assistant = model ? to : NULL;
-    q->calls = NULL;
-    return st;
+    end_assistant(q);
+    if (!model) {
+        q->pending.n = 0;
+        return st;
+    }
+    q->assistant = to;
+    return st == ST_OK ? join_reasoning(q) : st;
 }
 
 /* Calls that follow each other, or what the model said before them, are one message. */
@@ -200,7 +254,7 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
     making_put_word(&r->to, to, "type", custom ? "custom" : "function");
     making_put(&r->to, to, custom ? "custom" : "function", body);
     making_push(&r->to, q->calls, to);
-    return ST_OK;
+    return join_reasoning(q);
 }
 
 static enum status add_output(struct input_making *q, yyjson_val *item)
@@ -218,8 +272,7 @@ static enum status add_output(struct input_making *q, yyjson_val *item)
     making_put_value(&r->to, to, "tool_call_id", id);
     st = add_content(r, output, "output", true, to, NULL);
     making_push(&r->to, q->messages, to);
-    q->assistant = NULL;
-    q->calls = NULL;
+    end_assistant(q);
     return st;
 }
 
@@ -240,8 +293,8 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         return add_call(q, item, true);
     if (yyjson_equals_str(type, "function_call_output") || yyjson_equals_str(type, "custom_tool_call_output"))
         return add_output(q, item);
-    if (yyjson_equals_str(type, "reasoning")) /* sealed for who wrote it: of no use to another model */
-        return ST_OK;
+    if (yyjson_equals_str(type, "reasoning"))
+        return add_reasoning(q, item);
     if (yyjson_equals_str(type, "item_reference"))
         return check_refuse(&q->r.from, NULL, NO_STORE);
     return check_unsupported_value(&q->r.from, "type", type); /* of hosted tools */
@@ -279,5 +332,6 @@ enum status input_messages(struct input_making *q)
             return st;
         check_leave(&r->from);
     }
+    end_assistant(q);
     return yyjson_mut_arr_size(q->messages) > 0 ? ST_OK : check_invalid(&r->from, "input", "at least one item");
 }

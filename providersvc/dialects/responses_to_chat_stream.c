@@ -316,7 +316,7 @@ static enum status take_choice(struct giving *g, yyjson_val *choice)
     yyjson_val *delta = yyjson_obj_get(choice, "delta"), *call;
     yyjson_val *logprobs = yyjson_obj_get(yyjson_obj_get(choice, "logprobs"), "content");
     const char *finish = output_finish_of(choice);
-    enum status st = say(g, OUTPUT_REASONING, output_reasoning_of(delta), NULL);
+    enum status st = say(g, OUTPUT_REASONING, translate_reasoning_of(delta), NULL);
     size_t i, n;
 
     if (st == ST_OK)

@@ -88,6 +88,11 @@ const char *translate_limit_name(const struct translate_call *call);
 /* A tool's name as chat completions take it: itself, or its beginning and a digest of the whole, so that the same name
  * is always sent as the same. to: at least TRANSLATE_NAME_MAX + 1 bytes, which the answer may be in. */
 struct slice translate_short_name(struct slice name, char *to);
+/* Does the model want its own reasoning back, as `reasoning_content` of its messages, and refuse a turn without it? Its
+ * name says so. Other upstreams refuse the member. */
+bool translate_wants_reasoning(const struct translate_call *call);
+/* What a message, or a delta, of chat completions says of it under either name that hosts give it; empty = nothing. */
+struct slice translate_reasoning_of(struct yyjson_val *message);
 struct slice translate_bare_id(struct slice request_id); /* without its "req_": what other ids are made of */
 
 #endif

@@ -1,4 +1,5 @@
-/* Responses over chat completions, what coding agents need: tools in namespaces. In tables ' is ". */
+/* Responses over chat completions, what coding agents need: tools in namespaces, reasoning that goes back. In tables '
+ * is ". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -259,6 +260,116 @@ static void streamed_calls_too_wherever_they_are_cut(void **state)
     drop(sse);
 }
 
+/* ---- reasoning ------------------------------------------------------------------------------------------------------
+ */
+
+#define THOUGHT(text) "{'type':'reasoning','id':'rs_1','summary':[{'type':'summary_text','text':'" text "'}]}"
+#define SAID(text) "{'type':'message','role':'assistant','content':[{'type':'output_text','text':'" text "'}]}"
+#define CALL(id) "{'type':'function_call','call_id':'" id "','name':'f','arguments':'{}'}"
+#define RESULT(id) "{'type':'function_call_output','call_id':'" id "','output':'o'}"
+#define USER "{'role':'user','content':'x'}"
+#define CALL_SENT(id) "{'id':'" id "','type':'function','function':{'name':'f','arguments':'{}'}}"
+#define RESULT_SENT(id) "{'role':'tool','tool_call_id':'" id "','content':'o'}"
+
+static void expect_messages(const char *upstream_model, const char *items, const char *messages)
+{
+    struct translating t;
+    char from[1024], to[1024];
+
+    snprintf(from, sizeof(from), "{'input':[%s]}", items);
+    snprintf(to, sizeof(to), "{'model':'%s','messages':[%s]}", upstream_model, messages);
+    begin(&t);
+    t.call.upstream_model = slice_of(upstream_model);
+    if (ask(&t, from) != ST_OK)
+        fail_msg("%s: %s", items, t.err.text);
+    expect(&t, to);
+    translating_end(&t);
+}
+
+/* Their next turn is refused without it. */
+static void reasoning_goes_back_to_models_that_want_it(void **state)
+{
+    static const struct {
+        const char *items, *messages;
+    } rows[] = {
+        {THOUGHT("r") "," CALL("1") "," RESULT("1"), "{'role':'assistant','content':null,'tool_calls':[" CALL_SENT(
+                                                         "1") "],'reasoning_content':'r'}," RESULT_SENT("1")},
+        /* before and behind what it said; two calls at once */
+        {THOUGHT("r") "," SAID("t") "," THOUGHT("s") "," CALL("1") "," CALL("2") "," RESULT("1") "," RESULT(
+             "2") "," THOUGHT("u") "," SAID("v"),
+         "{'role':'assistant','content':'t','tool_calls':[" CALL_SENT("1") "," CALL_SENT(
+             "2") "],'reasoning_content':"
+                  "'r\\n\\ns'}," RESULT_SENT("1") "," RESULT_SENT(
+                      "2") ",{'role':'assistant','content':'v','reasoning_content':"
+                           "'u'}"},
+        {SAID("t") "," THOUGHT("r") "," SAID("v"),
+         "{'role':'assistant','content':'t'},{'role':'assistant','content':'v','reasoning_content':'r'}"},
+        /* what was never followed by anything is nobody's */
+        {THOUGHT("r") "," USER "," SAID("v"), USER ",{'role':'assistant','content':'v'}"},
+        {USER "," THOUGHT("r"), USER},
+        /* whole in content; in parts; sealed, so another's; nothing in it: calls need the member all the same */
+        {"{'type':'reasoning','summary':[{'type':'summary_text','text':'s'}],'content':[{'type':'reasoning_text','text'"
+         ":"
+         "'c'},{'type':'reasoning_text','text':'d'}],'encrypted_content':null}," CALL("1"),
+         "{'role':'assistant','content':null,'tool_calls':[" CALL_SENT("1") "],'reasoning_content':'c\\n\\nd'}"},
+        {"{'type':'reasoning','summary':[{'type':'summary_text','text':'s'}],'encrypted_content':'e'}," CALL("1"),
+         "{'role':'assistant','content':null,'tool_calls':[" CALL_SENT("1") "],'reasoning_content':''}"},
+        {"{'type':'reasoning','summary':7,'content':[7,{'text':7}]}," SAID("t") "," CALL("1"),
+         "{'role':'assistant','content':'t','tool_calls':[" CALL_SENT("1") "],'reasoning_content':''}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        expect_messages("deepseek-v4-pro", rows[i].items, rows[i].messages);
+}
+
+static void no_other_model_gets_it(void **state)
+{
+    static const char *const want[] = {
+        "deepseek-flash", "deepseek/deepseek-v4-pro:free", "deepseek-ai/DeepSeek-V3.2",
+        "kimi-k2.5",      "moonshotai/kimi-k2.6",          "accounts/fireworks/models/kimi-k2p5"};
+    static const char *const others[] = {"u",
+                                         "gpt-6",
+                                         "openai/gpt-oss-120b",
+                                         "deepseek/other",
+                                         "mistral-large",
+                                         "my-kimi",
+                                         "kim",
+                                         "deepseek-r1-distill-llama-70b",
+                                         "moonshotai/kimi-k2-instruct-0905"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+        expect_messages(
+            want[i], THOUGHT("r") "," CALL("1"),
+            "{'role':'assistant','content':null,'tool_calls':[" CALL_SENT("1") "],'reasoning_content':'r'}");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        expect_messages(others[i], THOUGHT("r") "," CALL("1"),
+                        "{'role':'assistant','content':null,'tool_calls':[" CALL_SENT("1") "]}");
+}
+
+/* Thousands of them between calls of one message cost no more than they are long. */
+static void much_reasoning_is_borne(void **state)
+{
+    struct slice item = quoted("," THOUGHT("r") "," CALL("1"));
+    struct translating t;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, TRANSLATING_OUT_MAX);
+    (void)buf_addc(&b, "{\"input\":[{\"role\":\"user\",\"content\":\"x\"}");
+    for (size_t i = 0; i < 20000; i++)
+        (void)buf_add(&b, item.p, item.n);
+    (void)buf_addc(&b, "]}");
+    begin(&t);
+    t.call.upstream_model = slice_of("kimi-k2.6");
+    assert_int_equal(translating_request(&t, (struct slice){b.p, b.n}), ST_OK);
+    assert_non_null(strstr(t.out.p, "r\\n\\nr\\n\\nr"));
+    translating_end(&t);
+    buf_fini(&b);
+    drop(item);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +379,9 @@ int main(void)
         cmocka_unit_test(tools_of_namespaces_are_bounded),
         cmocka_unit_test(calls_come_back_with_their_namespace),
         cmocka_unit_test(streamed_calls_too_wherever_they_are_cut),
+        cmocka_unit_test(reasoning_goes_back_to_models_that_want_it),
+        cmocka_unit_test(no_other_model_gets_it),
+        cmocka_unit_test(much_reasoning_is_borne),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
