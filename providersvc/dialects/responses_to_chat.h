@@ -1,6 +1,6 @@
 /*
- * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c) and the answers (_answer.c,
- * _stream.c, _object.c). Private.
+ * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c), the names of tools in
+ * namespaces (_names.c) and the answers (_answer.c, _stream.c, _object.c). Private.
  */
 #ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
