@@ -141,7 +141,7 @@ static enum status keep_name(struct m2c *t, struct slice given, struct slice sen
     struct m2c_names *names = t->names;
     struct m2c_long_name *items;
 
-    if (given.n <= M2C_NAME_SENT_MAX)
+    if (given.n <= TRANSLATE_NAME_MAX)
         return ST_OK;
     if (names->n == M2C_LONG_NAMES_MAX)
         return check_invalid(&t->r.from, "name", "There are too many tools with so long a name");
@@ -215,7 +215,7 @@ static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *too
                                         "strict", "cache_control", "defer_loading", "eager_input_streaming",
                                         NULL};
     yyjson_val *description = NULL, *schema = NULL, *strict = NULL;
-    char name_memory[M2C_NAME_SENT_MAX + 1];
+    char name_memory[TRANSLATE_NAME_MAX + 1];
     yyjson_mut_val *function, *item;
     struct slice name = {NULL, 0};
     enum status st = m2c_tool_name(t, tool, name_memory, &name);
@@ -249,7 +249,7 @@ static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *too
 /* mode, or the named tool. */
 static enum status put_choice(struct m2c *t, yyjson_val *choice, const char *mode)
 {
-    char name_memory[M2C_NAME_SENT_MAX + 1];
+    char name_memory[TRANSLATE_NAME_MAX + 1];
     yyjson_mut_val *named, *function;
     struct slice name = {NULL, 0};
     enum status st;

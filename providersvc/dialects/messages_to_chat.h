@@ -20,12 +20,11 @@
  */
 
 #define M2C_NAME_MAX 200 /* bytes, as Anthropic checks tool_use.name */
-#define M2C_NAME_SENT_MAX 64 /* OpenAI, function.name */
 #define M2C_LONG_NAMES_MAX 1024 /* tools with a name longer than that in one request */
 
 struct m2c_long_name {
     char given[M2C_NAME_MAX + 1];
-    char sent[M2C_NAME_SENT_MAX + 1];
+    char sent[TRANSLATE_NAME_MAX + 1];
 };
 
 struct m2c_names {
@@ -33,9 +32,6 @@ struct m2c_names {
     size_t n;
 };
 
-/* What upstream is told: name itself, or its beginning and a digest of the whole. to: at least M2C_NAME_SENT_MAX + 1.
- */
-struct slice m2c_sent_name(struct slice name, char *to);
 /* What the client called the tool that upstream calls so. */
 struct slice m2c_given_name(const struct m2c_names *names, struct slice sent);
 
@@ -47,7 +43,7 @@ struct m2c {
     struct m2c_names *names;
 };
 
-/* A tool's name: checked, and as upstream is told. ret->p may be `to` (as m2c_sent_name). */
+/* A tool's name: checked, and as upstream is told. ret->p may be `to` (as translate_short_name). */
 enum status m2c_tool_name(struct m2c *t, yyjson_val *object, char *to, struct slice *ret);
 
 /* system and messages of the client's body as root.messages. */

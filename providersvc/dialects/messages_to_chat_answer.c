@@ -165,6 +165,18 @@ static enum status answer_text(struct answering *a, yyjson_val *content)
     return st;
 }
 
+/* Only of models that want it back: who gets no block cannot give it back, and Anthropic's own models, to which a
+ * conversation may move on, refuse blocks without their signature. */
+static void answer_reasoning(struct answering *a, struct slice text)
+{
+    if (text.n == 0 || !translate_wants_reasoning(a->call))
+        return;
+    begin_block(a);
+    put_raw(&a->w, "{\"type\":\"thinking\",\"thinking\":");
+    put_string(&a->w, text);
+    put_raw(&a->w, ",\"signature\":\"\"}");
+}
+
 /* The arguments as an object, numbers as they stood; {} where they are none. */
 static void add_input(struct put *w, yyjson_val *arguments)
 {
@@ -195,10 +207,13 @@ static enum status answer_call(struct answering *a, yyjson_val *id, yyjson_val *
 static enum status answer_message(struct answering *a, yyjson_val *message)
 {
     yyjson_val *calls = yyjson_obj_get(message, "tool_calls"), *old = yyjson_obj_get(message, "function_call"), *call;
-    enum status st = answer_text(a, yyjson_obj_get(message, "content"));
-    uint64_t before = a->places; /* the content is in it */
+    enum status st;
+    uint64_t before;
     size_t i, n;
 
+    answer_reasoning(a, translate_reasoning_of(message));
+    st = answer_text(a, yyjson_obj_get(message, "content"));
+    before = a->places; /* the content is in it */
     if (st == ST_OK)
         st = answer_text(a, yyjson_obj_get(message, "refusal"));
     a->refused = a->places > before;
@@ -253,7 +268,7 @@ enum status m2c_answer(void *state, const struct translate_call *call, struct sl
  */
 
 struct m2c_block {
-    bool tool, open; /* open: the client was told that it began */
+    bool tool, thinking, open; /* neither of the first two: a text; open: the client was told that it began */
     uint64_t key; /* upstream's index of the call */
     uint64_t place; /* the client's index of the block */
     struct buf id, name;
@@ -315,7 +330,9 @@ static enum status give_block_start(struct streaming *x, struct m2c_block *b)
 
         add_call(&w, x->call, (struct slice){b->id.p, b->id.n}, b->place, m2c_given_name(&x->s->names, name));
         put_raw(&w, "{}}}");
-    } else
+    } else if (b->thinking)
+        put_raw(&w, "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}");
+    else
         put_raw(&w, "{\"type\":\"text\",\"text\":\"\"}}");
     return give(x, "content_block_start", &w);
 }
@@ -325,8 +342,9 @@ static enum status give_held(struct streaming *x, struct m2c_block *b)
     struct put w = begin_event(x);
 
     add_number(&w, "{\"type\":\"content_block_delta\",\"index\":", b->place);
-    put_raw(&w, b->tool ? ",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":"
-                        : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
+    put_raw(&w, b->tool       ? ",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":"
+                : b->thinking ? ",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":"
+                              : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
     put_string(&w, (struct slice){b->held.p, b->held.n});
     put_raw(&w, "}}");
     x->s->held -= b->held.n;
@@ -334,11 +352,24 @@ static enum status give_held(struct streaming *x, struct m2c_block *b)
     return give(x, "content_block_delta", &w);
 }
 
-static enum status give_block_stop(struct streaming *x, struct m2c_block *b)
+/* Some clients keep only what has a signature, were it an empty one. */
+static enum status give_signature(struct streaming *x, const struct m2c_block *b)
 {
     struct put w = begin_event(x);
 
+    add_number(&w, "{\"type\":\"content_block_delta\",\"index\":", b->place);
+    put_raw(&w, ",\"delta\":{\"type\":\"signature_delta\",\"signature\":\"\"}}");
+    return give(x, "content_block_delta", &w);
+}
+
+static enum status give_block_stop(struct streaming *x, struct m2c_block *b)
+{
+    enum status st = b->thinking ? give_signature(x, b) : ST_OK;
+    struct put w = begin_event(x);
+
     buf_fini(&b->held);
+    if (st != ST_OK)
+        return st;
     add_number(&w, "{\"type\":\"content_block_stop\",\"index\":", b->place);
     put_raw(&w, "}");
     return give(x, "content_block_stop", &w);
@@ -403,7 +434,7 @@ static enum status hold(struct streaming *x, struct m2c_block *b, struct slice t
     return buf_add(&b->held, text.p, text.n);
 }
 
-static enum status take_text(struct streaming *x, struct slice text)
+static enum status take_text(struct streaming *x, struct slice text, bool thinking)
 {
     struct m2c_state *s = x->s;
     struct m2c_block *b = s->n > 0 ? &s->blocks[s->n - 1] : NULL;
@@ -411,8 +442,11 @@ static enum status take_text(struct streaming *x, struct slice text)
 
     if (text.n == 0)
         return ST_OK;
-    if (b == NULL || b->tool)
+    if (b == NULL || b->tool || b->thinking != thinking) {
         st = new_block(x, false, KEY_NONE, &b);
+        if (st == ST_OK)
+            b->thinking = thinking;
+    }
     if (st == ST_OK)
         st = hold(x, b, text);
     return st == ST_OK ? pump(x, false) : st;
@@ -427,11 +461,11 @@ static enum status take_content(struct streaming *x, yyjson_val *content)
     if (!is_content(content))
         return translate_nonsense(x->err, "content is no text");
     if (yyjson_is_str(content))
-        return take_text(x, facts_text(content));
+        return take_text(x, facts_text(content), false);
     yyjson_arr_foreach(content, i, n, part)
     {
         if (st == ST_OK)
-            st = take_text(x, facts_text(yyjson_obj_get(part, "text")));
+            st = take_text(x, facts_text(yyjson_obj_get(part, "text")), false);
     }
     return st;
 }
@@ -570,8 +604,12 @@ static enum status take_choice(struct streaming *x, yyjson_val *choice)
 {
     yyjson_val *delta = yyjson_obj_get(choice, "delta"), *finish = yyjson_obj_get(choice, "finish_reason");
     yyjson_val *refusal = yyjson_obj_get(delta, "refusal"), *old = yyjson_obj_get(delta, "function_call");
-    enum status st = take_content(x, yyjson_obj_get(delta, "content"));
+    enum status st = ST_OK;
 
+    if (translate_wants_reasoning(x->call))
+        st = take_text(x, translate_reasoning_of(delta), true);
+    if (st == ST_OK)
+        st = take_content(x, yyjson_obj_get(delta, "content"));
     if (st == ST_OK && yyjson_get_len(refusal) > 0) {
         x->s->refused = true;
         st = take_content(x, refusal);

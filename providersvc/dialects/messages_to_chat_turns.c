@@ -431,7 +431,7 @@ static enum status add_call(struct m2c *t, yyjson_val *block, yyjson_mut_val *ca
 {
     yyjson_val *id = NULL, *input = NULL;
     yyjson_mut_val *call, *function;
-    char name_memory[M2C_NAME_SENT_MAX + 1];
+    char name_memory[TRANSLATE_NAME_MAX + 1];
     struct slice name = {NULL, 0}, arguments;
     enum status st = check_need(&t->r.from, block, "id", IS_STRING, &id);
     char *json;
@@ -457,13 +457,29 @@ static enum status add_call(struct m2c *t, yyjson_val *block, yyjson_mut_val *ca
     return ST_OK;
 }
 
-static enum status add_said(struct m2c *t, yyjson_val *block, struct content *to, yyjson_mut_val *calls)
+/* Other models cannot read it. */
+static enum status add_thought(struct m2c *t, yyjson_val *block, struct buf *to)
+{
+    struct slice text = facts_text(yyjson_obj_get(block, "thinking"));
+    enum status st = ST_OK;
+
+    if (!translate_wants_reasoning(t->r.from.call) || text.n == 0)
+        return ST_OK;
+    if (to->n > 0)
+        st = buf_addc(to, BETWEEN_TEXTS);
+    return st == ST_OK ? buf_add(to, text.p, text.n) : st;
+}
+
+static enum status add_said(struct m2c *t, yyjson_val *block, struct content *to, struct buf *thought,
+                            yyjson_mut_val *calls)
 {
     yyjson_val *type = NULL, *text = NULL;
     enum status st = open_block(t, block, &type);
 
-    if (st != ST_OK || yyjson_equals_str(type, "thinking") || yyjson_equals_str(type, "redacted_thinking"))
-        return st; /* nobody but its model can read it */
+    if (st != ST_OK || yyjson_equals_str(type, "redacted_thinking"))
+        return st; /* sealed for its model */
+    if (yyjson_equals_str(type, "thinking"))
+        return add_thought(t, block, thought);
     if (yyjson_equals_str(type, "tool_use"))
         return add_call(t, block, calls);
     if (!yyjson_equals_str(type, "text"))
@@ -478,10 +494,11 @@ static enum status add_assistant(struct m2c *t, yyjson_val *content, yyjson_mut_
     struct content to = {.between = ""};
     enum status st = ST_OK;
     yyjson_val *block;
-    struct buf text;
+    struct buf text, thought;
     size_t i, n;
 
     buf_init(&text, M2C_TEXT_MAX);
+    buf_init(&thought, M2C_TEXT_MAX);
     to.text = &text;
     if (yyjson_is_str(content))
         st = add_text(t, &to, facts_text(content));
@@ -490,7 +507,7 @@ static enum status add_assistant(struct m2c *t, yyjson_val *content, yyjson_mut_
         if (st != ST_OK)
             break;
         check_enter_item(&t->r.from, "content", i);
-        st = add_said(t, block, &to, calls);
+        st = add_said(t, block, &to, &thought, calls);
         check_leave(&t->r.from);
     }
     if (text.n == 0 && yyjson_mut_arr_size(calls) > 0)
@@ -499,7 +516,11 @@ static enum status add_assistant(struct m2c *t, yyjson_val *content, yyjson_mut_
         making_put_copy(&t->r.to, message, "content", (struct slice){text.p, text.n});
     if (yyjson_mut_arr_size(calls) > 0)
         making_put(&t->r.to, message, "tool_calls", calls);
+    /* With calls even where nobody knows it: an empty text is taken, for conversations that began at another model. */
+    if (thought.n > 0 || (yyjson_mut_arr_size(calls) > 0 && translate_wants_reasoning(t->r.from.call)))
+        making_put_copy(&t->r.to, message, "reasoning_content", (struct slice){thought.p, thought.n});
     buf_fini(&text);
+    buf_fini(&thought);
     return st;
 }
 

@@ -22,27 +22,19 @@ static void echo(struct input_making *q, const char *name, yyjson_val *v)
 
 /* Flat → nested. What is absent stays absent: `strict` is true by default in Responses as far as a schema allows it,
  * which another upstream does not know. */
-static enum status add_function(struct reshape *r, yyjson_val *tool, yyjson_mut_val *to, yyjson_mut_val *shown)
+static enum status add_function(struct reshape *r, yyjson_val *tool, yyjson_mut_val *name, yyjson_mut_val *to)
 {
     yyjson_mut_val *function = making_object(&r->to);
-    yyjson_val *name = NULL;
-    enum status st = check_need(&r->from, tool, "name", IS_STRING, &name);
-
-    if (st == ST_OK)
-        st = reshape_move(r, tool, "description", IS_STRING, function, "description");
+    enum status st = reshape_move(r, tool, "description", IS_STRING, function, "description");
     if (st == ST_OK)
         st = reshape_move(r, tool, "parameters", IS_OBJECT, function, "parameters");
     if (st == ST_OK)
         st = reshape_move(r, tool, "strict", IS_BOOL, function, "strict");
     if (st != ST_OK)
         return st;
-    making_put_value(&r->to, function, "name", name);
+    making_put(&r->to, function, "name", name);
     making_put_word(&r->to, to, "type", "function");
     making_put(&r->to, to, "function", function);
-    if (yyjson_obj_get(tool, "parameters") == NULL)
-        making_put(&r->to, shown, "parameters", making_null(&r->to));
-    if (yyjson_obj_get(tool, "strict") == NULL)
-        making_put(&r->to, shown, "strict", making_bool(&r->to, false));
     return ST_OK;
 }
 
@@ -70,29 +62,28 @@ static enum status add_custom_format(struct reshape *r, yyjson_val *format, yyjs
     return ST_OK;
 }
 
-static enum status add_custom(struct reshape *r, yyjson_val *tool, yyjson_mut_val *to)
+static enum status add_custom(struct reshape *r, yyjson_val *tool, yyjson_mut_val *name, yyjson_mut_val *to)
 {
     yyjson_mut_val *custom = making_object(&r->to);
-    yyjson_val *name = NULL, *format = NULL;
-    enum status st = check_need(&r->from, tool, "name", IS_STRING, &name);
-
-    if (st == ST_OK)
-        st = reshape_move(r, tool, "description", IS_STRING, custom, "description");
+    yyjson_val *format = NULL;
+    enum status st = reshape_move(r, tool, "description", IS_STRING, custom, "description");
     if (st == ST_OK)
         st = check_get(&r->from, tool, "format", IS_OBJECT, &format);
     if (st == ST_OK && format != NULL)
         st = add_custom_format(r, format, custom);
     if (st != ST_OK)
         return st;
-    making_put_value(&r->to, custom, "name", name);
+    making_put(&r->to, custom, "name", name);
     making_put_word(&r->to, to, "type", "custom");
     making_put(&r->to, to, "custom", custom);
     return ST_OK;
 }
 
-static enum status add_tool(struct reshape *r, yyjson_val *tool, yyjson_mut_val *tools, yyjson_mut_val *all_shown)
+/* A tool that the client runs itself. *ret: its name as upstream is told it; NULL = it was left out. */
+static enum status add_own(struct reshape *r, yyjson_val *tool, struct slice space, yyjson_mut_val *tools,
+                           yyjson_mut_val **ret)
 {
-    yyjson_mut_val *to = making_object(&r->to), *shown;
+    yyjson_mut_val *to = making_object(&r->to), *name = NULL;
     yyjson_val *type = NULL;
     enum status st = check_is(&r->from, NULL, tool, IS_OBJECT);
 
@@ -100,16 +91,68 @@ static enum status add_tool(struct reshape *r, yyjson_val *tool, yyjson_mut_val 
         st = check_need(&r->from, tool, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
-    shown = making_value(&r->to, tool);
-    if (yyjson_equals_str(type, "function"))
-        st = add_function(r, tool, to, shown);
-    else if (yyjson_equals_str(type, "custom"))
-        st = add_custom(r, tool, to);
-    else /* OpenAI runs it: web_search, mcp … */
+    if (!yyjson_equals_str(type, "function") && !yyjson_equals_str(type, "custom")) /* OpenAI runs it: web_search … */
         return check_unsupported_value(&r->from, "type", type);
+    st = input_name(r, tool, space, &name);
+    if (st == ST_OK)
+        st = yyjson_equals_str(type, "custom") ? add_custom(r, tool, name, to) : add_function(r, tool, name, to);
+    if (st != ST_OK)
+        return st;
     making_push(&r->to, tools, to);
-    making_push(&r->to, all_shown, shown);
+    *ret = name;
+    return ST_OK;
+}
+
+/* Its description is not said: there is no place for it but every tool's own, again and again. */
+static enum status add_namespace(struct input_making *q, yyjson_val *namespace, size_t at, yyjson_mut_val *tools)
+{
+    struct reshape *r = &q->r;
+    struct slice space = {NULL, 0};
+    yyjson_val *list = NULL, *tool;
+    enum status st = check_name(&r->from, namespace, "name", &space);
+    size_t i, n;
+
+    if (st == ST_OK)
+        st = check_need(&r->from, namespace, "tools", IS_ARRAY, &list);
+    yyjson_arr_foreach(list, i, n, tool)
+    {
+        struct output_tool t = {.at = at, .inner = i, .place = yyjson_mut_arr_size(tools)};
+        yyjson_mut_val *name = NULL;
+
+        check_enter_item(&r->from, "tools", i);
+        st = add_own(r, tool, space, tools, &name);
+        if (st == ST_OK && name != NULL)
+            st = input_keep_tool(q, tool, space, name, t);
+        if (st != ST_OK)
+            return st;
+        check_leave(&r->from);
+    }
     return st;
+}
+
+static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t at, yyjson_mut_val *tools,
+                            yyjson_mut_val *all_shown)
+{
+    struct reshape *r = &q->r;
+    yyjson_mut_val *name = NULL, *shown;
+    bool function = yyjson_equals_str(yyjson_obj_get(tool, "type"), "function");
+    enum status st;
+
+    if (yyjson_equals_str(yyjson_obj_get(tool, "type"), "namespace")) {
+        st = add_namespace(q, tool, at, tools);
+        making_push(&r->to, all_shown, making_value(&r->to, tool));
+        return st;
+    }
+    st = add_own(r, tool, (struct slice){NULL, 0}, tools, &name);
+    if (st != ST_OK || name == NULL)
+        return st;
+    shown = making_value(&r->to, tool);
+    if (function && yyjson_obj_get(tool, "parameters") == NULL)
+        making_put(&r->to, shown, "parameters", making_null(&r->to));
+    if (function && yyjson_obj_get(tool, "strict") == NULL)
+        making_put(&r->to, shown, "strict", making_bool(&r->to, false));
+    making_push(&r->to, all_shown, shown);
+    return ST_OK;
 }
 
 static enum status take_tools(void *ctx, yyjson_val *list)
@@ -124,11 +167,14 @@ static enum status take_tools(void *ctx, yyjson_val *list)
     {
 
         check_enter_item(&q->r.from, "tools", i);
-        st = add_tool(&q->r, tool, tools, shown);
+        st = add_tool(q, tool, i, tools, shown);
         if (st != ST_OK)
             return st;
         check_leave(&q->r.from);
     }
+    st = input_check_tools(q, tools);
+    if (st != ST_OK)
+        return st;
     making_put(&q->r.to, q->echo, "tools", shown);
     q->has_tools = yyjson_mut_arr_size(tools) > 0;
     if (q->has_tools) /* an empty list is an error at some upstreams */
@@ -154,8 +200,8 @@ static enum status take_parallel(void *ctx, yyjson_val *v)
 /* {type: function, name} → {type: function, function: {name}}; custom likewise. */
 static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
 {
-    yyjson_mut_val *named = making_object(&r->to);
-    yyjson_val *type = NULL, *name = NULL;
+    yyjson_mut_val *named = making_object(&r->to), *name = NULL;
+    yyjson_val *type = NULL;
     enum status st = check_is(&r->from, NULL, choice, IS_OBJECT);
     bool custom;
 
@@ -166,10 +212,10 @@ static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_v
     custom = yyjson_equals_str(type, "custom");
     if (!custom && !yyjson_equals_str(type, "function"))
         return check_unsupported_value(&r->from, "type", type);
-    st = check_need(&r->from, choice, "name", IS_STRING, &name);
+    st = input_spaced_name(r, choice, &name);
     if (st != ST_OK)
         return st;
-    making_put_value(&r->to, named, "name", name);
+    making_put(&r->to, named, "name", name);
     making_put_value(&r->to, to, "type", type);
     making_put(&r->to, to, custom ? "custom" : "function", named);
     return ST_OK;
@@ -600,9 +646,14 @@ static enum status finish(struct input_making *q)
 enum status output_request(void *state, struct translate_call *call, struct slice body, struct buf *out,
                            struct err *err)
 {
-    struct input_making q = {0};
+    struct output *o = state;
+    struct input_making q = {.spaced = &o->spaced};
     enum status st = reshape_begin(&q.r, call, body, UPSTREAM_NAME, err);
 
+    o->spaced.n = 0;
+    q.reasons = translate_wants_reasoning(call);
+    buf_init(&q.thought, INPUT_THOUGHT_MAX);
+    buf_init(&q.pending, INPUT_THOUGHT_MAX);
     if (st == ST_OK) {
         q.echo = making_object(&q.r.to);
         q.messages = making_array(&q.r.to);
@@ -611,6 +662,8 @@ enum status output_request(void *state, struct translate_call *call, struct slic
     if (st == ST_OK)
         st = finish(&q);
     if (st == ST_OK)
-        st = finish_echo(&q, state);
+        st = finish_echo(&q, o);
+    buf_fini(&q.thought);
+    buf_fini(&q.pending);
     return reshape_end(&q.r, st, out);
 }

@@ -1,6 +1,6 @@
 /*
- * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c) and the answers (_answer.c,
- * _stream.c, _object.c). Private.
+ * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c), the names of tools in
+ * namespaces (_names.c) and the answers (_answer.c, _stream.c, _object.c). Private.
  */
 #ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
@@ -9,19 +9,45 @@
 #include "providersvc/dialects/reshape.h"
 
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */
+#define OUTPUT_TOOLS_MAX 1024 /* in namespaces, of one request */
+#define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
+#define INPUT_THOUGHT_MAX (2u * LIMIT_BODY) /* bytes of reasoning in one message, as it is put together */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
 #define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
+
+/*
+ * Tools in namespaces. Codex wraps the tools of each MCP server, which it runs itself, as {type: namespace, name,
+ * tools}. Chat has no such thing: upstream gets them as plain tools, whose names are joined of both. The same two names
+ * always give the same, which is what makes the calls of earlier turns fit.
+ */
+struct output_tool {
+    char sent[TRANSLATE_NAME_MAX + 1]; /* to upstream */
+    char given[2 * OUTPUT_NAME_MAX]; /* the client's: namespace, then name */
+    size_t n_space, n_name; /* bytes of each */
+    size_t at, inner; /* where it stands: tools[at].tools[inner] */
+    size_t place; /* in upstream's tools */
+};
+
+struct output_tools {
+    struct output_tool *items; /* by sent, when the request is made */
+    size_t n;
+};
 
 /* ---- a request while it is made ------------------------------------------------------------------------------------
  */
 
 struct input_making {
     struct reshape r;
+    struct output_tools *spaced;
     yyjson_mut_val *echo; /* the members that every response object repeats */
     yyjson_mut_val *messages;
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
     yyjson_mut_val *seen; /* parts that results have beside their text: a user's message behind them; NULL = none yet */
+    /* Where upstream wants its reasoning back: what belongs to `assistant`, and what came behind its last piece and
+     * belongs to whatever the model said next. */
+    bool reasons;
+    struct buf thought, pending;
     yyjson_val *instructions, *input;
     yyjson_val *top_logprobs, *tool_choice, *parallel;
     uint64_t limit; /* of the answer's tokens; 0 = none */
@@ -30,6 +56,17 @@ struct input_making {
 
 /* Adds the messages that `instructions` and `input` are. */
 enum status input_messages(struct input_making *q);
+
+/* The member `name` of a tool, of a call or of a choice as upstream is told it. space: the namespace it is in; empty =
+ * none. ST_BAD_REQUEST: there is no name, or one is too long. */
+enum status input_name(struct reshape *r, yyjson_val *object, struct slice space, yyjson_mut_val **ret);
+/* The same with the object's own member `namespace`. */
+enum status input_spaced_name(struct reshape *r, yyjson_val *object, yyjson_mut_val **ret);
+/* Keeps what answers need of a tool in a namespace. t: where it stands. */
+enum status input_keep_tool(struct input_making *q, yyjson_val *tool, struct slice space, yyjson_mut_val *sent,
+                            struct output_tool t);
+/* All tools of upstream are there: orders those in namespaces. ST_BAD_REQUEST: another tool has the name of one. */
+enum status input_check_tools(struct input_making *q, yyjson_mut_val *tools);
 
 /* ---- an answer while it is made ------------------------------------------------------------------------------------
  */
@@ -45,11 +82,13 @@ struct output_item {
     struct buf text; /* what it says, or a call's arguments */
     struct buf logprobs; /* of a text: JSON, without the brackets */
     struct buf call_id, name; /* of a call */
+    struct slice space; /* the namespace of its tool; empty = none */
 };
 
 /* The state of one call. */
 struct output {
     struct buf echo; /* members of the response object, without braces */
+    struct output_tools spaced;
     bool begun; /* response.created is out */
     uint64_t sequence; /* number of the next event */
     uint64_t created; /* of upstream; 0 = not said */
@@ -66,7 +105,6 @@ enum output_status { OUTPUT_IN_PROGRESS, OUTPUT_COMPLETED, OUTPUT_LENGTH, OUTPUT
 
 void output_note_head(struct output *o, yyjson_val *root); /* what upstream says of the whole */
 const char *output_finish_of(yyjson_val *choice); /* length, content_filter or stop; NULL = not yet */
-struct slice output_reasoning_of(yyjson_val *message); /* of a message or a delta; empty = none */
 /* A string's text, or an object as JSON: some give one. */
 enum status output_say_arguments(struct output *o, struct buf *to, yyjson_val *v, struct err *err);
 enum output_status output_status_of(const char *finish); /* a finish_reason */
@@ -74,6 +112,8 @@ enum output_status output_status_of(const char *finish); /* a finish_reason */
 enum status output_new(struct output *o, enum output_kind kind, struct output_item **ret, struct err *err);
 /* Appends to one of an item's texts. ST_UPSTREAM: the answer became too long. */
 enum status output_say(struct output *o, struct buf *to, struct slice text, struct err *err);
+/* The name of a call's tool, which upstream gave: the client's own name and namespace for it. */
+enum status output_name_call(struct output *o, struct output_item *item, struct slice sent, struct err *err);
 enum status output_note_logprobs(struct output *o, struct output_item *item, yyjson_val *logprobs, struct err *err);
 /* "msg_…", "fc_…": made of the request's id and the item's place; the ids of calls that upstream gave none. */
 void output_put_id(struct put *p, const struct output *o, const struct translate_call *call,

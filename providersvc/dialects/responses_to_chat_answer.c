@@ -26,13 +26,6 @@ const char *output_finish_of(yyjson_val *choice)
     return yyjson_equals_str(finish, "content_filter") ? "content_filter" : "stop";
 }
 
-struct slice output_reasoning_of(yyjson_val *message)
-{
-    struct slice text = facts_text(yyjson_obj_get(message, "reasoning_content"));
-
-    return text.n > 0 ? text : facts_text(yyjson_obj_get(message, "reasoning"));
-}
-
 enum status output_say_arguments(struct output *o, struct buf *to, yyjson_val *v, struct err *err)
 {
     size_t n = 0;
@@ -102,7 +95,7 @@ static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
     if (st != ST_OK)
         return st;
     item->added = true;
-    st = output_say(o, &item->name, name, err);
+    st = output_name_call(o, item, name, err);
     if (st == ST_OK)
         st = output_say(o, &item->call_id, facts_text(yyjson_obj_get(call, "id")), err);
     if (st == ST_OK)
@@ -114,7 +107,7 @@ static enum status read_message(struct output *o, yyjson_val *choice, struct err
 {
     yyjson_val *message = yyjson_obj_get(choice, "message"), *call;
     yyjson_val *calls = yyjson_obj_get(message, "tool_calls");
-    struct slice reasoning = output_reasoning_of(message);
+    struct slice reasoning = translate_reasoning_of(message);
     struct slice refusal = facts_text(yyjson_obj_get(message, "refusal"));
     enum status st = ST_OK;
     size_t i, n;

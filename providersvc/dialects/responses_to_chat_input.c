@@ -138,6 +138,56 @@ static enum status add_content(struct reshape *r, yyjson_val *content, bool text
     return ST_OK;
 }
 
+/* ---- reasoning ------------------------------------------------------------------------------------------------------
+ */
+
+static enum status add_thought(struct buf *to, struct slice text)
+{
+    enum status st = to->n > 0 && text.n > 0 ? buf_addc(to, "\n\n") : ST_OK;
+
+    return st == ST_OK ? buf_add(to, text.p, text.n) : st;
+}
+
+/* The item's own text: as we gave it, a summary; others say it whole in content. What is sealed belongs to who sealed
+ * it, and its summary is not what was thought. */
+static enum status add_reasoning(struct input_making *q, yyjson_val *item)
+{
+    yyjson_val *list = yyjson_obj_get(item, "content"), *part;
+    enum status st = ST_OK;
+    size_t i, n;
+
+    if (!q->reasons || facts_text(yyjson_obj_get(item, "encrypted_content")).n > 0)
+        return ST_OK;
+    if (yyjson_arr_size(list) == 0)
+        list = yyjson_obj_get(item, "summary");
+    yyjson_arr_foreach(list, i, n, part)
+    {
+        if (st == ST_OK)
+            st = add_thought(&q->pending, facts_text(yyjson_obj_get(part, "text")));
+    }
+    return st;
+}
+
+/* The model's message where we are gets what was thought before this piece of it. */
+static enum status join_reasoning(struct input_making *q)
+{
+    enum status st = add_thought(&q->thought, (struct slice){q->pending.p, q->pending.n});
+
+    q->pending.n = 0;
+    return st;
+}
+
+/* Nothing comes to the model's message any more. One with calls must say what was thought even where nobody knows it:
+ * an empty text is taken, for conversations that began at another model. */
+static void end_assistant(struct input_making *q)
+{
+    if (q->reasons && (q->thought.n > 0 || q->calls != NULL))
+        making_put_copy(&q->r.to, q->assistant, "reasoning_content", (struct slice){q->thought.p, q->thought.n});
+    q->thought.n = 0;
+    q->assistant = NULL;
+    q->calls = NULL;
+}
+
 /* ---- items ----------------------------------------------------------------------------------------------------------
  */
 
@@ -164,21 +214,25 @@ static enum status add_message(struct input_making *q, yyjson_val *item)
     if (refusal != NULL)
         making_put_value(&r->to, to, "refusal", refusal);
     making_push(&r->to, q->messages, to);
-    q->assistant = model ? to : NULL;
-    q->calls = NULL;
-    return st;
+    end_assistant(q);
+    if (!model) {
+        q->pending.n = 0;
+        return st;
+    }
+    q->assistant = to;
+    return st == ST_OK ? join_reasoning(q) : st;
 }
 
 /* Calls that follow each other, or what the model said before them, are one message. */
 static enum status add_call(struct input_making *q, yyjson_val *item, bool custom)
 {
     struct reshape *r = &q->r;
-    yyjson_mut_val *to, *body;
-    yyjson_val *id = NULL, *name = NULL, *arguments = NULL;
+    yyjson_mut_val *to, *body, *name = NULL;
+    yyjson_val *id = NULL, *arguments = NULL;
     enum status st = check_need(&r->from, item, "call_id", IS_STRING, &id);
 
     if (st == ST_OK)
-        st = check_need(&r->from, item, "name", IS_STRING, &name);
+        st = input_spaced_name(r, item, &name);
     if (st == ST_OK)
         st = check_need(&r->from, item, custom ? "input" : "arguments", IS_STRING, &arguments);
     if (st != ST_OK)
@@ -194,14 +248,14 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
         making_put(&r->to, q->assistant, "tool_calls", q->calls);
     }
     body = making_object(&r->to);
-    making_put_value(&r->to, body, "name", name);
+    making_put(&r->to, body, "name", name);
     making_put_value(&r->to, body, custom ? "input" : "arguments", arguments);
     to = making_object(&r->to);
     making_put_value(&r->to, to, "id", id);
     making_put_word(&r->to, to, "type", custom ? "custom" : "function");
     making_put(&r->to, to, custom ? "custom" : "function", body);
     making_push(&r->to, q->calls, to);
-    return ST_OK;
+    return join_reasoning(q);
 }
 
 static void label_seen(struct input_making *q, yyjson_val *call_id)
@@ -276,8 +330,7 @@ static enum status add_output(struct input_making *q, yyjson_val *item)
     else
         st = add_output_parts(q, output, id, to);
     making_push(&r->to, q->messages, to);
-    q->assistant = NULL;
-    q->calls = NULL;
+    end_assistant(q);
     return st;
 }
 
@@ -292,8 +345,8 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         return st;
     if (yyjson_equals_str(type, "function_call_output") || yyjson_equals_str(type, "custom_tool_call_output"))
         return add_output(q, item);
-    if (yyjson_equals_str(type, "reasoning")) /* sealed for who wrote it: of no use to another model */
-        return ST_OK;
+    if (yyjson_equals_str(type, "reasoning"))
+        return add_reasoning(q, item);
     show_seen(q);
     if (type == NULL || yyjson_equals_str(type, "message"))
         return add_message(q, item);
@@ -338,6 +391,7 @@ enum status input_messages(struct input_making *q)
             return st;
         check_leave(&r->from);
     }
+    end_assistant(q);
     show_seen(q);
     return yyjson_mut_arr_size(q->messages) > 0 ? ST_OK : check_invalid(&r->from, "input", "at least one item");
 }

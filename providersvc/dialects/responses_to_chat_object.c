@@ -147,6 +147,10 @@ static void put_call(struct put *p, const struct output *o, const struct transla
     output_put_call_id(p, o, call, item);
     put_raw(p, ",\"name\":");
     put_string(p, (struct slice){item->name.p, item->name.n});
+    if (item->space.n > 0) {
+        put_raw(p, ",\"namespace\":");
+        put_string(p, item->space);
+    }
     put_raw(p, item->kind == OUTPUT_CUSTOM ? ",\"input\":" : ",\"arguments\":");
     put_text(p, item, full);
 }

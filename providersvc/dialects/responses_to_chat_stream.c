@@ -298,7 +298,7 @@ static enum status take_call(struct giving *g, yyjson_val *delta)
     before = item->text.n;
     st = output_say_arguments(g->o, &item->text, yyjson_obj_get(body, custom != NULL ? "input" : "arguments"), g->err);
     if (st == ST_OK && !item->added && name.n > 0) {
-        st = output_say(g->o, &item->name, name, g->err);
+        st = output_name_call(g->o, item, name, g->err);
         if (st == ST_OK)
             st = add_item(g, item);
         before = 0;
@@ -316,7 +316,7 @@ static enum status take_choice(struct giving *g, yyjson_val *choice)
     yyjson_val *delta = yyjson_obj_get(choice, "delta"), *call;
     yyjson_val *logprobs = yyjson_obj_get(yyjson_obj_get(choice, "logprobs"), "content");
     const char *finish = output_finish_of(choice);
-    enum status st = say(g, OUTPUT_REASONING, output_reasoning_of(delta), NULL);
+    enum status st = say(g, OUTPUT_REASONING, translate_reasoning_of(delta), NULL);
     size_t i, n;
 
     if (st == ST_OK)
@@ -394,6 +394,7 @@ static void output_fini(void *state)
         buf_fini(&o->items[i].name);
     }
     free(o->items);
+    free(o->spaced.items);
     buf_fini(&o->echo);
     buf_fini(&o->event);
     memset(o, 0, sizeof(*o));

@@ -18,6 +18,7 @@
 #include "providersvc/dialects/dialect.h"
 
 #define TRANSLATE_DROPPED_MAX 512 /* bytes of the list of dropped fields */
+#define TRANSLATE_NAME_MAX 64 /* bytes of a tool's name in chat completions, as OpenAI checks it */
 #define TRANSLATE_STATE_MAX (8u * 1024u * 1024u) /* what one call's state may hold of unfinished pieces */
 
 /* Constant for the call, except for dropped and counted. Borrowed. */
@@ -87,6 +88,14 @@ enum status translate_no_memory(struct err *err); /* ST_NO_MEMORY */
  * say, which upstreams refuse: a client of another API sets it for other models. */
 uint64_t translate_limit(const struct translate_call *call, uint64_t wanted);
 const char *translate_limit_name(const struct translate_call *call);
+/* A tool's name as chat completions take it: itself, or its beginning and a digest of the whole, so that the same name
+ * is always sent as the same. to: at least TRANSLATE_NAME_MAX + 1 bytes, which the answer may be in. */
+struct slice translate_short_name(struct slice name, char *to);
+/* Does the model want its own reasoning back, as `reasoning_content` of its messages, and refuse a turn without it? Its
+ * name says so. Other upstreams refuse the member. */
+bool translate_wants_reasoning(const struct translate_call *call);
+/* What a message, or a delta, of chat completions says of it under either name that hosts give it; empty = nothing. */
+struct slice translate_reasoning_of(struct yyjson_val *message);
 struct slice translate_bare_id(struct slice request_id); /* without its "req_": what other ids are made of */
 
 #endif

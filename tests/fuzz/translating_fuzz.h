@@ -1,7 +1,8 @@
 /*
- * One translator under hostile input. The first byte says how a stream is cut and whether unsupported fields are
- * dropped; the rest is split at 0xff into the client's body, upstream's whole answer, upstream's stream. A stream cut
- * at other places must give the same, and whatever upstream and the client get is JSON in lines that are whole.
+ * One translator under hostile input. The first byte says how a stream is cut, whether unsupported fields are dropped
+ * and whether the model wants its reasoning back; the rest is split at 0xff into the client's body, upstream's whole
+ * answer, upstream's stream. A stream cut at other places must give the same, and whatever upstream and the client get
+ * is JSON in lines that are whole.
  */
 #ifndef TESTS_FUZZ_TRANSLATING_FUZZ_H
 #define TESTS_FUZZ_TRANSLATING_FUZZ_H
@@ -59,10 +60,17 @@ static inline void fuzz_must_be_events(struct slice out)
     }
 }
 
+static inline void fuzz_begin(struct translating *t, const struct translator *translator, unsigned flags)
+{
+    translating_begin(t, translator, NULL);
+    if ((flags & 128) != 0)
+        t->call.upstream_model = slice_of("kimi-k2.6");
+}
+
 static inline void fuzz_stream(struct translating *t, const struct translator *translator, unsigned flags,
                                struct slice body, struct slice sse, size_t step)
 {
-    translating_begin(t, translator, NULL);
+    fuzz_begin(t, translator, flags);
     t->call.drop_unsupported = (flags & 1) != 0;
     t->call.usage_asked = (flags & 2) != 0;
     if (translating_request(t, body) == ST_OK)
@@ -80,7 +88,7 @@ static inline int fuzz_translator(const struct translator *translator, const uin
         return 0;
     body = fuzz_part(&rest);
     answer = fuzz_part(&rest);
-    translating_begin(&whole, translator, NULL);
+    fuzz_begin(&whole, translator, data[0]);
     whole.call.stream = false;
     if (translating_request(&whole, body) == ST_OK) {
         fuzz_must_be_json(whole.out.p, whole.out.n);

@@ -30,7 +30,7 @@ class Gone(Exception):
 
 class Call:
     def __init__(self, sock, name, body, do):
-        self.sock, self.name, self.do = sock, name, do
+        self.sock, self.name, self.do, self.body = sock, name, do, body
         self.stream = b'"stream":true' in body.replace(b" ", b"")
 
     # ---- pieces ----
@@ -87,6 +87,28 @@ class Call:
         for word in ("from ", self.name):
             self.event({"content": word})
         self.finish()
+
+    def think(self):
+        """thinks and calls a tool, until it has its result; refuses calls without what it thought, as DeepSeek does"""
+        messages = json.loads(self.body)["messages"]
+        for m in messages:
+            if m.get("tool_calls") and m.get("reasoning_content") != "from a thought":
+                self.whole(400, error("The reasoning_content in the thinking mode must be passed back to the API.", "invalid_request_error"))
+                return
+        if messages[-1]["role"] == "tool":
+            self.answer()
+            return
+        call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        if self.stream:
+            self.begin()
+            for word in ("from ", "a thought"):
+                self.event({"content": None, "reasoning_content": word})
+            self.event({"tool_calls": [call]})
+            self.finish()
+            return
+        answer = json.loads(self.plain())
+        answer["choices"][0]["message"] = {"role": "assistant", "content": "", "reasoning_content": "from a thought", "tool_calls": [call]}
+        self.whole(200, json.dumps(answer).encode())
 
     def status(self):
         """"status" with "body" and header "lines" """
