@@ -145,6 +145,7 @@ static void merge(const struct provider_put_req *req, struct catalog_provider *p
     TAKE(req, 12, api_version, p);
     TAKE(req, 13, disabled, p);
     TAKE(req, 14, drop_params, p);
+    TAKE(req, 16, chat_only, p);
 }
 
 static enum status check_new(struct work *w)

@@ -107,6 +107,8 @@ static void add_provider(struct buf *b, const struct catalog_provider *p)
     add_text_if(b, "api_version", p->api_version);
     if (p->disabled)
         buf_addc(b, "    disabled: true\n");
+    if (p->chat_only)
+        buf_addc(b, "    chat_only: true\n");
     add_list_if(b, "drop_params", &p->drop_params);
 }
 

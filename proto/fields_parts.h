@@ -224,7 +224,7 @@
     L(m, 13, upstream_key, keys, LIMIT_UPSTREAM_KEYS, "without their secrets")                                         \
     F(m, 14, U64, created,       OPT, LIMIT_TIME,   "Unix seconds")                                                    \
     F(m, 15, STR, source,        OPT, LIMIT_NAME,   "config or api")                                                   \
-    F(m, 16, BOOL, chat_only,    OPT, 1,            "openai: it has no Responses API; calls to that are made as chats")
+    F(m, 16, BOOL, chat_only,    OPT, 1,            "openai: it has no Responses API; calls to that are made as chats, with max_tokens")
 
 #define SEALED_KEY(F, L, m)                                                                                            \
     F(m, 1, STR, id,     REQ, LIMIT_ID_TEXT,  "ukey_…")                                                                \

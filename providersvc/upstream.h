@@ -70,7 +70,7 @@ struct upstream {
     bool drains; /* a client that leaves: read on to the true usage; else stop at once */
     enum address_reach reach; /* the widest that its addresses may have */
     uint64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* total 0 = the call's own deadline */
-    bool chat_only; /* it has no Responses API */
+    bool chat_only; /* openai: a host that is only compatible, without a Responses API */
     atomic_bool no_stream_options; /* refused them once */
 };
 

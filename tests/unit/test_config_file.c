@@ -24,6 +24,7 @@ static const char sample[] = "# a team's providers\n"
                              "    disconnect: drain\n"
                              "    timeouts: {connect_ms: 2000, first_byte_ms: 60000}\n"
                              "    drop_params: [user]\n"
+                             "    chat_only: true\n"
                              "  - name: spare\n"
                              "    kind: echo\n"
                              "models:\n"
@@ -60,11 +61,12 @@ static void providers_of(const struct config_file *file)
     assert_int_equal(p->api_keys.n, 2);
     assert_true(slice_is(p->api_keys.items[0], "${OPENAI_API_KEY}")); /* stays a reference */
     assert_true(p->internal);
+    assert_true(p->chat_only);
     assert_int_equal(p->connect_ms, 2000);
     assert_int_equal(p->drop_params.n, 1);
     assert_true(WIRE_HAS(p, 15));
     p = &file->providers[1];
-    assert_true(WIRE_HAS(p, 5) && WIRE_HAS(p, 8) && WIRE_HAS(p, 14)); /* left out = the default */
+    assert_true(WIRE_HAS(p, 5) && WIRE_HAS(p, 8) && WIRE_HAS(p, 14) && WIRE_HAS(p, 16)); /* left out = the default */
     assert_false(WIRE_HAS(p, 15)); /* but keys stay as they are */
 }
 
@@ -135,6 +137,7 @@ static const struct wrong wrongs[] = {
     {"providers:\n\t- name: a\n", "line"},
     {"providers: []\n---\nmodels: []\n", "more than one YAML document"},
     {"providers:\n  - {name: a, internal: maybe}\n", "providers[0] (a): Invalid type for 'internal'"},
+    {"providers:\n  - {name: a, chat_only: 2}\n", "providers[0] (a): Invalid type for 'chat_only'"},
     {"providers:\n  - {name: a, timeouts: {connect_ms: -1}}\n", "providers[0] (a): Invalid 'connect_ms'"},
     {"providers:\n  - {name: a, timeouts: {connect_ms: 1e3}}\n", "providers[0] (a): Invalid type for 'connect_ms'"},
     {"providers:\n  - {name: a, timeouts: {connect_ms: 0x10}}\n", "providers[0] (a): Invalid type for 'connect_ms'"},
