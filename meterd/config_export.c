@@ -164,7 +164,7 @@ static enum status add_model(struct work *w, struct buf *b, const struct catalog
 
 static enum status add_providers(struct work *w, struct buf *b)
 {
-    struct provider_list_req req = {.limit = CATALOG_PROVIDERS_MAX};
+    struct provider_list_req req = {.limit = CATALOG_ALL};
     struct provider_list_rep rep = {.has = 0};
     enum status st = op_provider_list(w, &req, &rep);
     size_t i;

@@ -256,7 +256,7 @@
 
 #define PROVIDER_ANNOUNCE_REQ(F, L, m)                                                                                 \
     F(m, 1, STR, instance, REQ, LIMIT_NAME, "providersvc instance")                                                    \
-    L(m, 2, provider, providers, 64,        "providers that this instance can serve")
+    L(m, 2, provider, providers, LIMIT_SERVED, "providers that this instance can serve")
 
 #define LEDGER_VERIFY_REQ(F, L, m)                                                                                     \
     F(m, 1, BOOL, unused, OPT, 1, "no arguments")

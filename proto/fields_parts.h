@@ -272,7 +272,7 @@
     F(m, 5, BOOL, draining,  OPT, 1,          "is shutting down")                                                      \
     F(m, 6, U64,  uptime_ms, REQ, LIMIT_ID,   "since start")                                                           \
     F(m, 7, U64,  rss_bytes, REQ, LIMIT_ID,   "resident memory of the process")                                        \
-    L(m, 8, health_check, checks, 32,         "what the service looked at")
+    L(m, 8, health_check, checks, LIMIT_CHECKS, "what the service looked at")
 
 #define METRICS_REQ(F, L, m)                                                                                           \
     F(m, 1, BOOL, unused, OPT, 1, "no arguments")

@@ -152,6 +152,37 @@ def test_only_administrators_see_the_catalog(shop):
     assert shop.call("POST", "/api/admin/config", {"text": ""}, token).status == 403
 
 
+def test_providers_come_and_go_more_often_than_fit_at_one_time(shop):
+    """The last of many is served as the first was."""
+    _, token = shop.user(admin=shop.token)
+    key = shop.new_key(token)
+    body = {"kind": "openai", "base_url": shop.upstream.url, "api_keys": ["sk-x"], "internal": True}
+    for i in range(210):
+        shop.ok("POST", "/api/admin/providers", {**body, "name": f"passing-{i}"}, shop.token)
+        if i % 20 == 0:
+            served(shop, key, f"passing-{i}")
+        assert shop.call("DELETE", f"/api/admin/providers/passing-{i}", token=shop.token).status == 204
+    shop.ok("POST", "/api/admin/providers", {**body, "name": "the-last"}, shop.token)
+    served(shop, key, "the-last")
+    checks = [c["name"] for s in shop.ok("GET", "/health/detailed")["services"] for c in s.get("checks", [])]
+    assert "provider:the-last" in checks and not [c for c in checks if c.startswith("provider:passing-")]
+    assert shop.call("DELETE", "/api/admin/providers/the-last", token=shop.token).status == 204
+
+
+def served(shop, key, provider):
+    m = model(shop, routes=[{"provider": provider, "model": "llama"}], price={"input": "1", "output": "1"})["name"]
+    wait_until(f"{provider} answers", 10, lambda: shop.chat(key, "[[tokens=1]]", model=m).status == 200)
+    assert shop.call("DELETE", f"/api/admin/models/{m}", token=shop.token).status == 204
+
+
+def test_no_more_providers_than_are_served(shop):
+    here = len(shop.ok("GET", "/api/admin/providers?limit=500", token=shop.token)["data"])
+    made = [provider(shop)["name"] for _ in range(100 - here)]
+    refused(shop, "POST", "/api/admin/providers", {"name": "one-more", "kind": "openai"}, 400, "name", "at most 100 providers")
+    for p in made:
+        assert shop.call("DELETE", f"/api/admin/providers/{p}", token=shop.token).status == 204
+
+
 # ---- models
 
 

@@ -174,6 +174,29 @@ static void a_mistake_is_said_with_its_place(void **state)
     arena_fini(&a);
 }
 
+static void more_providers_than_there_can_be_are_refused(void **state)
+{
+    struct config_file file;
+    struct buf text;
+    struct arena a;
+    struct err err;
+
+    (void)state;
+    arena_init(&a, ARENA_MAX);
+    buf_init(&text, LIMIT_CONFIG);
+    assert_int_equal(buf_addc(&text, "providers:\n"), ST_OK);
+    for (unsigned i = 0; i < LIMIT_PROVIDERS; i++)
+        assert_int_equal(buf_addf(&text, "  - {name: p%u, kind: echo}\n", i), ST_OK);
+    assert_int_equal(parse(&a, (struct slice){text.p, text.n}, &file, &err), ST_OK);
+    assert_int_equal(file.n_providers, LIMIT_PROVIDERS);
+    assert_int_equal(buf_addc(&text, "  - {name: one-more, kind: echo}\n"), ST_OK);
+    assert_int_equal(parse(&a, (struct slice){text.p, text.n}, &file, &err), ST_BAD_REQUEST);
+    assert_non_null(strstr(err.text, "100 max"));
+    assert_non_null(strstr(err.text, "providers"));
+    buf_fini(&text);
+    arena_fini(&a);
+}
+
 static void a_secret_is_not_repeated_in_an_error(void **state)
 {
     static const char *const texts[] = {"providers:\n  - {name: a, api_keys: [[sk-hidden]]}\n",
@@ -316,10 +339,15 @@ static void without_memory_it_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_file_says_arrives),         cmocka_unit_test(nothing_is_a_file),
-        cmocka_unit_test(a_mistake_is_said_with_its_place), cmocka_unit_test(a_secret_is_not_repeated_in_an_error),
-        cmocka_unit_test(large_and_deep_files_are_refused), cmocka_unit_test(a_large_file_takes_memory_in_proportion),
-        cmocka_unit_test(damaged_files_do_no_harm),         cmocka_unit_test(without_memory_it_says_so),
+        cmocka_unit_test(what_a_file_says_arrives),
+        cmocka_unit_test(nothing_is_a_file),
+        cmocka_unit_test(a_mistake_is_said_with_its_place),
+        cmocka_unit_test(more_providers_than_there_can_be_are_refused),
+        cmocka_unit_test(a_secret_is_not_repeated_in_an_error),
+        cmocka_unit_test(large_and_deep_files_are_refused),
+        cmocka_unit_test(a_large_file_takes_memory_in_proportion),
+        cmocka_unit_test(damaged_files_do_no_harm),
+        cmocka_unit_test(without_memory_it_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
