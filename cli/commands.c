@@ -13,7 +13,7 @@
     "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms"
 #define GROUP_COLUMNS "model,key_id,time,requests,errors,prompt_tokens,completion_tokens,cost_usd"
 
-#define PROVIDER_COLUMNS "name,kind,base_url,keys,internal,disabled,source"
+#define PROVIDER_COLUMNS "name,kind,base_url,keys,internal,chat_only,disabled,source"
 #define MODEL_COLUMNS "name,aliases,routes,max_output,context_window,routing,own_price,source"
 #define CHANGE_COLUMNS "action,object,name,detail"
 #define AUDIT_COLUMNS "id,created,actor_id,action,object,detail"
@@ -49,7 +49,7 @@
     {"base-url", WORD_STRING, NULL}, {"api-keys", WORD_LIST, NULL}, {"internal", WORD_BOOL, NULL},                     \
         {"disconnect", WORD_STRING, NULL}, {"connect-ms", WORD_NUMBER, NULL}, {"first-byte-ms", WORD_NUMBER, NULL},    \
         {"idle-ms", WORD_NUMBER, NULL}, {"total-ms", WORD_NUMBER, NULL}, {"api-version", WORD_STRING, NULL},           \
-        {"disabled", WORD_BOOL, NULL},                                                                                 \
+        {"chat-only", WORD_BOOL, NULL}, {"disabled", WORD_BOOL, NULL},                                                 \
     {                                                                                                                  \
         "drop-params", WORD_LIST, NULL                                                                                 \
     }

@@ -10,7 +10,7 @@
 #include "meterd/record.h"
 #include "services/log.h"
 
-#define CATALOG_PROVIDERS_MAX LIMIT_PAGE /* all fit one page */
+#define CATALOG_ALL LIMIT_PAGE /* all providers fit one page, those of older programs, too, which allowed so many */
 #define CATALOG_MODELS_MAX 5000
 #define CATALOG_CONFIG "config"
 #define CATALOG_API "api"

@@ -224,6 +224,8 @@ enum status catalog_check_provider(struct work *w, const struct catalog_provider
         return bad(w, "kind", "it is openai, azure, anthropic, gemini or echo.");
     if (!one_of(p->disconnect, disconnects))
         return bad(w, "disconnect", "it is cancel or drain; empty = as DISCONNECT says.");
+    if (p->chat_only && !slice_is(p->kind, "openai"))
+        return bad(w, "chat_only", "only a provider of kind openai can be without a Responses API.");
     st = check_url(w, p);
     if (st == ST_OK)
         st = check_timeouts(w, p);

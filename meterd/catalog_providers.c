@@ -145,6 +145,7 @@ static void merge(const struct provider_put_req *req, struct catalog_provider *p
     TAKE(req, 12, api_version, p);
     TAKE(req, 13, disabled, p);
     TAKE(req, 14, drop_params, p);
+    TAKE(req, 16, chat_only, p);
 }
 
 static enum status check_new(struct work *w)
@@ -152,9 +153,8 @@ static enum status check_new(struct work *w)
     int64_t n = 0;
     enum status st = store_number(w->s, SQL_DEF_PROVIDER_COUNT, NO_BINDS, 0, &n, w->err);
 
-    if (st == ST_OK && n >= CATALOG_PROVIDERS_MAX)
-        st = err_set_field(w->err, ST_BAD_REQUEST, NULL, "name", "There can be at most %d providers.",
-                           CATALOG_PROVIDERS_MAX);
+    if (st == ST_OK && n >= LIMIT_PROVIDERS)
+        st = err_set_field(w->err, ST_BAD_REQUEST, NULL, "name", "There can be at most %d providers.", LIMIT_PROVIDERS);
     return st;
 }
 
@@ -365,7 +365,7 @@ static void check_seals_of(struct work *w, const struct catalog_provider *p, con
 
 enum status catalog_check_seals(struct store *s, const struct log *log, struct err *err)
 {
-    struct provider_list_req req = {.limit = CATALOG_PROVIDERS_MAX};
+    struct provider_list_req req = {.limit = CATALOG_ALL};
     struct provider_list_rep rep = {.has = 0};
     struct arena arena;
     struct work w = {.s = s, .a = &arena, .err = err};

@@ -24,6 +24,7 @@ static enum status fill_def(struct work *w, sqlite3_stmt *q, struct catalog_prov
     p->total_ms = col_u64(q, 8);
     p->disabled = col_i64(q, 10) != 0;
     p->created = col_u64(q, 12);
+    p->chat_only = col_i64(q, 14) != 0;
     for (i = 0, st = ST_OK; i < sizeof(texts) / sizeof(texts[0]) && st == ST_OK; i++)
         st = col_text(q, texts[i].column, w->a, texts[i].to, w->err);
     return st == ST_OK ? record_split(w, drop, &p->drop_params) : st;
@@ -129,7 +130,7 @@ enum status catalog_save_provider(struct work *w, const struct catalog_def *def,
                        BINDS(B_S(p->name), B_S(p->kind), B_S(p->base_url), B_I(p->internal), B_S(p->disconnect),
                              B_I(p->connect_ms), B_I(p->first_byte_ms), B_I(p->idle_ms), B_I(p->total_ms),
                              B_S(p->api_version), B_I(p->disabled), B_S(drop), B_I(p->created), B_S(p->source),
-                             B_I(gone), B_I(revision)),
+                             B_I(gone), B_I(revision), B_I(p->chat_only)),
                        w->err);
     return st == ST_OK && !gone ? save_keys(w, def) : st;
 }

@@ -98,7 +98,7 @@ static enum status prune(struct run *r, bool models)
                                .fill = fill_old,
                                .size = sizeof(struct old_one),
                                .cursor_column = 1,
-                               .limit = CATALOG_MODELS_MAX + CATALOG_PROVIDERS_MAX};
+                               .limit = CATALOG_MODELS_MAX + CATALOG_ALL};
     enum status st = record_list(r->w, &page);
     const struct old_one *list = page.items;
     size_t i;

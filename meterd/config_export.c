@@ -107,6 +107,8 @@ static void add_provider(struct buf *b, const struct catalog_provider *p)
     add_text_if(b, "api_version", p->api_version);
     if (p->disabled)
         buf_addc(b, "    disabled: true\n");
+    if (p->chat_only)
+        buf_addc(b, "    chat_only: true\n");
     add_list_if(b, "drop_params", &p->drop_params);
 }
 
@@ -162,7 +164,7 @@ static enum status add_model(struct work *w, struct buf *b, const struct catalog
 
 static enum status add_providers(struct work *w, struct buf *b)
 {
-    struct provider_list_req req = {.limit = CATALOG_PROVIDERS_MAX};
+    struct provider_list_req req = {.limit = CATALOG_ALL};
     struct provider_list_rep rep = {.has = 0};
     enum status st = op_provider_list(w, &req, &rep);
     size_t i;

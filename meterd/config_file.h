@@ -10,7 +10,6 @@
 #include "proto/messages.h"
 #include "services/arena.h"
 
-#define CONFIG_PROVIDERS_MAX 500
 #define CONFIG_MODELS_MAX 5000
 
 struct config_file {

@@ -38,8 +38,7 @@ static const cyaml_schema_field_t model_fields[] = {
 static const cyaml_schema_value_t model_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct yaml_model, model_fields)};
 static const cyaml_schema_field_t config_fields[] = {
-    CYAML_FIELD_SEQUENCE("providers", OPTIONAL, struct yaml_config, providers, &provider_schema, 0,
-                         CONFIG_PROVIDERS_MAX),
+    CYAML_FIELD_SEQUENCE("providers", OPTIONAL, struct yaml_config, providers, &provider_schema, 0, LIMIT_PROVIDERS),
     CYAML_FIELD_SEQUENCE("models", OPTIONAL, struct yaml_config, models, &model_schema, 0, CONFIG_MODELS_MAX),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t config_schema = {

@@ -8,7 +8,8 @@
 /* The members that are texts; a member of the request has the same name. */
 #define YAML_TIMEOUT_TEXTS(T, s) T(s, connect_ms) T(s, first_byte_ms) T(s, idle_ms) T(s, total_ms)
 #define YAML_PROVIDER_TEXTS(T, s)                                                                                      \
-    T(s, name) T(s, kind) T(s, base_url) T(s, internal) T(s, disconnect) T(s, api_version) T(s, disabled)
+    T(s, name) T(s, kind) T(s, base_url) T(s, internal) T(s, disconnect) T(s, api_version) T(s, disabled)        \
+        T(s, chat_only)
 #define YAML_ROUTE_TEXTS(T, s) T(s, provider) T(s, model) T(s, tier) T(s, weight)
 #define YAML_PRICE_TEXTS(T, s)                                                                                         \
     T(s, input)                                                                                                        \

@@ -30,7 +30,7 @@
     "FROM price p "
 #define SQL_PROVIDER_DEF                                                                                               \
     "SELECT name, kind, base_url, internal, disconnect, connect_ms, first_byte_ms, idle_ms, total_ms, api_version, "   \
-    "disabled, drop_params, created, source FROM provider_def "
+    "disabled, drop_params, created, source, chat_only FROM provider_def "
 #define SQL_MODEL_DEF                                                                                                  \
     "SELECT name, max_output, context_window, routing, own_price, created, source FROM model_def "
 #define SQL_USAGE                                                                                                      \
@@ -294,8 +294,8 @@
     S(DEF_PROVIDERS, SQL_PROVIDER_DEF "WHERE gone = 0 AND name > ?1 ORDER BY name LIMIT ?2")                           \
     S(DEF_PROVIDER_COUNT, "SELECT count(*) FROM provider_def WHERE gone = 0")                                          \
     S(DEF_PROVIDER_PUT, "INSERT OR REPLACE INTO provider_def(name, kind, base_url, internal, disconnect, connect_ms, " \
-      "first_byte_ms, idle_ms, total_ms, api_version, disabled, drop_params, created, source, gone, revision) "        \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)")                                \
+      "first_byte_ms, idle_ms, total_ms, api_version, disabled, drop_params, created, source, gone, revision, chat_only) " \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)")                                \
     S(DEF_KEYS, "SELECT id, sealed, env, hint FROM provider_key WHERE provider = ?1 ORDER BY place")                   \
     S(DEF_KEYS_DROP, "DELETE FROM provider_key WHERE provider = ?1")                                                   \
     S(DEF_KEY_INSERT, "INSERT INTO provider_key(provider, place, id, sealed, env, hint) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")\

@@ -256,7 +256,7 @@
 
 #define PROVIDER_ANNOUNCE_REQ(F, L, m)                                                                                 \
     F(m, 1, STR, instance, REQ, LIMIT_NAME, "providersvc instance")                                                    \
-    L(m, 2, provider, providers, 64,        "providers that this instance can serve")
+    L(m, 2, provider, providers, LIMIT_SERVED, "providers that this instance can serve")
 
 #define LEDGER_VERIFY_REQ(F, L, m)                                                                                     \
     F(m, 1, BOOL, unused, OPT, 1, "no arguments")
@@ -376,7 +376,8 @@
     F(m, 12, STR, api_version,   OPT, LIMIT_NAME,    "azure: api-version; empty = its v1 API")                         \
     F(m, 13, BOOL, disabled,     OPT, 1,             "no calls go there")                                              \
     F(m, 14, STRS, drop_params,  OPT, LIMIT_MODELS,  "members that this provider refuses: left out of every request")  \
-    F(m, 15, SECRETS, api_keys,  OPT, LIMIT_UPSTREAM_KEYS, "all its keys, or ${NAME}: read from providersvc's environment")
+    F(m, 15, SECRETS, api_keys,  OPT, LIMIT_UPSTREAM_KEYS, "all its keys, or ${NAME}: read from providersvc's environment")\
+    F(m, 16, BOOL, chat_only,    OPT, 1,             "openai: it has no Responses API; calls to that are made as chats, with max_tokens")
 
 #define PROVIDER_REP(F, L, m)                                                                                          \
     L(m, 1, catalog_provider, provider, 1, "the provider as it is now")                                                \

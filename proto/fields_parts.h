@@ -224,7 +224,7 @@
     L(m, 13, upstream_key, keys, LIMIT_UPSTREAM_KEYS, "without their secrets")                                         \
     F(m, 14, U64, created,       OPT, LIMIT_TIME,   "Unix seconds")                                                    \
     F(m, 15, STR, source,        OPT, LIMIT_NAME,   "config or api")                                                   \
-    F(m, 16, BOOL, chat_only,    OPT, 1,            "openai: it has no Responses API; calls to that are made as chats")
+    F(m, 16, BOOL, chat_only,    OPT, 1,            "openai: it has no Responses API; calls to that are made as chats, with max_tokens")
 
 #define SEALED_KEY(F, L, m)                                                                                            \
     F(m, 1, STR, id,     REQ, LIMIT_ID_TEXT,  "ukey_…")                                                                \
@@ -272,7 +272,7 @@
     F(m, 5, BOOL, draining,  OPT, 1,          "is shutting down")                                                      \
     F(m, 6, U64,  uptime_ms, REQ, LIMIT_ID,   "since start")                                                           \
     F(m, 7, U64,  rss_bytes, REQ, LIMIT_ID,   "resident memory of the process")                                        \
-    L(m, 8, health_check, checks, 32,         "what the service looked at")
+    L(m, 8, health_check, checks, LIMIT_CHECKS, "what the service looked at")
 
 #define METRICS_REQ(F, L, m)                                                                                           \
     F(m, 1, BOOL, unused, OPT, 1, "no arguments")

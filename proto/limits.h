@@ -20,11 +20,14 @@
 #define LIMIT_HEADER 4096 /* value of one response header */
 #define LIMIT_BODY (16u * 1024u * 1024u) /* body of a request */
 #define LIMIT_UPLOAD (UINT64_C(1024) * 1024 * 1024) /* a body that is not kept in memory */
-#define LIMIT_METRICS (1024u * 1024u)
+#define LIMIT_METRICS (4096u * 1024u)
 #define LIMIT_RECORD 65536u /* a state record, encoded */
 #define LIMIT_ROUTES 16 /* of a model */
 #define LIMIT_TIER 1000
 #define LIMIT_WEIGHT 1000000
+#define LIMIT_PROVIDERS 100 /* of the catalog */
+#define LIMIT_SERVED (LIMIT_PROVIDERS * 2 + 4) /* by one providersvc: all change places at once, and those built in */
+#define LIMIT_CHECKS (LIMIT_SERVED + 32) /* of one service's health */
 #define LIMIT_UPSTREAM_KEYS 32 /* of a provider */
 #define LIMIT_SECRET 1024 /* an upstream key */
 #define LIMIT_SEALED (LIMIT_SECRET + 64) /* with its nonce and tag */

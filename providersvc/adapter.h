@@ -29,7 +29,7 @@ struct call_plan {
     const char *auth; /* header line with one %s for the key */
     const char *limit_member; /* of a body that passes: where an output limit goes; NULL = chat's two names */
     const char *extra_line; /* a header line that upstream demands unless the client said it; NULL = none */
-    bool old_limit; /* translators say max_tokens: upstream is not OpenAI, and may know no newer name */
+    bool old_limit; /* chat's limit, where we name it, is max_tokens: upstream is not OpenAI, and may know no other */
     bool json; /* the body is an object in which the model's name may be replaced */
     bool usage_option; /* upstream gives usage in streams only when stream_options asks for it */
     bool pass_headers; /* the client's headers mean something to this upstream */

@@ -82,8 +82,8 @@ static enum status cut_usage(struct slice *at, struct buf *out)
     return st;
 }
 
-/* Under the name that the client used; both, should it have used both. Reasoning models refuse max_tokens, so it is
- * never added. */
+/* Under the name that the client used; both, should it have used both. Where it used neither, max_tokens is for hosts
+ * that may know no other: OpenAI's reasoning models refuse it. */
 static enum status cut_limit(struct slice *at, const struct body_cuts *cuts, struct buf *out)
 {
     char text[NUMBER_TEXT];
@@ -96,9 +96,11 @@ static enum status cut_limit(struct slice *at, const struct body_cuts *cuts, str
     raw = slice_of(text);
     if (cuts->limit_member != NULL)
         return cuts->limit_member[0] != '\0' ? cut(at, cuts->limit_member, raw, out) : ST_OK;
+    if (!old_name && !new_name)
+        return cut(at, cuts->old_limit ? "max_tokens" : "max_completion_tokens", raw, out);
     if (old_name)
         st = cut(at, "max_tokens", raw, out);
-    if (st == ST_OK && (new_name || !old_name))
+    if (st == ST_OK && new_name)
         st = cut(at, "max_completion_tokens", raw, out);
     return st;
 }

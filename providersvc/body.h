@@ -12,6 +12,7 @@ struct body_cuts {
     bool force_usage; /* stream_options.include_usage = true */
     uint64_t output_limit; /* 0 = as the client said it */
     const char *limit_member; /* where that goes; NULL = chat's two names; empty = nowhere */
+    bool old_limit; /* of chat's two names max_tokens is added where the client used neither */
     const struct wire_strs *drop; /* members that are left out; NULL = none */
     bool no_stream_options; /* that one is, too */
 };

@@ -137,7 +137,7 @@ static void put(struct catalog *c, const struct provider_state *state)
     if (st == ST_OK)
         st = upstreams_put(c->upstreams, def->name, u);
     if (st == ST_UNAVAILABLE)
-        err_set(&err, st, "this process has known %d providers by now: restart it", UPSTREAMS_MAX);
+        err_set(&err, st, "%d providers are served or still used by calls: more do not fit", UPSTREAMS_MAX);
     if (st != ST_OK) { /* what it was before is not what is wanted any more */
         upstreams_remove(c->upstreams, def->name);
         log_event(c->log, LOG_ERROR, LOG_NO_REQ, "provider_unusable", LOG_S("provider", def->name),

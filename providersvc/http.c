@@ -562,13 +562,32 @@ static void give_transfer(struct http *h, struct http_transfer *t, bool ended_we
 
     t->active = false;
     t->events = NULL;
-    if (!ended_well || h->pooled[i] >= HTTP_POOL_MAX) {
+    if (!ended_well || h->pooled[i] >= HTTP_POOL_MAX || atomic_load(&t->upstream->gone)) {
         free_transfer(h, t);
         return;
     }
     t->next = h->pool[i];
     h->pool[i] = t;
     h->pooled[i]++;
+}
+
+void http_sweep(struct http *h)
+{
+    for (unsigned i = 0; i < UPSTREAMS_MAX; i++) {
+        struct http_transfer **at = &h->pool[i];
+
+        while (*at != NULL) {
+            struct http_transfer *t = *at;
+
+            if (!atomic_load(&t->upstream->gone)) {
+                at = &t->next;
+                continue;
+            }
+            *at = t->next;
+            h->pooled[i]--;
+            free_transfer(h, t);
+        }
+    }
 }
 
 static CURLcode set_method(struct http_transfer *t, const struct http_request *r)

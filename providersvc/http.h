@@ -88,6 +88,8 @@ bool http_starved(const struct http_transfer *t); /* want was called, and nothin
 void http_socket_event(struct http *h, int fd, uint32_t epoll_events);
 void http_kick(struct http *h); /* new transfers go to work now, not in the next turn */
 void http_reap(struct http *h); /* calls done for what has ended */
+/* Lets go of idle handles of providers that are gone, and with them of the provider and its keys. */
+void http_sweep(struct http *h);
 void http_settle(struct http *h); /* tells epoll what has changed; before every wait */
 
 #endif

@@ -173,6 +173,13 @@ static void wait_for_answers(struct loop *l)
     pthread_mutex_unlock(&l->lock);
 }
 
+void loop_sweep(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->sweeping = true;
+    unlock_and_wake(l);
+}
+
 void loop_abort_all(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
@@ -492,7 +499,7 @@ static void read_mail(struct loop *l, bool *ret_stopping)
     struct completion *c;
     struct loop_job *jobs;
     uint32_t noted;
-    bool aborting;
+    bool aborting, sweeping;
 
     pthread_mutex_lock(&l->lock);
     l->sleeping = false;
@@ -502,7 +509,8 @@ static void read_mail(struct loop *l, bool *ret_stopping)
     jobs = l->jobs;
     l->jobs = NULL;
     aborting = l->aborting;
-    l->aborting = false;
+    sweeping = l->sweeping;
+    l->aborting = l->sweeping = false;
     *ret_stopping = l->stopping;
     pthread_mutex_unlock(&l->lock);
     read_notes(l, noted);
@@ -522,6 +530,8 @@ static void read_mail(struct loop *l, bool *ret_stopping)
     }
     if (aborting)
         abort_all(l);
+    if (sweeping)
+        http_sweep(l->http);
 }
 
 static int wait_ms(struct loop *l)
@@ -542,7 +552,7 @@ static int sleep_until_needed(struct loop *l, struct epoll_event *events)
 
     if (ms > 0) {
         pthread_mutex_lock(&l->lock);
-        if (l->arrived.first != NULL || l->noted != 0 || l->jobs != NULL || l->aborting || l->stopping)
+        if (l->arrived.first != NULL || l->noted != 0 || l->jobs != NULL || l->aborting || l->stopping || l->sweeping)
             ms = 0;
         else
             l->sleeping = true;

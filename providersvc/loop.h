@@ -75,7 +75,7 @@ struct loop {
     struct loop_job *jobs; /* newest first */
     unsigned n_jobs; /* of them and of those that run */
     uint32_t noted; /* index + 1 */
-    bool sleeping, aborting, stopping;
+    bool sleeping, aborting, stopping, sweeping;
     unsigned open; /* calls taken and not ended */
     unsigned asking; /* answers about holds that are due */
     struct loop_slot *slots;
@@ -112,6 +112,7 @@ void loop_note(struct loop *l, uint64_t tag, enum loop_note note);
 void loop_push(struct loop *l, uint64_t tag, struct slice bytes); /* of its upload, as asked for; copied */
 void loop_granted(struct loop *l, uint64_t tag, int64_t amount_nano); /* answers a loop_asks */
 void loop_abort_all(struct loop *l);
+void loop_sweep(struct loop *l); /* providers have gone: what is kept for them is let go soon */
 bool loop_wait_idle(struct loop *l, uint64_t until_ms); /* true: no call is open */
 
 /* The thread's own. */

@@ -66,6 +66,8 @@ static void announce_all(struct providersvc *self)
     announce_these(&self->announce, served, served_n);
     for (unsigned i = 0; i < n; i++)
         upstream_unref(all[i]);
+    for (unsigned i = 0; i < self->n_loops; i++)
+        loop_sweep(self->loops[i]);
 }
 
 static void state_change(void *ctx, const struct state_change *change)

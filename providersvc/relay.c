@@ -491,6 +491,7 @@ static enum status cut_request(struct completion *c, struct relay *s)
 
     cuts.force_usage = cuts.force_usage && s->plan.usage_option;
     cuts.limit_member = s->plan.limit_member;
+    cuts.old_limit = s->plan.old_limit;
     cuts.drop = &c->upstream->drop_params;
     s->forced_usage = cuts.force_usage;
     st = body_make(c->req->body, &cuts, &s->made[0], &s->body);

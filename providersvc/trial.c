@@ -5,7 +5,9 @@
 
 #include <yyjson.h>
 
+#include "proto/endpoints.h"
 #include "providersvc/adapter.h"
+#include "providersvc/completion.h"
 #include "providersvc/http.h"
 #include "providersvc/loop.h"
 #include "providersvc/providersvc.h"
@@ -27,7 +29,7 @@ struct trial {
     struct http_transfer *transfer;
     struct timer timer;
     struct buf answer, body;
-    char path[PLAN_PATH_MAX];
+    struct call_plan plan; /* of the call, as the adapter makes it */
     uint64_t began_ms;
     bool calling; /* the call is under way, not the list */
 };
@@ -93,22 +95,25 @@ static void take_models(struct trial *t)
  */
 
 struct trial_kind {
-    const char *kind, *list, *call; /* paths; call NULL = the list only. %s in call: the model */
-    const char *auth, *extra;
-    const char *body; /* %s: the model as a JSON string */
+    const char *kind, *list; /* path of the list */
+    const char *endpoint; /* what the call is to the adapter, whose plan says where it goes */
+    const char *extra; /* anthropic-version; NULL = not said */
+    const char *body; /* first %s: the model as a JSON string; second: the name of the limit */
+    const char *answer; /* a member that the answer to the call has */
     const struct dialect *dialect; /* of its errors */
 };
 
+#define CHAT_BODY "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"%s\":16}"
+
 static const struct trial_kind kinds[] = {
-    {"openai", "/models", "/chat/completions", "Authorization: Bearer %s", NULL,
-     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":16}",
-     &dialect_chat},
-    {"azure", "/openai/v1/models", "/openai/v1/chat/completions", "api-key: %s", NULL,
-     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_completion_tokens\":16}",
-     &dialect_chat},
-    {"anthropic", "/v1/models", "/v1/messages", "x-api-key: %s", "2023-06-01",
-     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":1}", &dialect_messages},
-    {"gemini", "/v1beta/models", NULL, "x-goog-api-key: %s", NULL, NULL, &dialect_gemini},
+    {"openai", "/models", ENDPOINT_CHAT, NULL, CHAT_BODY, "choices", &dialect_chat},
+    {"azure", "/openai/v1/models", ENDPOINT_CHAT, NULL, CHAT_BODY, "choices", &dialect_chat},
+    {"anthropic", "/v1/models", ENDPOINT_MESSAGES, "2023-06-01",
+     "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":1}", "content",
+     &dialect_messages},
+    {"gemini", "/v1beta/models", ENDPOINT_CHAT, NULL,
+     "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"hi\"}]}],\"generationConfig\":{\"maxOutputTokens\":16}}",
+     "candidates", &dialect_gemini},
 };
 
 static const struct trial_kind *kind_of(const struct trial *t)
@@ -134,6 +139,22 @@ static void say_error(struct trial *t, unsigned status)
     finish(t, false, text);
 }
 
+/* Some say what is wrong with 200. */
+static void judge_answer(struct trial *t, unsigned status)
+{
+    yyjson_doc *doc = yyjson_read(t->answer.p, t->answer.n, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool good = yyjson_obj_get(root, kind_of(t)->answer) != NULL, said = yyjson_obj_get(root, "error") != NULL;
+
+    yyjson_doc_free(doc);
+    if (good)
+        finish(t, true, "The provider answered the call.");
+    else if (said)
+        say_error(t, status);
+    else
+        finish(t, false, "The provider answered the call with something else than a completion.");
+}
+
 static const struct http_events events;
 
 static void send_request(struct trial *t, const char *method, const char *path)
@@ -143,7 +164,7 @@ static void send_request(struct trial *t, const char *method, const char *path)
     struct http_request r = {.upstream = t->upstream,
                              .method = method,
                              .path = path,
-                             .auth = kind->auth,
+                             .auth = t->plan.auth,
                              .secret = t->key->secret,
                              .headers = &version,
                              .n_headers = kind->extra != NULL,
@@ -155,6 +176,29 @@ static void send_request(struct trial *t, const char *method, const char *path)
     t->answer.n = 0;
     if (http_start(t->loop->http, &r, &t->transfer, &t->call->err) != ST_OK)
         finish(t, false, t->call->err.text);
+}
+
+/* Where a call to this model goes, and how the key is shown. */
+static enum status make_plan(struct trial *t)
+{
+    struct completion_req req = {
+        .endpoint = slice_of(kind_of(t)->endpoint), .model = t->req->model, .body = slice_of("{}")};
+    struct call_route route = {.upstream_model = t->req->model};
+    struct completion c = {.call = t->call, .req = &req, .route = &route, .upstream = t->upstream};
+
+    return t->upstream->adapter->plan(&c, &t->plan);
+}
+
+/* Azure's older API has its list beside the deployments. */
+static void ask_list(struct trial *t)
+{
+    char path[LIMIT_NAME + 64];
+
+    if (t->upstream->api_version == NULL)
+        snprintf(path, sizeof(path), "%s", kind_of(t)->list);
+    else
+        snprintf(path, sizeof(path), "/openai/models?api-version=%s", t->upstream->api_version);
+    send_request(t, "GET", path);
 }
 
 static void make_call(struct trial *t)
@@ -170,13 +214,14 @@ static void make_call(struct trial *t)
         st = buf_add(&model, "", 1);
     if (st == ST_OK) {
         char text[LIMIT_MODEL * 8u + 256];
-        int n = snprintf(text, sizeof(text), kind->body, model.p);
+        int n = snprintf(text, sizeof(text), kind->body, model.p,
+                         t->plan.old_limit ? "max_tokens" : "max_completion_tokens");
 
         st = n > 0 && (size_t)n < sizeof(text) ? buf_add(&t->body, text, (size_t)n) : ST_TOO_LARGE;
     }
     buf_fini(&model);
     if (st == ST_OK)
-        send_request(t, "POST", kind->call);
+        send_request(t, "POST", t->plan.path);
     else
         finish(t, false, "The call could not be made.");
 }
@@ -204,13 +249,14 @@ static void on_done(void *ctx, const struct http_answer *answer, enum http_end e
         finish(t, false, text);
     } else if (answer->status < 200 || answer->status > 299) {
         say_error(t, answer->status);
-    } else if (!t->calling && t->req->model.n > 0 && kind_of(t)->call != NULL) {
-        take_models(t);
-        make_call(t);
+    } else if (t->calling) {
+        judge_answer(t, answer->status);
     } else {
-        if (!t->calling)
-            take_models(t);
-        finish(t, true, t->calling ? "The provider answered the call." : "The provider listed its models.");
+        take_models(t);
+        if (t->req->model.n > 0)
+            make_call(t);
+        else
+            finish(t, true, "The provider listed its models.");
     }
 }
 
@@ -251,9 +297,11 @@ static void begin(struct loop *l, struct loop_job *job)
         finish(t, true, "This provider is built in and needs no network.");
     } else if (t->key == NULL) {
         finish(t, false, "The provider has no key that can be used at the moment.");
+    } else if (make_plan(t) != ST_OK) {
+        finish(t, false, t->call->err.text);
     } else {
         timers_set(&l->timers, &t->timer, l->now_ms + TRIAL_MS);
-        send_request(t, "GET", kind_of(t)->list);
+        ask_list(t);
     }
 }
 

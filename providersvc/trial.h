@@ -1,6 +1,7 @@
 /*
  * A trial of a provider, for an administrator: its list of models is asked for with each of its keys' turn, and, when a
- * model is named, a call of one token is made. Real calls, outside of any bill: the operator pays for them.
+ * model is named, a call of a few tokens is made where its adapter would make a client's. Real calls, outside of any
+ * bill: the operator pays for them.
  */
 #ifndef PROVIDERSVC_TRIAL_H
 #define PROVIDERSVC_TRIAL_H

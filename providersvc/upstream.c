@@ -198,6 +198,8 @@ void upstream_unref(struct upstream *u)
         if (u->keys[i].secret[0] != '\0')
             explicit_bzero((char *)(uintptr_t)u->keys[i].secret, strlen(u->keys[i].secret));
     arena_fini(&u->text);
+    if (u->seat != NULL)
+        atomic_fetch_sub_explicit(&u->seat->users, 1, memory_order_release);
     free(u);
 }
 

@@ -17,7 +17,7 @@
 #include "services/arena.h"
 #include "services/metrics.h"
 
-#define UPSTREAMS_MAX 64 /* providers, by name, that this process ever knew */
+#define UPSTREAMS_MAX LIMIT_SERVED
 #define UPSTREAM_URL_MAX 1200
 #define UPSTREAM_KEY_REFUSED_MS UINT64_C(60000) /* a refused key is the last choice for so long */
 #define UPSTREAM_KEY_REST_MS UINT64_C(1000) /* a key over its limit rests so long when upstream does not say … */
@@ -37,10 +37,12 @@ enum attempt_outcome {
 };
 const char *attempt_outcome_name(enum attempt_outcome outcome);
 
-/* One per name, for ever. */
+/* Of a name, until there is no other for a new one: then a seat goes on to it whose provider is gone and was let go by
+ * all who used it. */
 struct upstream_seat {
     char name[LIMIT_NAME + 1];
     unsigned index;
+    atomic_uint users; /* upstreams that stand on it */
     pthread_mutex_t lock; /* of what follows, up to the metrics */
     struct breaker breaker;
     uint64_t pace_us; /* moving average of the time to a good answer's first token; 0 = not known */
@@ -72,8 +74,9 @@ struct upstream {
     uint64_t connect_ms, idle_ms;
     uint64_t first_byte_ms, answer_ms; /* to the first byte of a stream, of an answer that is none */
     uint64_t total_ms; /* 0 = the call's own deadline */
-    bool chat_only; /* it has no Responses API */
+    bool chat_only; /* openai: a host that is only compatible, without a Responses API */
     atomic_bool no_stream_options; /* refused them once */
+    atomic_bool gone; /* another one has its place, or none: nobody new comes */
 };
 
 /* What the settings say where a record says nothing. */

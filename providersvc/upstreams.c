@@ -26,13 +26,18 @@ void upstreams_fini(struct upstreams *s)
     pthread_mutex_destroy(&s->lock);
 }
 
+static void outcome_labels(const struct upstream_seat *seat, int outcome, char to[METRIC_LABELS_MAX])
+{
+    snprintf(to, METRIC_LABELS_MAX, "provider=\"%s\",outcome=\"%s\"", seat->name,
+             attempt_outcome_name((enum attempt_outcome)outcome));
+}
+
 static void make_metrics(struct upstream_seat *seat, struct metrics *m)
 {
     char labels[METRIC_LABELS_MAX];
 
     for (int i = 0; i < ATTEMPT_OUTCOMES; i++) {
-        snprintf(labels, sizeof(labels), "provider=\"%s\",outcome=\"%s\"", seat->name,
-                 attempt_outcome_name((enum attempt_outcome)i));
+        outcome_labels(seat, i, labels);
         seat->attempts[i] = metric_counter(m, "router_upstream_attempts_total", "Calls made to providers.", labels);
     }
     snprintf(labels, sizeof(labels), "provider=\"%s\"", seat->name);
@@ -46,6 +51,20 @@ static void make_metrics(struct upstream_seat *seat, struct metrics *m)
                                   METRIC_LATENCY_BOUNDS);
 }
 
+static void take_metrics(struct upstream_seat *seat, struct metrics *m)
+{
+    struct metric *const others[] = {seat->retries, seat->open, seat->latency, seat->ttft};
+    char labels[METRIC_LABELS_MAX];
+
+    for (int i = 0; i < ATTEMPT_OUTCOMES; i++) {
+        outcome_labels(seat, i, labels);
+        metric_relabel(m, seat->attempts[i], labels);
+    }
+    snprintf(labels, sizeof(labels), "provider=\"%s\"", seat->name);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        metric_relabel(m, others[i], labels);
+}
+
 /* Under the lock. */
 static struct upstream_seat *find_seat(struct upstreams *s, struct slice name)
 {
@@ -55,10 +74,31 @@ static struct upstream_seat *find_seat(struct upstreams *s, struct slice name)
     return NULL;
 }
 
+/* All seats are made: one that nobody uses. What was learned of its provider does not hold for the next one. */
+static struct upstream_seat *take_seat(struct upstreams *s, struct slice name)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        struct upstream_seat *seat = s->seats[i];
+
+        if (s->now[i] != NULL || atomic_load_explicit(&seat->users, memory_order_acquire) != 0)
+            continue;
+        if (!slice_copy(name, seat->name, sizeof(seat->name)))
+            return NULL;
+        seat->breaker = (struct breaker){.state = BREAKER_CLOSED};
+        seat->pace_us = seat->pace_ms = seat->asked_ms = 0;
+        take_metrics(seat, s->metrics);
+        return seat;
+    }
+    return NULL;
+}
+
 static struct upstream_seat *make_seat(struct upstreams *s, struct slice name)
 {
-    struct upstream_seat *seat = s->n < UPSTREAMS_MAX ? calloc(1, sizeof(*seat)) : NULL;
+    struct upstream_seat *seat;
 
+    if (s->n == UPSTREAMS_MAX)
+        return take_seat(s, name);
+    seat = calloc(1, sizeof(*seat));
     if (seat == NULL || !slice_copy(name, seat->name, sizeof(seat->name))) {
         free(seat);
         return NULL;
@@ -82,9 +122,12 @@ enum status upstreams_put(struct upstreams *s, struct slice name, struct upstrea
     if (seat != NULL) {
         u->seat = seat;
         u->name = seat->name;
+        atomic_fetch_add_explicit(&seat->users, 1, memory_order_relaxed);
         old = s->now[seat->index];
         s->now[seat->index] = u;
     }
+    if (old != NULL)
+        atomic_store(&old->gone, true);
     pthread_mutex_unlock(&s->lock);
     upstream_unref(seat != NULL ? old : u);
     return seat != NULL ? ST_OK : ST_UNAVAILABLE;
@@ -101,6 +144,8 @@ void upstreams_remove(struct upstreams *s, struct slice name)
         old = s->now[seat->index];
         s->now[seat->index] = NULL;
     }
+    if (old != NULL)
+        atomic_store(&old->gone, true);
     pthread_mutex_unlock(&s->lock);
     upstream_unref(old);
 }

@@ -8,7 +8,7 @@
 #include "providersvc/upstream.h"
 
 struct upstreams {
-    pthread_mutex_t lock; /* of what follows; a seat's name and metrics never change once it is counted */
+    pthread_mutex_t lock; /* of what follows; a seat's name and metrics do not change while it has users */
     struct upstream_seat *seats[UPSTREAMS_MAX];
     struct upstream *now[UPSTREAMS_MAX]; /* by seat; NULL = not served */
     unsigned n;
@@ -17,7 +17,7 @@ struct upstreams {
 
 void upstreams_init(struct upstreams *s, struct metrics *metrics);
 void upstreams_fini(struct upstreams *s); /* safe on a zeroed one */
-/* Takes over the caller's reference, also on failure. ST_UNAVAILABLE: UPSTREAMS_MAX names. */
+/* Takes over the caller's reference, also on failure. ST_UNAVAILABLE: UPSTREAMS_MAX are served or still used. */
 enum status upstreams_put(struct upstreams *s, struct slice name, struct upstream *u);
 void upstreams_remove(struct upstreams *s, struct slice name);
 struct upstream *upstreams_find(struct upstreams *s, struct slice name); /* a reference; NULL = not served */

@@ -22,7 +22,7 @@ struct metric {
 
 struct metrics {
     const char *service;
-    pthread_mutex_t lock; /* guards the making of series; updates need none */
+    pthread_mutex_t lock; /* guards the making of series, their labels and showing them; updates need none */
     atomic_size_t n;
     struct metric *series[METRICS_MAX];
 };
@@ -111,6 +111,19 @@ struct metric *metric_histogram(struct metrics *m, const char *name, const char 
         s->bounds = bounds;
     }
     return s;
+}
+
+void metric_relabel(struct metrics *m, struct metric *s, const char *labels)
+{
+    if (!s || strlen(labels) >= METRIC_LABELS_MAX)
+        return;
+    pthread_mutex_lock(&m->lock);
+    memcpy(s->labels, labels, strlen(labels) + 1);
+    atomic_store_explicit(&s->value, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->sum_ns, 0, memory_order_relaxed);
+    for (size_t i = 0; i < METRIC_BUCKETS_MAX; i++)
+        atomic_store_explicit(&s->buckets[i], 0, memory_order_relaxed);
+    pthread_mutex_unlock(&m->lock);
 }
 
 void metric_add(struct metric *c, uint64_t n)
@@ -221,11 +234,14 @@ static bool is_first_of_name(const struct metrics *m, size_t k)
 
 enum status metrics_render(struct metrics *m, struct buf *out)
 {
-    size_t i, n = m->n;
     enum status st = ST_OK;
+    size_t i, n;
 
+    pthread_mutex_lock(&m->lock);
+    n = m->n;
     for (i = 0; i < n && st == ST_OK; i++)
         if (is_first_of_name(m, i))
             st = render_name(m, i, n, out);
+    pthread_mutex_unlock(&m->lock);
     return st;
 }

@@ -10,7 +10,7 @@
 
 #include "proto/wire.h"
 
-#define METRICS_MAX 1024 /* series of one service */
+#define METRICS_MAX 4096 /* series of one service */
 #define METRIC_BUCKETS_MAX 24
 #define METRIC_LABELS_MAX 256 /* bytes of a label set */
 
@@ -30,6 +30,9 @@ struct metric *metric_gauge(struct metrics *m, const char *name, const char *hel
 struct metric *metric_histogram(struct metrics *m, const char *name, const char *help, const char *labels,
                                 const double *bounds);
 extern const double METRIC_LATENCY_BOUNDS[]; /* 0.001 … 60 s, for any latency */
+
+/* A series gets other labels, as above, and begins anew. Nobody updates it meanwhile. */
+void metric_relabel(struct metrics *m, struct metric *s, const char *labels);
 
 void metric_add(struct metric *c, uint64_t n);
 void metric_set(struct metric *g, int64_t value);

@@ -6,13 +6,12 @@
 #include "services/svc_private.h"
 #include "services/version.h"
 
-#define HEALTH_CHECKS_MAX 32
 #define TAG_CHECKS 8 /* of health_rep */
 
 /* Checks gathered for one report; beyond the limit they are left out. */
 struct report {
     struct arena *arena;
-    struct health_check checks[HEALTH_CHECKS_MAX];
+    struct health_check checks[LIMIT_CHECKS];
     size_t n;
 };
 
@@ -27,7 +26,7 @@ static void add_check(void *ctx, const char *name, bool ok, const char *detail)
 {
     struct report *r = ctx;
 
-    if (r->n == HEALTH_CHECKS_MAX)
+    if (r->n == LIMIT_CHECKS)
         return;
     r->checks[r->n++] =
         (struct health_check){.name = keep(r->arena, name), .ok = ok, .detail = keep(r->arena, detail ? detail : "")};

@@ -91,6 +91,9 @@ def test_a_provider_is_made_looked_at_changed_and_removed(shop):
         ({"base_url": "https://ho st"}, "base_url"),
         ({"kind": "azure"}, "base_url"),
         ({"api_version": "2024-10-21"}, "api_version"),
+        ({"chat_only": "yes"}, "chat_only"),
+        ({"kind": "anthropic", "chat_only": True}, "chat_only"),
+        ({"kind": "azure", "base_url": "https://x.example.com", "chat_only": True}, "chat_only"),
         ({"disconnect": "wait"}, "disconnect"),
         ({"connect_ms": 1}, "connect_ms"),
         ({"first_byte_ms": 99}, "first_byte_ms"),
@@ -121,6 +124,25 @@ def test_a_wrong_provider_is_refused_by_the_name_of_its_field(shop, fields, para
     assert body["name"] not in [p["name"] for p in shop.ok("GET", "/api/admin/providers?limit=500", token=shop.token)["data"]]
 
 
+def test_a_provider_may_be_without_a_responses_api(shop):
+    p = provider(shop, chat_only=True)
+    path = "/api/admin/providers/" + p["name"]
+    assert p["chat_only"] is True and shop.ok("GET", path, token=shop.token)["chat_only"] is True
+    assert [x.get("chat_only") for x in shop.ok("GET", "/api/admin/providers?limit=500", token=shop.token)["data"] if x["name"] == p["name"]] == [True]
+    assert shop.ok("PATCH", path, {"drop_params": ["user"]}, shop.token)["chat_only"] is True, "what is left out stays"
+    refused(shop, "PATCH", path, {"kind": "anthropic"}, 400, "chat_only")
+    assert not shop.ok("PATCH", path, {"chat_only": False}, shop.token).get("chat_only")
+    assert not shop.ok("GET", path, token=shop.token).get("chat_only")
+    # in a CONFIG file, where what is left out is the default
+    row = f"providers:\n  - {{name: {p['name']}, kind: openai%s}}\n"
+    done = shop.ok("POST", "/api/admin/config", {"text": row % ", chat_only: true"}, shop.token)
+    assert "chat_only" in done["data"][0]["detail"], done
+    assert shop.ok("GET", path, token=shop.token)["chat_only"] is True
+    assert "    chat_only: true\n" in shop.ok("GET", "/api/admin/config", token=shop.token)["text"]
+    shop.ok("POST", "/api/admin/config", {"text": row % ""}, shop.token)
+    assert not shop.ok("GET", path, token=shop.token).get("chat_only")
+
+
 def test_only_administrators_see_the_catalog(shop):
     _, token = shop.user(admin=shop.token)
     for path in ("providers", "models", "config", "audit"):
@@ -128,6 +150,37 @@ def test_only_administrators_see_the_catalog(shop):
         assert shop.call("GET", f"/api/admin/{path}").status == 401
     assert shop.call("POST", "/api/admin/providers", OPENAI, token).status == 403
     assert shop.call("POST", "/api/admin/config", {"text": ""}, token).status == 403
+
+
+def test_providers_come_and_go_more_often_than_fit_at_one_time(shop):
+    """The last of many is served as the first was."""
+    _, token = shop.user(admin=shop.token)
+    key = shop.new_key(token)
+    body = {"kind": "openai", "base_url": shop.upstream.url, "api_keys": ["sk-x"], "internal": True}
+    for i in range(210):
+        shop.ok("POST", "/api/admin/providers", {**body, "name": f"passing-{i}"}, shop.token)
+        if i % 20 == 0:
+            served(shop, key, f"passing-{i}")
+        assert shop.call("DELETE", f"/api/admin/providers/passing-{i}", token=shop.token).status == 204
+    shop.ok("POST", "/api/admin/providers", {**body, "name": "the-last"}, shop.token)
+    served(shop, key, "the-last")
+    checks = [c["name"] for s in shop.ok("GET", "/health/detailed")["services"] for c in s.get("checks", [])]
+    assert "provider:the-last" in checks and not [c for c in checks if c.startswith("provider:passing-")]
+    assert shop.call("DELETE", "/api/admin/providers/the-last", token=shop.token).status == 204
+
+
+def served(shop, key, provider):
+    m = model(shop, routes=[{"provider": provider, "model": "llama"}], price={"input": "1", "output": "1"})["name"]
+    wait_until(f"{provider} answers", 10, lambda: shop.chat(key, "[[tokens=1]]", model=m).status == 200)
+    assert shop.call("DELETE", f"/api/admin/models/{m}", token=shop.token).status == 204
+
+
+def test_no_more_providers_than_are_served(shop):
+    here = len(shop.ok("GET", "/api/admin/providers?limit=500", token=shop.token)["data"])
+    made = [provider(shop)["name"] for _ in range(100 - here)]
+    refused(shop, "POST", "/api/admin/providers", {"name": "one-more", "kind": "openai"}, 400, "name", "at most 100 providers")
+    for p in made:
+        assert shop.call("DELETE", f"/api/admin/providers/{p}", token=shop.token).status == 204
 
 
 # ---- models
@@ -352,7 +405,7 @@ def test_names_may_move_between_models_of_a_file(shop):
 
 
 def test_what_is_exported_can_be_applied(shop):
-    provider(shop, api_keys=["${SOME_KEY}"], drop_params=["user"], idle_ms=1000, internal=True)
+    provider(shop, api_keys=["${SOME_KEY}"], drop_params=["user"], idle_ms=1000, internal=True, chat_only=True)
     provider(shop, api_keys=["sk-a-key-that-cannot-be-exported"])
     model(shop, aliases=['quo"ted', "ünï"], price={"input": "1.5", "output": "3", "tier_above_tokens": 1000, "tier_input": "2", "tier_output": "4"})
     text = shop.ok("GET", "/api/admin/config", token=shop.token)["text"]
@@ -370,7 +423,9 @@ def test_routerctl_speaks_of_it_all(shop, tmp_path):
     p, m = name(), "m" + secrets.token_hex(5)
     ctl(shop, "provider", "add", p, "openai", "--base-url", "http://127.0.0.1:1/v1", "--api-keys", "-", stdin=KEY + "\n${OTHER}\n")
     assert ctl(shop, "provider", "show", p, "--field", "keys.1.hint").stdout == "${OTHER}\n"
-    ctl(shop, "provider", "set", p, "--disabled", "true", "--drop-params", "user,seed")
+    ctl(shop, "provider", "set", p, "--disabled", "true", "--drop-params", "user,seed", "--chat-only", "true")
+    assert ctl(shop, "provider", "show", p, "--field", "chat_only").stdout == "yes\n"
+    assert "chat_only" in ctl(shop, "provider", "list", "--limit", "500").stdout
     assert p in ctl(shop, "provider", "list", "--limit", "500").stdout
     ctl(shop, "model", "add", m, f"{p}/llama3:8b,echo/echo:2,openai/gpt-x:3:40", "--aliases", m + "-a", "--input", "1", "--output", "2")
     got = json.loads(ctl(shop, "model", "show", m + "-a", "--json").stdout)

@@ -157,6 +157,9 @@ class Upstream:
     def last(self):
         return call(self.port, "GET", "/__last")
 
+    def head(self):
+        return call(self.port, "GET", "/__last/head")
+
     def stop(self):
         self.process.stop()
 

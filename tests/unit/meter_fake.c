@@ -179,16 +179,21 @@ static void tell_ack(struct meter_fake *m, struct slice name, uint64_t acked)
 
 static struct record *record_of(struct meter_fake *m, struct slice name)
 {
-    struct record *r;
+    struct record *r = NULL;
 
-    for (unsigned i = 0; i < m->n_records; i++)
+    for (unsigned i = 0; i < m->n_records; i++) {
         if (slice_is(name, m->records[i].name))
             return &m->records[i];
-    if (m->n_records == METER_FAKE_PROVIDERS)
-        abort();
-    r = &m->records[m->n_records++];
+        if (m->records[i].bytes.n == 0) /* of one that is gone */
+            r = &m->records[i];
+    }
+    if (r == NULL) {
+        if (m->n_records == METER_FAKE_PROVIDERS)
+            abort();
+        r = &m->records[m->n_records++];
+        buf_init(&r->bytes, LIMIT_RECORD);
+    }
     (void)slice_copy(name, r->name, sizeof(r->name));
-    buf_init(&r->bytes, LIMIT_RECORD);
     return r;
 }
 

@@ -81,15 +81,20 @@ static bool answer(int fd, struct side *s, const struct tiny_request *r)
     return tiny_answer(fd, 200, "application/json", body);
 }
 
-static bool refuse(int fd, struct side *s)
+static bool refuse(int fd, struct side *s, const struct tiny_request *r)
 {
-    const char *text = atomic_load(&s->text), *lines = atomic_load(&s->lines);
+    const char *text = atomic_load(&s->text), *lines = atomic_load(&s->lines), *post = atomic_load(&s->post_text);
+    int status = atomic_load(&s->status);
     char head[1024];
 
+    if (post != NULL && strncmp(r->head, "POST ", 5) == 0) {
+        text = post;
+        status = atomic_load(&s->post_status);
+    }
     if (text == NULL)
         text = "{\"error\":{\"message\":\"told to\",\"type\":\"server_error\"}}";
     snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Type: application/json\r\n%sContent-Length: %zu\r\n\r\n",
-             atomic_load(&s->status), lines != NULL ? lines : "", strlen(text));
+             status, lines != NULL ? lines : "", strlen(text));
     return send_text(fd, head) && send_text(fd, text);
 }
 
@@ -122,9 +127,9 @@ static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
 
     count_key(s, r);
     if (bad != NULL && with_key(r, bad))
-        return refuse(fd, s) ? TINY_KEEP : TINY_CLOSE;
+        return refuse(fd, s, r) ? TINY_KEEP : TINY_CLOSE;
     switch ((enum does)atomic_load(&s->does)) {
-    case DOES_STATUS: return refuse(fd, s) ? TINY_KEEP : TINY_CLOSE;
+    case DOES_STATUS: return refuse(fd, s, r) ? TINY_KEEP : TINY_CLOSE;
     case DOES_HANG: (void)tiny_wait_gone(fd, HANG_MS); return TINY_CLOSE;
     case DOES_RAW: (void)send_text(fd, atomic_load(&s->text)); return TINY_CLOSE;
     default: return answer(fd, s, r) ? TINY_KEEP : TINY_CLOSE;

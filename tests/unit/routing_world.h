@@ -26,6 +26,8 @@ struct side {
     char name[2];
     atomic_int does, status, delay_ms;
     _Atomic(const char *) lines, text; /* NULL = none */
+    _Atomic(const char *) post_text; /* DOES_STATUS: a POST has post_status and this; NULL = as all */
+    atomic_int post_status;
     _Atomic(const char *) bad_key; /* a request with this key gets `status`, whatever it does */
     atomic_uint by_key[ROUTING_KEYS + 1]; /* requests with sk-1 …; 0: others */
 };

@@ -503,6 +503,28 @@ static void records_fit_at_their_largest(void **state)
     assert_int_equal(got.keys.n, LIMIT_UPSTREAM_KEYS);
 }
 
+/* As many as a providersvc serves; those that are there can be changed, and one that goes makes room. */
+static void there_are_no_more_providers_than_are_served(void **state)
+{
+    static const char more[] = "{\"name\":\"more\",\"kind\":\"echo\"}";
+    struct provider_drop_req drop = {.actor_id = slice_of("usr_t"), .name = slice_of("p0")};
+    struct meter *m = *state;
+    struct provider_rep rep;
+    struct empty done;
+    char json[64];
+
+    for (unsigned i = 0; i < LIMIT_PROVIDERS; i++) {
+        (void)snprintf(json, sizeof(json), "{\"name\":\"p%u\",\"kind\":\"echo\"}", i);
+        (void)provider(m, true, json);
+    }
+    assert_int_equal(put_provider(m, true, more, &rep), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "name");
+    assert_non_null(strstr(m->err.text, "at most 100 providers"));
+    (void)provider(m, false, "{\"name\":\"p7\",\"idle_ms\":500}");
+    METER_OK(m, op_provider_drop, &drop, &done);
+    (void)provider(m, true, more);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, meter_teardown)
 
 int main(void)
@@ -525,6 +547,7 @@ int main(void)
         T(what_the_api_gave_away_does_not_stop_a_start),
         T(a_mistake_in_a_file_is_said_with_its_place),
         T(records_fit_at_their_largest),
+        T(there_are_no_more_providers_than_are_served),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

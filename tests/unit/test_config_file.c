@@ -24,6 +24,7 @@ static const char sample[] = "# a team's providers\n"
                              "    disconnect: drain\n"
                              "    timeouts: {connect_ms: 2000, first_byte_ms: 60000}\n"
                              "    drop_params: [user]\n"
+                             "    chat_only: true\n"
                              "  - name: spare\n"
                              "    kind: echo\n"
                              "models:\n"
@@ -60,11 +61,12 @@ static void providers_of(const struct config_file *file)
     assert_int_equal(p->api_keys.n, 2);
     assert_true(slice_is(p->api_keys.items[0], "${OPENAI_API_KEY}")); /* stays a reference */
     assert_true(p->internal);
+    assert_true(p->chat_only);
     assert_int_equal(p->connect_ms, 2000);
     assert_int_equal(p->drop_params.n, 1);
     assert_true(WIRE_HAS(p, 15));
     p = &file->providers[1];
-    assert_true(WIRE_HAS(p, 5) && WIRE_HAS(p, 8) && WIRE_HAS(p, 14)); /* left out = the default */
+    assert_true(WIRE_HAS(p, 5) && WIRE_HAS(p, 8) && WIRE_HAS(p, 14) && WIRE_HAS(p, 16)); /* left out = the default */
     assert_false(WIRE_HAS(p, 15)); /* but keys stay as they are */
 }
 
@@ -135,6 +137,7 @@ static const struct wrong wrongs[] = {
     {"providers:\n\t- name: a\n", "line"},
     {"providers: []\n---\nmodels: []\n", "more than one YAML document"},
     {"providers:\n  - {name: a, internal: maybe}\n", "providers[0] (a): Invalid type for 'internal'"},
+    {"providers:\n  - {name: a, chat_only: 2}\n", "providers[0] (a): Invalid type for 'chat_only'"},
     {"providers:\n  - {name: a, timeouts: {connect_ms: -1}}\n", "providers[0] (a): Invalid 'connect_ms'"},
     {"providers:\n  - {name: a, timeouts: {connect_ms: 1e3}}\n", "providers[0] (a): Invalid type for 'connect_ms'"},
     {"providers:\n  - {name: a, timeouts: {connect_ms: 0x10}}\n", "providers[0] (a): Invalid type for 'connect_ms'"},
@@ -168,6 +171,29 @@ static void a_mistake_is_said_with_its_place(void **state)
         if (strchr(err.text, '\n'))
             fail_msg("more than one line: %s", err.text);
     }
+    arena_fini(&a);
+}
+
+static void more_providers_than_there_can_be_are_refused(void **state)
+{
+    struct config_file file;
+    struct buf text;
+    struct arena a;
+    struct err err;
+
+    (void)state;
+    arena_init(&a, ARENA_MAX);
+    buf_init(&text, LIMIT_CONFIG);
+    assert_int_equal(buf_addc(&text, "providers:\n"), ST_OK);
+    for (unsigned i = 0; i < LIMIT_PROVIDERS; i++)
+        assert_int_equal(buf_addf(&text, "  - {name: p%u, kind: echo}\n", i), ST_OK);
+    assert_int_equal(parse(&a, (struct slice){text.p, text.n}, &file, &err), ST_OK);
+    assert_int_equal(file.n_providers, LIMIT_PROVIDERS);
+    assert_int_equal(buf_addc(&text, "  - {name: one-more, kind: echo}\n"), ST_OK);
+    assert_int_equal(parse(&a, (struct slice){text.p, text.n}, &file, &err), ST_BAD_REQUEST);
+    assert_non_null(strstr(err.text, "100 max"));
+    assert_non_null(strstr(err.text, "providers"));
+    buf_fini(&text);
     arena_fini(&a);
 }
 
@@ -313,10 +339,15 @@ static void without_memory_it_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_file_says_arrives),         cmocka_unit_test(nothing_is_a_file),
-        cmocka_unit_test(a_mistake_is_said_with_its_place), cmocka_unit_test(a_secret_is_not_repeated_in_an_error),
-        cmocka_unit_test(large_and_deep_files_are_refused), cmocka_unit_test(a_large_file_takes_memory_in_proportion),
-        cmocka_unit_test(damaged_files_do_no_harm),         cmocka_unit_test(without_memory_it_says_so),
+        cmocka_unit_test(what_a_file_says_arrives),
+        cmocka_unit_test(nothing_is_a_file),
+        cmocka_unit_test(a_mistake_is_said_with_its_place),
+        cmocka_unit_test(more_providers_than_there_can_be_are_refused),
+        cmocka_unit_test(a_secret_is_not_repeated_in_an_error),
+        cmocka_unit_test(large_and_deep_files_are_refused),
+        cmocka_unit_test(a_large_file_takes_memory_in_proportion),
+        cmocka_unit_test(damaged_files_do_no_harm),
+        cmocka_unit_test(without_memory_it_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,6 +131,34 @@ static void text_groups_series_under_one_help(void **state)
     metrics_free(m);
 }
 
+/* Its old labels are gone, its counts are those of the new ones. */
+static void a_series_begins_anew_with_other_labels(void **state)
+{
+    struct metrics *m = metrics_new("gateway");
+    struct metric *c = metric_counter(m, "router_a_total", "a.", "k=\"1\"");
+    struct metric *h = metric_histogram(m, "router_h_seconds", "h.", "k=\"1\"", METRIC_LATENCY_BOUNDS);
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 65536);
+    metric_add(c, 3);
+    metric_observe_ns(h, 2000000);
+    metric_relabel(m, c, "k=\"2\"");
+    metric_relabel(m, h, "k=\"2\"");
+    metric_relabel(m, NULL, "k=\"2\"");
+    assert_int_equal(metric_value(c), 0);
+    metric_add(c, 1);
+    assert_ptr_equal(metric_counter(m, "router_a_total", "a.", "k=\"2\""), c);
+    assert_int_equal(metrics_render(m, &out), ST_OK);
+    assert_int_equal(buf_add(&out, "", 1), ST_OK);
+    assert_null(strstr(out.p, "k=\"1\""));
+    assert_non_null(strstr(out.p, "router_a_total{service=\"gateway\",k=\"2\"} 1\n"));
+    assert_non_null(strstr(out.p, "router_h_seconds_bucket{service=\"gateway\",k=\"2\",le=\"+Inf\"} 0\n"));
+    assert_non_null(strstr(out.p, "router_h_seconds_sum{service=\"gateway\",k=\"2\"} 0.000000000\n"));
+    buf_fini(&out);
+    metrics_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +166,7 @@ int main(void)
         cmocka_unit_test(levels_below_are_not_written),
         cmocka_unit_test(counters_are_exact_under_threads),
         cmocka_unit_test(text_groups_series_under_one_help),
+        cmocka_unit_test(a_series_begins_anew_with_other_labels),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -354,19 +354,46 @@ static void refuse(struct meter *m, const char *sql, const char *why)
     meter_remove(m);
 }
 
+/* A database of an older shape: up to that migration. */
+static void make_older(struct meter *m, int newest)
+{
+    struct migration older[16];
+    int i, n = 0;
+
+    for (i = 0; schema_migrations[i].number && schema_migrations[i].number <= newest; i++)
+        older[n++] = schema_migrations[i];
+    older[n] = (struct migration){0, NULL, NULL};
+    meter_folder(m);
+    assert_int_equal(store_open_with(m->path, older, &m->store, &m->err), ST_OK);
+}
+
+/* A provider that is there already has its Responses API. */
+static void a_provider_of_the_ninth_shape_stays_as_it_is(void **state)
+{
+    struct meter m;
+
+    (void)state;
+    make_older(&m, 9);
+    meter_sql(&m,
+              "INSERT INTO provider_def VALUES ('p', 'openai', 'https://h/v1', 1, '', 1, 2, 3, 4, '', 0, 'user', 5, "
+              "'api', 0, 9)");
+    meter_close(&m);
+    meter_open(&m);
+    assert_true(meter_number(&m, "PRAGMA user_version") >= 10);
+    assert_int_equal(meter_number(&m, "SELECT count(*) FROM provider_def WHERE name = 'p' AND internal = 1 AND "
+                                      "total_ms = 4 AND drop_params = 'user' AND revision = 9 AND chat_only = 0"),
+                     1);
+    meter_close(&m);
+    meter_remove(&m);
+}
+
 /* A database that is in use gets the catalog and keeps what it has. */
 static void a_database_of_the_fifth_shape_gets_the_catalog(void **state)
 {
-    struct migration fifth[8];
     struct meter m;
-    int i, n = 0;
 
     (void)state;
-    for (i = 0; schema_migrations[i].number && schema_migrations[i].number <= 5; i++)
-        fifth[n++] = schema_migrations[i];
-    fifth[n] = (struct migration){0, NULL, NULL};
-    meter_folder(&m);
-    assert_int_equal(store_open_with(m.path, fifth, &m.store, &m.err), ST_OK);
+    make_older(&m, 5);
     meter_sql(
         &m,
         "INSERT INTO plan(name, rpm, tpm, concurrency, max_keys, models, revision) VALUES ('free', 1, 2, 3, 4, '', 7)");
@@ -466,6 +493,7 @@ int main(void)
         cmocka_unit_test(entries_of_an_older_database_get_their_chain),
         cmocka_unit_test(killed_while_the_chain_is_made),
         cmocka_unit_test(a_database_of_the_fifth_shape_gets_the_catalog),
+        cmocka_unit_test(a_provider_of_the_ninth_shape_stays_as_it_is),
         cmocka_unit_test(another_programs_file_and_a_newer_version_are_left_alone),
         cmocka_unit_test(a_file_that_is_no_database_is_an_error),
         cmocka_unit_test(a_second_meterd_is_refused),

@@ -64,6 +64,29 @@ static void bodies_are_cut_exactly(void **state)
     }
 }
 
+/* A host that is only compatible may know no other name than max_tokens; the client's own name stays. */
+static void a_compatible_host_is_told_max_tokens(void **state)
+{
+    static const char *const rows[][2] = {
+        {"{\"a\":1}", "{\"a\":1,\"max_tokens\":9}"},
+        {"{\"max_tokens\":100}", "{\"max_tokens\":9}"},
+        {"{\"max_completion_tokens\":100}", "{\"max_completion_tokens\":9}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct body_cuts want = {.output_limit = 9, .old_limit = true};
+        struct slice got = {NULL, 0};
+        struct buf out;
+
+        buf_init(&out, BODY_MAX);
+        assert_int_equal(body_make(slice_of(rows[i][0]), &want, &out, &got), ST_OK);
+        if (!slice_is(got, rows[i][1]))
+            fail_msg(SLICE_FMT, SLICE_ARG(got));
+        buf_fini(&out);
+    }
+}
+
 static void a_body_at_the_limit_can_still_be_cut(void **state)
 {
     size_t n = LIMIT_BODY;
@@ -285,10 +308,15 @@ static void tokens_are_rounded_up_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies_are_cut_exactly),          cmocka_unit_test(a_body_at_the_limit_can_still_be_cut),
-        cmocka_unit_test(cuts_follow_the_request),         cmocka_unit_test(usage_is_read_from_every_dialect),
-        cmocka_unit_test(text_is_counted_wherever_it_is),  cmocka_unit_test(what_is_no_object_is_refused),
-        cmocka_unit_test(errors_are_found_in_every_shape), cmocka_unit_test(tokens_are_rounded_up_once),
+        cmocka_unit_test(bodies_are_cut_exactly),
+        cmocka_unit_test(a_compatible_host_is_told_max_tokens),
+        cmocka_unit_test(a_body_at_the_limit_can_still_be_cut),
+        cmocka_unit_test(cuts_follow_the_request),
+        cmocka_unit_test(usage_is_read_from_every_dialect),
+        cmocka_unit_test(text_is_counted_wherever_it_is),
+        cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(errors_are_found_in_every_shape),
+        cmocka_unit_test(tokens_are_rounded_up_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,14 @@ static void does(struct routing *r, enum does what, int status, const char *text
     atomic_store(&r->sides[0].does, what);
 }
 
+/* To the call; does is of the list. */
+static void says(struct routing *r, int status, const char *text)
+{
+    atomic_store(&r->sides[0].post_status, status);
+    atomic_store(&r->sides[0].post_text, text);
+}
+
+#define CHAT "{\"choices\":[]}"
 #define MODELS "{\"data\":[{\"id\":\"m-1\"},{\"id\":7},{\"id\":\"m-2\"}]}"
 
 static void a_list_of_models_is_enough(void **state)
@@ -115,12 +123,116 @@ static void with_a_model_a_call_is_made(void **state)
 
     routing_put(r, 0, 1, NULL);
     does(r, DOES_STATUS, 200, MODELS);
+    says(r, 200, CHAT);
     try(r, "a", "m\"x", &t);
     assert_true(t.rep.ok);
     assert_string_equal(t.models, "m-1,m-2,");
     tiny_last_body(r->sides[0].tiny, sent, sizeof(sent));
     assert_non_null(strstr(sent, "\"model\":\"m\\\"x\""));
+    assert_non_null(strstr(sent, "\"max_completion_tokens\":16"));
     assert_int_equal(routing_seen(r, 0), 2);
+}
+
+/* What a kind is asked is what its adapter would ask for a client: there, and nowhere else, the model is looked for. */
+static const struct calling {
+    struct catalog_provider is;
+    const char *base, *model, *list, *call, *sent, *answer, *unknown;
+} callings[] = {
+    {{.kind = {"openai", 6}, .chat_only = true},
+     "/v1",
+     "llama",
+     "GET /v1/models ",
+     "POST /v1/chat/completions ",
+     "\"max_tokens\":16",
+     CHAT,
+     "{\"error\":{\"message\":\"no such model\"}}"},
+    {{.kind = {"anthropic", 9}},
+     "",
+     "claude",
+     "GET /v1/models ",
+     "POST /v1/messages ",
+     "\"model\":\"claude\"",
+     "{\"content\":[]}",
+     "{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"no such model\"}}"},
+    {{.kind = {"gemini", 6}},
+     "/v1beta",
+     "g 1",
+     "GET /v1beta/models ",
+     "POST /v1beta/models/g%201:generateContent ",
+     "\"maxOutputTokens\":16",
+     "{\"candidates\":[]}",
+     "{\"error\":{\"code\":404,\"message\":\"no such model\",\"status\":\"NOT_FOUND\"}}"},
+    {{.kind = {"azure", 5}},
+     "/openai/v1",
+     "d-1",
+     "GET /openai/v1/models ",
+     "POST /openai/v1/chat/completions ",
+     "\"model\":\"d-1\"",
+     CHAT,
+     "{\"error\":{\"code\":\"DeploymentNotFound\",\"message\":\"no such model\"}}"},
+    {{.kind = {"azure", 5}, .api_version = {"2024-10-21", 10}},
+     "",
+     "d-1",
+     "GET /openai/models?api-version=2024-10-21 ",
+     "POST /openai/deployments/d-1/chat/completions?api-version=2024-10-21 ",
+     "\"messages\":[",
+     CHAT,
+     "{\"error\":{\"code\":\"DeploymentNotFound\",\"message\":\"no such model\"}}"},
+};
+
+static void try_calling(struct routing *r, const struct calling *c)
+{
+    struct catalog_provider is = c->is;
+    char url[64], head[2048], sent[1024];
+    struct tried t;
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", tiny_port(r->sides[0].tiny), c->base);
+    is.base_url = slice_of(url);
+    routing_put(r, 0, 1, &is);
+    does(r, DOES_STATUS, 200, MODELS);
+    try(r, "a", "", &t);
+    tiny_last_head(r->sides[0].tiny, head, sizeof(head));
+    if (!t.rep.ok || strncmp(head, c->list, strlen(c->list)) != 0)
+        fail_msg("%s\n%s", t.text, head);
+    says(r, 200, c->answer);
+    try(r, "a", c->model, &t);
+    tiny_last_head(r->sides[0].tiny, head, sizeof(head));
+    tiny_last_body(r->sides[0].tiny, sent, sizeof(sent));
+    if (!t.rep.ok || strncmp(head, c->call, strlen(c->call)) != 0 || strstr(sent, c->sent) == NULL)
+        fail_msg("%s\n%s%s", t.text, head, sent);
+    says(r, 404, c->unknown);
+    try(r, "a", c->model, &t);
+    assert_false(t.rep.ok);
+    assert_int_equal(t.rep.http_status, 404);
+    assert_non_null(strstr(t.text, "no such model"));
+    says(r, 200, c->unknown); /* some say it so */
+    try(r, "a", c->model, &t);
+    assert_false(t.rep.ok);
+    assert_non_null(strstr(t.text, "no such model"));
+    says(r, 200, "<html>");
+    try(r, "a", c->model, &t);
+    assert_false(t.rep.ok);
+    assert_non_null(strstr(t.text, "something else"));
+}
+
+static void every_kind_is_called_as_its_adapter_does(void **state)
+{
+    for (size_t i = 0; i < sizeof(callings) / sizeof(callings[0]); i++)
+        try_calling(*state, &callings[i]);
+}
+
+/* Its path would lead elsewhere: nothing is asked. */
+static void a_model_that_leads_elsewhere_is_refused(void **state)
+{
+    struct catalog_provider is = {.kind = slice_of("azure"), .api_version = slice_of("2024-10-21")};
+    struct routing *r = *state;
+    struct tried t;
+
+    routing_put(r, 0, 1, &is);
+    try(r, "a", "..", &t);
+    assert_false(t.rep.ok);
+    assert_int_equal(t.rep.http_status, 0);
+    assert_int_equal(routing_seen(r, 0), 0);
 }
 
 /* Not a word of ours and not a piece of the key: only what helps. */
@@ -218,8 +330,13 @@ static void trials_run_beside_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_list_of_models_is_enough),       TEST(with_a_model_a_call_is_made), TEST(failures_are_said),
-        TEST(what_is_broken_or_nobody_is_said), TEST(trials_run_beside_calls),
+        TEST(a_list_of_models_is_enough),
+        TEST(with_a_model_a_call_is_made),
+        TEST(failures_are_said),
+        TEST(every_kind_is_called_as_its_adapter_does),
+        TEST(a_model_that_leads_elsewhere_is_refused),
+        TEST(what_is_broken_or_nobody_is_said),
+        TEST(trials_run_beside_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
