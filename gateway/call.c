@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gateway/answer.h"
+#include "gateway/caller.h"
 #include "gateway/routes.h"
 #include "services/clock.h"
 
@@ -382,9 +383,11 @@ void call_handle(struct request *r)
         return;
     }
     if (!key.n) {
+        r->stranger = true;
         answer_no_key(r);
         return;
     }
+    r->vouch = caller_check_key;
     if (c) {
         c->gw = r->gw;
         c->conn = r->conn;
