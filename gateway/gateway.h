@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "gateway/gate.h"
 #include "gateway/interpose.h"
 #include "services/svc.h"
 
@@ -21,6 +22,8 @@
 #define GATEWAY_ARENA_MAX (64u * 1024u * 1024u) /* of one request: lists of an administrator's page are the largest */
 #define GATEWAY_BODIES_MAX                                                                                             \
     (512u * 1024u * 1024u) /* bytes of large request bodies held at once, all connections together */
+#define GATEWAY_PARSING_MAX                                                                                            \
+    ((size_t)2 * LIMIT_BODY) /* bytes of large JSON that is parsed at once: takes up to nine times as much */
 #define GATEWAY_KEEP_BYTES 65536u /* a buffer that is not larger stays for the connection's next request */
 #define GATEWAY_ROUTES_MAX 128
 #define GATEWAY_CLASSES 5 /* 1xx … 5xx */
@@ -70,6 +73,7 @@ struct gateway {
     atomic_bool closing; /* drained: nothing more is answered */
     _Atomic uint64_t upload_bytes; /* spooled at once, all connections together */
     _Atomic uint64_t line_bytes; /* of batches' files that are read: batch_file.h */
+    struct gate parsing; /* bytes of JSON, where it is larger than REQUEST_SMALL */
     atomic_size_t body_bytes, record_bytes; /* held at once, all connections together */
     struct ticker *ticker;
     struct voids *voids;

@@ -1,6 +1,8 @@
 /* Bodies of requests: what is taken from whom, and what is counted of it. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -287,6 +289,98 @@ static void a_body_has_a_limit(void **state)
     assert_true(holds(w, 0));
 }
 
+/* ---- parsing ----------------------------------------------------------------------------------------------------- */
+
+#define PASS_MS 200u /* what is not through by then waits */
+
+struct passing {
+    struct gate *gate;
+    size_t n;
+    atomic_bool through;
+    pthread_t thread;
+};
+
+static void *pass(void *ctx)
+{
+    struct passing *p = ctx;
+
+    gate_enter(p->gate, p->n);
+    atomic_store(&p->through, true);
+    gate_leave(p->gate, p->n);
+    return NULL;
+}
+
+static void begin_to_pass(struct passing *p)
+{
+    assert_int_equal(pthread_create(&p->thread, NULL, pass, p), 0);
+}
+
+static void a_gate_lets_through_what_fits(void **state)
+{
+    struct gate gate;
+    struct passing small = {.gate = &gate, .n = 4}, large = {.gate = &gate, .n = 5}, all = {.gate = &gate, .n = 100};
+
+    (void)state;
+    gate_init(&gate, 10);
+    gate_enter(&gate, 6);
+    begin_to_pass(&small);
+    pthread_join(small.thread, NULL);
+    begin_to_pass(&large);
+    begin_to_pass(&all);
+    usleep(PASS_MS * 1000);
+    assert_false(atomic_load(&large.through));
+    assert_false(atomic_load(&all.through));
+    gate_leave(&gate, 6);
+    pthread_join(large.thread, NULL);
+    pthread_join(all.thread, NULL); /* alone */
+    assert_int_equal(gate.inside, 0);
+    gate_fini(&gate);
+}
+
+static void large_bodies_wait_to_be_parsed(void **state)
+{
+    struct world *w = *state;
+    struct gateway *gw = svc_state(w->gateway);
+    int fd = connect_to(w, 0);
+
+    gate_enter(&gw->parsing, GATEWAY_PARSING_MAX);
+    begin_counted(fd, CHAT, "", LARGE);
+    send_all(fd, body_of(LARGE), LARGE);
+    assert_true(holds(w, LARGE));
+    call_counted(w, REQUEST_SMALL);
+    HAS(w, "HTTP/1.1 200");
+    usleep(PASS_MS * 1000);
+    assert_int_equal(look()->admitted, 1); /* the small one */
+    gate_leave(&gw->parsing, GATEWAY_PARSING_MAX);
+    hear_and_close(w, fd);
+    HAS(w, "HTTP/1.1 200");
+    assert_int_equal(gw->parsing.inside, 0);
+}
+
+static void large_lines_of_a_batch_too(void **state)
+{
+    static const char head[] = "--xYz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n"
+                               "--xYz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n"
+                               "{\"custom_id\":\"1\",\"method\":\"POST\",\"url\":\"" CHAT "\",\"body\":";
+    static const char tail[] = "}\r\n--xYz--\r\n";
+    struct world *w = *state;
+    struct gateway *gw = svc_state(w->gateway);
+    int fd = connect_to(w, 0);
+
+    gate_enter(&gw->parsing, GATEWAY_PARSING_MAX);
+    begin_counted(fd, "/v1/files", FORM, sizeof(head) - 1 + LARGE + sizeof(tail) - 1);
+    say(fd, head);
+    send_all(fd, body_of(LARGE), LARGE);
+    say(fd, tail);
+    usleep(PASS_MS * 1000);
+    assert_int_equal(look()->admitted, 0);
+    gate_leave(&gw->parsing, GATEWAY_PARSING_MAX);
+    hear_and_close(w, fd);
+    HAS(w, "HTTP/1.1 200");
+    assert_int_equal(look()->admitted, 1);
+    assert_int_equal(gw->parsing.inside, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, gateway_world_start, gateway_world_stop)
 
 int main(void)
@@ -301,6 +395,9 @@ int main(void)
         TEST(a_promise_takes_no_room),
         TEST(every_length_comes_whole),
         TEST(a_body_has_a_limit),
+        cmocka_unit_test(a_gate_lets_through_what_fits),
+        TEST(large_bodies_wait_to_be_parsed),
+        TEST(large_lines_of_a_batch_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
