@@ -409,7 +409,7 @@ enum status admission_models(struct admission *a, const struct admission_env *en
     st = admission_ready(a, err);
     if (st == ST_OK)
         st = admission_caller(a, req->key_digest, env->wall_s, &caller, err);
-    if (st == ST_OK) {
+    if (st == ST_OK && !req->key_only) {
         struct model_rights rights = {&caller.key->models, &caller.plan->models};
 
         if (req->model.n == 0) {

@@ -69,27 +69,29 @@ static void set_flag(const struct wire_desc *desc, void *msg, const char *name)
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
-static bool is_listed(struct slice name, const char *const *list)
+/* The list's own text, which lives on; NULL = it is not there. */
+static const char *listed(struct slice name, const char *const *list)
 {
-    for (; *list; list++)
-        if (slice_is(name, *list))
-            return true;
-    return false;
+    while (*list && !slice_is(name, *list))
+        list++;
+    return *list;
 }
 
 static enum status set_argument(struct request *r, const struct closed *closed, void *msg, struct slice raw_name,
                                 struct slice raw_value, struct err *err)
 {
-    char name[QUERY_NAME_MAX], value[QUERY_VALUE_MAX];
+    char name[QUERY_NAME_MAX], value[QUERY_VALUE_MAX]; /* without a NUL at their end */
+    const char *closed_name;
     struct slice n, v;
     enum status st;
 
     if (!request_decode(raw_name, true, name, sizeof(name), &n) ||
         !request_decode(raw_value, true, value, sizeof(value), &v))
         return err_set(err, ST_BAD_REQUEST, "The query string is not valid.");
-    if (is_listed(n, closed->names))
-        return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", name, "Unknown parameter: '" SLICE_FMT "'.",
-                             SLICE_ARG(n));
+    closed_name = listed(n, closed->names);
+    if (closed_name)
+        return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", closed_name, "Unknown parameter: '%s'.",
+                             closed_name);
     n = arena_copy(r->arena, n, &st);
     if (st == ST_OK)
         v = arena_copy(r->arena, v, &st);

@@ -7,6 +7,7 @@
 
 #include "gateway/surfaces.h"
 
+#define BATCH_LINE_SMALL 65536u /* bytes of a line that waits for no others to be parsed */
 #define SCRATCH_MAX (64u * 1024u) /* what a reader keeps of one line: a model's name and ids of objects */
 #define TEXT_SHOWN 400 /* bytes of what is wrong with a line: the rest of an error's text says which */
 
@@ -122,7 +123,7 @@ static enum status add_line(struct batch_file *b, size_t target, const struct ca
     return ST_OK;
 }
 
-static enum status read_line(struct batch_file *b, struct slice text, struct err *err)
+static enum status parse_line(struct batch_file *b, struct slice text, struct err *err)
 {
     yyjson_doc *doc = yyjson_read(text.p, text.n, 0);
     yyjson_val *root = yyjson_doc_get_root(doc);
@@ -138,6 +139,19 @@ static enum status read_line(struct batch_file *b, struct slice text, struct err
         st = add_line(b, target, &line, err);
     yyjson_doc_free(doc);
     arena_reset(&b->scratch);
+    return st;
+}
+
+static enum status read_line(struct batch_file *b, struct slice text, struct err *err)
+{
+    bool large = b->parsing && text.n > BATCH_LINE_SMALL;
+    enum status st;
+
+    if (large)
+        gate_enter(b->parsing, text.n);
+    st = parse_line(b, text, err);
+    if (large)
+        gate_leave(b->parsing, text.n);
     return st;
 }
 

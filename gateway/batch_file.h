@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "gateway/call_request.h"
+#include "gateway/gate.h"
 
 #define BATCH_LINES_MAX 50000u /* requests of one file: OpenAI's limit */
 #define BATCH_HELD_MAX (UINT64_C(256) * 1024 * 1024) /* bytes of lines that have begun, of all files at once */
@@ -23,6 +24,7 @@ struct batch_file {
     struct buf line; /* what has come of one that has not ended */
     _Atomic uint64_t *all; /* bytes held by all files, these included */
     uint64_t held;
+    struct gate *parsing; /* what large lines pass to be parsed; NULL = none, as batch_file_begin leaves it */
     uint64_t n_lines; /* read, blank ones included */
     struct err err; /* not ST_OK: nothing more is read, and the worth is none */
     struct batch_worth worth;

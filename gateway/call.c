@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gateway/answer.h"
+#include "gateway/caller.h"
 #include "gateway/routes.h"
 #include "services/clock.h"
 
@@ -305,6 +306,21 @@ static bool query_streams(struct slice query)
     return false;
 }
 
+/* Parsed JSON takes several times its bytes: large ones wait for each other. */
+static enum status parse_body(struct call *c, struct err *err)
+{
+    struct request *r = c->r;
+    bool large = r->body.n > REQUEST_SMALL;
+    enum status st;
+
+    if (large)
+        gate_enter(&r->gw->parsing, r->body.n);
+    st = call_request_read(c->surface, r->body, r->arena, &c->ask, err);
+    if (large)
+        gate_leave(&r->gw->parsing, r->body.n);
+    return st;
+}
+
 static enum status take_body(struct call *c, struct err *err)
 {
     struct request *r = c->r;
@@ -314,7 +330,7 @@ static enum status take_body(struct call *c, struct err *err)
         return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
                              "Invalid header 'content-type': expected multipart/form-data.");
     st = request_read_body(r, (size_t)r->gw->settings->max_body_bytes, err);
-    return st == ST_OK ? call_request_read(c->surface, r->body, r->arena, &c->ask, err) : st;
+    return st == ST_OK ? parse_body(c, err) : st;
 }
 
 static enum status take_upload(struct call *c, struct err *err)
@@ -382,9 +398,11 @@ void call_handle(struct request *r)
         return;
     }
     if (!key.n) {
+        r->stranger = true;
         answer_no_key(r);
         return;
     }
+    r->vouch = caller_check_key;
     if (c) {
         c->gw = r->gw;
         c->conn = r->conn;

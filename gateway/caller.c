@@ -24,6 +24,24 @@ enum status caller_check_session(struct request *r, bool admin, struct err *err)
     return ST_OK;
 }
 
+enum status caller_check_key(struct request *r, struct err *err)
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    struct models_req req = {.key_digest = {(const char *)digest, sizeof(digest)}, .key_only = true};
+    struct slice key = request_key(r);
+    struct err local = {.status = ST_OK};
+    struct models_rep rep;
+    enum status st;
+
+    crypto_hash_sha256(digest, (const unsigned char *)key.p, key.n);
+    st = call_wait(svc_peer(r->gw->svc, SVC_AUTHSVC), &models_req_desc, &req, &models_rep_desc, &rep, r->arena,
+                   CALLER_CHECK_MS, &local);
+    if (st != ST_UNAUTHENTICATED && st != ST_FORBIDDEN)
+        return ST_OK;
+    *err = local;
+    return err->status = st;
+}
+
 static bool on_loopback(struct slice ip)
 {
     return (ip.n >= 4 && !memcmp(ip.p, "127.", 4)) || slice_is(ip, "::1") ||

@@ -10,6 +10,10 @@
  * asked for. */
 enum status caller_check_session(struct request *r, bool admin, struct err *err);
 
+/* Is the request's API key one that may make calls? For request.vouch. ST_UNAUTHENTICATED, ST_FORBIDDEN: it is not, and
+ * err says why. When authsvc cannot say it is ST_OK: admission, which waits for it, is asked anyway. */
+enum status caller_check_key(struct request *r, struct err *err);
+
 /* METRICS_TOKEN as bearer; without that setting a client on loopback that no proxy speaks for. */
 bool caller_is_operator(const struct request *r);
 

@@ -12,6 +12,8 @@
 #define WRITE_RATE 4096u /* … and afterwards the client must take this many bytes a second */
 #define LINGER_MS 500u
 #define LINGER_BYTES (4u * 1024u * 1024u)
+#define LINGER_LONG_MS 10000u /* while bytes keep coming: a pause of LINGER_MS ends it */
+#define LINGER_LONG_BYTES (64u * 1024u * 1024u)
 #define LINGER_PIECE 4096u
 #define WAKE_SIGNAL (SIGRTMIN + 2) /* its handler does nothing: that it comes is all */
 
@@ -26,7 +28,7 @@ struct conn *conn_new(struct gateway *gw)
     c->tap.fd = -1;
     pthread_mutex_init(&c->lock, NULL);
     arena_init(&c->arena, GATEWAY_ARENA_MAX);
-    buf_init(&c->body, LIMIT_BODY);
+    buf_init(&c->body, LIMIT_BODY + 1); /* one more shows that a chunked body is too long */
     buf_init(&c->out, WIRE_MESSAGE_MAX);
     return c;
 }
@@ -126,22 +128,32 @@ bool conn_write(struct conn *c, struct iovec *parts, int n_parts)
     return true;
 }
 
-void conn_linger(struct conn *c)
+static void linger(struct conn *c, uint64_t ms, size_t bytes)
 {
-    uint64_t end = clock_ms() + LINGER_MS, now;
+    uint64_t end = clock_ms() + ms, now;
     size_t total = 0;
     char piece[LINGER_PIECE];
 
     shutdown(c->fd, SHUT_WR);
-    while ((now = clock_ms()) < end && total < LINGER_BYTES) {
+    while ((now = clock_ms()) < end && total < bytes) {
         struct pollfd wait = {.fd = c->fd, .events = POLLIN};
         ssize_t got;
 
-        if (poll(&wait, 1, (int)(end - now)) <= 0)
+        if (poll(&wait, 1, (int)(end - now < LINGER_MS ? end - now : LINGER_MS)) <= 0)
             break;
         got = recvfrom(c->fd, piece, sizeof(piece), MSG_DONTWAIT, NULL, NULL);
         if (got <= 0)
             break;
         total += (size_t)got;
     }
+}
+
+void conn_linger(struct conn *c)
+{
+    linger(c, LINGER_MS, LINGER_BYTES);
+}
+
+void conn_linger_long(struct conn *c)
+{
+    linger(c, LINGER_LONG_MS, LINGER_LONG_BYTES);
 }

@@ -42,6 +42,57 @@ static bool key_is(yyjson_val *key, const char *text)
     return yyjson_equals_str(key, text);
 }
 
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+static void keep_file(struct estimate *e, yyjson_val *id)
+{
+    unsigned i;
+
+    for (i = 0; i < e->n_files && !yyjson_equals(e->files[i], id); i++)
+        ;
+    if (i == e->n_files && i < ESTIMATE_FILES_MAX)
+        e->files[e->n_files++] = id;
+}
+
+/* Is this member the ids of files, and nothing else? */
+static bool keep_files(struct estimate *e, yyjson_val *key, yyjson_val *value)
+{
+    yyjson_val *id;
+    size_t i, n;
+
+    if (yyjson_is_str(value) && key_is(key, "file_id")) {
+        keep_file(e, value);
+        return true;
+    }
+    if (!yyjson_is_arr(value) || !key_is(key, "file_ids"))
+        return false;
+    yyjson_arr_foreach(value, i, n, id)
+    {
+        if (yyjson_is_str(id))
+            keep_file(e, id);
+    }
+    return true;
+}
+
+/* A function's parameters are a schema: what has such a name there is no file. */
+void estimate_files(struct estimate *e, yyjson_val *value)
+{
+    yyjson_val *k, *v;
+    size_t i, n;
+
+    if (yyjson_is_arr(value)) {
+        yyjson_arr_foreach(value, i, n, v) estimate_files(e, v);
+    } else if (yyjson_is_obj(value)) {
+        yyjson_obj_foreach(value, i, n, k, v)
+        {
+            if (!keep_files(e, k, v) && !key_is(k, "parameters"))
+                estimate_files(e, v);
+        }
+    }
+}
+
+/* ---- text and what is not ---------------------------------------------------------------------------------------- */
+
 /* The bytes of an image, a sound or a file are never text. */
 static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
 {
@@ -50,11 +101,6 @@ static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
 
     if (key_is(key, "data")) {
         add_extra(e, n / SOUND_BYTES + 1, n / SOUND_BYTES + 1);
-        return true;
-    }
-    if (key_is(key, "file_id")) {
-        if (e->n_files < ESTIMATE_FILES_MAX)
-            e->files[e->n_files++] = value;
         return true;
     }
     if (key_is(key, "file_data")) {
@@ -100,6 +146,8 @@ static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
     yyjson_val *k, *v;
     size_t i, n;
 
+    if (key && keep_files(e, key, value))
+        return;
     if (yyjson_is_str(value)) {
         if (!key || !count_binary(e, key, value))
             count_text(e, yyjson_get_str(value), yyjson_get_len(value));
@@ -108,8 +156,10 @@ static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
     } else if (yyjson_is_obj(value)) {
         if (yyjson_obj_get(value, "image_url") || yyjson_equals_str(yyjson_obj_get(value, "type"), "input_image"))
             count_image(e, value);
-        if (e->sources && count_source(e, value))
+        if (e->sources && count_source(e, value)) {
+            estimate_files(e, value);
             return;
+        }
         yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
     }
 }

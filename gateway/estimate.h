@@ -17,7 +17,7 @@ struct yyjson_val;
 struct estimate {
     uint64_t ascii, other; /* bytes and code points of text */
     uint64_t extra, extra_upper; /* tokens of images, sound, files and framing; and those that came as numbers */
-    struct yyjson_val *files[ESTIMATE_FILES_MAX]; /* values of "file_id" that were met, the first ones */
+    struct yyjson_val *files[ESTIMATE_FILES_MAX]; /* ids that were met in "file_id" and "file_ids", each once */
     unsigned n_files;
     bool sources; /* images and documents are {"type","source"}, as Anthropic has them */
 };
@@ -27,6 +27,7 @@ void estimate_schema(struct estimate *e,
                      struct yyjson_val *value); /* tools, response_format: counted as the JSON they are; may be NULL */
 void estimate_input(struct estimate *e, struct yyjson_val *value); /* text, lists of it, of tokens, of parts; or NULL */
 void estimate_characters(struct estimate *e, struct yyjson_val *text); /* each is a token */
+void estimate_files(struct estimate *e, struct yyjson_val *value); /* only the files that it names; or NULL */
 void estimate_text(struct estimate *e, struct slice text);
 void estimate_image(struct estimate *e); /* one whose size is not known */
 uint64_t estimate_tokens(const struct estimate *e);

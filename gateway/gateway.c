@@ -103,6 +103,7 @@ static enum status init(struct svc *svc, struct err *err)
 
     gw->svc = svc;
     gw->settings = svc_settings(svc);
+    gate_init(&gw->parsing, GATEWAY_PARSING_MAX);
     if (sodium_init() < 0)
         return err_set(err, ST_INTERNAL, "libsodium does not start");
     st = proxies_parse(&gw->proxies, gw->settings->trusted_proxies, err);
@@ -147,6 +148,7 @@ static void fini(struct svc *svc)
     ticker_free(gw->ticker);
     server_free(gw);
     voids_free(gw->voids);
+    gate_fini(&gw->parsing);
 }
 
 static void health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail), void *ctx)

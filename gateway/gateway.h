@@ -14,13 +14,17 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "gateway/gate.h"
 #include "gateway/interpose.h"
 #include "gateway/proxies.h"
 #include "services/svc.h"
 
 #define GATEWAY_SPARE_THREADS 16 /* beyond MAX_CONNECTIONS: they answer 503 */
 #define GATEWAY_ARENA_MAX (64u * 1024u * 1024u) /* of one request: lists of an administrator's page are the largest */
-#define GATEWAY_BODIES_MAX (512u * 1024u * 1024u) /* bytes of request bodies held at once, all connections together */
+#define GATEWAY_BODIES_MAX                                                                                             \
+    (512u * 1024u * 1024u) /* bytes of large request bodies held at once, all connections together */
+#define GATEWAY_PARSING_MAX                                                                                            \
+    ((size_t)2 * LIMIT_BODY) /* bytes of large JSON that is parsed at once: takes up to nine times as much */
 #define GATEWAY_KEEP_BYTES 65536u /* a buffer that is not larger stays for the connection's next request */
 #define GATEWAY_ROUTES_MAX 128
 #define GATEWAY_CLASSES 5 /* 1xx … 5xx */
@@ -71,6 +75,7 @@ struct gateway {
     atomic_bool closing; /* drained: nothing more is answered */
     _Atomic uint64_t upload_bytes; /* spooled at once, all connections together */
     _Atomic uint64_t line_bytes; /* of batches' files that are read: batch_file.h */
+    struct gate parsing; /* bytes of JSON, where it is larger than REQUEST_SMALL */
     atomic_size_t body_bytes, record_bytes; /* held at once, all connections together */
     struct ticker *ticker;
     struct voids *voids;
@@ -99,5 +104,6 @@ bool conn_write(struct conn *c, struct iovec *parts, int n_parts);
 /* Says that nothing more comes and reads away what the client still sends, for a moment, so that it gets to see our
  * last answer. */
 void conn_linger(struct conn *c);
+void conn_linger_long(struct conn *c); /* the same for a client that is in the middle of a large body */
 
 #endif

@@ -87,20 +87,42 @@ enum status read_completions(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
-/* "conversation": its id, or {"id": …} */
-static enum status read_conversation(struct call_reading *r, yyjson_val *v)
+/* "conversation": its id, or {"id": …}; of several upstream may take any. */
+static enum status read_conversation(struct call_reading *r, yyjson_val *conversation)
 {
-    if (yyjson_is_obj(v))
-        v = yyjson_obj_get(v, "id");
-    return member_object(r, v, "conversation");
+    enum status st = ST_OK;
+    yyjson_val *k, *v;
+    size_t i, n;
+
+    if (!yyjson_is_obj(conversation))
+        return member_object(r, conversation, "conversation");
+    yyjson_obj_foreach(conversation, i, n, k, v)
+    {
+        if (st == ST_OK && yyjson_equals_str(k, "id") && !yyjson_is_null(v))
+            st = member_object(r, v, "conversation");
+    }
+    return st;
+}
+
+/* {"variables": {NAME: text or a part with a file}}: a name says nothing. */
+static void read_variables(struct estimate *e, yyjson_val *prompt)
+{
+    yyjson_val *k, *v, *name, *part;
+    size_t i, n, j, m;
+
+    yyjson_obj_foreach(prompt, i, n, k, v)
+    {
+        if (yyjson_equals_str(k, "variables"))
+            yyjson_obj_foreach(v, j, m, name, part) estimate_files(e, part);
+    }
 }
 
 enum status read_responses(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION };
-    static const char *const names[] = {"model",       "input", "instructions",      "stream",
-                                        "tools",       "text",  "max_output_tokens", "previous_response_id",
-                                        "conversation"};
+    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION, PROMPT };
+    static const char *const names[] = {"model",        "input", "instructions",      "stream",
+                                        "tools",        "text",  "max_output_tokens", "previous_response_id",
+                                        "conversation", "prompt"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -125,6 +147,8 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
         estimate_input(&e, found[INPUT]);
     estimate_input(&e, found[INSTRUCTIONS]);
     estimate_schema(&e, found[TOOLS]);
+    estimate_files(&e, found[TOOLS]);
+    read_variables(&e, found[PROMPT]);
     estimate_schema(&e, found[TEXT]);
     return call_set_estimate(r, &e);
 }

@@ -36,8 +36,8 @@ enum status read_embeddings(struct call_reading *r, yyjson_val *root)
 
 enum status read_images(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, PROMPT, CHOICES, STREAM, IMAGES };
-    static const char *const names[] = {"model", "prompt", "n", "stream", "images"};
+    enum { MODEL, PROMPT, CHOICES, STREAM, IMAGES, MASK };
+    static const char *const names[] = {"model", "prompt", "n", "stream", "images", "mask"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -57,6 +57,7 @@ enum status read_images(struct call_reading *r, yyjson_val *root)
     r->ret->output_limit = IMAGE_TOKENS;
     estimate_input(&e, found[PROMPT]);
     estimate_input(&e, found[IMAGES]);
+    estimate_input(&e, found[MASK]);
     return call_set_estimate(r, &e);
 }
 
@@ -87,8 +88,8 @@ enum status read_speech(struct call_reading *r, yyjson_val *root)
 /* A body that is upstream's alone, but for what routes it. */
 enum status read_other(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, STREAM, INPUT_FILE };
-    static const char *const names[] = {"model", "stream", "input_file_id"};
+    enum { MODEL, STREAM, INPUT_FILE, TRAINING, VALIDATION };
+    static const char *const names[] = {"model", "stream", "input_file_id", "training_file", "validation_file"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -99,6 +100,10 @@ enum status read_other(struct call_reading *r, yyjson_val *root)
         r->ret->stream = yyjson_get_bool(found[STREAM]);
     if (st == ST_OK)
         st = member_object(r, found[INPUT_FILE], "input_file_id");
+    if (st == ST_OK && yyjson_is_str(found[TRAINING]))
+        st = member_object(r, found[TRAINING], "training_file");
+    if (st == ST_OK && yyjson_is_str(found[VALIDATION]))
+        st = member_object(r, found[VALIDATION], "validation_file");
     if (st != ST_OK)
         return st;
     estimate_input(&e, root);

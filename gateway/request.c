@@ -12,7 +12,6 @@
 
 #define DROP_PIECE 8192u
 #define DROP_MAX (64u * 1024u * 1024u) /* bytes read away before an answer; a client that sends more is cut off */
-#define BODY_FIRST 65536u /* room for a body of unknown length to begin with */
 
 static bool has_word(const char *value, const char *word)
 {
@@ -240,85 +239,108 @@ bool request_slow(const struct request *r)
 }
 
 /* After a body that did not come whole nothing on this connection can be understood. */
-static enum status broken_body(struct request *r)
+static enum status broken_body(struct request *r, struct err *err)
 {
     r->keep_alive = false;
     r->body_read = true;
     if (r->conn->tap.ended || r->conn->tap.refused)
         r->quiet = true;
-    return ST_CANCELLED;
+    return err_set(err, ST_CANCELLED, "The request's body did not come in time.");
 }
 
-static bool hold_bytes(struct request *r, size_t n)
+static enum status no_room(struct err *err)
+{
+    return err_set(err, ST_UNAVAILABLE, "There is no room for the request's body now. Try again later.");
+}
+
+static enum status too_large(size_t max, struct err *err)
+{
+    return err_set(err, ST_TOO_LARGE, "The request's body is larger than %zu bytes.", max);
+}
+
+static enum status hold_bytes(struct request *r, size_t n, struct err *err)
 {
     if (atomic_fetch_add(&r->gw->body_bytes, n) + n > GATEWAY_BODIES_MAX) {
         atomic_fetch_sub(&r->gw->body_bytes, n);
-        return false;
+        return no_room(err);
     }
     r->body_held += n;
-    return true;
-}
-
-static enum status read_counted(struct request *r)
-{
-    struct buf *b = &r->conn->body;
-    int got;
-
-    if (buf_reserve(b, (size_t)r->content_length) != ST_OK)
-        return ST_NO_MEMORY;
-    got = mg_read(r->http, b->p, (size_t)r->content_length);
-    if (got != (int)r->content_length)
-        return broken_body(r);
-    b->n = (size_t)got;
     return ST_OK;
 }
 
-static enum status read_chunked(struct request *r, size_t max)
-{
-    struct buf *b = &r->conn->body;
-    size_t step = BODY_FIRST;
-
-    for (;;) {
-        int got;
-
-        if (b->n > max)
-            return ST_TOO_LARGE;
-        if (!hold_bytes(r, step))
-            return ST_UNAVAILABLE;
-        if (step > b->max - b->n)
-            step = b->max - b->n;
-        if (step == 0)
-            return ST_TOO_LARGE;
-        if (buf_reserve(b, step) != ST_OK)
-            return ST_NO_MEMORY;
-        got = mg_read(r->http, b->p + b->n, step);
-        if (got < 0)
-            return broken_body(r);
-        b->n += (size_t)got;
-        if ((size_t)got < step) {
-            if (r->conn->tap.ended || r->conn->tap.refused || r->conn->tap.slow)
-                return broken_body(r); /* after the last chunk, before its end */
-            return b->n > max ? ST_TOO_LARGE : ST_OK;
-        }
-    }
-}
-
-static enum status read_body(struct request *r, size_t max)
+/* Before more of a body is taken than anybody may send. */
+static enum status ask_vouch(struct request *r, struct err *err)
 {
     enum status st;
 
+    if (!r->vouch || r->vouched)
+        return ST_OK;
+    st = r->vouch(r, err);
+    r->vouched = true;
+    r->stranger = st != ST_OK;
+    return st;
+}
+
+/* For twice of what has come, `most` at most: who promises much and sends little takes little. REQUEST_SMALL bytes are
+ * the connection's own, which keeps them from request to request. */
+static enum status make_room(struct request *r, size_t most, size_t *ret, struct err *err)
+{
+    struct buf *b = &r->conn->body;
+    size_t size = b->n ? b->n * 2 : REQUEST_SMALL;
+    enum status st = ST_OK;
+
+    if (size > most)
+        size = most;
+    if (size > REQUEST_SMALL)
+        st = ask_vouch(r, err);
+    if (st == ST_OK && size > REQUEST_SMALL)
+        st = hold_bytes(r, size - r->body_held, err);
+    if (st != ST_OK)
+        return st;
+    *ret = size - b->n;
+    return buf_reserve(b, *ret) == ST_OK ? ST_OK : no_room(err);
+}
+
+/* Of a chunked body, whose length nobody knows, one byte more than may come. */
+static enum status read_pieces(struct request *r, size_t max, struct err *err)
+{
+    struct buf *b = &r->conn->body;
+    size_t most = r->chunked ? max + 1 : (size_t)r->content_length;
+
+    while (b->n < most) {
+        size_t want = 0;
+        enum status st = make_room(r, most, &want, err);
+        int got;
+
+        if (st != ST_OK)
+            return st;
+        got = mg_read(r->http, b->p + b->n, want);
+        if (got < 0 || (!r->chunked && (size_t)got < want))
+            return broken_body(r, err);
+        b->n += (size_t)got;
+        if ((size_t)got < want) {
+            if (r->conn->tap.ended || r->conn->tap.refused || r->conn->tap.slow)
+                return broken_body(r, err); /* after the last chunk, before its end */
+            break;
+        }
+    }
+    return r->chunked && b->n == most ? too_large(max, err) : ST_OK;
+}
+
+static enum status read_body(struct request *r, size_t max, struct err *err)
+{
+    enum status st = ST_OK;
+
     if (!r->chunked && (uint64_t)r->content_length > max)
-        return ST_TOO_LARGE;
-    if (!r->chunked && !hold_bytes(r, (size_t)r->content_length))
-        return ST_UNAVAILABLE;
+        return too_large(max, err);
+    if (!r->chunked && (uint64_t)r->content_length > REQUEST_SMALL)
+        st = ask_vouch(r, err);
+    if (st != ST_OK)
+        return st;
     say_continue(r);
     tap_body_begin(&r->conn->tap);
-    st = r->chunked ? read_chunked(r, max) : read_counted(r);
+    st = read_pieces(r, max, err);
     tap_body_end(&r->conn->tap);
-    if (st == ST_OK) {
-        r->body = (struct slice){r->conn->body.p, r->conn->body.n};
-        r->body_read = true;
-    }
     return st;
 }
 
@@ -328,15 +350,19 @@ enum status request_read_body(struct request *r, size_t max, struct err *err)
 
     if (r->body_read)
         return ST_OK;
-    st = read_body(r, max);
-    if (st == ST_OK)
-        return ST_OK;
-    request_forget_body(r);
-    if (st == ST_TOO_LARGE)
-        return err_set(err, st, "The request's body is larger than %zu bytes.", max);
-    if (st == ST_CANCELLED)
-        return err_set(err, st, "The request's body did not come in time.");
-    return err_set(err, st, "There is no room for the request's body now. Try again later.");
+    st = read_body(r, max, err);
+    if (st != ST_OK) {
+        request_forget_body(r);
+        return st;
+    }
+    r->body = (struct slice){r->conn->body.p, r->conn->body.n};
+    r->body_read = true;
+    return ST_OK;
+}
+
+static enum status upload_too_large(uint64_t max, struct err *err)
+{
+    return err_set(err, ST_TOO_LARGE, "The upload is larger than %llu bytes.", (unsigned long long)max);
 }
 
 /* ST_TOO_LARGE: nothing of it, or not all, was handed over. */
@@ -347,19 +373,22 @@ static enum status pass_pieces(struct request *r, uint64_t max,
     struct buf *b = &r->conn->body;
     uint64_t total = 0;
 
-    if (buf_reserve(b, BODY_FIRST) != ST_OK)
-        return ST_NO_MEMORY;
+    if (buf_reserve(b, REQUEST_SMALL) != ST_OK)
+        return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
     for (;;) {
-        uint64_t left = r->chunked ? BODY_FIRST : (uint64_t)r->content_length - total;
-        size_t want = left < BODY_FIRST ? (size_t)left : BODY_FIRST;
-        int got = want ? mg_read(r->http, b->p, want) : 0;
-        enum status st;
+        uint64_t left = r->chunked ? REQUEST_SMALL : (uint64_t)r->content_length - total;
+        size_t want = left < REQUEST_SMALL ? (size_t)left : REQUEST_SMALL;
+        enum status st = total ? ask_vouch(r, err) : ST_OK;
+        int got;
 
+        if (st != ST_OK)
+            return st;
+        got = want ? mg_read(r->http, b->p, want) : 0;
         if (got < 0 || (!r->chunked && (size_t)got < want))
-            return broken_body(r);
+            return broken_body(r, err);
         total += (uint64_t)got;
         if (total > max)
-            return ST_TOO_LARGE;
+            return upload_too_large(max, err);
         st = got ? take(ctx, (struct slice){b->p, (size_t)got}, err) : ST_OK;
         if (st != ST_OK)
             return st;
@@ -367,7 +396,7 @@ static enum status pass_pieces(struct request *r, uint64_t max,
             break;
     }
     if (r->chunked && (r->conn->tap.ended || r->conn->tap.refused || r->conn->tap.slow))
-        return broken_body(r); /* after the last chunk, before its end */
+        return broken_body(r, err); /* after the last chunk, before its end */
     return ST_OK;
 }
 
@@ -379,24 +408,27 @@ enum status request_pass_body(struct request *r, uint64_t max,
 
     if (r->body_read)
         return ST_OK;
-    if (!r->chunked && (uint64_t)r->content_length > max) {
-        st = ST_TOO_LARGE;
-    } else {
-        say_continue(r);
-        tap_body_begin(&r->conn->tap);
-        st = pass_pieces(r, max, take, ctx, err);
-        tap_body_end(&r->conn->tap);
-        request_forget_body(r);
-    }
-    if (st == ST_OK)
-        r->body_read = true;
-    if (st == ST_NO_MEMORY)
-        return err_set(err, st, "%s", status_text(st));
-    if (st == ST_TOO_LARGE)
-        return err_set(err, st, "The upload is larger than %llu bytes.", (unsigned long long)max);
-    if (st == ST_CANCELLED)
-        return err_set(err, st, "The request's body did not come in time.");
+    if (!r->chunked && (uint64_t)r->content_length > max)
+        return upload_too_large(max, err);
+    if (!r->chunked && (uint64_t)r->content_length > REQUEST_SMALL)
+        st = ask_vouch(r, err);
+    if (st != ST_OK)
+        return st;
+    say_continue(r);
+    tap_body_begin(&r->conn->tap);
+    st = pass_pieces(r, max, take, ctx, err);
+    tap_body_end(&r->conn->tap);
+    request_forget_body(r);
+    r->body_read |= st == ST_OK;
     return st;
+}
+
+/* Not worth the wait: the client has not sent it yet, it is too much, or nobody vouches for it. */
+static bool left_unread(const struct request *r)
+{
+    if (r->expects || (!r->chunked && (uint64_t)r->content_length > DROP_MAX))
+        return true;
+    return r->stranger && (r->chunked || (uint64_t)r->content_length > REQUEST_SMALL);
 }
 
 void request_drop_body(struct request *r)
@@ -406,8 +438,8 @@ void request_drop_body(struct request *r)
 
     if (r->body_read)
         return;
-    if (r->expects || (!r->chunked && (uint64_t)r->content_length > DROP_MAX)) {
-        r->keep_alive = false; /* the client has not sent it yet, or it is not worth the wait */
+    if (left_unread(r)) {
+        r->keep_alive = false;
         return;
     }
     tap_body_begin(&r->conn->tap);

@@ -13,6 +13,7 @@ struct route;
 
 #define REQUEST_PARAM_MAX 1024 /* a path parameter as it came: a model's name may be percent-encoded */
 #define REQUEST_PASSED_MAX 16u /* headers that upstream may see */
+#define REQUEST_SMALL 65536u /* bytes of a body that anybody may send, and that no budget counts */
 
 struct request {
     struct gateway *gw;
@@ -40,9 +41,14 @@ struct request {
     bool keep_alive; /* the connection goes on after the answer */
     bool body_read; /* nothing of the body is left in the connection */
     bool quiet; /* nothing can be answered any more */
+    bool stranger; /* without a good key: no large body of it is waited for, not even to be read away */
+    bool vouched; /* vouch was asked */
+    /* Asked once, before more than REQUEST_SMALL of a body is taken; what is not ST_OK ends the reading. NULL = anybody
+     * may send what the route takes. */
+    enum status (*vouch)(struct request *r, struct err *err);
     struct slice body;
     const uint8_t *body_digest; /* of a body that is not kept: of what it says; NULL = it is kept */
-    size_t body_held; /* counted in gateway.body_bytes */
+    size_t body_held; /* counted in gateway.body_bytes: of what is larger than REQUEST_SMALL, as it arrives */
     bool settled; /* a call's last callback has counted it, or is about to */
     int status; /* answered; 0 = not yet, 499 = the client was gone */
     uint64_t sent_bytes;

@@ -223,7 +223,7 @@ static int on_request(struct mg_connection *http)
     if (!r.keep_alive || r.quiet || !r.body_read || svc_draining(c->gw->svc)) {
         mg_disable_connection_keep_alive(http);
         if (!r.quiet && !r.body_read)
-            conn_linger(c);
+            (r.stranger ? conn_linger_long : conn_linger)(c);
     }
     request_fini(&r);
     return status;

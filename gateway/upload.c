@@ -24,6 +24,7 @@ static enum status begin_form(struct upload *u, struct request *r, struct err *e
     if (st != ST_OK || !u->has_batch)
         return st;
     batch_file_begin(&u->batch, r->arena, (size_t)r->gw->settings->max_body_bytes, &r->gw->line_bytes);
+    u->batch.parsing = &r->gw->parsing;
     multipart_watch(&u->form, see_file, &u->batch);
     return ST_OK;
 }

@@ -39,7 +39,8 @@
 
 #define MODELS_REQ(F, L, m)                                                                                            \
     F(m, 1, BIN, key_digest, REQ, LIMIT_DIGEST, "SHA-256 of the API key")                                              \
-    F(m, 2, STR, model,      OPT, LIMIT_MODEL,  "only this one; NOT_FOUND when the caller may not use it")
+    F(m, 2, STR, model,      OPT, LIMIT_MODEL,  "only this one; NOT_FOUND when the caller may not use it")                 \
+    F(m, 3, BOOL, key_only,  OPT, 1,            "none of them: is the key good?")
 
 #define MODELS_REP(F, L, m)                                                                                            \
     L(m, 1, model_info, data, LIMIT_LIST, "models that this key may use and that a provider serves")

@@ -519,6 +519,16 @@ static bool is_json(struct slice content_type)
            (content_type.n >= sizeof(json) - 1 && strncasecmp(content_type.p, json, sizeof(json) - 1) == 0);
 }
 
+/* Of a body that is JSON. Blanks before it are the client's right: what is skipped elsewhere is skipped here. */
+static bool is_object(struct slice body)
+{
+    size_t i = 0;
+
+    while (i < body.n && (body.p[i] == ' ' || body.p[i] == '\t' || body.p[i] == '\n' || body.p[i] == '\r'))
+        i++;
+    return i < body.n && body.p[i] == '{';
+}
+
 static enum status make_body(struct completion *c, struct relay *s)
 {
     if (s->plan.n_steps > 0) {
@@ -528,7 +538,7 @@ static enum status make_body(struct completion *c, struct relay *s)
             return st;
         return s->plan.upstream == &dialect_chat ? cut_translated(c, s) : drop_refused(c, s);
     }
-    if (c->req->body.n > 0 && c->req->body.p[0] == '{' && is_json(c->req->content_type) && !completion_about_batch(c))
+    if (is_object(c->req->body) && is_json(c->req->content_type) && !completion_about_batch(c))
         return cut_request(c, s); /* of a batch the model is its file's: there is nothing to be cut */
     s->body = c->req->body;
     return ST_OK;

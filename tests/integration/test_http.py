@@ -1,5 +1,6 @@
 """Bytes that a parser may misread are refused before any parser acts on them (RFC 9112), and nothing smuggled behind runs."""
 import json
+import secrets
 import socket
 import time
 
@@ -148,6 +149,50 @@ def test_a_slow_body_is_cut(router, account):
     assert not got or got.startswith(b"HTTP/1.1 4")
     assert time.monotonic() - began < 45
     s.close()
+
+
+SILENT = 40  # times MAX_BODY_BYTES is more than there is room for
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_of_a_made_up_key_is_not_read(router, chunked):
+    began = time.monotonic()
+    how = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 16777216"
+    some = b"fffff\r\n" + b"x" * 70000 if chunked else b""
+    answer, closed = raw(router.port, head(b"Host: x", b"Authorization: Bearer sk-or-made-up", how) + some)
+    assert closed and answer.startswith(b"HTTP/1.1 401"), answer[:200]
+    assert b'"code":"invalid_api_key"' in answer and b"\r\nconnection: close\r\n" in answer
+    assert time.monotonic() - began < 5
+
+
+def test_who_sends_a_large_body_with_a_made_up_key_sees_why_not(router):
+    for path in ("/v1/chat/completions", "/v1/audio/transcriptions"):
+        kind = "multipart/form-data; boundary=x" if path.endswith("transcriptions") else "application/json"
+        s = socket.create_connection(("127.0.0.1", router.port), timeout=20)
+        s.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-or-made-up\r\nContent-Type: %s\r\nContent-Length: 16000000\r\n\r\n" % (path.encode(), kind.encode()))
+        s.sendall(b" " * 16000000)
+        assert s.recv(65536).startswith(b"HTTP/1.1 401")
+        s.close()
+
+
+@pytest.mark.parametrize("good", [False, True])
+def test_promised_bodies_take_no_room_from_others(router, account, good):
+    key = account[2].encode() if good else b"sk-or-made-up"
+    who = {"email": f"{secrets.token_hex(6)}@example.com", "password": secrets.token_hex(12)}
+    router.ok("POST", "/auth/register", who)
+    silent = [socket.create_connection(("127.0.0.1", router.port), timeout=10) for _ in range(SILENT)]
+    try:
+        for s in silent:
+            s.sendall(head(b"Host: x", b"Authorization: Bearer " + key, b"Content-Type: application/json", b"Content-Length: 16777216") + b"{")
+        time.sleep(0.3)  # until they are read, as far as they are
+        assert router.call("POST", "/auth/login", who).status == 200
+        a = router.call("POST", "/v1/chat/completions", json.loads(BODY), account[2])
+        assert a.status == 200, a
+        large = {"model": "echo", "messages": [{"role": "user", "content": "x" * 1000000}]}
+        assert router.call("POST", "/v1/chat/completions", large, account[2]).status in (200, 429)
+    finally:
+        for s in silent:
+            s.close()
 
 
 def test_head_and_options(router):

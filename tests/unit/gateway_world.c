@@ -158,7 +158,15 @@ static enum status models(struct svc_call *call, const void *in, void *out)
     const struct models_req *req = in;
     struct models_rep *rep = out;
 
-    (void)call;
+    if (req->key_only) {
+        enum status st;
+
+        pthread_mutex_lock(&script.lock);
+        st = script.key_with;
+        script.keys_asked++;
+        pthread_mutex_unlock(&script.lock);
+        return st == ST_OK ? ST_OK : err_set(&call->err, st, "who is that?");
+    }
     rep->data.items = all;
     rep->data.n = req->model.n ? 1 : 2;
     if (slice_is(req->model, "none"))
@@ -297,6 +305,7 @@ static void note_request(const struct completion_req *req)
 {
     size_t i, n = 0;
 
+    script.body_bytes = req->body.n;
     slice_copy(req->body, script.body, sizeof(script.body));
     slice_copy(req->endpoint, script.endpoint, sizeof(script.endpoint));
     slice_copy(req->model, script.model, sizeof(script.model));

@@ -46,11 +46,14 @@ struct script {
     enum act act;
     unsigned admit_delay_ms;
     enum status admit_with;
+    enum status key_with; /* to whether the key is good */
+    unsigned keys_asked; /* that */
     bool one_at_once; /* admission refuses while a call is open */
     unsigned admitted, done, begun, voids, cancelled, syncs;
     uint64_t void_status, cancelled_ms, last_room_bytes;
     uint64_t estimate;
     unsigned char digest[32];
+    uint64_t body_bytes;
     char body[256], request_id[80], void_id[80];
     /* what was asserted since authsvc started: messages, closing ones, holds; the last hold; admissions before that */
     unsigned asserts, lasts, holds, admitted_early;

@@ -137,6 +137,21 @@ static void lists_of_models_hold_for_key_and_plan(void **state)
     assert_int_equal(ask_model(w, "exact"), ST_FORBIDDEN);
 }
 
+static void a_key_is_good_or_not(void **state)
+{
+    struct world *w = *state;
+    unsigned char digest[LIMIT_DIGEST];
+    struct models_req req = {.key_digest = {(const char *)digest, sizeof(digest)}, .key_only = true};
+    struct admission_env env = {.wall_s = WALL, .arena = &w->arena};
+    struct models_rep rep = {.has = 0};
+
+    digest_of("secret", digest);
+    assert_int_equal(admission_models(&w->a, &env, &req, &rep, NULL), ST_OK);
+    assert_int_equal(rep.data.n, 0);
+    digest_of("made up", digest);
+    assert_int_equal(admission_models(&w->a, &env, &req, &rep, NULL), ST_UNAUTHENTICATED);
+}
+
 static void models_are_listed_as_far_as_the_key_may_use_them(void **state)
 {
     struct world *w = *state;
@@ -371,6 +386,7 @@ int main(void)
         T(a_name_leads_to_a_provider_and_a_price),
         T(unpriced_models_are_free_only_when_the_operator_says_so),
         T(lists_of_models_hold_for_key_and_plan),
+        T(a_key_is_good_or_not),
         T(models_are_listed_as_far_as_the_key_may_use_them),
         T(requests_per_minute_are_exact),
         T(the_stricter_of_key_and_plan_holds),

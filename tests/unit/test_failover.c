@@ -606,6 +606,38 @@ static void one_that_has_no_responses_gets_chats(void **state)
     answered_fini(&a);
 }
 
+/* What is cut in decides about the bill: blanks before the object change none of it. */
+static void blanks_before_a_body_keep_nothing_from_being_cut(void **state)
+{
+    static const char *const blanks[] = {"", " ", "\t", "\n", "\r", "\r\n \t\n "};
+    struct slice dropped = slice_of("seed");
+    struct catalog_provider strict = {.drop_params = {&dropped, 1}};
+    struct routing *r = *state;
+    struct completion_req req;
+    struct meter_fake_event ev;
+
+    routing_put(r, 0, 1, &strict);
+    for (size_t i = 0; i < sizeof(blanks) / sizeof(blanks[0]); i++) {
+        struct answered a = {0};
+        char body[256], sent[4096], expected[256];
+
+        snprintf(body, sizeof(body), "%s{\"model\":\"m\",\"stream\":true,\"seed\":1,\"max_tokens\":900} ", blanks[i]);
+        snprintf(expected, sizeof(expected),
+                 "%s{\"model\":\"mapped\",\"stream\":true,\"max_tokens\":77,"
+                 "\"stream_options\":{\"include_usage\":true}} ",
+                 blanks[i]);
+        routing_request(r, &req, "a", true);
+        r->routes[0].upstream_model = slice_of("mapped");
+        req.body = slice_of(body);
+        req.output_limit = 77;
+        routing_call(r, &req, &a, &ev);
+        assert_int_equal(a.status, ST_OK);
+        tiny_last_body(r->sides[0].tiny, sent, sizeof(sent));
+        assert_string_equal(sent, expected);
+        answered_fini(&a);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, routing_setup, routing_teardown)
 
 int main(void)
@@ -629,6 +661,7 @@ int main(void)
         TEST(a_record_that_cannot_be_used_ends_the_old_one),
         TEST(members_that_a_provider_refuses_are_left_out),
         TEST(one_that_has_no_responses_gets_chats),
+        TEST(blanks_before_a_body_keep_nothing_from_being_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,6 +297,11 @@ static void the_account_api(void **state)
     HAS(w, "],\"has_more\":true,\"next\":\"next\\\"page\"}");
     get(w, "GET", "/api/keys?actor_id=usr_2", "Authorization: Bearer user\r\n");
     HAS(w, "HTTP/1.1 400");
+    HAS(w, "\"param\":\"actor_id\",");
+    get(w, "GET", "/api/usage/requests?request_id=longer&actor_id=usr_2", "Authorization: Bearer user\r\n");
+    HAS(w, "\"message\":\"Unknown parameter: 'actor_id'.\",\"type\":\"invalid_request_error\",\"param\":\"actor_id\",");
+    get(w, "GET", "/api/usage/requests?request_id=longer&create=1", "Authorization: Bearer user\r\n");
+    HAS(w, "\"param\":\"create\",");
     get(w, "GET", "/api/keys?limit=many", "Authorization: Bearer user\r\n");
     HAS(w, "\"param\":\"limit\"");
     get(w, "DELETE", "/api/keys/key%2F1", "Authorization: Bearer user\r\n");
