@@ -51,15 +51,28 @@ static uint64_t at_most_a_week(uint64_t ms)
 /* ---- what it owes --------------------------------------------------------------------------------------------------
  */
 
-/* What upstream reports; without it what was delivered, counted here; nothing before a token (architecture, "Money").
- * Nothing for what looks at something or counts: it uses no tokens. */
+/* Has upstream done what it charges for? A token says so; of an answer that is not counted here (sound, pictures) its
+ * first bytes do. */
+static bool delivered(const struct completion *c)
+{
+    return completion_flowed(c) || (c->attempt.answered && c->first_ms != 0);
+}
+
+/* All of the answer came, also when its client had left before. */
+static bool complete(const struct completion *c)
+{
+    return c->outcome == OUTCOME_OK || (c->attempt.answered && c->attempt.outcome == ATTEMPT_OK);
+}
+
+/* What upstream reports; without it what was delivered, counted here; nothing before that (architecture, "What a call
+ * owes"). Nothing for what looks at something or counts: it uses no tokens. */
 void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated)
 {
     *ret = (struct usage){0};
     *ret_estimated = false;
     if (c->usage.known) {
         *ret = c->usage;
-    } else if (completion_flowed(c) && completion_counts(c)) {
+    } else if (delivered(c) && completion_counts(c)) {
         ret->prompt = c->req->prompt_tokens_estimate;
         ret->completion = tally_tokens(&c->text);
         *ret_estimated = true;
@@ -73,7 +86,7 @@ void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated)
     if (c->outcome == OUTCOME_ERROR || !completion_counts(c))
         return;
     bill_so_far(c, ret, ret_estimated);
-    if (c->outcome == OUTCOME_OK && !c->usage.known) {
+    if (complete(c) && !c->usage.known) {
         ret->prompt = c->req->prompt_tokens_estimate;
         *ret_estimated = true;
     }
@@ -128,7 +141,7 @@ void bill_note(struct completion *c)
 {
     struct usage_event ev;
 
-    if (!completion_flowed(c))
+    if (!delivered(c))
         return;
     c->noted = true;
     describe_progress(c, &ev);
