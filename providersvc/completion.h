@@ -190,6 +190,8 @@ void completion_end(struct completion *c, enum outcome outcome, enum status st);
 void completion_fail(struct completion *c, enum attempt_outcome why, enum status st, const char *text);
 void completion_count(struct completion *c, enum attempt_outcome outcome); /* of the attempt, which is over */
 void completion_wasted(struct completion *c, const struct usage *usage); /* of an answer that cannot be given on */
+/* Fills in what upstream cannot mean: no call has no input, none that gave text has no output. true: something was. */
+bool completion_fill(const struct completion *c, struct usage *u);
 
 enum bearing { CAP_BEARS, CAP_ASKS, CAP_REACHED };
 /* May the call owe so much text more? A larger hold is asked for in time. CAP_ASKS: keep it; resume comes with the

@@ -61,7 +61,36 @@ static bool delivered(const struct completion *c)
 /* All of the answer came, also when its client had left before. */
 static bool complete(const struct completion *c)
 {
-    return c->outcome == OUTCOME_OK || (c->attempt.answered && c->attempt.outcome == ATTEMPT_OK);
+    return c->ended && (c->outcome == OUTCOME_OK || (c->attempt.answered && c->attempt.outcome == ATTEMPT_OK));
+}
+
+/* Some report zeros of everything: that is no report. */
+static bool told(const struct completion *c)
+{
+    return c->usage.known && c->usage.prompt + c->usage.completion > 0;
+}
+
+bool completion_fill(const struct completion *c, struct usage *u)
+{
+    uint64_t counted = tally_tokens(&c->text);
+    bool in = u->prompt == 0 && c->req->prompt_tokens_estimate > 0, out = u->completion == 0 && counted > 0;
+
+    if (in)
+        u->prompt = c->req->prompt_tokens_estimate;
+    if (out)
+        u->completion = counted;
+    return in || out;
+}
+
+/* Before its end an answer may have told what was thought and not yet what was said (Gemini's chunks). */
+static bool fill_said(const struct completion *c, struct usage *u)
+{
+    uint64_t counted = tally_tokens(&c->text);
+
+    if (complete(c) || u->completion != u->reasoning || counted <= u->completion)
+        return false;
+    u->completion = counted;
+    return true;
 }
 
 /* What upstream reports; without it what was delivered, counted here; nothing before that (architecture, "What a call
@@ -70,11 +99,12 @@ void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estima
 {
     *ret = (struct usage){0};
     *ret_estimated = false;
-    if (c->usage.known) {
+    if (told(c)) {
         *ret = c->usage;
+        *ret_estimated = fill_said(c, ret);
+        *ret_estimated |= completion_fill(c, ret);
     } else if (delivered(c) && completion_counts(c)) {
-        ret->prompt = c->req->prompt_tokens_estimate;
-        ret->completion = tally_tokens(&c->text);
+        (void)completion_fill(c, ret);
         *ret_estimated = true;
     }
 }
@@ -86,7 +116,7 @@ void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated)
     if (c->outcome == OUTCOME_ERROR || !completion_counts(c))
         return;
     bill_so_far(c, ret, ret_estimated);
-    if (complete(c) && !c->usage.known) {
+    if (complete(c) && !told(c)) {
         ret->prompt = c->req->prompt_tokens_estimate;
         *ret_estimated = true;
     }

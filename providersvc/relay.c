@@ -42,10 +42,12 @@ void relay_send_head(struct completion *c, const struct http_answer *answer, uns
 
 struct usage relay_usage(const struct completion *c)
 {
-    if (c->usage.known)
-        return c->usage;
-    return (struct usage){
-        .known = true, .prompt = c->req->prompt_tokens_estimate, .completion = tally_tokens(&c->text)};
+    struct usage u = c->usage;
+
+    if (!u.known)
+        u = (struct usage){.known = true};
+    (void)completion_fill(c, &u);
+    return u;
 }
 
 void relay_took(struct completion *c, enum attempt_outcome outcome)
