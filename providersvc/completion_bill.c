@@ -11,6 +11,14 @@ static uint64_t bill_price_id(const struct call_route *route)
     return route->price.n > 0 ? route->price.items[0].id : 0;
 }
 
+/* A batch's part, or that of the tier that serves the call; all of the price is 0. */
+uint64_t bill_percent(const struct completion *c)
+{
+    if (c->req->price_percent > 0)
+        return c->req->price_percent;
+    return c->tier_percent == 100 ? 0 : c->tier_percent;
+}
+
 static void describe(const struct completion *c, struct usage_event *ev)
 {
     const struct completion_req *r = c->req;
@@ -24,7 +32,7 @@ static void describe(const struct completion *c, struct usage_event *ev)
                                .endpoint = r->endpoint,
                                .stream = r->stream,
                                .price_id = bill_price_id(c->route),
-                               .price_percent = r->price_percent,
+                               .price_percent = bill_percent(c),
                                .hold_nano = c->cap.hold_nano,
                                .created_ms = c->created_ms};
 }
@@ -211,6 +219,14 @@ void bill_next_attempt(struct completion *c)
     c->attempt = (struct attempt){.route = c->route, .begun_ms = c->loop->now_ms};
     c->usage = (struct usage){0};
     c->text = (struct tally){0};
+    c->tier_percent = 0;
+}
+
+/* The names are OpenAI's: what others that speak its API mean by them costs no other price (Groq's flex). */
+void completion_tier(struct completion *c, uint64_t percent)
+{
+    if (percent > 0 && completion_counts(c) && !c->upstream->chat_only)
+        c->tier_percent = percent;
 }
 
 void completion_count(struct completion *c, enum attempt_outcome outcome)

@@ -175,6 +175,7 @@ static void take_good_answer(struct completion *c, struct relay *s, const struct
     }
     if (is_json) {
         keep_objects(c, &facts, json);
+        completion_tier(c, facts.price_percent);
         if (completion_counts(c)) {
             c->usage = facts.usage;
             c->text = facts.text;
