@@ -13,7 +13,7 @@
 struct token_prices tariff_prices(const struct price *price);
 
 /* What OpenAI's service tier of this name costs, in percent of the prices: flex half, priority and fast twice as much,
- * ultrafast three times as much, any other 100 (contract, section 6.2; https://openai.com/api/pricing). */
+ * ultrafast three times as much, any other 100 (contract, section 6.2; https://openai.com/api-priority-processing/). */
 uint64_t service_tier_percent(struct slice tier);
 
 struct token_counts tariff_event(const struct usage_event *event);
