@@ -197,6 +197,7 @@ static enum status worst_case(const struct decision *d, const struct admit_req *
                               struct err *err)
 {
     const struct proj_route *routes = d->routes.items;
+    uint64_t percent = d->batch ? d->batch_percent : req->price_percent;
     enum status st = ST_OK;
     int64_t most = 0;
     size_t i;
@@ -215,7 +216,7 @@ static enum status worst_case(const struct decision *d, const struct admit_req *
         if (most < cost)
             most = cost;
     }
-    *ret_nano = d->batch ? money_part(most, d->batch_percent) : most;
+    *ret_nano = percent > 0 ? money_part(most, percent) : most;
     return st;
 }
 

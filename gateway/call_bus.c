@@ -185,6 +185,7 @@ static enum status ask_admission(struct call *c, struct err *err)
                             .prompt_tokens_estimate = c->ask.tokens_upper,
                             .max_output_tokens = c->ask.output_limit,
                             .choices = c->ask.choices,
+                            .price_percent = c->ask.price_percent,
                             .deadline_ms = (uint64_t)c->gw->settings->call_timeout_ms,
                             .client_ip = c->r->client_ip,
                             .provider = c->provider,

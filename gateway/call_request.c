@@ -7,6 +7,7 @@
 
 #include "gateway/estimate.h"
 #include "gateway/surfaces.h"
+#include "proto/tariff.h"
 #include "services/json.h"
 
 static const char *kind_of(yyjson_val *v)
@@ -126,6 +127,14 @@ enum status member_count(struct call_reading *r, yyjson_val *v, const char *para
 enum status member_text(struct call_reading *r, yyjson_val *v, const char *param)
 {
     return v && !yyjson_is_str(v) ? member_type(r, param, "a string", v) : ST_OK;
+}
+
+void member_tier(struct call_reading *r, yyjson_val *v)
+{
+    struct slice tier = {yyjson_get_str(v), yyjson_get_len(v)};
+
+    if (yyjson_is_str(v) && service_tier_percent(tier) > 100)
+        r->ret->price_percent = service_tier_percent(tier);
 }
 
 enum status member_stream(struct call_reading *r, yyjson_val *stream, yyjson_val *options)

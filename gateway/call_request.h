@@ -32,6 +32,7 @@ struct call_request {
     uint64_t output_limit; /* of one choice; 0 = none */
     uint64_t choices;
     uint64_t tokens, tokens_upper; /* of the prompt */
+    uint64_t price_percent; /* of the prices: what the service tier that is asked for costs; 0 = all of them */
     uint64_t model_at, model_bytes; /* of an upload: where the model's name stands; 0 bytes = nowhere */
     struct call_object objects[CALL_OBJECTS_MAX];
     unsigned n_objects;
@@ -80,6 +81,7 @@ enum status member_integer(struct call_reading *r, struct yyjson_val *v, const c
 enum status member_count(struct call_reading *r, struct yyjson_val *v, const char *param, uint64_t max, uint64_t *ret);
 enum status member_text(struct call_reading *r, struct yyjson_val *v, const char *param); /* a string, when there */
 enum status member_stream(struct call_reading *r, struct yyjson_val *stream, struct yyjson_val *options);
+void member_tier(struct call_reading *r, struct yyjson_val *v); /* whatever else it is, upstream says */
 /* An array of objects with a role, one at least. */
 enum status member_messages(struct call_reading *r, struct yyjson_val *v);
 /* A string that names an object; of one that is named twice the first is kept. param: a constant. */

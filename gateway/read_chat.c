@@ -19,11 +19,12 @@ enum status read_chat(struct call_reading *r, yyjson_val *root)
         CHOICES,
         TOOLS,
         FUNCTIONS,
-        RESPONSE_FORMAT
+        RESPONSE_FORMAT,
+        SERVICE_TIER
     };
     static const char *const names[] = {
-        "model", "messages", "stream",    "stream_options", "max_tokens", "max_completion_tokens",
-        "n",     "tools",    "functions", "response_format"};
+        "model", "messages", "stream",    "stream_options",  "max_tokens",  "max_completion_tokens",
+        "n",     "tools",    "functions", "response_format", "service_tier"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     uint64_t old_limit = 0;
@@ -44,6 +45,7 @@ enum status read_chat(struct call_reading *r, yyjson_val *root)
         st = member_integer(r, found[CHOICES], "n", CALL_CHOICES_MAX, &r->ret->choices);
     if (st != ST_OK)
         return st;
+    member_tier(r, found[SERVICE_TIER]);
     if (old_limit > r->ret->output_limit)
         r->ret->output_limit = old_limit;
     estimate_messages(&e, found[MESSAGES]);
@@ -119,10 +121,10 @@ static void read_variables(struct estimate *e, yyjson_val *prompt)
 
 enum status read_responses(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION, PROMPT };
-    static const char *const names[] = {"model",        "input", "instructions",      "stream",
-                                        "tools",        "text",  "max_output_tokens", "previous_response_id",
-                                        "conversation", "prompt"};
+    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION, PROMPT, SERVICE_TIER };
+    static const char *const names[] = {"model",        "input",  "instructions",      "stream",
+                                        "tools",        "text",   "max_output_tokens", "previous_response_id",
+                                        "conversation", "prompt", "service_tier"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -141,6 +143,7 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
         st = read_conversation(r, found[CONVERSATION]);
     if (st != ST_OK)
         return st;
+    member_tier(r, found[SERVICE_TIER]);
     if (yyjson_is_arr(found[INPUT]))
         estimate_messages(&e, found[INPUT]);
     else

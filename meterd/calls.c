@@ -159,6 +159,7 @@ static enum status tell_settled(struct call *c)
 static enum status write_attempt(struct work *w, const struct usage_event *e, const struct usage_attempt *a)
 {
     struct usage_event alone = {.model = e->model,
+                                .endpoint = e->endpoint,
                                 .price_percent = e->price_percent,
                                 .price_id = a->price_id,
                                 .prompt_tokens = a->prompt_tokens,

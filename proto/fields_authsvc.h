@@ -20,7 +20,8 @@
     F(m, 11, PICO, max_output_pico,  OPT, MONEY_PICO_MAX, "nor than this per output token; absent = any")              \
     F(m, 12, STR,  provider,         OPT, LIMIT_NAME,    "only this one: it keeps the object that the call is about")  \
     F(m, 13, BOOL, free,             OPT, 1,             "the endpoint costs nothing: no price, no hold; keys and limits apply") \
-    L(m, 14, batch_worth, batch, 1,                      "a batch of this file is to be made: its model and its estimates hold, no others")
+    L(m, 14, batch_worth, batch, 1,                      "a batch of this file is to be made: its model and its estimates hold, no others") \
+    F(m, 15, U64,  price_percent,    OPT, LIMIT_PERCENT, "of the prices: what the tier that the request asks for costs; 0 = all")
 
 #define ADMIT_REP(F, L, m)                                                                                             \
     F(m, 1, STR,  user_id,      REQ, LIMIT_ID_TEXT,  "who pays")                                                       \

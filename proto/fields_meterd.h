@@ -153,7 +153,7 @@
     L(m, 30, price, price, 1,                               "receipt of one call: the price version used")             \
     L(m, 31, usage_attempt, attempt_log, 16,                "receipt of one call: every call upstream and its cost")   \
     L(m, 32, ledger_row, entries, 64,                       "receipt of one call: its ledger entries")                 \
-    F(m, 33, U64, price_percent,       OPT, LIMIT_PERCENT,  "of the price: a batch is cheaper; 0 = all of it")
+    F(m, 33, U64, price_percent,       OPT, LIMIT_PERCENT,  "of the price: what a batch or the tier that served it costs; 0 = all of it")
 
 #define USAGE_LIST_REP(F, L, m)                                                                                        \
     L(m, 1, usage_row, data, LIMIT_PAGE, "newest first")                                                               \

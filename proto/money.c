@@ -81,7 +81,7 @@ static bool tokens_ok(const struct token_counts *t)
 
     for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         ok &= counts[i] <= MONEY_TOKENS_MAX;
-    return ok && t->batch_percent <= MONEY_PERCENT_MAX;
+    return ok && t->percent <= MONEY_PERCENT_MAX && t->batch <= 1;
 }
 
 static money_wide product(uint64_t tokens, int64_t pico)
@@ -104,8 +104,8 @@ static enum status too_dear(struct err *err)
     return err_set(err, ST_BAD_REQUEST, "The cost is above %" PRId64 " USD.", MONEY_NANO_MAX / MONEY_NANO_PER_USD);
 }
 
-/* The product of a batch, of which the one rounding then takes the hundredth part, too. */
-static enum status batch_to_nano(money_wide pico, uint64_t percent, int64_t *ret_nano, struct err *err)
+/* A part of the product, which the one rounding then takes, too. */
+static enum status part_to_nano(money_wide pico, uint64_t percent, int64_t *ret_nano, struct err *err)
 {
     const uint64_t part = (uint64_t)MONEY_PICO_PER_NANO * 100;
     money_wide nano = (pico * percent + (part - 1)) / part;
@@ -142,14 +142,14 @@ enum status money_cost(const struct token_prices *prices, const struct token_cou
         return bad_prices(err);
     if (!tokens_ok(t))
         return bad_tokens(err);
-    r = rates_for(prices, t->batch_percent ? 0 : prompt);
+    r = rates_for(prices, t->batch ? 0 : prompt);
     pico = product(t->in_uncached, r.input) + product(t->in_cached, r.cached) +
            product(t->in_write_short, r.write_short) + product(t->in_write_long, r.write_long) +
            product(t->in_audio, r.audio_in) + product(t->in_image, r.image_in) + product(t->out, r.output) +
            product(t->out_reasoning, r.reasoning) + product(t->out_audio, r.audio_out) +
            product(t->out_image, r.image_out);
-    if (t->batch_percent)
-        return batch_to_nano(pico, t->batch_percent, ret_nano, err);
+    if (t->percent)
+        return part_to_nano(pico, t->percent, ret_nano, err);
     return to_nano(pico, ret_nano, err);
 }
 
@@ -208,7 +208,8 @@ struct token_counts money_split(const struct token_report *r)
         .out_reasoning = r->out_reasoning,
         .out_audio = r->out_audio,
         .out_image = r->out_image,
-        .batch_percent = r->batch_percent,
+        .percent = r->percent,
+        .batch = r->batch,
     };
 }
 

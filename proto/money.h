@@ -26,7 +26,8 @@
 struct token_report {
     uint64_t in, in_cached, in_write_short, in_write_long, in_audio, in_image;
     uint64_t out, out_reasoning, out_audio, out_image;
-    uint64_t batch_percent; /* of many requests together: so much of the prices; 0 = of one request, all of them */
+    uint64_t percent; /* so much of the prices; 0 = all of them */
+    uint64_t batch; /* 1 = of many requests together */
 };
 
 /* The same by class, as it is billed: every class has one price, nothing is in two. in_uncached and out are what is in
@@ -34,7 +35,7 @@ struct token_report {
 struct token_counts {
     uint64_t in_uncached, in_cached, in_write_short, in_write_long, in_audio, in_image;
     uint64_t out, out_reasoning, out_audio, out_image;
-    uint64_t batch_percent;
+    uint64_t percent, batch;
 };
 
 /* pico-USD per token. Of its own price (-1 = none) are billed: what goes into or comes out of a cache, audio, images

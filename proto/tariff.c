@@ -1,5 +1,7 @@
 #include "proto/tariff.h"
 
+#include "proto/endpoints.h"
+
 /* Tags of struct price's optional members (proto/fields_parts.h). */
 enum {
     TAG_CACHED = 5,
@@ -44,6 +46,19 @@ struct token_prices tariff_prices(const struct price *p)
     };
 }
 
+uint64_t service_tier_percent(struct slice tier)
+{
+    static const struct {
+        const char *name;
+        uint64_t percent;
+    } tiers[] = {{"flex", 50}, {"priority", 200}, {"fast", 200}, {"ultrafast", 300}};
+
+    for (size_t i = 0; i < sizeof(tiers) / sizeof(tiers[0]); i++)
+        if (slice_is(tier, tiers[i].name))
+            return tiers[i].percent;
+    return 100;
+}
+
 struct token_counts tariff_event(const struct usage_event *e)
 {
     return money_split(&(struct token_report){
@@ -57,7 +72,8 @@ struct token_counts tariff_event(const struct usage_event *e)
         .out_reasoning = e->reasoning_tokens,
         .out_audio = e->audio_output_tokens,
         .out_image = e->image_output_tokens,
-        .batch_percent = e->price_percent,
+        .percent = e->price_percent,
+        .batch = slice_is(e->endpoint, ENDPOINT_BATCHES),
     });
 }
 
@@ -74,5 +90,6 @@ struct token_counts tariff_answer(const struct completion_rep *a)
         .out_reasoning = a->reasoning_tokens,
         .out_audio = a->audio_output_tokens,
         .out_image = a->image_output_tokens,
+        .percent = a->price_percent,
     });
 }

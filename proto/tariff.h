@@ -12,6 +12,10 @@
 /* A price that is absent is -1: there is none of its own. Absent = its bit is not set and it is zero. */
 struct token_prices tariff_prices(const struct price *price);
 
+/* What OpenAI's service tier of this name costs, in percent of the prices: flex half, priority and fast twice as much,
+ * ultrafast three times as much, any other 100 (contract, section 6.2; https://openai.com/api-priority-processing/). */
+uint64_t service_tier_percent(struct slice tier);
+
 struct token_counts tariff_event(const struct usage_event *event);
 struct token_counts tariff_answer(const struct completion_rep *answer);
 

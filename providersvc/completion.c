@@ -491,6 +491,7 @@ void completion_finish(struct completion *c)
     rep->image_input_tokens = u.image_in;
     rep->image_output_tokens = u.image_out;
     rep->estimated = estimated;
+    rep->price_percent = bill_percent(c);
     rep->attempts = c->attempts;
     rep->route = (uint64_t)(c->route - c->req->routes.items);
     rep->outcome = slice_of(outcome_name(c->outcome));

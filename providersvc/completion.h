@@ -114,6 +114,7 @@ struct completion {
     struct outbox_mark *mark;
     struct usage usage;
     struct tally text;
+    uint64_t tier_percent; /* of the prices: what the tier costs that serves it; 0 = not told */
     unsigned http_status; /* what the client saw, 0 = nothing */
 
     struct buf out; /* for the client */
@@ -190,7 +191,10 @@ void completion_end(struct completion *c, enum outcome outcome, enum status st);
 /* completion_end after a fault of the upstream; what became of it follows from what the client has got already. */
 void completion_fail(struct completion *c, enum attempt_outcome why, enum status st, const char *text);
 void completion_count(struct completion *c, enum attempt_outcome outcome); /* of the attempt, which is over */
+void completion_tier(struct completion *c, uint64_t percent); /* what an answer says of it; 0 = nothing */
 void completion_wasted(struct completion *c, const struct usage *usage); /* of an answer that cannot be given on */
+/* Fills in what upstream cannot mean: no call has no input, none that gave text has no output. true: something was. */
+bool completion_fill(const struct completion *c, struct usage *u);
 
 enum bearing { CAP_BEARS, CAP_ASKS, CAP_REACHED };
 /* May the call owe so much text more? A larger hold is asked for in time. CAP_ASKS: keep it; resume comes with the

@@ -11,6 +11,14 @@ static uint64_t bill_price_id(const struct call_route *route)
     return route->price.n > 0 ? route->price.items[0].id : 0;
 }
 
+/* A batch's part, or that of the tier that serves the call; all of the price is 0. */
+uint64_t bill_percent(const struct completion *c)
+{
+    if (c->req->price_percent > 0)
+        return c->req->price_percent;
+    return c->tier_percent == 100 ? 0 : c->tier_percent;
+}
+
 static void describe(const struct completion *c, struct usage_event *ev)
 {
     const struct completion_req *r = c->req;
@@ -24,7 +32,7 @@ static void describe(const struct completion *c, struct usage_event *ev)
                                .endpoint = r->endpoint,
                                .stream = r->stream,
                                .price_id = bill_price_id(c->route),
-                               .price_percent = r->price_percent,
+                               .price_percent = bill_percent(c),
                                .hold_nano = c->cap.hold_nano,
                                .created_ms = c->created_ms};
 }
@@ -51,17 +59,60 @@ static uint64_t at_most_a_week(uint64_t ms)
 /* ---- what it owes --------------------------------------------------------------------------------------------------
  */
 
-/* What upstream reports; without it what was delivered, counted here; nothing before a token (architecture, "Money").
- * Nothing for what looks at something or counts: it uses no tokens. */
+/* Has upstream done what it charges for? A token says so; of an answer that is not counted here (sound, pictures) its
+ * first bytes do. */
+static bool delivered(const struct completion *c)
+{
+    return completion_flowed(c) || (c->attempt.answered && c->first_ms != 0);
+}
+
+/* All of the answer came, also when its client had left before. */
+static bool complete(const struct completion *c)
+{
+    return c->ended && (c->outcome == OUTCOME_OK || (c->attempt.answered && c->attempt.outcome == ATTEMPT_OK));
+}
+
+/* Some report zeros of everything: that is no report. */
+static bool told(const struct completion *c)
+{
+    return c->usage.known && c->usage.prompt + c->usage.completion > 0;
+}
+
+bool completion_fill(const struct completion *c, struct usage *u)
+{
+    uint64_t counted = tally_tokens(&c->text);
+    bool in = u->prompt == 0 && c->req->prompt_tokens_estimate > 0, out = u->completion == 0 && counted > 0;
+
+    if (in)
+        u->prompt = c->req->prompt_tokens_estimate;
+    if (out)
+        u->completion = counted;
+    return in || out;
+}
+
+/* Before its end an answer may have told what was thought and not yet what was said (Gemini's chunks). */
+static bool fill_said(const struct completion *c, struct usage *u)
+{
+    uint64_t counted = tally_tokens(&c->text);
+
+    if (complete(c) || u->completion != u->reasoning || counted <= u->completion)
+        return false;
+    u->completion = counted;
+    return true;
+}
+
+/* What upstream reports; without it what was delivered, counted here; nothing before that (architecture, "What a call
+ * owes"). Nothing for what looks at something or counts: it uses no tokens. */
 void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated)
 {
     *ret = (struct usage){0};
     *ret_estimated = false;
-    if (c->usage.known) {
+    if (told(c)) {
         *ret = c->usage;
-    } else if (completion_flowed(c) && completion_counts(c)) {
-        ret->prompt = c->req->prompt_tokens_estimate;
-        ret->completion = tally_tokens(&c->text);
+        *ret_estimated = fill_said(c, ret);
+        *ret_estimated |= completion_fill(c, ret);
+    } else if (delivered(c) && completion_counts(c)) {
+        (void)completion_fill(c, ret);
         *ret_estimated = true;
     }
 }
@@ -73,7 +124,7 @@ void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated)
     if (c->outcome == OUTCOME_ERROR || !completion_counts(c))
         return;
     bill_so_far(c, ret, ret_estimated);
-    if (c->outcome == OUTCOME_OK && !c->usage.known) {
+    if (complete(c) && !told(c)) {
         ret->prompt = c->req->prompt_tokens_estimate;
         *ret_estimated = true;
     }
@@ -128,7 +179,7 @@ void bill_note(struct completion *c)
 {
     struct usage_event ev;
 
-    if (!completion_flowed(c))
+    if (!delivered(c))
         return;
     c->noted = true;
     describe_progress(c, &ev);
@@ -168,6 +219,14 @@ void bill_next_attempt(struct completion *c)
     c->attempt = (struct attempt){.route = c->route, .begun_ms = c->loop->now_ms};
     c->usage = (struct usage){0};
     c->text = (struct tally){0};
+    c->tier_percent = 0;
+}
+
+/* The names are OpenAI's: what others that speak its API mean by them costs no other price (Groq's flex). */
+void completion_tier(struct completion *c, uint64_t percent)
+{
+    if (percent > 0 && completion_counts(c) && !c->upstream->chat_only)
+        c->tier_percent = percent;
 }
 
 void completion_count(struct completion *c, enum attempt_outcome outcome)

@@ -22,10 +22,10 @@ static const struct price *price_of(const struct completion *c)
 }
 
 /* At the pinned price; the bill itself is meterd's. What is beyond all bounds costs more than any hold bears. */
-static int64_t cost_nano(const struct price *price, const struct usage *u)
+static int64_t cost_nano(const struct completion *c, const struct usage *u)
 {
-    struct token_prices prices = tariff_prices(price);
-    struct usage_event ev = {.has = 0};
+    struct token_prices prices = tariff_prices(price_of(c));
+    struct usage_event ev = {.price_percent = bill_percent(c)};
     struct token_counts tokens;
     int64_t nano = 0;
 
@@ -41,10 +41,11 @@ static int64_t cost_with(const struct completion *c, const struct tally *more)
     uint64_t counted = tally_tokens(&text);
 
     if (!u.known)
-        u = (struct usage){.prompt = c->req->prompt_tokens_estimate};
+        u = (struct usage){.known = false};
+    (void)completion_fill(c, &u);
     if (counted > u.completion)
         u.completion = counted;
-    return cost_nano(price_of(c), &u);
+    return cost_nano(c, &u);
 }
 
 /* ---- asking for more -----------------------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ static const struct xchg_events answer_events = {.end = on_answer};
 static int64_t wanted(const struct completion *c)
 {
     struct usage some = {.completion = CAP_MORE_TOKENS};
-    int64_t tokens = cost_nano(price_of(c), &some), part = c->cap.hold_nano / CAP_MORE, sum = 0;
+    int64_t tokens = cost_nano(c, &some), part = c->cap.hold_nano / CAP_MORE, sum = 0;
 
     if (!money_add(c->cap.hold_nano, tokens > part ? tokens : part, &sum) || sum > MONEY_NANO_MAX)
         return MONEY_NANO_MAX;

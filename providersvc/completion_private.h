@@ -18,6 +18,7 @@ uint64_t bill_next_look(uint64_t now_ms); /* when to call it */
 void bill_end(struct completion *c); /* the record that ends it; the loop does the rest */
 void bill_of(const struct completion *c, struct usage *ret, bool *ret_estimated);
 void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estimated);
+uint64_t bill_percent(const struct completion *c);
 void bill_put_usage(struct usage_event *ev, const struct usage *u);
 void bill_next_attempt(struct completion *c); /* remembers the one before */
 

@@ -42,10 +42,12 @@ void relay_send_head(struct completion *c, const struct http_answer *answer, uns
 
 struct usage relay_usage(const struct completion *c)
 {
-    if (c->usage.known)
-        return c->usage;
-    return (struct usage){
-        .known = true, .prompt = c->req->prompt_tokens_estimate, .completion = tally_tokens(&c->text)};
+    struct usage u = c->usage;
+
+    if (!u.known)
+        u = (struct usage){.known = true};
+    (void)completion_fill(c, &u);
+    return u;
 }
 
 void relay_took(struct completion *c, enum attempt_outcome outcome)
@@ -173,6 +175,7 @@ static void take_good_answer(struct completion *c, struct relay *s, const struct
     }
     if (is_json) {
         keep_objects(c, &facts, json);
+        completion_tier(c, facts.price_percent);
         if (completion_counts(c)) {
             c->usage = facts.usage;
             c->text = facts.text;

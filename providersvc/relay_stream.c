@@ -306,6 +306,7 @@ static enum status take_chunk(struct feeding *f, const struct sse_event *ev, con
     struct completion *c = f->c;
     enum status st;
 
+    completion_tier(c, facts->price_percent);
     if (facts->text.ascii + facts->text.other > 0) {
         enum bearing bearing = completion_bears(c, &facts->text);
 

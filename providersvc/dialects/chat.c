@@ -177,6 +177,7 @@ static void read_facts(yyjson_val *root, struct facts *f)
     if (!f->usage_object)
         usage = yyjson_obj_get(yyjson_obj_get(root, "x_groq"), "usage");
     f->usage = usage_of(usage);
+    f->price_percent = facts_tier(yyjson_obj_get(root, "service_tier"));
     f->empty_choices = yyjson_is_arr(choices) && yyjson_arr_size(choices) == 0;
     yyjson_arr_foreach(choices, i, n, choice) read_choice(choice, i, f);
     f->has_answer = yyjson_arr_size(choices) > 0 || yyjson_is_arr(yyjson_obj_get(root, "data"));

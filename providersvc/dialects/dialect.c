@@ -5,6 +5,7 @@
 #include <yyjson.h>
 
 #include "proto/limits.h"
+#include "proto/tariff.h"
 
 struct slice facts_text(yyjson_val *v)
 {
@@ -31,6 +32,11 @@ uint64_t facts_whole(uint64_t whole, uint64_t parts)
     uint64_t sum = whole + parts < LIMIT_TOKENS ? whole + parts : LIMIT_TOKENS;
 
     return parts > whole ? sum : whole;
+}
+
+uint64_t facts_tier(yyjson_val *v)
+{
+    return yyjson_is_str(v) ? service_tier_percent(facts_text(v)) : 0;
 }
 
 void facts_tally(struct tally *t, yyjson_val *object, const char *key)

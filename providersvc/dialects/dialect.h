@@ -60,6 +60,7 @@ struct facts {
     uint64_t seen, finished; /* bit k: choice k appears, has ended; dialects with one answer use bit 0 */
     struct usage usage; /* what is known with this event: cumulative, `before` merged in */
     struct tally text; /* what the model said in it: text, refusal, reasoning, tool calls */
+    uint64_t price_percent; /* of OpenAI's prices: what the service tier costs that served it; 0 = it says none */
     char object_id[LIMIT_OBJECT_ID + 1]; /* of an object that upstream keeps (resp_…, file-…, batch_…); else empty */
     struct upstream_error error;
 };
@@ -89,6 +90,7 @@ struct slice facts_text(struct yyjson_val *v); /* of a string; else empty */
 bool facts_count_of(struct yyjson_val *v, uint64_t *ret); /* a count that is believed */
 uint64_t facts_count(struct yyjson_val *v); /* 0 = not said */
 uint64_t facts_whole(uint64_t whole, uint64_t parts); /* parts of which no token can be in two */
+uint64_t facts_tier(struct yyjson_val *v); /* of a service_tier; 0 = not said */
 void facts_tally(struct tally *t, struct yyjson_val *object, const char *key); /* of a string member */
 void facts_copy(struct yyjson_val *v, char *to, size_t size); /* a string or an unsigned number as text, cut to size */
 /* Parses with the scratch memory where it is enough; NULL: not a JSON object. Free with yyjson_doc_free. */

@@ -104,6 +104,7 @@ static void read_response(yyjson_val *response, struct facts *f)
 
     facts_copy(yyjson_obj_get(response, "id"), f->object_id, sizeof(f->object_id));
     f->usage = usage_of(yyjson_obj_get(response, "usage"));
+    f->price_percent = facts_tier(yyjson_obj_get(response, "service_tier"));
     f->final = failed || incomplete || yyjson_equals_str(status, "completed") || yyjson_equals_str(status, "cancelled");
     f->length = incomplete && yyjson_equals_str(reason, "max_output_tokens");
     if (failed)

@@ -74,6 +74,44 @@ def test_three_way_agreement(router, account):
     assert Decimal(summary["total"]["cost_usd"]) == total
 
 
+def test_a_service_tier_has_its_part_of_the_price(router, admin, account):
+    """flex costs half and priority twice as much, by what the answer says, not by what was asked for."""
+    _, token, key = account
+    spent, n = Decimal(0), 0
+    for asked, told, part in (("flex", "flex", "0.5"), ("auto", "priority", 2), ("priority", "priority", 2), ("priority", "default", 1), ("flex", "scale", 1)):
+        for stream in (False, True):
+            text, n = f"[[prompt=1001 cached=333 tokens=7 tier={told}]]", n + 1
+            if stream:
+                list(Events(router, key, text, service_tier=asked))
+            else:
+                a = router.chat(key, text, service_tier=asked)
+                assert a.status == 200 and a.json()["service_tier"] == told
+            row = router.settled(token, n)[0]
+            exact = (IN * (1001 - 333) + CACHED * 333 + OUT * 7) / 1_000_000 * Decimal(part)
+            up = exact.quantize(NANO)
+            wanted = up if up >= exact else up + NANO
+            assert Decimal(row["cost_usd"]) == wanted, (asked, told, stream)
+            assert row.get("price_percent", 0) == (0 if part == 1 else int(Decimal(part) * 100))
+            if not stream:
+                assert Decimal(a.headers["x-router-cost-usd"]) == wanted
+            spent += wanted
+    wait_until("nothing is held", 10, lambda: router.credits(token)["held_usd"] == "0")
+    assert Decimal(router.credits(token)["spent_usd"]) == spent
+    assert router.ok("GET", "/api/admin/system/ledger", token=admin)["ok"] is True
+
+
+def test_priority_is_held_for(router, account):
+    _, token, key = account
+    held = []
+    for tier in ("default", "priority"):
+        e = Events(router, key, "[[tokens=20 delay=100]]", max_tokens=1000, service_tier=tier)
+        next(iter(e))
+        held.append(Decimal(router.credits(token)["held_usd"]))
+        list(e)
+        wait_until("the hold is released", 10, lambda: router.credits(token)["held_usd"] == "0")
+    assert held[1] == 2 * held[0] > 0
+
+
 def test_the_ledger_verifies(router, admin, account):
     _, token, key = account
     assert router.chat(key, "[[tokens=3]]").status == 200

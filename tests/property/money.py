@@ -21,6 +21,7 @@ INT64_MAX, INT64_MIN, UINT64_MAX = 2**63 - 1, -(2**63), 2**64 - 1
 CHUNK = 50_000
 SAME_PRICES = 8  # reports in a row that are multiplied with the same prices
 THRESHOLD = 5  # its place among the prices
+PERCENT, BATCH = 10, 11  # their places in a report
 
 # ---- what is right, in the words of proto/money.h
 
@@ -52,7 +53,7 @@ def prices_ok(prices):
 
 
 def split(report):
-    whole_in, cached, short, long, audio_in, image_in, whole_out, reasoning, audio_out, image_out, _ = report
+    whole_in, cached, short, long, audio_in, image_in, whole_out, reasoning, audio_out, image_out, _, _ = report
     cache, modality, special = cached + short + long, audio_in + image_in, reasoning + audio_out + image_out
     rest_in = whole_in if cache > whole_in or modality > whole_in else max(0, whole_in - cache - modality)
     rest_out = whole_out if special > whole_out else whole_out - special
@@ -65,16 +66,16 @@ def to_nano(pico):
 
 def refused(ok, report):
     ins, outs = split(report)
-    return not ok or max(ins) > TOKENS_MAX or max(outs) > TOKENS_MAX or report[-1] > PERCENT_MAX
+    return not ok or max(ins) > TOKENS_MAX or max(outs) > TOKENS_MAX or report[PERCENT] > PERCENT_MAX
 
 
 def asked(report):
     """What decides whether a tier's prices hold: nothing does for a batch."""
-    return 0 if report[-1] else sum(split(report)[0])
+    return 0 if report[BATCH] else sum(split(report)[0])
 
 
 def share(report):
-    return Fraction(report[-1], 100) if report[-1] else 1
+    return Fraction(report[PERCENT], 100) if report[PERCENT] else 1
 
 
 def cost(prices, ok, report):
@@ -138,7 +139,8 @@ def cost_cases(rng, n):
             report = report_of(rng, wild if rng.random() < 0.1 else few, rng.randrange(4))
             if small:
                 report = [r >> 12 for r in report]
-            report.append(0 if rng.random() < 0.7 else rng.choice((1, 50, 50, 99, 100, 101, PERCENT_MAX, PERCENT_MAX + 1)))
+            report.append(0 if rng.random() < 0.7 else rng.choice((1, 50, 50, 99, 100, 101, 200, PERCENT_MAX, PERCENT_MAX + 1)))
+            report.append(rng.randrange(2))
             prices[THRESHOLD] = 0
             if with_tier:  # around what decides
                 prices[THRESHOLD] = min(max(0, sum(split(report)[0]) + rng.choice((-1, 0, 0, 1, 1000, -1000))), 2**62)

@@ -1,7 +1,7 @@
 /*
  * moneyprobe: proto/money.h for a test in another language. Reads lines, answers each with one; `-` = refused.
  *
- *   C 16 prices 11 counts   cost of a report (order of struct token_prices and struct token_report) in nano-USD
+ *   C 16 prices 12 counts   cost of a report (order of struct token_prices and struct token_report) in nano-USD
  *   M 16 prices in out      the most that it may cost
  *   U text | P text | T text   an amount, a price per million tokens, a price per token, as an integer
  *   u n | p n               an amount, a price, as text

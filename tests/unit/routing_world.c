@@ -74,7 +74,8 @@ static bool answer(int fd, struct side *s, const struct tiny_request *r)
     if (strstr(r->body, "\"stream\":true") != NULL)
         return stream(fd, s);
     snprintf(body, sizeof(body),
-             "{\"id\":\"x\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+             "{\"id\":\"x\",\"object\":\"chat.completion\",\"service_tier\":\"flex\",\"choices\":[{\"index\":0,"
+             "\"message\":{\"role\":"
              "\"assistant\",\"content\":\"from %s\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":10,"
              "\"completion_tokens\":2}}",
              s->name);

@@ -31,6 +31,21 @@ static void what_the_credit_does_not_bear_is_shortened(void **state)
     assert_non_null(strstr(w->err.text, "You exceeded your current credits"));
 }
 
+static void a_dearer_tier_is_held_for(void **state)
+{
+    struct world *w = *state;
+    struct admit_req req = {.prompt_tokens_estimate = 100, .max_output_tokens = 50, .price_percent = 200};
+
+    assert_int_equal(ask(w, "r1", "secret", req), ST_OK);
+    assert_int_equal(w->rep.hold_nano, 2 * (100 * 1000 + 50 * 10000));
+    assert_int_equal(w->rep.price_percent, 0); /* the answer says what it costs */
+    assert_int_equal(ask(w, "r1", "secret", req), ST_OK);
+    assert_int_equal(w->rep.hold_nano, 2 * (100 * 1000 + 50 * 10000));
+    feed_user(w, "usr_1", 2 * (100 * 1000 + 50 * 10000) + 2 * (100 * 1000 + 20 * 10000) + 1);
+    assert_int_equal(ask(w, "r2", "secret", req), ST_OK); /* of the answer what the credit bears at that price */
+    assert_int_equal(w->rep.output_limit, 20);
+}
+
 static void several_answers_share_what_there_is(void **state)
 {
     struct world *w = *state;
@@ -597,6 +612,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_the_credit_does_not_bear_is_shortened),
+        T(a_dearer_tier_is_held_for),
         T(several_answers_share_what_there_is),
         T(a_model_without_a_known_maximum_is_held_for_only),
         T(costs_beyond_all_bounds_are_refused),

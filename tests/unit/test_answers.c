@@ -308,6 +308,21 @@ static void what_expired_may_still_be_billed(void **state)
     must_say(m, 'a', "k", "req_2", "interrupted");
 }
 
+/* Whoever ran it may come back with its bill; of what nobody began none comes. */
+static void what_was_lost_may_still_be_billed(void **state)
+{
+    struct meter *m = *state;
+    struct people p = people(m);
+
+    must_say(m, 'a', "k", "req_1", "begun");
+    bill(m, p.ann, "req_1", 1, 0);
+    meter_sql(m, "UPDATE usage SET status = 'void', http_status = 502 WHERE request_id = 'req_1'");
+    leases_end(m);
+    must_say(m, 'a', "k", "req_2", "interrupted");
+    meter_sql(m, "UPDATE usage SET http_status = 503 WHERE request_id = 'req_1'");
+    must_say(m, 'a', "k", "req_2", "begun");
+}
+
 static void what_no_credit_could_bear_was_billed_all_the_same(void **state)
 {
     struct meter *m = *state;
@@ -561,6 +576,7 @@ int main(void)
         T(a_billed_call_has_two_seconds_for_its_answer),
         T(a_call_that_cost_nothing_is_made_again),
         T(what_expired_may_still_be_billed),
+        T(what_was_lost_may_still_be_billed),
         T(what_no_credit_could_bear_was_billed_all_the_same),
         T(leases_are_counted_anew_from_the_start),
         T(what_is_interrupted_stays_so_across_a_restart),

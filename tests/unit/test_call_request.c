@@ -193,6 +193,31 @@ static uint64_t tokens_of(struct arena *a, const char *text, uint64_t *ret_upper
 #define SAY(content) "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":" content "}]}"
 #define FRAME 7 /* 4 a message, 3 for the reply */
 
+/* The hold bears the dearest that it may cost; what is cheaper, or the provider's to choose, is held for as ever. */
+static void a_dearer_tier_is_read(void **state)
+{
+    static const struct {
+        const char *value;
+        uint64_t percent;
+    } cases[] = {
+        {"\"priority\"", 200}, {"\"fast\"", 200},   {"\"auto\"", 0}, {"\"default\"", 0}, {"\"flex\"", 0},
+        {"\"scale\"", 0},      {"\"Priority\"", 0}, {"null", 0},     {"5", 0},           {"[\"priority\"]", 0}};
+    char text[256];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct call_request r;
+        struct err err;
+
+        snprintf(text, sizeof(text), "{" BASE ",\"service_tier\":%s}", cases[i].value);
+        assert_int_equal(read_text(*state, text, &r, &err), ST_OK);
+        assert_int_equal(r.price_percent, cases[i].percent);
+        snprintf(text, sizeof(text), "{\"model\":\"m\",\"input\":\"hi\",\"service_tier\":%s}", cases[i].value);
+        r = (struct call_request){.choices = 0};
+        assert_int_equal(call_request_read(&surfaces[SURFACE_RESPONSES], slice_of(text), *state, &r, &err), ST_OK);
+        assert_int_equal(r.price_percent, cases[i].percent);
+    }
+}
+
 static void text_is_estimated_by_the_rule(void **state)
 {
     /* "user" is text, too: 4 bytes, a token */
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_a_json_object_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(depth_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_needed_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_dearer_tier_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_estimated_by_the_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(images_are_not_text, set_up, tear_down),
     };

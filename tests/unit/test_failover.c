@@ -596,6 +596,7 @@ static void one_that_has_no_responses_gets_chats(void **state)
     assert_true(answered_has(&a, "\"object\":\"response\""));
     assert_true(answered_has(&a, "from a"));
     assert_int_equal(ev.prompt, 10);
+    assert_int_equal(ev.price_percent, 0); /* what it calls a tier costs no other price */
     tiny_last_head(r->sides[0].tiny, head, sizeof(head));
     assert_non_null(strstr(head, "POST /v1/chat/completions HTTP/1.1\r\n"));
     answered_fini(&a);
@@ -603,6 +604,7 @@ static void one_that_has_no_responses_gets_chats(void **state)
     routing_call(r, &req, &a, &ev);
     tiny_last_head(r->sides[0].tiny, head, sizeof(head));
     assert_non_null(strstr(head, "POST /v1/responses HTTP/1.1\r\n"));
+    assert_int_equal(ev.price_percent, 50);
     answered_fini(&a);
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "proto/money.h"
+#include "proto/tariff.h"
 
 __extension__ typedef __int128 exact;
 
@@ -98,6 +99,7 @@ static struct token_counts pick_counts(uint64_t *seed)
                                  pick(seed, max),
                                  pick(seed, max),
                                  pick(seed, max),
+                                 0,
                                  0};
 }
 
@@ -177,6 +179,42 @@ static void costs_are_as_worked_out_by_hand(void **state)
     assert_int_equal(cost(tiered, (struct token_counts){.in_uncached = 200000, .in_cached = 1, .out = 1}), 400007);
     assert_int_equal(cost(tiered, (struct token_counts){.in_write_short = 200001}), 400002);
     assert_int_equal(cost(most, (struct token_counts){.in_uncached = MONEY_TOKENS_MAX}), MONEY_NANO_MAX);
+}
+
+static void a_part_of_the_price_is_rounded_once_and_only_a_batch_has_no_tier(void **state)
+{
+    const struct token_prices tiered = {1000, 100, 1250,     2000, 4000, 200000,
+                                        2000, 200, NO_PRICE, 4000, 6000, MONEY_NO_SPECIAL};
+    const struct token_prices one_pico = {1, 1, 1, 1, 1, 0, -1, -1, -1, -1, -1, MONEY_NO_SPECIAL};
+    struct token_report report = {.in = 200001, .out = 10, .percent = 50};
+
+    (void)state;
+    assert_int_equal(cost(tiered, money_split(&report)), (200001 * 2 + 10 * 6) / 2);
+    report.percent = 200;
+    assert_int_equal(cost(tiered, money_split(&report)), (200001 * 2 + 10 * 6) * 2);
+    report.batch = 1;
+    assert_int_equal(cost(tiered, money_split(&report)), (200001 * 1 + 10 * 4) * 2);
+    report.percent = 0;
+    assert_int_equal(cost(tiered, money_split(&report)), 200001 * 1 + 10 * 4);
+    assert_int_equal(cost(one_pico, (struct token_counts){.in_uncached = 2000, .out = 2, .percent = 50}), 2);
+    assert_int_equal(cost(one_pico, (struct token_counts){.in_uncached = 2000, .percent = 50}), 1);
+}
+
+static void tiers_have_their_parts_of_the_price(void **state)
+{
+    static const struct {
+        const char *tier;
+        uint64_t percent;
+    } rows[] = {{"default", 100},   {"auto", 100}, {"scale", 100},    {"", 100},     {"Flex", 100},
+                {"priority2", 100}, {"flex", 50},  {"priority", 200}, {"fast", 200}, {"ultrafast", 300}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(service_tier_percent(slice_of(rows[i].tier)), rows[i].percent);
+    assert_int_equal(tariff_event(&(struct usage_event){.endpoint = slice_of("batches")}).batch, 1);
+    assert_int_equal(tariff_event(&(struct usage_event){.endpoint = slice_of("responses")}).batch, 0);
+    assert_int_equal(tariff_event(&(struct usage_event){.price_percent = 50}).percent, 50);
+    assert_int_equal(tariff_answer(&(struct completion_rep){.price_percent = 200}).percent, 200);
 }
 
 static void audio_images_and_reasoning_have_prices_of_their_own(void **state)
@@ -610,6 +648,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_cost_is_the_exact_sum_rounded_up_once),
         cmocka_unit_test(costs_are_as_worked_out_by_hand),
+        cmocka_unit_test(a_part_of_the_price_is_rounded_once_and_only_a_batch_has_no_tier),
+        cmocka_unit_test(tiers_have_their_parts_of_the_price),
         cmocka_unit_test(audio_images_and_reasoning_have_prices_of_their_own),
         cmocka_unit_test(the_worst_case_is_never_below_any_other),
         cmocka_unit_test(the_worst_case_is_the_dearest_class),

@@ -180,7 +180,9 @@ static void add_completion(const struct request *r, struct buf *b)
         buf_str(b, ",");
         answer_usage(r, b);
     }
-    buf_str(b, chat ? ",\"service_tier\":\"default\"}\n" : "}\n");
+    if (chat)
+        buf_fmt(b, ",\"service_tier\":\"%s\"", r->plan.tier[0] ? r->plan.tier : "default");
+    buf_str(b, "}\n");
 }
 
 static float embedding_value(int64_t text, int64_t i)

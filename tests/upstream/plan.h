@@ -51,6 +51,7 @@ enum {
     W("image-in",       image_in,        NUM,   0, 1000000000, "image_tokens of the prompt")       \
     W("audio-out",      audio_out,       NUM,   0, 1000000000, "audio_tokens of the completion")   \
     W("image-out",      image_out,       NUM,   0, 1000000000, "image_tokens of the completion")   \
+    W("tier",           tier,            WORD,  0, 0,        "service_tier to report")             \
     W("finish",         finish,          WORD,  0, 0,        "finish_reason")                      \
     W("nolimit",        no_limit,        FLAG,  0, 1,        "do not stop at max_tokens")          \
     W("image",          images,          NUM,   0, 1000,     "400 unless so many image parts")     \
@@ -96,6 +97,7 @@ struct plan {
     char code[PLAN_WORD_MAX];
     char type[PLAN_WORD_MAX];
     char id[PLAN_WORD_MAX];
+    char tier[PLAN_WORD_MAX]; /* empty = default */
     char finish[PLAN_WORD_MAX];
 };
 

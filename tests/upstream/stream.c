@@ -290,9 +290,11 @@ static void make_prefix(struct request *r)
     buf_init(&r->held, EVENT_MAX);
     buf_fmt(&r->prefix,
             "data: {\"id\":\"%s-up%016" PRIx64 "\",\"object\":\"%s\",\"created\":1795400000,"
-            "\"model\":\"%s\",%s\"choices\":[{\"index\":",
-            chat ? "chatcmpl" : "cmpl", r->seq, chat ? "chat.completion.chunk" : "text_completion", r->model,
-            chat ? "\"service_tier\":\"default\"," : "");
+            "\"model\":\"%s\",",
+            chat ? "chatcmpl" : "cmpl", r->seq, chat ? "chat.completion.chunk" : "text_completion", r->model);
+    if (chat)
+        buf_fmt(&r->prefix, "\"service_tier\":\"%s\",", r->plan.tier[0] ? r->plan.tier : "default");
+    buf_str(&r->prefix, "\"choices\":[{\"index\":");
 }
 
 /* The head and the role chunks leave in one write. */
