@@ -73,7 +73,8 @@
     F(m, 11, U64, audio_output_tokens, OPT, LIMIT_TOKENS, "of the output audio")                                       \
     F(m, 12, U64, image_input_tokens,  OPT, LIMIT_TOKENS, "of the input images")                                       \
     F(m, 13, U64, image_output_tokens, OPT, LIMIT_TOKENS, "of the output images")                                      \
-    F(m, 14, U64, route,               OPT, LIMIT_ROUTES, "index of the route that the tokens are of")
+    F(m, 14, U64, route,               OPT, LIMIT_ROUTES, "index of the route that the tokens are of")                \
+    F(m, 15, BOOL, parked,             OPT, 1,            "the tokens are not known yet")
 
 /* A stretch of the body that providersvc is ready to send. It travels to the gateway as DATA, and the gateway answers
  * with DATA of type 0 (exchange: xchg_push), in order, exactly those bytes. May ask for the beginning again: another

@@ -61,8 +61,13 @@ struct facts {
     struct usage usage; /* what is known with this event: cumulative, `before` merged in */
     struct tally text; /* what the model said in it: text, refusal, reasoning, tool calls */
     char object_id[LIMIT_OBJECT_ID + 1]; /* of an object that upstream keeps (resp_…, file-…, batch_…); else empty */
+    /* Responses: how far upstream says it is, one of its words or "deleted", a constant; NULL = it does not say */
+    const char *state;
+    bool background; /* and it goes on with it, whoever listens */
     struct upstream_error error;
 };
+
+bool facts_pending(const struct facts *f); /* a response that upstream has yet to work on */
 
 struct dialect {
     const char *name;

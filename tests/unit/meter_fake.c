@@ -62,9 +62,9 @@ static void describe_batches(const struct usage_event *e, struct meter_fake_even
         to->worth_requests = e->worth.items->requests;
         to->worth_output = e->worth.items->output_tokens;
     }
-    to->n_ends = (unsigned)e->batch_ends.n;
+    to->n_ends = (unsigned)e->object_ends.n;
     if (to->n_ends > 0) {
-        const struct batch_end *end = e->batch_ends.items;
+        const struct object_end *end = e->object_ends.items;
 
         (void)slice_copy(end->object_id, to->end.object, sizeof(to->end.object));
         (void)slice_copy(end->status, to->end.status, sizeof(to->end.status));

@@ -67,13 +67,13 @@ static void park_as(struct world *w, const char *id, const char *batch)
     deliver(w, &e);
 }
 
-static struct batch_end end_of(const char *batch, const char *status, uint64_t completed)
+static struct object_end end_of(const char *batch, const char *status, uint64_t completed)
 {
-    return (struct batch_end){
+    return (struct object_end){
         .object_id = slice_of(batch), .status = slice_of(status), .requests = REQUESTS, .completed = completed};
 }
 
-static void tell(struct world *w, struct slice user, const char *id, const struct batch_end *end)
+static void tell(struct world *w, struct slice user, const char *id, const struct object_end *end)
 {
     struct slice object = end->object_id;
     struct usage_event e = meter_event(user, id, 0);
@@ -82,8 +82,8 @@ static void tell(struct world *w, struct slice user, const char *id, const struc
     e.prompt_tokens = e.completion_tokens = 0;
     e.object_ids.items = &object;
     e.object_ids.n = 1;
-    e.batch_ends.items = end;
-    e.batch_ends.n = 1;
+    e.object_ends.items = end;
+    e.object_ends.n = 1;
     deliver(w, &e);
 }
 
@@ -111,7 +111,7 @@ static int64_t held(struct world *w)
 static void it_is_held_for_and_settled_once(void **state)
 {
     struct world w = make_world(state, METER_USD);
-    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct object_end end = end_of("batch_1", "completed", REQUESTS);
 
     park_as(&w, "req_1", "batch_1");
     assert_int_equal(w.holds_told, 1);
@@ -144,7 +144,7 @@ static void the_attempt_that_made_it_has_its_tokens(void **state)
     struct usage_attempt log[] = {{.number = 1, .outcome = slice_of("error"), .http_status = 429},
                                   {.number = 2, .outcome = slice_of("ok"), .http_status = 200, .answered = true}};
     struct world w = make_world(state, METER_USD);
-    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct object_end end = end_of("batch_1", "completed", REQUESTS);
     struct usage_event e = parked("req_1", &w);
     struct slice object = end.object_id;
     size_t i;
@@ -177,7 +177,7 @@ static void a_running_call_is_parked(void **state)
 {
     struct world w = make_world(state, METER_USD);
     struct usage_event e = meter_event(w.user, "req_1", w.price);
-    struct batch_end end = end_of("batch_1", "failed", 0);
+    struct object_end end = end_of("batch_1", "failed", 0);
 
     e.status = slice_of("running");
     e.lease_ms = 1000;
@@ -235,7 +235,7 @@ static void without_usage_its_estimate_is_shared(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct batch_end end;
+        struct object_end end;
 
         snprintf(id, sizeof(id), "req_%zu", i);
         snprintf(batch, sizeof(batch), "batch_%zu", i);
@@ -257,7 +257,7 @@ static void another_user_cannot_end_it(void **state)
 {
     struct world w = make_world(state, METER_USD);
     struct slice other = meter_user(w.m, "b@x.test", METER_USD);
-    struct batch_end end = end_of("batch_1", "failed", 0);
+    struct object_end end = end_of("batch_1", "failed", 0);
 
     park_as(&w, "req_1", "batch_1");
     tell(&w, other, "req_2", &end);
@@ -272,7 +272,7 @@ static void another_user_cannot_end_it(void **state)
 static void what_nobody_asks_about_is_billed_at_its_estimate(void **state)
 {
     struct world w = make_world(state, METER_USD);
-    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct object_end end = end_of("batch_1", "completed", REQUESTS);
     struct work work = {.s = w.m->store, .a = &w.m->arena, .err = &w.m->err};
     uint64_t due;
     size_t n = 0;

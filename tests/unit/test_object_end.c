@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "providersvc/batch_end.h"
+#include "providersvc/object_end.h"
 
 #define COUNTS "\"request_counts\":{\"total\":5,\"completed\":4,\"failed\":1}"
 #define USAGE                                                                                                          \
@@ -30,17 +30,17 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool read_it(void **state, const char *json, struct batch_end *ret)
+static bool read_it(void **state, const char *json, struct object_end *ret)
 {
-    *ret = (struct batch_end){.requests = 77}; /* what stood there before does not count */
-    return batch_end_read(slice_of(json), *state, ret);
+    *ret = (struct object_end){.requests = 77}; /* what stood there before does not count */
+    return batch_read_end(slice_of(json), *state, ret);
 }
 
 /* An object with these members behind an id, the kind and a final status. */
-static struct batch_end over(void **state, const char *members)
+static struct object_end over(void **state, const char *members)
 {
     char json[1024];
-    struct batch_end e;
+    struct object_end e;
 
     snprintf(json, sizeof(json), "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\",%s}", members);
     assert_true(read_it(state, json, &e));
@@ -49,7 +49,7 @@ static struct batch_end over(void **state, const char *members)
 
 static void a_completed_batch_says_all(void **state)
 {
-    struct batch_end e = over(state, COUNTS "," USAGE);
+    struct object_end e = over(state, COUNTS "," USAGE);
 
     assert_true(slice_is(e.object_id, "batch_1"));
     assert_true(slice_is(e.status, "completed"));
@@ -65,9 +65,9 @@ static void a_completed_batch_says_all(void **state)
 static void its_texts_outlive_the_answer(void **state)
 {
     char json[] = "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"failed\"}";
-    struct batch_end e;
+    struct object_end e;
 
-    assert_true(batch_end_read(slice_of(json), *state, &e));
+    assert_true(batch_read_end(slice_of(json), *state, &e));
     memset(json, 'x', sizeof(json) - 1);
     assert_true(slice_is(e.object_id, "batch_1"));
     assert_true(slice_is(e.status, "failed"));
@@ -95,7 +95,7 @@ static void only_what_is_over_counts(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char json[256];
-        struct batch_end e;
+        struct object_end e;
 
         snprintf(json, sizeof(json), "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":%s}", cases[i].status);
         assert_int_equal(read_it(state, json, &e), cases[i].over);
@@ -120,7 +120,7 @@ static void what_is_no_batch_is_none(void **state)
         "{\"object\":\"list\",\"data\":[{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\"}]}",
         "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\"", /* it broke off */
     };
-    struct batch_end e;
+    struct object_end e;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_false(read_it(state, cases[i], &e));
@@ -130,7 +130,7 @@ static void an_id_has_its_limit(void **state)
 {
     for (int n = LIMIT_OBJECT_ID - 1; n <= LIMIT_OBJECT_ID + 1; n++) {
         char json[LIMIT_OBJECT_ID + 128], id[LIMIT_OBJECT_ID + 2];
-        struct batch_end e;
+        struct object_end e;
 
         memset(id, 'b', (size_t)n);
         id[n] = '\0';
@@ -161,7 +161,7 @@ static void usage_that_says_too_little_is_not_known(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char json[1024];
-        struct batch_end e;
+        struct object_end e;
 
         snprintf(json, sizeof(json), "{\"id\":\"b\",\"object\":\"batch\",\"status\":\"cancelled\"," COUNTS ",%s}",
                  cases[i]);
@@ -177,8 +177,8 @@ static void usage_that_says_too_little_is_not_known(void **state)
 
 static void usage_without_details_is_known(void **state)
 {
-    struct batch_end e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":0,"
-                                     "\"input_tokens_details\":null,\"output_tokens_details\":[1]}");
+    struct object_end e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":0,"
+                                      "\"input_tokens_details\":null,\"output_tokens_details\":[1]}");
 
     assert_true(e.known);
     assert_int_equal(e.prompt_tokens, 7);
@@ -192,8 +192,8 @@ static void usage_without_details_is_known(void **state)
 
 static void a_part_is_not_more_than_the_whole(void **state)
 {
-    struct batch_end e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":5,\"input_tokens_details\":{"
-                                     "\"cached_tokens\":8},\"output_tokens_details\":{\"reasoning_tokens\":6}}");
+    struct object_end e = over(state, "\"usage\":{\"input_tokens\":7,\"output_tokens\":5,\"input_tokens_details\":{"
+                                      "\"cached_tokens\":8},\"output_tokens_details\":{\"reasoning_tokens\":6}}");
 
     assert_true(e.known);
     assert_int_equal(e.cached_tokens, 7);
@@ -215,7 +215,7 @@ static void counts_that_cannot_be_are_not_told(void **state)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct batch_end e = over(state, cases[i]);
+        struct object_end e = over(state, cases[i]);
 
         assert_int_equal(e.requests, 0);
         assert_int_equal(e.completed, 0);
@@ -228,20 +228,20 @@ static void broken_bytes_do_no_harm(void **state)
     static const char whole[] =
         "{\"id\":\"batch_1\",\"object\":\"batch\",\"status\":\"completed\"," COUNTS "," USAGE "}";
     char json[sizeof(whole)];
-    struct batch_end e;
+    struct object_end e;
 
     for (size_t n = 0; n < sizeof(whole) - 1; n++)
-        assert_false(batch_end_read((struct slice){whole, n}, *state, &e));
+        assert_false(batch_read_end((struct slice){whole, n}, *state, &e));
     for (size_t at = 0; at < sizeof(whole) - 1; at++)
         for (unsigned byte = 0; byte < 256; byte += 5) {
             struct buf out;
 
             memcpy(json, whole, sizeof(json));
             json[at] = (char)byte;
-            if (!batch_end_read((struct slice){json, sizeof(json) - 1}, *state, &e))
+            if (!batch_read_end((struct slice){json, sizeof(json) - 1}, *state, &e))
                 continue;
             buf_init(&out, 4096);
-            assert_int_equal(wire_encode(&batch_end_desc, &e, &out, NULL), ST_OK);
+            assert_int_equal(wire_encode(&object_end_desc, &e, &out, NULL), ST_OK);
             buf_fini(&out);
             arena_reset(*state);
         }
@@ -250,11 +250,11 @@ static void broken_bytes_do_no_harm(void **state)
 static void without_memory_it_is_not_told(void **state)
 {
     struct arena none;
-    struct batch_end e;
+    struct object_end e;
 
     (void)state;
     arena_init(&none, 0);
-    assert_false(batch_end_read(slice_of("{\"id\":\"b\",\"object\":\"batch\",\"status\":\"failed\"}"), &none, &e));
+    assert_false(batch_read_end(slice_of("{\"id\":\"b\",\"object\":\"batch\",\"status\":\"failed\"}"), &none, &e));
     arena_fini(&none);
 }
 
