@@ -119,7 +119,6 @@ static void fill(struct work *w, struct usage_event *e, const struct object_end 
     e->lease_ms = 0;
     e->object_ids.n = 0;
     e->object_ends.n = 0;
-    e->seen_tokens = 0;
     e->latency_ms = took < LIMIT_MS ? took : LIMIT_MS;
     e->status = slice_of(status_of(end));
     if (end->known)
@@ -128,6 +127,7 @@ static void fill(struct work *w, struct usage_event *e, const struct object_end 
         estimate_batch(e, end);
     else if (!slice_is(end->status, "deleted"))
         estimate_response(e, end);
+    e->seen_tokens = 0;
 }
 
 static enum status end_one(struct work *w, const struct object_end *end, int64_t user_num)
