@@ -50,11 +50,12 @@ static struct source *source_of(struct meter_fake *m, struct slice name)
     abort();
 }
 
-static void describe_batches(const struct usage_event *e, struct meter_fake_event *to)
+static void describe_parked(const struct usage_event *e, struct meter_fake_event *to)
 {
     to->parked = e->parked;
     to->lease_ms = e->lease_ms;
     to->price_percent = e->price_percent;
+    to->seen = e->seen_tokens;
     if (e->object_ids.n > 0)
         (void)slice_copy(e->object_ids.items[0], to->object, sizeof(to->object));
     if (e->worth.n > 0) {
@@ -73,6 +74,7 @@ static void describe_batches(const struct usage_event *e, struct meter_fake_even
         to->end.completed = end->completed;
         to->end.prompt = end->prompt_tokens;
         to->end.cached = end->cached_tokens;
+        to->end.write = end->cache_write_tokens;
         to->end.completion = end->completion_tokens;
         to->end.reasoning = end->reasoning_tokens;
     }
@@ -97,7 +99,7 @@ static void describe(const struct usage_event *e, struct meter_fake_event *to)
     to->hold_nano = e->hold_nano;
     to->estimated = e->estimated;
     to->stream = e->stream;
-    describe_batches(e, to);
+    describe_parked(e, to);
     to->n_log = (unsigned)e->attempt_log.n;
     for (unsigned i = 0; i < to->n_log && i < 4; i++) {
         const struct usage_attempt *a = &e->attempt_log.items[i];

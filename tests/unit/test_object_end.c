@@ -1,4 +1,4 @@
-/* What a batch object says of a batch that is over, whatever an upstream puts into it. */
+/* What an answer says of a batch or a response that is over, whatever an upstream puts into it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,6 +247,95 @@ static void broken_bytes_do_no_harm(void **state)
         }
 }
 
+/* ---- responses -----------------------------------------------------------------------------------------------------
+ */
+
+static const struct tally some_text = {.ascii = 40}; /* ten tokens */
+
+static bool read_response(struct arena *a, const char *json, struct object_end *ret)
+{
+    struct facts facts;
+
+    return dialect_responses.read(slice_of(json), NULL, NULL, &facts) == ST_OK &&
+           response_end_of(&facts, &some_text, a, ret);
+}
+
+#define RESPONSE(status, rest) "{\"id\":\"resp_1\",\"object\":\"response\",\"status\":\"" status "\"" rest "}"
+
+static void a_response_that_is_over_says_so(void **state)
+{
+    static const char *const over[] = {"completed", "failed", "incomplete", "cancelled"};
+    static const char *const none[] = {
+        RESPONSE("queued", ""),
+        RESPONSE("in_progress", "," USAGE),
+        RESPONSE("cancelling", ""),
+        "{\"id\":\"resp_1\",\"object\":\"response\"}",
+        "{\"object\":\"response\",\"status\":\"completed\"}",
+        "{\"id\":7.5,\"status\":\"completed\"}",
+        "{\"id\":\"resp_1\",\"status\":5,\"deleted\":\"true\"}",
+        "{\"object\":\"list\",\"data\":[" RESPONSE("completed", "") "]}",
+        "{\"type\":\"response.in_progress\",\"response\":" RESPONSE("in_progress", "") "}",
+        "{\"type\":\"response.completed\",\"response\":null}",
+        "{}"};
+    struct object_end e;
+    char json[512];
+
+    for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++)
+        for (int event = 0; event < 2; event++) {
+            snprintf(json, sizeof(json),
+                     event ? "{\"type\":\"response.completed\",\"response\":" RESPONSE("%s", "") "}"
+                           : RESPONSE("%s", ""),
+                     over[i]);
+            assert_true(read_response(*state, json, &e));
+            assert_true(slice_is(e.object_id, "resp_1"));
+            assert_true(slice_is(e.status, over[i]));
+            assert_false(e.known);
+            assert_int_equal(e.completion_tokens, 10);
+            assert_int_equal(e.requests + e.prompt_tokens, 0);
+        }
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        assert_false(read_response(*state, none[i], &e));
+    assert_true(read_response(*state, "{\"id\":\"resp_1\",\"object\":\"response\",\"deleted\":true}", &e));
+    assert_true(slice_is(e.status, "deleted"));
+}
+
+static void its_usage_is_known_when_it_is_told(void **state)
+{
+    struct object_end e;
+
+    assert_true(read_response(*state, RESPONSE("completed", "," USAGE), &e));
+    assert_true(e.known);
+    assert_int_equal(e.prompt_tokens * 1000 + e.cached_tokens, 100030);
+    assert_int_equal(e.completion_tokens * 1000 + e.reasoning_tokens, 50020);
+    assert_true(read_response(*state, RESPONSE("cancelled", ",\"usage\":null"), &e));
+    assert_false(e.known);
+    assert_true(
+        read_response(*state, RESPONSE("completed", ",\"usage\":{\"input_tokens\":0,\"output_tokens\":0}"), &e));
+    assert_false(e.known); /* nobody has counted */
+    assert_int_equal(e.completion_tokens, 10);
+    assert_true(read_response(*state, RESPONSE("failed", ",\"usage\":{\"input_tokens\":-3}"), &e));
+    assert_false(e.known);
+}
+
+static void what_was_got_of_one_that_goes_on_is_told(void **state)
+{
+    static const struct tally nothing;
+    char long_id[LIMIT_OBJECT_ID + 2];
+    struct object_end e;
+
+    memset(long_id, 'a', sizeof(long_id));
+    assert_true(response_seen(slice_of("resp_1"), &some_text, *state, &e));
+    assert_true(slice_is(e.status, "in_progress"));
+    assert_int_equal(e.completion_tokens, 10);
+    assert_false(e.known);
+    assert_false(response_seen(slice_of("resp_1"), &nothing, *state, &e));
+    assert_false(response_seen(slice_of(""), &some_text, *state, &e));
+    assert_false(response_seen(slice_of("resp_\xc3"), &some_text, *state, &e));
+    assert_false(response_seen((struct slice){"a\0b", 3}, &some_text, *state, &e));
+    assert_true(response_seen((struct slice){long_id, LIMIT_OBJECT_ID}, &some_text, *state, &e));
+    assert_false(response_seen((struct slice){long_id, LIMIT_OBJECT_ID + 1}, &some_text, *state, &e));
+}
+
 static void without_memory_it_is_not_told(void **state)
 {
     struct arena none;
@@ -254,6 +343,8 @@ static void without_memory_it_is_not_told(void **state)
 
     (void)state;
     arena_init(&none, 0);
+    assert_false(read_response(&none, RESPONSE("completed", ""), &e));
+    assert_false(response_seen(slice_of("resp_1"), &some_text, &none, &e));
     assert_false(batch_read_end(slice_of("{\"id\":\"b\",\"object\":\"batch\",\"status\":\"failed\"}"), &none, &e));
     arena_fini(&none);
 }
@@ -273,6 +364,9 @@ int main(void)
         TEST(a_part_is_not_more_than_the_whole),
         TEST(counts_that_cannot_be_are_not_told),
         TEST(broken_bytes_do_no_harm),
+        TEST(a_response_that_is_over_says_so),
+        TEST(its_usage_is_known_when_it_is_told),
+        TEST(what_was_got_of_one_that_goes_on_is_told),
         TEST(without_memory_it_is_not_told),
     };
 
