@@ -1,10 +1,10 @@
 #include "meterd/calls.h"
 
-#include "meterd/parked.h"
 #include "meterd/budgets.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ledger.h"
 #include "meterd/objects.h"
+#include "meterd/parked.h"
 #include "meterd/payers.h"
 #include "meterd/state.h"
 
