@@ -66,14 +66,15 @@ void call_limit_lines(const struct rate_limits *l, struct buf *out)
     limit_lines(out, "tokens", l->limit_tokens, l->remaining_tokens, l->reset_tokens_ms);
 }
 
-/* What a batch costs is known when it is over. */
+/* What a batch costs, or a response in the background, is known when it is over. */
 bool call_cost(const struct call *c, int64_t *ret_nano)
 {
     struct token_prices prices;
     const struct call_route *route;
     struct token_counts tokens;
 
-    if (c->surface->flags & SURFACE_BATCH || !c->has_result || c->result.route >= c->admitted.routes.n)
+    if (c->surface->flags & SURFACE_BATCH || !c->has_result || c->result.parked ||
+        c->result.route >= c->admitted.routes.n)
         return false;
     route = &c->admitted.routes.items[c->result.route];
     *ret_nano = 0;

@@ -121,11 +121,25 @@ static void read_variables(struct estimate *e, yyjson_val *prompt)
 
 enum status read_responses(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION, PROMPT, SERVICE_TIER };
+    enum {
+        MODEL,
+        INPUT,
+        INSTRUCTIONS,
+        STREAM,
+        TOOLS,
+        TEXT,
+        MAX_TOKENS,
+        PREVIOUS,
+        CONVERSATION,
+        PROMPT,
+        SERVICE_TIER,
+        BACKGROUND
+    };
     static const char *const names[] = {"model",        "input",  "instructions",      "stream",
                                         "tools",        "text",   "max_output_tokens", "previous_response_id",
-                                        "conversation", "prompt", "service_tier"};
+                                        "conversation", "prompt", "service_tier",      "background"};
     yyjson_val *found[N(names)];
+    bool background = false; /* providersvc looks at it: here it is only once there, and what it should be */
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
 
@@ -141,6 +155,8 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
         st = member_object(r, found[PREVIOUS], "previous_response_id");
     if (st == ST_OK)
         st = read_conversation(r, found[CONVERSATION]);
+    if (st == ST_OK)
+        st = member_flag(r, found[BACKGROUND], "background", &background);
     if (st != ST_OK)
         return st;
     member_tier(r, found[SERVICE_TIER]);

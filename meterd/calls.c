@@ -1,10 +1,10 @@
 #include "meterd/calls.h"
 
-#include "meterd/batches.h"
 #include "meterd/budgets.h"
 #include "meterd/hold_rows.h"
 #include "meterd/ledger.h"
 #include "meterd/objects.h"
+#include "meterd/parked.h"
 #include "meterd/payers.h"
 #include "meterd/state.h"
 
@@ -253,7 +253,7 @@ static enum status write_end(struct call *c)
     if (st == ST_OK)
         st = tell_settled(c);
     count_end(w->s, c);
-    return st == ST_OK ? batches_end(w, c->e, c->payer.num) : st;
+    return st == ST_OK ? parked_end(w, c->e, c->payer.num) : st;
 }
 
 static enum status correct_row(struct call *c)
@@ -322,7 +322,7 @@ static enum status write_hold(struct call *c)
     return st == ST_OK ? hold_rows_open(w, c->e, &c->hold) : st;
 }
 
-/* The call's batch is made; what it uses will be told. authsvc hears that its credit stays held. */
+/* What the call made will say what it uses. authsvc hears that its credit stays held. */
 static enum status park(struct call *c)
 {
     struct work *w = c->w;
@@ -332,10 +332,10 @@ static enum status park(struct call *c)
     if (st == ST_OK)
         st = objects_keep(w, c->e, c->payer.num);
     if (st == ST_OK)
-        st = batches_park(w, c->e, c->payer.num);
+        st = parked_keep(w, c->e, c->payer.num);
     if (st == ST_OK && c->payer.known && c->hold.amount_nano > 0)
         st = state_changed(w, &hold_state_desc, revision);
-    return st == ST_OK ? batches_end(w, c->e, c->payer.num) : st; /* one that was over when it was made */
+    return st == ST_OK ? parked_end(w, c->e, c->payer.num) : st; /* what was over when it was made */
 }
 
 static enum status apply_progress(struct call *c)

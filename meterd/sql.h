@@ -349,10 +349,10 @@
       "worth = coalesce(excluded.worth, worth)")                                                                       \
     S(OBJECT_FIND, "SELECT o.provider, o.worth FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
       "WHERE k.digest = ?1")                                                                                           \
-    /* batches.c */                                                                                                    \
-    S(BATCH_PARK, "UPDATE object SET call = ?3 WHERE user_num = ?1 AND id = ?2")                                       \
-    S(BATCH_CALL, "SELECT call FROM object WHERE user_num = ?1 AND id = ?2 AND call IS NOT NULL")                      \
-    S(BATCH_OVER, "UPDATE object SET call = NULL WHERE user_num = ?1 AND id = ?2")                                     \
+    /* parked.c */                                                                                                     \
+    S(PARKED_KEEP, "UPDATE object SET call = ?3 WHERE user_num = ?1 AND id = ?2")                                       \
+    S(PARKED_CALL, "SELECT call FROM object WHERE user_num = ?1 AND id = ?2 AND call IS NOT NULL")                      \
+    S(PARKED_OVER, "UPDATE object SET call = NULL WHERE user_num = ?1 AND id = ?2")                                     \
     /* verify.c */                                                                                                     \
     S(VERIFY_ENTRIES, "SELECT transfer, account, kind, amount_nano, balance_nano, id, created_ms, hash FROM entry ORDER BY id") \
     S(VERIFY_ACCOUNTS, "SELECT a.id, a.user_num, a.kind, a.balance_nano, a.spent_nano, coalesce(u.id, 'operator') "    \

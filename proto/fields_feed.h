@@ -38,9 +38,10 @@
     F(m, 29, U64, lease_ms,            OPT, LIMIT_MS,       "running: when nothing more is heard of it for so long, what is known is billed")\
     F(m, 30, STRS, object_ids,         OPT, LIMIT_OBJECTS,  "what the call made or told of and upstream keeps for the user: responses, files, batches")\
     F(m, 31, U64, price_percent,       OPT, LIMIT_PERCENT,  "of the price: what a batch or the tier that served it costs; 0 = all of it")\
-    F(m, 32, BOOL, parked,             OPT, 1,              "running: the call has ended, what its batch uses is told later by whoever asks about it")\
+    F(m, 32, BOOL, parked,             OPT, 1,              "running: the call has ended, what its batch or its response uses is told later by whoever asks about it")\
     L(m, 33, batch_worth, worth, 1,                         "what a batch of the file that the call made can use")     \
-    L(m, 34, batch_end, batch_ends, LIMIT_OBJECTS,          "batches that the answer says are over")
+    L(m, 34, object_end, object_ends, LIMIT_OBJECTS,          "what the answer says of batches and responses whose calls may be parked") \
+    F(m, 35, U64, seen_tokens,         OPT, LIMIT_TOKENS,   "parked: so much of a response's output has the client got already, counted here")
 
 /* In the outbox only: a call was sent upstream and may cost something. Lets a restarted providersvc settle what it never finished. */
 #define USAGE_STARTED(F, L, m)                                                                                         \

@@ -126,17 +126,24 @@
     F(m, 4, U64, output_tokens, OPT, LIMIT_TOKENS, "limits of the answers that have one")                              \
     F(m, 5, U64, unlimited,     OPT, LIMIT_COUNT,  "answers without a limit: each as long as the model allows")
 
-/* A batch that is over, as upstream's object says it. */
-#define BATCH_END(F, L, m)                                                                                             \
-    F(m, 1, STR,  object_id,         REQ, LIMIT_OBJECT_ID, "batch_…")                                                  \
-    F(m, 2, STR,  status,            REQ, LIMIT_NAME,      "completed, failed, expired or cancelled")                  \
+/* What an answer says of a batch or a response whose call is parked. */
+#define OBJECT_END(F, L, m)                                                                                             \
+    F(m, 1, STR,  object_id,         REQ, LIMIT_OBJECT_ID, "batch_…, resp_…")                                          \
+    F(m, 2, STR,  status,            REQ, LIMIT_NAME,      "completed, failed, expired, cancelled, incomplete, deleted; in_progress = not over, but the client has seen completion_tokens of it") \
     F(m, 3, BOOL, known,             OPT, 1,               "upstream says what it used: the tokens below")             \
-    F(m, 4, U64,  requests,          OPT, LIMIT_COUNT,     "of the file")                                              \
+    F(m, 4, U64,  requests,          OPT, LIMIT_COUNT,     "of a batch's file")                                        \
     F(m, 5, U64,  completed,         OPT, LIMIT_COUNT,     "of them")                                                  \
     F(m, 6, U64,  prompt_tokens,     OPT, LIMIT_TOKENS,    "all input")                                                \
     F(m, 7, U64,  cached_tokens,     OPT, LIMIT_TOKENS,    "of it from a cache")                                       \
-    F(m, 8, U64,  completion_tokens, OPT, LIMIT_TOKENS,    "all output")                                               \
-    F(m, 9, U64,  reasoning_tokens,  OPT, LIMIT_TOKENS,    "of it reasoning")
+    F(m, 8, U64,  completion_tokens, OPT, LIMIT_TOKENS,    "all output; of a response that is not known what the answer shows of it, counted here") \
+    F(m, 9, U64,  reasoning_tokens,  OPT, LIMIT_TOKENS,    "of it reasoning")                                          \
+    F(m, 10, U64, cache_write_tokens, OPT, LIMIT_TOKENS,   "of the input written to a short-lived cache")              \
+    F(m, 11, U64, cache_write_long_tokens, OPT, LIMIT_TOKENS, "of the input written to a long-lived cache")            \
+    F(m, 12, U64, audio_input_tokens,  OPT, LIMIT_TOKENS,  "of the input audio")                                       \
+    F(m, 13, U64, audio_output_tokens, OPT, LIMIT_TOKENS,  "of the output audio")                                      \
+    F(m, 14, U64, image_input_tokens,  OPT, LIMIT_TOKENS,  "of the input images")                                      \
+    F(m, 15, U64, image_output_tokens, OPT, LIMIT_TOKENS,  "of the output images")                                     \
+    F(m, 16, U64, price_percent,       OPT, LIMIT_PERCENT, "of the price, by the tier that served it; 0 = what the call was told")
 
 #define LEDGER_ROW(F, L, m)                                                                                            \
     F(m, 1, U64,  id,           REQ, LIMIT_ID,       "ledger entry")                                                   \

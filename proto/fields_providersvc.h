@@ -74,6 +74,7 @@
     F(m, 12, U64, image_input_tokens,  OPT, LIMIT_TOKENS, "of the input images")                                       \
     F(m, 13, U64, image_output_tokens, OPT, LIMIT_TOKENS, "of the output images")                                      \
     F(m, 14, U64, route,               OPT, LIMIT_ROUTES, "index of the route that the tokens are of")                \
+    F(m, 15, BOOL, parked,             OPT, 1,            "the tokens are not known yet")                              \
     F(m, 16, U64, price_percent,       OPT, LIMIT_PERCENT, "of the prices: what the tier that served it costs; 0 = all")
 
 /* A stretch of the body that providersvc is ready to send. It travels to the gateway as DATA, and the gateway answers

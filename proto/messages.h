@@ -35,7 +35,7 @@
     M(USAGE_ATTEMPT, usage_attempt, 0x050e, "one call upstream")                                                       \
     M(HOLD_STATE, hold_state, 0x050f, "an open hold; also a state record")                                             \
     M(BATCH_WORTH, batch_worth, 0x051b, "what a batch of a file can use")                                              \
-    M(BATCH_END, batch_end, 0x051c, "a batch that is over")                                                            \
+    M(OBJECT_END, object_end, 0x051c, "what an answer says of a batch or a response")                                                            \
     M(LEDGER_ROW, ledger_row, 0x0510, "a ledger entry")                                                                \
     M(CREDIT_CODE, credit_code, 0x0511, "a redemption code")                                                           \
     M(CALL_ROUTE, call_route, 0x0512, "who may serve a call, at which price")                                          \

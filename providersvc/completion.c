@@ -397,7 +397,7 @@ void completion_cancel(struct completion *c)
         time_out(c, "The request's time was over before the answer was.");
         return;
     }
-    if ((c->upstream->drains || completion_makes_batch(c)) && c->running) { /* a batch that was made uses tokens */
+    if ((c->upstream->drains || completion_uses_later(c)) && c->running) { /* upstream goes on without us, too */
         leave(c);
         return;
     }
@@ -492,6 +492,7 @@ void completion_finish(struct completion *c)
     rep->image_output_tokens = u.image_out;
     rep->estimated = estimated;
     rep->price_percent = bill_percent(c);
+    rep->parked = bill_parks(c);
     rep->attempts = c->attempts;
     rep->route = (uint64_t)(c->route - c->req->routes.items);
     rep->outcome = slice_of(outcome_name(c->outcome));

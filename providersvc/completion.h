@@ -8,8 +8,9 @@
  * call that was never begun (no room in the outbox, unknown provider) ends with ST_UNAVAILABLE and leaves no record;
  * every other one leaves exactly one that ends it.
  *
- * A batch is made by a call that is over long before it: such a call's record says `running` and `parked`, and what is
- * held for it stays held. What the batch used is told by the call that first sees it over.
+ * A batch is made by a call that is over long before it, and so may a response be that upstream works on in the
+ * background: such a call's record says `running` and `parked`, and what is held for it stays held. What the batch or
+ * the response used is told by the call that first sees it over.
  *
  *   completion.c       its life; what adapters and the loop say to it
  *   completion_bill.c  its records: started, progress, the end, its attempts
@@ -109,7 +110,8 @@ struct completion {
     uint64_t stale; /* … of which so many were asked for by an attempt before */
     struct slice objects[LIMIT_OBJECTS]; /* ids of what upstream keeps for the user from now on; in the call's arena */
     size_t n_objects;
-    const struct batch_end *batch_over; /* the answer says of a batch that it is over; NULL = of none */
+    bool goes_on; /* upstream works on the response when this answer is over */
+    const struct object_end *object_over; /* what the answer says of a batch or a response; NULL = of none */
 
     struct outbox_mark *mark;
     struct usage usage;
@@ -177,9 +179,12 @@ void completion_healthy(struct completion *c); /* the provider did what it shoul
 void completion_unwell(struct completion *c, const char *text); /* it failed after its answer had begun */
 void completion_keep_object(struct completion *c, struct slice id); /* upstream keeps it for the user; empty is fine */
 bool completion_keeps_objects(const struct completion *c); /* the endpoint makes an object that upstream keeps */
-bool completion_makes_batch(const struct completion *c); /* its tokens are used after it has ended */
+bool completion_makes_batch(const struct completion *c);
+bool completion_uses_later(const struct completion *c); /* what it makes uses tokens after it has ended */
 bool completion_about_batch(const struct completion *c); /* its answer is a batch's object, or a list of them */
 void completion_see_batch(struct completion *c, struct slice json); /* an answer about a batch: is that over? */
+/* An answer, or an event of one, about a response: how far is it? shown: its text that the client gets. */
+void completion_see_response(struct completion *c, const struct facts *facts, const struct tally *shown);
 bool completion_counts(const struct completion *c); /* what an answer says was used is this call's */
 bool completion_wants(struct completion *c,
                       const struct upload_want *want); /* bytes of the upload; false: nobody reads */

@@ -220,6 +220,7 @@ void bill_next_attempt(struct completion *c)
     c->usage = (struct usage){0};
     c->text = (struct tally){0};
     c->tier_percent = 0;
+    c->goes_on = false;
 }
 
 /* The names are OpenAI's: what others that speak its API mean by them costs no other price (Groq's flex). */
@@ -323,28 +324,39 @@ static unsigned status_seen(const struct completion *c)
     return c->head_sent ? c->http_status : (unsigned)status_http(c->end_status);
 }
 
-/* A batch was made, whether its client has waited for the answer or not. Without a price nothing is held for it. */
-static bool parks(const struct completion *c)
+/* A batch was made, whether its client has waited for the answer or not; or upstream has begun a response, and ends it
+ * behind the back of a client that knows its id, or has left. Without a price nothing is held for it. */
+bool bill_parks(const struct completion *c)
 {
-    return completion_makes_batch(c) && c->req->batch.n > 0 && c->route->price.n > 0 && c->n_objects > 0 &&
-           c->attempt.outcome == ATTEMPT_OK && c->attempt.ended_ms != 0;
+    bool batch = completion_makes_batch(c) && c->req->batch.n > 0 && c->attempt.outcome == ATTEMPT_OK &&
+                 c->attempt.ended_ms != 0;
+
+    return c->route->price.n > 0 && c->n_objects > 0 && (batch || (c->goes_on && c->outcome != OUTCOME_ERROR));
 }
 
-/* The call is over, its batch is not: until somebody hears of its end the hold is all that it may use. */
+/* The call is over, what it made is not: until somebody hears of its end the hold is all that it may use. */
 static void describe_parked(const struct completion *c, struct usage_event *ev)
 {
     const struct batch_worth *worth = c->req->batch.items;
+    struct usage most = {.prompt = c->req->prompt_tokens_estimate};
 
+    if (c->goes_on) {
+        ev->seen_tokens = tally_tokens(&c->text);
+        most.completion = cap_output(c);
+        if (most.completion < ev->seen_tokens)
+            most.completion = ev->seen_tokens;
+    } else {
+        most = (struct usage){.prompt = worth->prompt_tokens, .completion = worth->output_tokens};
+    }
+    bill_put_usage(ev, &most);
     ev->status = slice_of("running");
     ev->parked = true;
     ev->lease_ms = LIMIT_MS;
-    ev->prompt_tokens = worth->prompt_tokens;
-    ev->completion_tokens = worth->output_tokens;
     ev->estimated = true;
 }
 
 /* What upstream keeps from now on, and what is known of it. */
-static void describe_objects(const struct completion *c, struct usage_event *ev)
+static void describe_objects(struct completion *c, struct usage_event *ev)
 {
     ev->object_ids.items = c->objects;
     ev->object_ids.n = c->n_objects;
@@ -352,8 +364,10 @@ static void describe_objects(const struct completion *c, struct usage_event *ev)
         ev->worth.items = c->req->batch.items;
         ev->worth.n = c->req->batch.n;
     }
-    ev->batch_ends.items = c->batch_over;
-    ev->batch_ends.n = c->batch_over != NULL;
+    if (c->object_over == NULL && slice_is(c->req->endpoint, ENDPOINT_RESPONSES_OBJECT))
+        c->object_over = completion_shown(c);
+    ev->object_ends.items = c->object_over;
+    ev->object_ends.n = c->object_over != NULL;
 }
 
 void bill_end(struct completion *c)
@@ -374,7 +388,7 @@ void bill_end(struct completion *c)
     ev.latency_ms = at_most_a_week(clock_ms() - c->begun_ms);
     ev.ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
     ev.attempts = c->attempts;
-    if (parks(c))
+    if (bill_parks(c))
         describe_parked(c, &ev);
     describe_objects(c, &ev);
     ev.attempt_log.n = describe_attempts(c, &ev, log);

@@ -14,6 +14,7 @@
 #define CAP_NEAR 8 /* with less than this part of the hold left more is asked for */
 #define CAP_MORE 2 /* by this part of it, or … */
 #define CAP_MORE_TOKENS 1024 /* … by what so much output costs: whichever is more */
+#define CAP_OUTPUT_MAX UINT64_C(1000000) /* tokens: no single answer is longer */
 #define CAP_LOST_MAX 3 /* questions in a row that are asked again at once because they were lost; then it is a no */
 
 static const struct price *price_of(const struct completion *c)
@@ -46,6 +47,22 @@ static int64_t cost_with(const struct completion *c, const struct tally *more)
     if (counted > u.completion)
         u.completion = counted;
     return cost_nano(c, &u);
+}
+
+uint64_t cap_output(const struct completion *c)
+{
+    uint64_t low = 0, high = c->cap.hold_nano > 0 && price_of(c) != NULL ? CAP_OUTPUT_MAX : 0;
+
+    while (low < high) {
+        uint64_t middle = (low + high + 1) / 2;
+        struct usage u = {.prompt = c->req->prompt_tokens_estimate, .completion = middle};
+
+        if (cost_nano(c, &u) <= c->cap.hold_nano)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
 }
 
 /* ---- asking for more -----------------------------------------------------------------------------------------------

@@ -21,6 +21,14 @@ void bill_so_far(const struct completion *c, struct usage *ret, bool *ret_estima
 uint64_t bill_percent(const struct completion *c);
 void bill_put_usage(struct usage_event *ev, const struct usage *u);
 void bill_next_attempt(struct completion *c); /* remembers the one before */
+bool bill_parks(const struct completion *c); /* of a call that has ended: what it costs is known later */
+
+/* completion_route.c */
+/* Of a response that is streamed once more and was not seen over: what the client has got of it. NULL: nothing. */
+const struct object_end *completion_shown(const struct completion *c);
+
+/* completion_cap.c */
+uint64_t cap_output(const struct completion *c); /* tokens of output that the hold bears behind the prompt's estimate */
 
 static inline bool completion_flowed(const struct completion *c)
 {

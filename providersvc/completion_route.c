@@ -6,11 +6,13 @@
  */
 #include <string.h>
 
+#include <yyjson.h>
+
 #include "proto/endpoints.h"
 #include "proto/utf8.h"
 #include "providersvc/adapter.h"
-#include "providersvc/batch_end.h"
 #include "providersvc/completion_private.h"
+#include "providersvc/object_end.h"
 #include "providersvc/providersvc.h"
 
 /* xorshift64*: routes are spread, nothing is kept secret by it. */
@@ -347,10 +349,59 @@ bool completion_about_batch(const struct completion *c)
 
 void completion_see_batch(struct completion *c, struct slice json)
 {
-    struct batch_end *end = arena_alloc(c->call->arena, sizeof(*end));
+    struct object_end *end = arena_alloc(c->call->arena, sizeof(*end));
 
-    if (end != NULL && batch_end_read(json, c->call->arena, end))
-        c->batch_over = end;
+    if (end != NULL && batch_read_end(json, c->call->arena, end))
+        c->object_over = end;
+}
+
+/* The gateway has seen to it that the member is there once at most. */
+static bool asks_for_background(const struct completion *c)
+{
+    yyjson_doc *doc = facts_parse(c->req->body, NULL);
+    bool asks = yyjson_is_true(yyjson_obj_get(yyjson_doc_get_root(doc), "background"));
+
+    yyjson_doc_free(doc);
+    return asks;
+}
+
+bool completion_uses_later(const struct completion *c)
+{
+    return completion_makes_batch(c) ||
+           (slice_is(c->req->endpoint, ENDPOINT_RESPONSES) && posts(c) && asks_for_background(c));
+}
+
+/* Of a response that is not over upstream goes on with what it answers whole, and with what is made in the background;
+ * any other stream ends with its connection. */
+void completion_see_response(struct completion *c, const struct facts *facts, const struct tally *shown)
+{
+    struct object_end *end;
+
+    if (facts->state == NULL)
+        return;
+    if (slice_is(c->req->endpoint, ENDPOINT_RESPONSES)) {
+        c->goes_on = facts_pending(facts) && (!c->req->stream || facts->background || asks_for_background(c));
+    } else if (slice_is(c->req->endpoint, ENDPOINT_RESPONSES_OBJECT) && !facts_pending(facts)) {
+        end = arena_alloc(c->call->arena, sizeof(*end));
+        if (end != NULL && response_end_of(facts, shown, c->call->arena, end))
+            c->object_over = end;
+    }
+}
+
+const struct object_end *completion_shown(const struct completion *c)
+{
+    static const char under[] = "/responses/";
+    size_t n = sizeof(under) - 1;
+    struct slice id = c->req->path;
+    struct object_end *end = arena_alloc(c->call->arena, sizeof(*end));
+
+    if (end == NULL || id.n < n || memcmp(id.p, under, n) != 0)
+        return NULL;
+    id = (struct slice){id.p + n, id.n - n};
+    for (n = 0; n < id.n && id.p[n] != '/' && id.p[n] != '?'; n++)
+        ;
+    id.n = n;
+    return response_seen(id, &c->text, c->call->arena, end) ? end : NULL;
 }
 
 bool completion_keeps_objects(const struct completion *c)

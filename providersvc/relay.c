@@ -121,6 +121,7 @@ static void keep_objects(struct completion *c, const struct facts *facts, struct
 {
     if (completion_keeps_objects(c))
         completion_keep_object(c, slice_of(facts->object_id));
+    completion_see_response(c, facts, &facts->text);
     if (completion_about_batch(c))
         completion_see_batch(c, json);
     if (!slice_is(c->req->endpoint, ENDPOINT_BATCHES_OBJECT))
@@ -225,10 +226,12 @@ static enum relay_mode mode_of(const struct completion *c, const struct relay *s
 {
     if (!relay_good(answer->status))
         return RELAY_WHOLE;
-    if (completion_about_batch(c)) /* whatever it is called: what it says of a batch is billed */
-        return RELAY_WHOLE;
-    if (relay_content_is(answer, "text/event-stream") && (c->req->stream || !s->plan.json))
+    if (relay_content_is(answer, "text/event-stream") && !completion_about_batch(c) &&
+        (c->req->stream || !s->plan.json))
         return RELAY_STREAM;
+    /* Whatever it is called: what it says of a batch or a response is billed. */
+    if (completion_about_batch(c) || slice_is(c->req->endpoint, ENDPOINT_RESPONSES_OBJECT))
+        return RELAY_WHOLE;
     if (s->plan.json || relay_content_is(answer, "application/json"))
         return RELAY_WHOLE;
     return RELAY_RAW;

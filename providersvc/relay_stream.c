@@ -247,6 +247,7 @@ static void see(struct feeding *f, const struct facts *facts)
     f->s->length |= facts->length;
     if (facts->object_id[0] != '\0' && completion_keeps_objects(c))
         completion_keep_object(c, slice_of(facts->object_id));
+    completion_see_response(c, facts, &c->text);
 }
 
 /* From the first token on the times between bytes count. */

@@ -1,6 +1,7 @@
 #include "providersvc/dialects/dialect.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <yyjson.h>
 
@@ -53,6 +54,11 @@ void facts_copy(yyjson_val *v, char *to, size_t size)
         snprintf(to, size, "%s", yyjson_get_str(v));
     else if (yyjson_is_uint(v))
         snprintf(to, size, "%llu", (unsigned long long)yyjson_get_uint(v));
+}
+
+bool facts_pending(const struct facts *f)
+{
+    return f->state != NULL && (strcmp(f->state, "queued") == 0 || strcmp(f->state, "in_progress") == 0);
 }
 
 yyjson_doc *facts_parse(struct slice json, struct facts_scratch *scratch)

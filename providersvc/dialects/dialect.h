@@ -62,8 +62,13 @@ struct facts {
     struct tally text; /* what the model said in it: text, refusal, reasoning, tool calls */
     uint64_t price_percent; /* of OpenAI's prices: what the service tier costs that served it; 0 = it says none */
     char object_id[LIMIT_OBJECT_ID + 1]; /* of an object that upstream keeps (resp_…, file-…, batch_…); else empty */
+    /* Responses: how far upstream says it is, one of its words or "deleted", a constant; NULL = it does not say */
+    const char *state;
+    bool background; /* and it goes on with it, whoever listens */
     struct upstream_error error;
 };
+
+bool facts_pending(const struct facts *f); /* a response that upstream has yet to work on */
 
 struct dialect {
     const char *name;

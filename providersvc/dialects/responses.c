@@ -95,6 +95,17 @@ static void read_failure(yyjson_val *error, struct facts *f)
     f->error.status = status_of(f->error.code);
 }
 
+/* NULL: nothing that anybody knows. */
+static const char *state_of(yyjson_val *status)
+{
+    static const char *const all[] = {"queued", "in_progress", "completed", "failed", "incomplete", "cancelled"};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (yyjson_equals_str(status, all[i]))
+            return all[i];
+    return NULL;
+}
+
 /* The object itself. Its status says how it ended, if it did. */
 static void read_response(yyjson_val *response, struct facts *f)
 {
@@ -105,6 +116,8 @@ static void read_response(yyjson_val *response, struct facts *f)
     facts_copy(yyjson_obj_get(response, "id"), f->object_id, sizeof(f->object_id));
     f->usage = usage_of(yyjson_obj_get(response, "usage"));
     f->price_percent = facts_tier(yyjson_obj_get(response, "service_tier"));
+    f->state = yyjson_is_true(yyjson_obj_get(response, "deleted")) ? "deleted" : state_of(status);
+    f->background = yyjson_is_true(yyjson_obj_get(response, "background"));
     f->final = failed || incomplete || yyjson_equals_str(status, "completed") || yyjson_equals_str(status, "cancelled");
     f->length = incomplete && yyjson_equals_str(reason, "max_output_tokens");
     if (failed)

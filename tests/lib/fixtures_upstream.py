@@ -373,7 +373,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not stream:
             self.wfile.write(body)
             return
-        for piece in re.findall(rb".*?\n\r?\n|.+", body, re.S):
+        for piece in re.findall(rb".*?\n\r?\n|.+", body, re.S) if isinstance(body, bytes) else body:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 
@@ -385,7 +385,7 @@ class FixtureUpstream:
         self.lock = threading.Lock()
         self.requests, self.faults = [], []
         self.refuse_early = 0  # so many requests are refused before they are read
-        self.batches = None  # Batches() of batches.py: files and batches are kept instead of shown from fixtures
+        self.batches = None  # Batches() of batches.py, Background() of background.py: what is made is kept instead of shown from fixtures
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.upstream = self

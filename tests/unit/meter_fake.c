@@ -50,11 +50,12 @@ static struct source *source_of(struct meter_fake *m, struct slice name)
     abort();
 }
 
-static void describe_batches(const struct usage_event *e, struct meter_fake_event *to)
+static void describe_parked(const struct usage_event *e, struct meter_fake_event *to)
 {
     to->parked = e->parked;
     to->lease_ms = e->lease_ms;
     to->price_percent = e->price_percent;
+    to->seen = e->seen_tokens;
     if (e->object_ids.n > 0)
         (void)slice_copy(e->object_ids.items[0], to->object, sizeof(to->object));
     if (e->worth.n > 0) {
@@ -62,9 +63,9 @@ static void describe_batches(const struct usage_event *e, struct meter_fake_even
         to->worth_requests = e->worth.items->requests;
         to->worth_output = e->worth.items->output_tokens;
     }
-    to->n_ends = (unsigned)e->batch_ends.n;
+    to->n_ends = (unsigned)e->object_ends.n;
     if (to->n_ends > 0) {
-        const struct batch_end *end = e->batch_ends.items;
+        const struct object_end *end = e->object_ends.items;
 
         (void)slice_copy(end->object_id, to->end.object, sizeof(to->end.object));
         (void)slice_copy(end->status, to->end.status, sizeof(to->end.status));
@@ -73,6 +74,7 @@ static void describe_batches(const struct usage_event *e, struct meter_fake_even
         to->end.completed = end->completed;
         to->end.prompt = end->prompt_tokens;
         to->end.cached = end->cached_tokens;
+        to->end.write = end->cache_write_tokens;
         to->end.completion = end->completion_tokens;
         to->end.reasoning = end->reasoning_tokens;
     }
@@ -97,7 +99,7 @@ static void describe(const struct usage_event *e, struct meter_fake_event *to)
     to->hold_nano = e->hold_nano;
     to->estimated = e->estimated;
     to->stream = e->stream;
-    describe_batches(e, to);
+    describe_parked(e, to);
     to->n_log = (unsigned)e->attempt_log.n;
     for (unsigned i = 0; i < to->n_log && i < 4; i++) {
         const struct usage_attempt *a = &e->attempt_log.items[i];

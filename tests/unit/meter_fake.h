@@ -18,7 +18,7 @@ struct meter_fake_event {
     int64_t hold_nano;
     bool estimated, stream;
     bool parked; /* an end, though its status is `running` */
-    uint64_t lease_ms, price_percent;
+    uint64_t lease_ms, price_percent, seen;
     char object[80]; /* the first that it keeps */
     char worth_model[32]; /* of a file; empty = it is worth nothing */
     uint64_t worth_requests, worth_output;
@@ -26,8 +26,8 @@ struct meter_fake_event {
     struct meter_fake_end {
         char object[80], status[16];
         bool known;
-        uint64_t requests, completed, prompt, cached, completion, reasoning;
-    } end; /* the first batch that is over */
+        uint64_t requests, completed, prompt, cached, write, completion, reasoning;
+    } end; /* the first batch or response that something is said of */
     unsigned n_log; /* its list of attempts */
     struct meter_fake_attempt {
         char outcome[16];

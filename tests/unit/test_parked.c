@@ -1,4 +1,5 @@
-/* The ledger's side of batches: their call is parked with its hold, and settled once when somebody learns the end. */
+/* The ledger's side of batches and of responses in the background: their call is parked with its hold, and settled once
+ * when somebody learns the end. */
 #include "tests/unit/meter_fixture.h"
 
 #include "meterd/calls.h"
@@ -67,13 +68,13 @@ static void park_as(struct world *w, const char *id, const char *batch)
     deliver(w, &e);
 }
 
-static struct batch_end end_of(const char *batch, const char *status, uint64_t completed)
+static struct object_end end_of(const char *batch, const char *status, uint64_t completed)
 {
-    return (struct batch_end){
+    return (struct object_end){
         .object_id = slice_of(batch), .status = slice_of(status), .requests = REQUESTS, .completed = completed};
 }
 
-static void tell(struct world *w, struct slice user, const char *id, const struct batch_end *end)
+static void tell(struct world *w, struct slice user, const char *id, const struct object_end *end)
 {
     struct slice object = end->object_id;
     struct usage_event e = meter_event(user, id, 0);
@@ -82,8 +83,8 @@ static void tell(struct world *w, struct slice user, const char *id, const struc
     e.prompt_tokens = e.completion_tokens = 0;
     e.object_ids.items = &object;
     e.object_ids.n = 1;
-    e.batch_ends.items = end;
-    e.batch_ends.n = 1;
+    e.object_ends.items = end;
+    e.object_ends.n = 1;
     deliver(w, &e);
 }
 
@@ -111,7 +112,7 @@ static int64_t held(struct world *w)
 static void it_is_held_for_and_settled_once(void **state)
 {
     struct world w = make_world(state, METER_USD);
-    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct object_end end = end_of("batch_1", "completed", REQUESTS);
 
     park_as(&w, "req_1", "batch_1");
     assert_int_equal(w.holds_told, 1);
@@ -144,7 +145,7 @@ static void the_attempt_that_made_it_has_its_tokens(void **state)
     struct usage_attempt log[] = {{.number = 1, .outcome = slice_of("error"), .http_status = 429},
                                   {.number = 2, .outcome = slice_of("ok"), .http_status = 200, .answered = true}};
     struct world w = make_world(state, METER_USD);
-    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct object_end end = end_of("batch_1", "completed", REQUESTS);
     struct usage_event e = parked("req_1", &w);
     struct slice object = end.object_id;
     size_t i;
@@ -177,7 +178,7 @@ static void a_running_call_is_parked(void **state)
 {
     struct world w = make_world(state, METER_USD);
     struct usage_event e = meter_event(w.user, "req_1", w.price);
-    struct batch_end end = end_of("batch_1", "failed", 0);
+    struct object_end end = end_of("batch_1", "failed", 0);
 
     e.status = slice_of("running");
     e.lease_ms = 1000;
@@ -193,6 +194,109 @@ static void a_running_call_is_parked(void **state)
     assert_int_equal(held(&w), 0);
     assert_int_equal(row(&w, "status = 'error'", "req_1"), 1);
     assert_int_equal(row(&w, "estimated", "req_1"), 0);
+}
+
+/* A response in the background: of it the client has got `seen` tokens. */
+static void park_response(struct world *w, const char *id, const char *response, uint64_t seen)
+{
+    struct usage_event e = parked(id, w);
+    struct slice object = slice_of(response);
+
+    e.endpoint = slice_of("responses");
+    e.price_percent = 0;
+    e.hold_nano = 2 * HOLD;
+    e.seen_tokens = seen;
+    e.object_ids.items = &object;
+    e.object_ids.n = 1;
+    deliver(w, &e);
+    assert_int_equal(w->holds_told, 1);
+}
+
+static void a_response_is_settled_once_with_all_that_it_used(void **state)
+{
+    struct world w = make_world(state, METER_USD);
+    struct object_end end = end_of("resp_1", "completed", 0);
+
+    park_response(&w, "req_1", "resp_1", 0);
+    assert_int_equal(held(&w), 2 * HOLD);
+    end.known = true;
+    end.prompt_tokens = 1000;
+    end.cached_tokens = 100;
+    end.cache_write_tokens = 20;
+    end.cache_write_long_tokens = 3;
+    end.audio_input_tokens = 4;
+    end.image_input_tokens = 5;
+    end.completion_tokens = 70;
+    end.reasoning_tokens = 6;
+    end.audio_output_tokens = 7;
+    end.image_output_tokens = 8;
+    tell(&w, w.user, "req_2", &end);
+    assert_int_equal(spent(&w), 1140001); /* ceil((1000 * 1000001 + 70 * 2000000) / 1000) */
+    assert_int_equal(held(&w), 0);
+    assert_int_equal(
+        row(&w, "status = 'ok' AND NOT estimated AND prompt_tokens = 1000 AND cached_tokens = 100", "req_1"), 1);
+    assert_int_equal(row(&w, "cache_write_tokens * 100 + cache_write_long_tokens * 10 + audio_input_tokens", "req_1"),
+                     2034);
+    assert_int_equal(row(&w, "image_input_tokens * 100 + audio_output_tokens * 10 + image_output_tokens", "req_1"),
+                     578);
+    assert_int_equal(row(&w, "completion_tokens * 100 + reasoning_tokens", "req_1"), 7006);
+    end.completion_tokens = 7000;
+    tell(&w, w.user, "req_3", &end);
+    end.status = slice_of("in_progress");
+    tell(&w, w.user, "req_4", &end);
+    end.status = slice_of("deleted");
+    end.known = false;
+    tell(&w, w.user, "req_5", &end);
+    assert_int_equal(spent(&w), 1140001);
+}
+
+static void a_response_without_usage_costs_its_prompt_and_what_was_got_of_it(void **state)
+{
+    static const struct {
+        const char *status;
+        uint64_t seen, later, shown, prompt, output; /* later: told twice, by who read it again */
+        const char *row;
+    } cases[] = {
+        {"cancelled", 0, 0, 0, PROMPT, 0, "cancelled"},
+        {"cancelled", 30, 0, 0, PROMPT, 30, "cancelled"},
+        {"cancelled", 30, 0, 50, PROMPT, 50, "cancelled"},
+        {"cancelled", 30, 10, 40, PROMPT, 50, "cancelled"},
+        {"cancelled", 0, 3000, 0, PROMPT, OUTPUT, "cancelled"}, /* no more than was held for */
+        {"completed", 0, 0, 60, PROMPT, 60, "ok"},
+        {"incomplete", 0, 7, 0, PROMPT, 14, "ok"},
+        {"failed", 0, 0, 0, 0, 0, "error"},
+        {"failed", 3, 0, 0, PROMPT, 3, "error"},
+        {"deleted", 0, 0, 0, PROMPT, OUTPUT, "cancelled"},
+        {"deleted", 5, 5, 0, PROMPT, OUTPUT, "cancelled"},
+    };
+    struct world w = make_world(state, METER_USD);
+    char id[16], response[16], asked[16], is[40];
+    size_t i, k;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct object_end end;
+
+        snprintf(id, sizeof(id), "req_%zu", i);
+        snprintf(response, sizeof(response), "resp_%zu", i);
+        snprintf(is, sizeof(is), "status = '%s'", cases[i].row);
+        park_response(&w, id, response, cases[i].seen);
+        end = end_of(response, "in_progress", 0);
+        end.completion_tokens = cases[i].later;
+        for (k = 0; k < 2; k++) {
+            snprintf(asked, sizeof(asked), "req_%zu_%zu", i, k);
+            tell(&w, w.user, asked, &end);
+            assert_int_equal(held(&w), 2 * HOLD);
+        }
+        end.status = slice_of(cases[i].status);
+        end.completion_tokens = cases[i].shown;
+        snprintf(asked, sizeof(asked), "req_%zu_end", i);
+        tell(&w, w.user, asked, &end);
+        assert_int_equal(held(&w), 0);
+        assert_int_equal(row(&w, "prompt_tokens", id), cases[i].prompt);
+        assert_int_equal(row(&w, "completion_tokens", id), cases[i].output);
+        assert_int_equal(row(&w, "estimated", id), cases[i].prompt > 0);
+        assert_int_equal(row(&w, is, id), 1);
+    }
 }
 
 /* Somebody who missed the record reads it with the changes after it, and in a snapshot. */
@@ -235,7 +339,7 @@ static void without_usage_its_estimate_is_shared(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct batch_end end;
+        struct object_end end;
 
         snprintf(id, sizeof(id), "req_%zu", i);
         snprintf(batch, sizeof(batch), "batch_%zu", i);
@@ -257,7 +361,7 @@ static void another_user_cannot_end_it(void **state)
 {
     struct world w = make_world(state, METER_USD);
     struct slice other = meter_user(w.m, "b@x.test", METER_USD);
-    struct batch_end end = end_of("batch_1", "failed", 0);
+    struct object_end end = end_of("batch_1", "failed", 0);
 
     park_as(&w, "req_1", "batch_1");
     tell(&w, other, "req_2", &end);
@@ -272,7 +376,7 @@ static void another_user_cannot_end_it(void **state)
 static void what_nobody_asks_about_is_billed_at_its_estimate(void **state)
 {
     struct world w = make_world(state, METER_USD);
-    struct batch_end end = end_of("batch_1", "completed", REQUESTS);
+    struct object_end end = end_of("batch_1", "completed", REQUESTS);
     struct work work = {.s = w.m->store, .a = &w.m->arena, .err = &w.m->err};
     uint64_t due;
     size_t n = 0;
@@ -344,6 +448,8 @@ int main(void)
         T(it_is_held_for_and_settled_once),
         T(the_attempt_that_made_it_has_its_tokens),
         T(a_running_call_is_parked),
+        T(a_response_is_settled_once_with_all_that_it_used),
+        T(a_response_without_usage_costs_its_prompt_and_what_was_got_of_it),
         T(its_hold_is_in_the_log_of_changes),
         T(without_usage_its_estimate_is_shared),
         T(another_user_cannot_end_it),
