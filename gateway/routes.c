@@ -192,45 +192,6 @@ static bool read_azure(struct request *r)
     return true;
 }
 
-/* As an upstream may read it that is lenient: decoded, in small letters, without empty segments and what stands behind
- * a semicolon. false: nobody can read it, or there is no memory. */
-static bool read_leniently(const struct request *r, struct slice *ret)
-{
-    char *to = arena_alloc(r->arena, r->api_path.n);
-    struct slice text;
-    bool skips = false;
-    size_t i, n = 0;
-
-    if (!to || !request_decode(r->api_path, false, to, r->api_path.n, &text))
-        return false;
-    for (i = 0; i < text.n; i++) {
-        char c = to[i] == '\\' ? '/' : to[i];
-
-        skips = c == ';' || (skips && c != '/');
-        if (skips || (c == '/' && n && to[n - 1] == '/'))
-            continue;
-        to[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
-    *ret = (struct slice){to, n > 1 && to[n - 1] == '/' ? n - 1 : n};
-    return true;
-}
-
-/* Is a path that we do not know another spelling of one that we do? Upstream may know it: what that path costs there,
- * and whose the object in it is, would be looked at by nobody. */
-static bool disguised(const struct request *r)
-{
-    struct slice path, unused;
-    size_t i;
-
-    if (!read_leniently(r, &path))
-        return true;
-    for (i = 0; i < n_routes; i++)
-        if (routes[i].surface && routes[i].surface != &surfaces[SURFACE_UNKNOWN] &&
-            route_match(routes[i].path, path, &unused))
-            return true;
-    return false;
-}
-
 const struct route *route_find(struct request *r, bool *ret_path_known, char *allow, size_t allow_size)
 {
     struct slice method = r->head ? slice_of("GET") : r->method;
@@ -248,8 +209,6 @@ const struct route *route_find(struct request *r, bool *ret_path_known, char *al
 
         if ((any && *ret_path_known) || !route_match(routes[i].path, r->api_path, &raw))
             continue;
-        if (any && disguised(r))
-            return NULL;
         if ((any || slice_is(method, routes[i].method)) && !(r->head && routes[i].surface))
             return read_param(r, raw) ? &routes[i] : NULL;
         if (any)

@@ -49,8 +49,7 @@ extern const struct route routes[];
 extern const size_t n_routes;
 
 /* The route of the request. NULL with *ret_path_known: the path exists for other methods, listed in allow ("GET,
- * POST"). HEAD goes where GET goes. Fills r->param. A path that is only another spelling of one that is known
- * (/v1/%66iles, /v1//files, /v1/files/) is none. */
+ * POST"). HEAD goes where GET goes. Fills r->param. */
 const struct route *route_find(struct request *r, bool *ret_path_known, char *allow, size_t allow_size);
 
 /* Does the path match? *ret_param: the part that {…} matched, not decoded. */
