@@ -235,8 +235,9 @@ static enum status find_means(const struct caller *c, uint64_t wall_s, struct me
     return ST_OK;
 }
 
-static enum status no_funds(const struct means *means, int64_t cost, struct err *err)
+static enum status no_funds(const struct means *means, int64_t cost, bool limited, struct err *err)
 {
+    const char *shorter = limited ? ", or lower the output limit" : "";
     char have[MONEY_TEXT_MAX], need[MONEY_TEXT_MAX];
 
     money_format_usd(means->available_nano > 0 ? means->available_nano : 0, have);
@@ -244,13 +245,13 @@ static enum status no_funds(const struct means *means, int64_t cost, struct err 
     if (means->budget)
         return err_set(err, ST_NO_FUNDS,
                        "You exceeded the budget of this API key: %s USD of it are left, this request may cost up to %s "
-                       "USD. Raise the key's budget, wait for its next period, or lower the output limit.",
-                       have, need);
+                       "USD. Raise the key's budget or wait for its next period%s.",
+                       have, need, shorter);
     return err_set(
         err, ST_NO_FUNDS,
         "You exceeded your current credits: %s USD are available, this request may cost up to %s USD. Ask your "
-        "administrator for credit, or lower the output limit.",
-        have, need);
+        "administrator for credit%s.",
+        have, need, shorter);
 }
 
 /* The longest answer that the means bear; cost rises with length, so a search by halves finds it. */
@@ -282,6 +283,7 @@ static bool any_price(const struct model_routes *routes)
 
 static enum status check_credit(struct decision *d, const struct admit_req *req, uint64_t wall_s, struct err *err)
 {
+    const bool limited = endpoint_bears_limit(req->endpoint);
     struct means means = {0};
     enum status st;
 
@@ -302,10 +304,10 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
     st = find_means(&d->caller, wall_s, &means, err);
     if (st != ST_OK || d->amount_nano <= means.available_nano)
         return st;
-    if (!d->batch) /* whose lines are in a file upstream */
+    if (limited) /* else nothing would keep the answer to it */
         d->output_limit = affordable(d, req, means.available_nano);
     if (d->output_limit < ADMISSION_OUTPUT_MIN)
-        return no_funds(&means, d->amount_nano, err);
+        return no_funds(&means, d->amount_nano, limited, err);
     d->output = d->output_limit;
     return worst_case(d, req, d->output, &d->amount_nano, err);
 }

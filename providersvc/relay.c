@@ -518,6 +518,16 @@ static bool is_json(struct slice content_type)
            (content_type.n >= sizeof(json) - 1 && strncasecmp(content_type.p, json, sizeof(json) - 1) == 0);
 }
 
+/* White space may come before it. */
+static bool is_object(struct slice body)
+{
+    size_t i = 0;
+
+    while (i < body.n && (body.p[i] == ' ' || body.p[i] == '\t' || body.p[i] == '\r' || body.p[i] == '\n'))
+        i++;
+    return i < body.n && body.p[i] == '{';
+}
+
 static enum status make_body(struct completion *c, struct relay *s)
 {
     if (s->plan.n_steps > 0) {
@@ -527,10 +537,28 @@ static enum status make_body(struct completion *c, struct relay *s)
             return st;
         return s->plan.upstream == &dialect_chat ? cut_translated(c, s) : drop_refused(c, s);
     }
-    if (c->req->body.n > 0 && c->req->body.p[0] == '{' && is_json(c->req->content_type) && !completion_about_batch(c))
+    if (is_object(c->req->body) && is_json(c->req->content_type) && !completion_about_batch(c))
         return cut_request(c, s); /* of a batch the model is its file's: there is nothing to be cut */
     s->body = c->req->body;
     return ST_OK;
+}
+
+/* A limit that the credit sets has to be in what goes upstream: drop_params may have taken it out again. */
+static enum status check_limit(const struct completion *c, const struct relay *s)
+{
+    static const char *const names[] = {"max_tokens", "max_completion_tokens", "max_output_tokens", "generationConfig"};
+    struct json_cut cut;
+
+    if (!c->req->credit_limited)
+        return ST_OK;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (json_find(s->body, names[i], &cut))
+            return ST_OK;
+    return err_set(
+        &c->call->err, ST_NO_FUNDS,
+        "The credit, or the budget of the key, does not bear the longest answer, and the provider `%s` takes no "
+        "limit of its length.",
+        c->upstream->name);
 }
 
 /* Methods are constants: the transfer keeps the pointer. */
@@ -594,6 +622,8 @@ enum status relay_start(struct completion *c)
     st = c->upstream->adapter->plan(c, &s->plan);
     if (st == ST_OK)
         st = make_body(c, s);
+    if (st == ST_OK)
+        st = check_limit(c, s);
     if (st != ST_OK)
         return st;
     s->key = c->key;

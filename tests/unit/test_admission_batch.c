@@ -12,7 +12,8 @@
 static enum status ask_batch(struct world *w, const char *id, const char *model, const struct batch_worth *worth)
 {
     return ask(w, id, "secret",
-               (struct admit_req){.model = slice_of(model),
+               (struct admit_req){.endpoint = slice_of(ENDPOINT_BATCHES),
+                                  .model = slice_of(model),
                                   .provider = slice_of("openai"),
                                   .prompt_tokens_estimate = worth->prompt_tokens,
                                   .batch = {worth, 1}});

@@ -3,6 +3,7 @@
 
 #include "tests/unit/admission_fixture.h"
 
+#include "proto/endpoints.h"
 #include "services/clock.h"
 
 /* ---- credit -------------------------------------------------------------------------------------------------------
@@ -29,6 +30,58 @@ static void what_the_credit_does_not_bear_is_shortened(void **state)
     assert_true(w->rep.credit_limited);
     assert_int_equal(ask_new(w, 1, 0), ST_NO_FUNDS);
     assert_non_null(strstr(w->err.text, "You exceeded your current credits"));
+}
+
+/* Nothing of the request says how long the answer may get: what is lowered would not be heard of upstream. */
+static void what_bears_no_limit_is_not_shortened(void **state)
+{
+    static const struct {
+        const char *endpoint;
+        bool limited;
+    } cases[] = {
+        {ENDPOINT_CHAT, true},
+        {ENDPOINT_COMPLETIONS, true},
+        {ENDPOINT_RESPONSES, true},
+        {ENDPOINT_MESSAGES, true},
+        {ENDPOINT_RESPONSES_COMPACT, false},
+        {ENDPOINT_EMBEDDINGS, false},
+        {ENDPOINT_IMAGES, false},
+        {ENDPOINT_SPEECH, false},
+        {ENDPOINT_TRANSCRIPTIONS, false},
+        {ENDPOINT_MODERATIONS, false},
+        {ENDPOINT_OTHER, false},
+    };
+    struct world *w = *state;
+    size_t i;
+    int budget;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (budget = 0; budget < 2; budget++) {
+            struct admit_req req = {.endpoint = slice_of(cases[i].endpoint), .max_output_tokens = 100, .choices = 10};
+            struct api_key key = a_key("key_1", "usr_1");
+            char id[32];
+
+            key.budget_nano = budget ? 999 * 10000 : 0;
+            feed_key(w, "secret", &key);
+            feed_user(w, "usr_1", budget ? USD : 999 * 10000);
+            snprintf(id, sizeof(id), "small_%zu_%d", i, budget);
+            assert_int_equal(ask(w, id, "secret", req), cases[i].limited ? ST_OK : ST_NO_FUNDS);
+            if (cases[i].limited) {
+                assert_int_equal(w->rep.output_limit, 99);
+                feed_settled(w, id, "usr_1", USD, 1);
+            } else {
+                assert_non_null(strstr(w->err.text, budget ? "the budget of this API key" : "your current credits"));
+                assert_null(strstr(w->err.text, "output limit"));
+            }
+            key.budget_nano = budget ? 1000 * 10000 : 0;
+            feed_key(w, "secret", &key);
+            feed_user(w, "usr_1", budget ? USD : 1000 * 10000);
+            snprintf(id, sizeof(id), "enough_%zu_%d", i, budget);
+            assert_int_equal(ask(w, id, "secret", req), ST_OK);
+            assert_int_equal(w->rep.output_limit, 0);
+            assert_int_equal(w->rep.hold_nano, 1000 * 10000);
+            feed_settled(w, id, "usr_1", USD, 1);
+        }
 }
 
 static void several_answers_share_what_there_is(void **state)
@@ -597,6 +650,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_the_credit_does_not_bear_is_shortened),
+        T(what_bears_no_limit_is_not_shortened),
         T(several_answers_share_what_there_is),
         T(a_model_without_a_known_maximum_is_held_for_only),
         T(costs_beyond_all_bounds_are_refused),
