@@ -55,8 +55,11 @@ static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
     if (key_is(key, "file_id")) {
         if (e->n_files < ESTIMATE_FILES_MAX)
             e->files[e->n_files++] = value;
+        e->elsewhere = "file_id";
         return true;
     }
+    if (key_is(key, "file_url"))
+        e->elsewhere = "file_url";
     if (key_is(key, "file_data")) {
         add_extra(e, n / FILE_BYTES + 1, n / FILE_BYTES + 1);
         return true;
@@ -95,9 +98,33 @@ static bool count_source(struct estimate *e, yyjson_val *part)
     return true;
 }
 
+static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value);
+
+static void count_object(struct estimate *e, yyjson_val *value)
+{
+    yyjson_val *type = yyjson_obj_get(value, "type"), *k, *v;
+    const char *elsewhere = e->elsewhere;
+    bool image = yyjson_equals_str(type, "input_image");
+    size_t i, n;
+
+    if (image || yyjson_obj_get(value, "image_url"))
+        count_image(e, value);
+    if (e->sources && count_source(e, value))
+        return;
+    yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
+    if (image) /* its file is in the count */
+        e->elsewhere = elsewhere;
+    if (yyjson_equals_str(type, "item_reference"))
+        e->elsewhere = "item_reference";
+    if (e->sources && yyjson_equals_str(type, "document") &&
+        yyjson_equals_str(yyjson_obj_get(yyjson_obj_get(value, "source"), "type"), "url"))
+        e->elsewhere = "source";
+}
+
 static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
 {
-    yyjson_val *k, *v;
+    const char *elsewhere = e->elsewhere;
+    yyjson_val *v;
     size_t i, n;
 
     if (yyjson_is_str(value)) {
@@ -106,12 +133,10 @@ static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
     } else if (yyjson_is_arr(value)) {
         yyjson_arr_foreach(value, i, n, v) count_value(e, NULL, v);
     } else if (yyjson_is_obj(value)) {
-        if (yyjson_obj_get(value, "image_url") || yyjson_equals_str(yyjson_obj_get(value, "type"), "input_image"))
-            count_image(e, value);
-        if (e->sources && count_source(e, value))
-            return;
-        yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
+        count_object(e, value);
     }
+    if (key && key_is(key, "annotations")) /* of an answer that is given back: they cite files */
+        e->elsewhere = elsewhere;
 }
 
 static bool all_numbers(yyjson_val *list)

@@ -19,6 +19,7 @@ struct estimate {
     uint64_t extra, extra_upper; /* tokens of images, sound, files and framing; and those that came as numbers */
     struct yyjson_val *files[ESTIMATE_FILES_MAX]; /* values of "file_id" that were met, the first ones */
     unsigned n_files;
+    const char *elsewhere; /* the member that names input which is not in the request, a constant; NULL = none */
     bool sources; /* images and documents are {"type","source"}, as Anthropic has them */
 };
 

@@ -97,10 +97,10 @@ static enum status read_conversation(struct call_reading *r, yyjson_val *v)
 
 enum status read_responses(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION };
-    static const char *const names[] = {"model",       "input", "instructions",      "stream",
-                                        "tools",       "text",  "max_output_tokens", "previous_response_id",
-                                        "conversation"};
+    enum { MODEL, INPUT, INSTRUCTIONS, STREAM, TOOLS, TEXT, MAX_TOKENS, PREVIOUS, CONVERSATION, PROMPT };
+    static const char *const names[] = {"model",        "input", "instructions",      "stream",
+                                        "tools",        "text",  "max_output_tokens", "previous_response_id",
+                                        "conversation", "prompt"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -119,6 +119,10 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
         st = read_conversation(r, found[CONVERSATION]);
     if (st != ST_OK)
         return st;
+    r->ret->context = found[PROMPT]         ? "prompt"
+                      : found[CONVERSATION] ? "conversation"
+                      : found[PREVIOUS]     ? "previous_response_id"
+                                            : NULL;
     if (yyjson_is_arr(found[INPUT]))
         estimate_messages(&e, found[INPUT]);
     else

@@ -41,7 +41,9 @@ static int64_t cost_with(const struct completion *c, const struct tally *more)
     uint64_t counted = tally_tokens(&text);
 
     if (!u.known)
-        u = (struct usage){.prompt = c->req->prompt_tokens_estimate};
+        u = (struct usage){.prompt = c->req->prompt_tokens_held > c->req->prompt_tokens_estimate
+                                         ? c->req->prompt_tokens_held
+                                         : c->req->prompt_tokens_estimate};
     if (counted > u.completion)
         u.completion = counted;
     return cost_nano(price_of(c), &u);
