@@ -253,6 +253,7 @@ static void repeat(const struct hold *hold, const struct admission_env *env, str
     rep->hold_nano = hold->amount_nano;
     rep->output_limit = hold->output_limit;
     rep->credit_limited = hold->credit_limited;
+    rep->prompt_tokens_held = hold->prompt_held;
     rep->by_latency = hold->by_latency;
     rep->price_percent = hold->batch_percent;
     rep->batch_output = hold->batch_output;

@@ -17,6 +17,7 @@
 
 #define ADMISSION_OUTPUT_MIN 16u /* an answer shorter than this is of no use: refused instead of cut */
 #define ADMISSION_OUTPUT_UNKNOWN 32768u /* output that is held for where nobody knows a model's maximum */
+#define ADMISSION_INPUT_UNKNOWN 131072u /* context that is held for where nobody knows it nor the model's window */
 #define ADMISSION_TPM_OUTPUT 4096u /* reserved of TPM for an answer without a limit; corrected when settled */
 #define ADMISSION_BATCH_PERCENT 50u /* of a price, where nobody says otherwise: what OpenAI and Azure take */
 #define ADMISSION_CONCURRENT_RETRY_MS 500u

@@ -1,4 +1,5 @@
 /* The decision itself: steps that only look, and one that takes. */
+#include <stdio.h>
 #include <string.h>
 
 #include "authsvc/admission_private.h"
@@ -7,6 +8,7 @@
 
 #define LIMITS_ALL_PRESENT UINT64_C(0x7e) /* bits of tags 1..6 */
 #define TEXT_MODEL_MAX 200
+#define CONTEXT_TEXT_MAX 256
 
 enum { TAG_MAX_INPUT = 10, TAG_MAX_OUTPUT = 11 }; /* of struct admit_req (proto/fields_authsvc.h) */
 
@@ -23,6 +25,7 @@ struct decision {
     uint64_t batch_percent;
     uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
     const struct batch_worth *batch; /* of the file that a batch is to be made of; NULL = it is to be none */
+    uint64_t input; /* of all routes at most; of a batch all there is */
     uint64_t choices, output; /* output of one choice at most, by any route; of a batch all there is */
     uint64_t output_limit; /* to send upstream; 0 = none: the credit bears the longest answer */
     uint64_t tokens; /* to reserve of TPM */
@@ -170,6 +173,30 @@ static void bound_output(struct decision *d, const struct admit_req *req)
     }
 }
 
+/* Of input that upstream keeps nobody here may know how much it is: it is held for as if it filled the model's window.
+ */
+static void bound_input(struct decision *d, const struct admit_req *req)
+{
+    uint64_t known = req->prompt_tokens_estimate, window = 0;
+    size_t i;
+
+    for (i = 0; i < d->routes.n; i++) {
+        uint64_t of = models_window(&d->routes, &d->routes.items[i]);
+
+        if (of == 0)
+            of = ADMISSION_INPUT_UNKNOWN;
+        if (window < of)
+            window = of;
+    }
+    d->input = known;
+    if (d->batch)
+        d->input = d->batch->contexts > LIMIT_TOKENS / window ? LIMIT_TOKENS : known + d->batch->contexts * window;
+    else if (req->context.n && req->context_tokens == 0 && window > known)
+        d->input = window;
+    if (d->input > LIMIT_TOKENS)
+        d->input = LIMIT_TOKENS;
+}
+
 /* Without a limit in the request the model's maximum would fill a small plan's minute with one call, so a usual length
  * is reserved; the true count corrects it when the call is settled. */
 static void bound_tokens(struct decision *d, const struct admit_req *req)
@@ -193,8 +220,7 @@ static void bound_tokens(struct decision *d, const struct admit_req *req)
 
 /* What the call costs at most with `out` tokens in each answer: nobody knows yet which route serves it, what the prompt
  * is made of and what the answer will be, so all of it counts as the dearest that there is a price for. */
-static enum status worst_case(const struct decision *d, const struct admit_req *req, uint64_t out, int64_t *ret_nano,
-                              struct err *err)
+static enum status worst_case(const struct decision *d, uint64_t out, int64_t *ret_nano, struct err *err)
 {
     const struct proj_route *routes = d->routes.items;
     uint64_t percent = d->batch ? d->batch_percent : req->price_percent;
@@ -211,8 +237,7 @@ static enum status worst_case(const struct decision *d, const struct admit_req *
         prices = tariff_prices(&routes[i].price->price);
         if (d->batch)
             prices.tier_above_tokens = 0; /* of many requests none says how long its prompt is */
-        st = money_cost_most(&prices, req->prompt_tokens_estimate,
-                             (out < d->longest[i] ? out : d->longest[i]) * d->choices, &cost, err);
+        st = money_cost_most(&prices, d->input, (out < d->longest[i] ? out : d->longest[i]) * d->choices, &cost, err);
         if (most < cost)
             most = cost;
     }
@@ -236,26 +261,44 @@ static enum status find_means(const struct caller *c, uint64_t wall_s, struct me
     return ST_OK;
 }
 
-static enum status no_funds(const struct means *means, int64_t cost, struct err *err)
+/* Why so much is held: what the request does not show. */
+static void held_for(const struct decision *d, const struct admit_req *req, char text[CONTEXT_TEXT_MAX])
 {
-    char have[MONEY_TEXT_MAX], need[MONEY_TEXT_MAX];
+    text[0] = '\0';
+    if (req->context.n && req->context_tokens)
+        snprintf(text, CONTEXT_TEXT_MAX, " '" SLICE_FMT "' brings %llu tokens of its input.", SLICE_ARG(req->context),
+                 (unsigned long long)req->context_tokens);
+    else if (req->context.n)
+        snprintf(text, CONTEXT_TEXT_MAX,
+                 " How much input '" SLICE_FMT "' brings is not known here: it may be %llu tokens, the model's window.",
+                 SLICE_ARG(req->context), (unsigned long long)d->input);
+}
+
+static enum status no_funds(const struct decision *d, const struct admit_req *req, const struct means *means,
+                            struct err *err)
+{
+    const char *shorter = endpoint_bears_limit(req->endpoint) ? ", or lower the output limit" : "";
+    char have[MONEY_TEXT_MAX], need[MONEY_TEXT_MAX], why[CONTEXT_TEXT_MAX], param[ERR_PARAM_MAX];
 
     money_format_usd(means->available_nano > 0 ? means->available_nano : 0, have);
-    money_format_usd(cost, need);
+    money_format_usd(d->amount_nano, need);
+    held_for(d, req, why);
+    snprintf(param, sizeof(param), SLICE_FMT, SLICE_ARG(req->context));
     if (means->budget)
-        return err_set(err, ST_NO_FUNDS,
-                       "You exceeded the budget of this API key: %s USD of it are left, this request may cost up to %s "
-                       "USD. Raise the key's budget, wait for its next period, or lower the output limit.",
-                       have, need);
-    return err_set(
-        err, ST_NO_FUNDS,
+        return err_set_field(
+            err, ST_NO_FUNDS, NULL, why[0] ? param : NULL,
+            "You exceeded the budget of this API key: %s USD of it are left, this request may cost up to %s "
+            "USD. Raise the key's budget or wait for its next period%s.%s",
+            have, need, shorter, why);
+    return err_set_field(
+        err, ST_NO_FUNDS, NULL, why[0] ? param : NULL,
         "You exceeded your current credits: %s USD are available, this request may cost up to %s USD. Ask your "
-        "administrator for credit, or lower the output limit.",
-        have, need);
+        "administrator for credit%s.%s",
+        have, need, shorter, why);
 }
 
 /* The longest answer that the means bear; cost rises with length, so a search by halves finds it. */
-static uint64_t affordable(const struct decision *d, const struct admit_req *req, int64_t available)
+static uint64_t affordable(const struct decision *d, int64_t available)
 {
     uint64_t low = 0, high = d->output;
 
@@ -263,7 +306,7 @@ static uint64_t affordable(const struct decision *d, const struct admit_req *req
         uint64_t mid = low + (high - low + 1) / 2;
         int64_t cost = 0;
 
-        if (worst_case(d, req, mid, &cost, NULL) == ST_OK && cost <= available)
+        if (worst_case(d, mid, &cost, NULL) == ST_OK && cost <= available)
             low = mid;
         else
             high = mid - 1;
@@ -295,7 +338,7 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
     if (d->output * d->choices > MONEY_TOKENS_MAX)
         return err_set_field(err, ST_BAD_REQUEST, "integer_above_max_value", "n",
                              "The output limit times the number of choices is too large.");
-    st = worst_case(d, req, d->output, &d->amount_nano, err);
+    st = worst_case(d, d->output, &d->amount_nano, err);
     if (st != ST_OK)
         return st;
     if (d->amount_nano == 0)
@@ -303,12 +346,12 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
     st = find_means(&d->caller, wall_s, &means, err);
     if (st != ST_OK || d->amount_nano <= means.available_nano)
         return st;
-    if (!d->batch) /* whose lines are in a file upstream */
-        d->output_limit = affordable(d, req, means.available_nano);
+    if (endpoint_bears_limit(req->endpoint)) /* else nothing would keep the answer to it */
+        d->output_limit = affordable(d, means.available_nano);
     if (d->output_limit < ADMISSION_OUTPUT_MIN)
-        return no_funds(&means, d->amount_nano, err);
+        return no_funds(d, req, &means, err);
     d->output = d->output_limit;
-    return worst_case(d, req, d->output, &d->amount_nano, err);
+    return worst_case(d, d->output, &d->amount_nano, err);
 }
 
 /* ---- the decision -------------------------------------------------------------------------------------------------
@@ -328,6 +371,7 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .by_latency = d->routes.model && d->routes.model->by_latency,
         .amount_nano = d->amount_nano,
         .output_limit = d->output_limit,
+        .prompt_held = d->input > req->prompt_tokens_estimate ? d->input : 0,
         .credit_limited = d->output_limit > 0,
         .batch_percent = d->batch ? d->batch_percent : 0,
         .batch_output = d->batch ? d->output : 0,
@@ -381,7 +425,7 @@ static enum status find_routes(const struct admission *a, const struct admit_req
     };
     enum status st;
 
-    if (d->batch && d->batch->prompt_tokens + d->batch->output_tokens + d->batch->unlimited == 0)
+    if (d->batch && d->batch->prompt_tokens + d->batch->output_tokens + d->batch->unlimited + d->batch->contexts == 0)
         d->batch = NULL; /* of lines that cost nothing */
     d->free = req->free || (req->batch.n && !d->batch) || (req->model.n == 0 && !needs_model(a, req));
     if (!d->free && req->model.n == 0)
@@ -416,6 +460,7 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
         st = find_routes(a, req, &d, err);
     if (st != ST_OK)
         return st;
+    bound_input(&d, req);
     bound_output(&d, req);
     bound_tokens(&d, req);
     st = check_rates(&d, env, subject(req), err);

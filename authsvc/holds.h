@@ -22,6 +22,7 @@ struct hold {
     bool by_latency;
     int64_t amount_nano;
     uint64_t output_limit; /* as answered */
+    uint64_t prompt_held; /* input that amount_nano bears, where that is more than was said; 0 = it is not */
     bool credit_limited; /* what the credit bears, not what was asked for */
     uint64_t batch_percent, batch_output; /* of a batch: of the prices, and all its answers at most; 0 = it is none */
     uint64_t tokens_reserved; /* of the key's tokens per minute; 0 = no limit then */

@@ -334,16 +334,20 @@ enum status models_as_named(struct model_routes *routes, struct slice name, stru
                          SLICE_ARG(said));
 }
 
+uint64_t models_window(const struct model_routes *routes, const struct proj_route *route)
+{
+    uint64_t window = routes->model ? routes->model->context_window : 0;
+
+    return window == 0 && route->price ? route->price->price.context_window : window;
+}
+
 uint64_t models_longest(const struct model_routes *routes, const struct proj_route *route)
 {
-    const struct proj_model *m = routes->model;
-    uint64_t output = m ? m->max_output : 0, window = m ? m->context_window : 0;
+    uint64_t output = routes->model ? routes->model->max_output : 0;
 
     if (output == 0 && route->price)
         output = route->price->price.max_output;
-    if (window == 0 && route->price)
-        window = route->price->price.context_window;
-    return output ? output : window;
+    return output ? output : models_window(routes, route);
 }
 
 /* ---- rights -------------------------------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ enum status models_as_named(struct model_routes *routes, struct slice name, stru
  */
 enum status models_allowed(const struct model_rights *rights, struct slice name, const struct model_routes *routes,
                            struct err *err);
+/* Prompt and answer together at most; 0 = not known. */
+uint64_t models_window(const struct model_routes *routes, const struct proj_route *route);
 /* The longest answer of a route; 0 = not known. */
 uint64_t models_longest(const struct model_routes *routes, const struct proj_route *route);
 /* The catalog's models and everything else with a price, as far as a provider serves it and it is allowed, by name;

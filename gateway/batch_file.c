@@ -113,6 +113,7 @@ static enum status add_line(struct batch_file *b, size_t target, const struct ca
     if (surfaces[targets[target].surface].flags & SURFACE_FREE)
         return ST_OK;
     w->prompt_tokens += line->tokens_upper;
+    w->contexts += line->context != NULL;
     if (targets[target].answers && line->output_limit)
         w->output_tokens += line->output_limit * line->choices;
     else if (targets[target].answers)

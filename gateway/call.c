@@ -269,11 +269,27 @@ static struct slice add_query(const struct request *r, char *to, size_t n)
     return (struct slice){to, n};
 }
 
+#define PATH_SHOWN 128u /* of a path, in a text that says how to write it */
+
+static enum status check_plain(const struct request *r, struct err *err)
+{
+    size_t n = r->path.n < PATH_SHOWN ? r->path.n : PATH_SHOWN;
+
+    if (route_plain(r))
+        return ST_OK;
+    return err_set_field(err, ST_NOT_FOUND, "unknown_url", NULL,
+                         "Unknown request URL: " SLICE_FMT " %.*s. It may be another way to write a URL that is known: "
+                         "write it in small letters, without empty segments, without a slash at its end, without ';', "
+                         "and without percent-encoding of letters, digits or any of -._~/\\%%?#;",
+                         SLICE_ARG(r->method), (int)n, r->path.p);
+}
+
 /* The path that upstream is to see, when the endpoint's name does not say it all. */
 static enum status read_path(struct call *c, struct err *err)
 {
     struct request *r = c->r;
     struct slice path = {r->api_path.p + V1_N, r->api_path.n - V1_N};
+    enum status st;
     char *to;
 
     if (!(c->surface->flags & SURFACE_PATH) && !r->query.n)
@@ -282,6 +298,9 @@ static enum status read_path(struct call *c, struct err *err)
         return err_set_field(err, ST_NOT_FOUND, "unknown_url", NULL,
                              "Unknown request URL: " SLICE_FMT " " SLICE_FMT ".", SLICE_ARG(r->method),
                              SLICE_ARG(r->path));
+    st = check_plain(r, err);
+    if (st != ST_OK)
+        return st;
     if (path.n + r->query.n + 1 > LIMIT_URL)
         return err_set(err, ST_BAD_REQUEST, "The URL is longer than %d bytes.", LIMIT_URL);
     to = arena_alloc(r->arena, path.n + r->query.n + 1);

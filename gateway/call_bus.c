@@ -122,8 +122,10 @@ static enum status take_admission(struct call *c, enum status st, struct slice p
         c->limits = c->admitted.limits.items[0];
     c->limits.has |= st == ST_OK && c->admitted.limits.n; /* so that it shows even when all are zero */
     if (st == ST_OK && c->surface->flags & SURFACE_BATCH) {
+        if (c->admitted.prompt_tokens_held)
+            c->worth.prompt_tokens = c->admitted.prompt_tokens_held;
         c->worth.output_tokens = c->admitted.batch_output;
-        c->worth.unlimited = 0;
+        c->worth.unlimited = c->worth.contexts = 0;
     }
     if (st == ST_PEER_LOST || st == ST_TIMEOUT) { /* nothing has gone upstream: the client may well try again */
         free_place(c);
@@ -196,6 +198,10 @@ static enum status ask_admission(struct call *c, struct err *err)
                             .max_output_pico = c->max_output_pico};
     struct xchg_id id = {0, 0};
 
+    if (c->ask.context) {
+        req.context = slice_of(c->ask.context);
+        req.context_tokens = c->ask.context_tokens;
+    }
     if (c->surface->flags & SURFACE_BATCH) {
         req.batch.items = &c->worth;
         req.batch.n = 1;
@@ -323,6 +329,7 @@ static void fill_request(const struct call *c, struct completion_req *req)
                                    .credit_limited = a->credit_limited,
                                    .price_percent = a->price_percent,
                                    .prompt_tokens_estimate = c->ask.tokens,
+                                   .prompt_tokens_held = a->prompt_tokens_held,
                                    .key_digest = {(const char *)c->digest, sizeof(c->digest)},
                                    .path = c->path,
                                    .headers = {c->headers, c->n_headers},

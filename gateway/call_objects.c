@@ -6,13 +6,14 @@
 #define OBJECT_ASK_MS 2000u /* meterd may take so long */
 #define OBJECT_WAIT_MS 1000u /* what was made a moment ago may not be known yet: its bill is on its way */
 #define OBJECT_PAUSE_MS 50u
+#define PREVIOUS_RESPONSE "previous_response_id"
 
 /* As OpenAI says it. */
 static enum status not_found(const struct call_object *o, struct err *err)
 {
     int n = (int)o->id.n;
 
-    if (!strcmp(o->param, "previous_response_id"))
+    if (!strcmp(o->param, PREVIOUS_RESPONSE))
         return err_set_field(err, ST_BAD_REQUEST, "previous_response_not_found", o->param,
                              "Previous response with id '%.*s' not found.", n, o->id.p);
     if (!strcmp(o->param, "response_id"))
@@ -70,6 +71,24 @@ static void take_worth(struct call *c, const struct batch_worth *worth)
     c->worth = *worth;
     c->ask.model = worth->model;
     c->ask.tokens_upper = worth->prompt_tokens;
+    c->ask.context = NULL; /* it is the lines that have one */
+}
+
+static uint64_t more_tokens(uint64_t tokens, uint64_t by)
+{
+    return by < LIMIT_TOKENS - tokens ? tokens + by : LIMIT_TOKENS;
+}
+
+/* What upstream goes on from is input of this call, too. */
+static void take_context(struct call_request *q, const struct call_object *o, uint64_t tokens)
+{
+    if (!tokens || strcmp(o->param, PREVIOUS_RESPONSE) != 0)
+        return;
+    q->tokens = more_tokens(q->tokens, tokens);
+    q->tokens_upper = more_tokens(q->tokens_upper, tokens);
+    if (q->context &&
+        !strcmp(q->context, PREVIOUS_RESPONSE)) /* else there is something of which nobody knows the size */
+        q->context_tokens = tokens;
 }
 
 enum status call_find_objects(struct call *c, struct err *err)
@@ -90,6 +109,7 @@ enum status call_find_objects(struct call *c, struct err *err)
                                  "both.",
                                  SLICE_ARG(c->ask.objects[0].id), SLICE_ARG(o->id));
         c->provider = found.provider;
+        take_context(&c->ask, o, found.tokens);
         if (c->surface->flags & SURFACE_BATCH && is_input_file(o) && found.worth.n)
             take_worth(c, &found.worth.items[0]);
     }

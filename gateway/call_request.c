@@ -216,6 +216,8 @@ enum status call_set_estimate(struct call_reading *r, const struct estimate *e)
 
     r->ret->tokens = estimate_tokens(e);
     r->ret->tokens_upper = estimate_upper(e);
+    if (e->elsewhere)
+        r->ret->context = e->elsewhere;
     for (i = 0; st == ST_OK && i < e->n_files; i++)
         st = member_object(r, e->files[i], "file_id");
     return st;

@@ -103,6 +103,8 @@ static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
         add_extra(e, n / SOUND_BYTES + 1, n / SOUND_BYTES + 1);
         return true;
     }
+    if (key_is(key, "file_url"))
+        e->elsewhere = "file_url";
     if (key_is(key, "file_data")) {
         add_extra(e, n / FILE_BYTES + 1, n / FILE_BYTES + 1);
         return true;
@@ -141,27 +143,51 @@ static bool count_source(struct estimate *e, yyjson_val *part)
     return true;
 }
 
-static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
+static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value);
+
+static void count_object(struct estimate *e, yyjson_val *value)
 {
-    yyjson_val *k, *v;
+    yyjson_val *type = yyjson_obj_get(value, "type"), *k, *v;
+    const char *elsewhere = e->elsewhere;
+    bool image = yyjson_equals_str(type, "input_image");
     size_t i, n;
 
-    if (key && keep_files(e, key, value))
+    if (image || yyjson_obj_get(value, "image_url"))
+        count_image(e, value);
+    if (e->sources && count_source(e, value)) {
+        estimate_files(e, value);
         return;
+    }
+    yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
+    if (image) /* its file is in the count */
+        e->elsewhere = elsewhere;
+    if (yyjson_equals_str(type, "item_reference"))
+        e->elsewhere = "item_reference";
+    if (e->sources && yyjson_equals_str(type, "document") &&
+        yyjson_equals_str(yyjson_obj_get(yyjson_obj_get(value, "source"), "type"), "url"))
+        e->elsewhere = "source";
+}
+
+static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)
+{
+    const char *elsewhere = e->elsewhere;
+    yyjson_val *v;
+    size_t i, n;
+
+    if (key && keep_files(e, key, value)) {
+        e->elsewhere = "file_id";
+        return;
+    }
     if (yyjson_is_str(value)) {
         if (!key || !count_binary(e, key, value))
             count_text(e, yyjson_get_str(value), yyjson_get_len(value));
     } else if (yyjson_is_arr(value)) {
         yyjson_arr_foreach(value, i, n, v) count_value(e, NULL, v);
     } else if (yyjson_is_obj(value)) {
-        if (yyjson_obj_get(value, "image_url") || yyjson_equals_str(yyjson_obj_get(value, "type"), "input_image"))
-            count_image(e, value);
-        if (e->sources && count_source(e, value)) {
-            estimate_files(e, value);
-            return;
-        }
-        yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
+        count_object(e, value);
     }
+    if (key && key_is(key, "annotations")) /* of an answer that is given back: they cite files */
+        e->elsewhere = elsewhere;
 }
 
 static bool all_numbers(yyjson_val *list)

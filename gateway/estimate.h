@@ -19,6 +19,7 @@ struct estimate {
     uint64_t extra, extra_upper; /* tokens of images, sound, files and framing; and those that came as numbers */
     struct yyjson_val *files[ESTIMATE_FILES_MAX]; /* ids that were met in "file_id" and "file_ids", each once */
     unsigned n_files;
+    const char *elsewhere; /* the member that names input which is not in the request, a constant; NULL = none */
     bool sources; /* images and documents are {"type","source"}, as Anthropic has them */
 };
 

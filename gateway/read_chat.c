@@ -160,6 +160,10 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
     if (st != ST_OK)
         return st;
     member_tier(r, found[SERVICE_TIER]);
+    r->ret->context = found[PROMPT]         ? "prompt"
+                      : found[CONVERSATION] ? "conversation"
+                      : found[PREVIOUS]     ? "previous_response_id"
+                                            : NULL;
     if (yyjson_is_arr(found[INPUT]))
         estimate_messages(&e, found[INPUT]);
     else

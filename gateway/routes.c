@@ -1,9 +1,12 @@
 #include "gateway/routes.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/surfaces.h"
+
+#define REST "/v1/{rest*}" /* what no other route under /v1 matches */
 
 /* clang-format off */
 #define PLAIN(method, path, who, handler) {method, path, who, handler, 200, SVC_PEERS, NULL, NULL, 0, NULL}
@@ -45,7 +48,7 @@ const struct route routes[] = {
     PLAIN("GET",  "/v1/models",           ROUTE_KEY,      models_handle),
     PLAIN("GET",  "/v1/models/{model*}",  ROUTE_KEY,      models_handle),
     SERVE("DELETE", "/v1/models/{model*}",        SURFACE_UNKNOWN),
-    SERVE("*",      "/v1/{rest*}",                SURFACE_UNKNOWN), /* after all others under /v1 */
+    SERVE("*",      REST,                         SURFACE_UNKNOWN), /* after all others under /v1 */
     PLAIN("GET",  "/api/hello",           ROUTE_ANYBODY,  page_live),
     PLAIN("GET",  "/",                    ROUTE_ANYBODY,  page_root),
     PLAIN("GET",  "/health",              ROUTE_ANYBODY,  page_health),
@@ -137,6 +140,46 @@ bool route_match(const char *pattern, struct slice path, struct slice *ret_param
         }
     }
     return i == path.n;
+}
+
+/* Escaped, a character that needs no escape, or one that ends a segment or the path for whoever decodes once more. */
+static bool hides(char c)
+{
+    return isalnum((unsigned char)c) || (c && strchr("-._~/\\%?#;", c));
+}
+
+static bool known_in_small_letters(struct slice path)
+{
+    char small[sizeof("/v1/") + REQUEST_PARAM_MAX];
+    struct slice param;
+    size_t i;
+
+    if (path.n > sizeof(small))
+        return true; /* nobody has such a path: route_find() refuses its rest */
+    for (i = 0; i < path.n; i++)
+        small[i] = (char)tolower((unsigned char)path.p[i]);
+    for (i = 0; i < n_routes; i++)
+        if (strcmp(routes[i].path, REST) != 0 && route_match(routes[i].path, (struct slice){small, path.n}, &param))
+            return true;
+    return false;
+}
+
+bool route_plain(const struct request *r)
+{
+    struct slice path = r->api_path, one;
+    size_t i;
+
+    if (strcmp(r->route->path, REST) != 0)
+        return true;
+    for (i = 0; i < path.n; i++) {
+        char c = path.p[i];
+
+        if (c == ';' || c == '\\' || (c == '/' && (i + 1 == path.n || path.p[i + 1] == '/')))
+            return false;
+        if (c == '%' && path.n - i > 2 && request_decode((struct slice){path.p + i, 3}, false, &c, 1, &one) && hides(c))
+            return false;
+    }
+    return !known_in_small_letters(path);
 }
 
 static bool read_param(struct request *r, struct slice raw)

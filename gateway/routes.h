@@ -52,6 +52,12 @@ extern const size_t n_routes;
  * POST"). HEAD goes where GET goes. Fills r->param. */
 const struct route *route_find(struct request *r, bool *ret_path_known, char *allow, size_t allow_size);
 
+/* Is the path of r->route one that no server takes for another route's, with whose bill and whose owners it would have
+ * to do? What is known is known. What is not has no empty segment, no slash at its end, no ';' (which begins parameters
+ * of a segment), nothing escaped that needs no escape or that parts a path, and is no other route's in small letters.
+ */
+bool route_plain(const struct request *r);
+
 /* Does the path match? *ret_param: the part that {…} matched, not decoded. */
 bool route_match(const char *pattern, struct slice path, struct slice *ret_param);
 

@@ -15,7 +15,7 @@ const struct surface surfaces[SURFACES] = {
     [SURFACE_RESPONSES_OBJECT] = {ENDPOINT_RESPONSES_OBJECT, NULL, NULL, "", "response_id", responses_end,
                                   SURFACE_FREE | SURFACE_PATH | SURFACE_OBJECT},
     [SURFACE_RESPONSES_TOKENS] = {ENDPOINT_RESPONSES_TOKENS, read_responses, NULL, "", NULL, NULL, SURFACE_FREE},
-    [SURFACE_RESPONSES_COMPACT] = {ENDPOINT_RESPONSES, read_responses, NULL, NULL, NULL, NULL, SURFACE_PATH},
+    [SURFACE_RESPONSES_COMPACT] = {ENDPOINT_RESPONSES_COMPACT, read_responses, NULL, NULL, NULL, NULL, 0},
     [SURFACE_EMBEDDINGS] = {ENDPOINT_EMBEDDINGS, read_embeddings, NULL, NULL, NULL, NULL, 0},
     [SURFACE_MODERATIONS] = {ENDPOINT_MODERATIONS, read_embeddings, NULL, "omni-moderation-latest", NULL, NULL,
                              SURFACE_FREE},

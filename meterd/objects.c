@@ -1,6 +1,17 @@
 #include "meterd/objects.h"
 
 #include "meterd/ops.h"
+#include "proto/endpoints.h"
+
+/* What a call that names this response goes on from. Where upstream did not say, nobody knows. */
+static struct bind tokens_of(const struct usage_event *e)
+{
+    uint64_t tokens = e->prompt_tokens + e->completion_tokens;
+
+    if (!slice_is(e->endpoint, ENDPOINT_RESPONSES) || e->estimated || tokens == 0)
+        return B_NULL;
+    return B_I(tokens < LIMIT_TOKENS ? tokens : LIMIT_TOKENS);
+}
 
 enum status objects_keep(struct work *w, const struct usage_event *e, int64_t user_num)
 {
@@ -15,9 +26,10 @@ enum status objects_keep(struct work *w, const struct usage_event *e, int64_t us
         worth = B_B(((struct slice){bytes.p, bytes.n}));
     }
     for (i = 0; user_num && i < e->object_ids.n && st == ST_OK; i++)
-        st = store_run(w->s, SQL_OBJECT_PUT,
-                       BINDS(B_I(user_num), B_S(e->object_ids.items[i]), B_S(e->provider), B_I(w->s->now_ms), worth),
-                       w->err);
+        st = store_run(
+            w->s, SQL_OBJECT_PUT,
+            BINDS(B_I(user_num), B_S(e->object_ids.items[i]), B_S(e->provider), B_I(w->s->now_ms), worth, tokens_of(e)),
+            w->err);
     buf_fini(&bytes);
     return st;
 }
@@ -50,6 +62,8 @@ enum status op_object_find(struct work *w, const void *in, void *out)
         st = col_text(q, 1, w->a, &worth, w->err);
     if (st == ST_OK && worth.n)
         st = read_worth(w, worth, rep);
+    if (st == ST_OK)
+        rep->tokens = col_u64(q, 2);
     store_reset(&q);
     return st;
 }

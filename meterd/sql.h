@@ -344,10 +344,10 @@
     S(ANSWERS_OLD, "SELECT id, bytes FROM answer WHERE expires_ms <= ?1 AND (state = 'stored' OR lease_end_ms <= ?2) " \
       "ORDER BY expires_ms LIMIT ?3")                                                                                  \
     /* objects.c */                                                                                                    \
-    S(OBJECT_PUT, "INSERT INTO object(user_num, id, provider, created_ms, worth) VALUES (?1, ?2, ?3, ?4, ?5) "         \
+    S(OBJECT_PUT, "INSERT INTO object(user_num, id, provider, created_ms, worth, tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "         \
       "ON CONFLICT(user_num, id) DO UPDATE SET provider = excluded.provider, created_ms = excluded.created_ms, "       \
-      "worth = coalesce(excluded.worth, worth)")                                                                       \
-    S(OBJECT_FIND, "SELECT o.provider, o.worth FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
+      "worth = coalesce(excluded.worth, worth), tokens = coalesce(excluded.tokens, tokens)")                                                                       \
+    S(OBJECT_FIND, "SELECT o.provider, o.worth, o.tokens FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
       "WHERE k.digest = ?1")                                                                                           \
     /* parked.c */                                                                                                     \
     S(PARKED_KEEP, "UPDATE object SET call = ?3 WHERE user_num = ?1 AND id = ?2")                                       \

@@ -21,7 +21,9 @@
     F(m, 12, STR,  provider,         OPT, LIMIT_NAME,    "only this one: it keeps the object that the call is about")  \
     F(m, 13, BOOL, free,             OPT, 1,             "the endpoint costs nothing: no price, no hold; keys and limits apply") \
     L(m, 14, batch_worth, batch, 1,                      "a batch of this file is to be made: its model and its estimates hold, no others") \
-    F(m, 15, U64,  price_percent,    OPT, LIMIT_PERCENT, "of the prices: what the tier that the request asks for costs; 0 = all")
+    F(m, 15, U64,  price_percent,    OPT, LIMIT_PERCENT, "of the prices: what the tier that the request asks for costs; 0 = all")\
+    F(m, 16, STR, context,           OPT, LIMIT_NAME,    "the field that names input which upstream keeps; empty = none") \
+    F(m, 17, U64, context_tokens,    OPT, LIMIT_TOKENS,  "of prompt_tokens_estimate what that is; 0 = nobody knows: it may fill the model's window")
 
 #define ADMIT_REP(F, L, m)                                                                                             \
     F(m, 1, STR,  user_id,      REQ, LIMIT_ID_TEXT,  "who pays")                                                       \
@@ -33,7 +35,8 @@
     L(m, 10, call_route, routes, LIMIT_ROUTES,        "who may serve it, at the prices in force, pinned for this call") \
     F(m, 11, BOOL, by_latency,   OPT, 1,              "among routes of a tier the fastest, not by weight")             \
     F(m, 12, U64,  price_percent, OPT, LIMIT_PERCENT, "of the prices: what a batch costs; 0 = all")                    \
-    F(m, 13, U64,  batch_output, OPT, LIMIT_TOKENS,   "of a batch: all its answers at most")
+    F(m, 13, U64,  batch_output, OPT, LIMIT_TOKENS,   "of a batch: all its answers at most")                            \
+    F(m, 14, U64,  prompt_tokens_held, OPT, LIMIT_TOKENS, "input that the hold bears, where that is more than the estimate; 0 = it is not")
 
 #define ADMIT_DONE_REQ(F, L, m)                                                                                        \
     F(m, 1, STR, request_id, REQ, LIMIT_ID_TEXT, "the call has ended: its place among the concurrent ones is free")

@@ -457,7 +457,8 @@
 
 #define OBJECT_FIND_REP(F, L, m)                                                                                       \
     F(m, 1, STR, provider, REQ, LIMIT_NAME, "who keeps it")                                                            \
-    L(m, 2, batch_worth, worth, 1,          "of a file for a batch: what that can use")
+    L(m, 2, batch_worth, worth, 1,          "of a file for a batch: what that can use")                                \
+    F(m, 3, U64, tokens,   OPT, LIMIT_TOKENS, "of a response: input and output of its call, which one that names it goes on from; 0 = not known")
 
 /* ---- meterd: usage ---------------------------------------------------------------------------------------------- */
 

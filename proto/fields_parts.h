@@ -124,7 +124,8 @@
     F(m, 2, U64, requests,      REQ, LIMIT_COUNT,  "lines")                                                            \
     F(m, 3, U64, prompt_tokens, OPT, LIMIT_TOKENS, "upper estimate")                                                   \
     F(m, 4, U64, output_tokens, OPT, LIMIT_TOKENS, "limits of the answers that have one")                              \
-    F(m, 5, U64, unlimited,     OPT, LIMIT_COUNT,  "answers without a limit: each as long as the model allows")
+    F(m, 5, U64, unlimited,     OPT, LIMIT_COUNT,  "answers without a limit: each as long as the model allows")        \
+    F(m, 6, U64, contexts,      OPT, LIMIT_COUNT,  "lines with input that upstream keeps: each as long as the model's window")
 
 /* What an answer says of a batch or a response whose call is parked. */
 #define OBJECT_END(F, L, m)                                                                                             \

@@ -63,8 +63,8 @@ static void attempt(struct completion *c)
     st = c->adapter->start(c);
     if (st == ST_OK)
         return;
-    /* It has no such endpoint, or does not know what the request asks for: another may. */
-    if ((st == ST_NOT_FOUND || st == ST_BAD_REQUEST) &&
+    /* It has no such endpoint, does not know what the request asks for, or takes no limit: another may. */
+    if ((st == ST_NOT_FOUND || st == ST_BAD_REQUEST || st == ST_NO_FUNDS) &&
         completion_elsewhere(
             c, &(struct failure){
                    .why = ATTEMPT_ERROR, .remedy = REMEDY_ELSEWHERE, .unsent = true, .text = c->call->err.text}))

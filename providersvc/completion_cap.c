@@ -42,7 +42,7 @@ static int64_t cost_with(const struct completion *c, const struct tally *more)
     uint64_t counted = tally_tokens(&text);
 
     if (!u.known)
-        u = (struct usage){.known = false};
+        u = (struct usage){.prompt = c->req->prompt_tokens_held};
     (void)completion_fill(c, &u);
     if (counted > u.completion)
         u.completion = counted;

@@ -410,7 +410,8 @@ bool completion_keeps_objects(const struct completion *c)
 
     if (slice_is(e, ENDPOINT_OTHER)) /* a conversation, a vector store, what comes next year */
         return posts(c);
-    return slice_is(e, ENDPOINT_RESPONSES) || slice_is(e, ENDPOINT_FILES) || slice_is(e, ENDPOINT_BATCHES);
+    return slice_is(e, ENDPOINT_RESPONSES) || slice_is(e, ENDPOINT_RESPONSES_COMPACT) || slice_is(e, ENDPOINT_FILES) ||
+           slice_is(e, ENDPOINT_BATCHES);
 }
 
 bool completion_counts(const struct completion *c)

@@ -550,6 +550,24 @@ static enum status make_body(struct completion *c, struct relay *s)
     return ST_OK;
 }
 
+/* A limit that the credit sets has to be in what goes upstream: drop_params may have taken it out again. */
+static enum status check_limit(const struct completion *c, const struct relay *s)
+{
+    static const char *const names[] = {"max_tokens", "max_completion_tokens", "max_output_tokens", "generationConfig"};
+    struct json_cut cut;
+
+    if (!c->req->credit_limited)
+        return ST_OK;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (json_find(s->body, names[i], &cut))
+            return ST_OK;
+    return err_set(
+        &c->call->err, ST_NO_FUNDS,
+        "The credit, or the budget of the key, does not bear the longest answer, and the provider `%s` takes no "
+        "limit of its length.",
+        c->upstream->name);
+}
+
 /* Methods are constants: the transfer keeps the pointer. */
 static const char *method_of(const struct completion_req *req)
 {
@@ -611,6 +629,8 @@ enum status relay_start(struct completion *c)
     st = c->upstream->adapter->plan(c, &s->plan);
     if (st == ST_OK)
         st = make_body(c, s);
+    if (st == ST_OK)
+        st = check_limit(c, s);
     if (st != ST_OK)
         return st;
     s->key = c->key;

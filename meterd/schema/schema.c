@@ -3,12 +3,12 @@
 #include <stddef.h>
 
 const struct migration schema_migrations[] = {
-    {1, schema_m0001, NULL}, {2, schema_m0002, schema_m0002_step},
-    {3, schema_m0003, NULL}, {4, schema_m0004, NULL},
-    {5, schema_m0005, NULL}, {6, schema_m0006, NULL},
-    {7, schema_m0007, NULL}, {8, schema_m0008, NULL},
-    {9, schema_m0009, NULL}, {10, schema_m0010, NULL},
-    {0, NULL, NULL},
+    {1, schema_m0001, NULL},  {2, schema_m0002, schema_m0002_step},
+    {3, schema_m0003, NULL},  {4, schema_m0004, NULL},
+    {5, schema_m0005, NULL},  {6, schema_m0006, NULL},
+    {7, schema_m0007, NULL},  {8, schema_m0008, NULL},
+    {9, schema_m0009, NULL},  {10, schema_m0010, NULL},
+    {11, schema_m0011, NULL}, {0, NULL, NULL},
 };
 
 static enum status fail(sqlite3 *db, const char *what, struct err *err)

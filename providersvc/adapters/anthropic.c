@@ -9,7 +9,7 @@ static enum status anthropic_plan(const struct completion *c, struct call_plan *
 
     *ret = (struct call_plan){.auth = "x-api-key: %s",
                               .extra_line = "anthropic-version: 2023-06-01",
-                              .limit_member = "max_tokens",
+                              .limit_member = endpoint_limit_member(slice_of(ENDPOINT_MESSAGES)),
                               .client = &dialect_messages,
                               .upstream = &dialect_messages,
                               .json = true};

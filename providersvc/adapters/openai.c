@@ -32,7 +32,7 @@ static enum status openai_plan(const struct completion *c, struct call_plan *ret
     if (slice_is(c->req->endpoint, ENDPOINT_COUNT_TOKENS))
         return plan_count_here(ret);
     *ret = (struct call_plan){.auth = bearer, .pass_headers = true};
-    if (row == NULL)
+    if (row == NULL || (c->upstream->chat_only && slice_is(c->req->endpoint, ENDPOINT_RESPONSES_COMPACT)))
         return plan_refuses(c);
     plan_take_row(row, ret);
     ret->old_limit = c->upstream->chat_only;

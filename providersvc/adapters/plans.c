@@ -7,22 +7,23 @@
 #include "services/json.h"
 
 static const struct plan_row rows[] = {
-    {ENDPOINT_CHAT, "/chat/completions", &dialect_chat, NULL, true, true},
-    {ENDPOINT_COMPLETIONS, "/completions", &dialect_chat, "max_tokens", true, true},
-    {ENDPOINT_RESPONSES, "/responses", &dialect_responses, "max_output_tokens", true, false},
-    {ENDPOINT_MESSAGES, "/chat/completions", &dialect_chat, NULL, true, true},
-    {ENDPOINT_EMBEDDINGS, "/embeddings", &dialect_chat, "", true, false},
-    {ENDPOINT_MODERATIONS, "/moderations", &dialect_chat, "", true, false},
-    {ENDPOINT_RESPONSES_OBJECT, NULL, &dialect_responses, "", false, false},
-    {ENDPOINT_RESPONSES_TOKENS, "/responses/input_tokens", &dialect_chat, "", false, false},
-    {ENDPOINT_IMAGES, NULL, &dialect_chat, "", false, false},
-    {ENDPOINT_SPEECH, "/audio/speech", &dialect_chat, "", false, false},
-    {ENDPOINT_TRANSCRIPTIONS, NULL, &dialect_chat, "", false, false},
-    {ENDPOINT_FILES, "/files", &dialect_chat, "", false, false},
-    {ENDPOINT_FILES_OBJECT, NULL, &dialect_chat, "", false, false},
-    {ENDPOINT_BATCHES, "/batches", &dialect_chat, "", false, false},
-    {ENDPOINT_BATCHES_OBJECT, NULL, &dialect_chat, "", false, false},
-    {ENDPOINT_OTHER, NULL, &dialect_chat, "", false, false},
+    {ENDPOINT_CHAT, "/chat/completions", &dialect_chat, true, true},
+    {ENDPOINT_COMPLETIONS, "/completions", &dialect_chat, true, true},
+    {ENDPOINT_RESPONSES, "/responses", &dialect_responses, true, false},
+    {ENDPOINT_RESPONSES_COMPACT, "/responses/compact", &dialect_responses, true, false},
+    {ENDPOINT_MESSAGES, "/chat/completions", &dialect_chat, true, true},
+    {ENDPOINT_EMBEDDINGS, "/embeddings", &dialect_chat, true, false},
+    {ENDPOINT_MODERATIONS, "/moderations", &dialect_chat, true, false},
+    {ENDPOINT_RESPONSES_OBJECT, NULL, &dialect_responses, false, false},
+    {ENDPOINT_RESPONSES_TOKENS, "/responses/input_tokens", &dialect_chat, false, false},
+    {ENDPOINT_IMAGES, NULL, &dialect_chat, false, false},
+    {ENDPOINT_SPEECH, "/audio/speech", &dialect_chat, false, false},
+    {ENDPOINT_TRANSCRIPTIONS, NULL, &dialect_chat, false, false},
+    {ENDPOINT_FILES, "/files", &dialect_chat, false, false},
+    {ENDPOINT_FILES_OBJECT, NULL, &dialect_chat, false, false},
+    {ENDPOINT_BATCHES, "/batches", &dialect_chat, false, false},
+    {ENDPOINT_BATCHES_OBJECT, NULL, &dialect_chat, false, false},
+    {ENDPOINT_OTHER, NULL, &dialect_chat, false, false},
 };
 
 const struct plan_row *plan_row_of(struct slice endpoint)
@@ -36,7 +37,7 @@ const struct plan_row *plan_row_of(struct slice endpoint)
 void plan_take_row(const struct plan_row *row, struct call_plan *ret)
 {
     ret->client = ret->upstream = row->dialect;
-    ret->limit_member = row->limit_member;
+    ret->limit_member = endpoint_limit_member(slice_of(row->endpoint));
     ret->json = row->json;
     ret->usage_option = row->usage_option;
 }

@@ -10,7 +10,6 @@ struct plan_row {
     const char *endpoint;
     const char *path; /* NULL = the client's own */
     const struct dialect *dialect;
-    const char *limit_member;
     bool json; /* answers are one JSON object or a stream of the dialect */
     bool usage_option;
 };

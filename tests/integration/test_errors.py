@@ -83,6 +83,20 @@ def test_unknown_url_and_method(router, account):
     assert a.status == 405 and check_shape(a)["code"] == "method_not_supported"
 
 
+def test_another_spelling_of_a_known_url_goes_nowhere(router, account):
+    """An upstream may read it as the URL that it resembles, with which admission and ownership have to do."""
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+    before = router.upstream.stats()["requests"]
+    for path in ("/v1/%62atches", "/v1//batches", "/v1/batches/", "/v1/%72esponses", "/v1/chat%2Fcompletions", "/v1/Chat/completions",
+                 "/v1/chat/completions/", "/openai/deployments/gpt-4o-mini/%63hat/completions"):
+        a = router.call("POST", path, body, account[2])
+        assert a.status == 404 and check_shape(a)["code"] == "unknown_url", (path, a)
+        assert "small letters" in a.error["message"]
+    a = router.call("GET", "/v1/%66iles/file-1/content", token=account[2])
+    assert a.status == 404 and check_shape(a)["code"] == "unknown_url"
+    assert router.upstream.stats()["requests"] == before
+
+
 def test_a_body_too_large(router, account):
     a = router.call("POST", "/v1/chat/completions", b"x" * (16 * 1024 * 1024 + 1), account[2], headers={"content-type": "application/json"})
     assert a.status == 413, a

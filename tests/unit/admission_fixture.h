@@ -185,7 +185,8 @@ static inline enum status ask(struct world *w, const char *id, const char *secre
     req.key_digest = (struct slice){(const char *)digest, sizeof(digest)};
     if (req.model.n == 0)
         req.model = slice_of("m");
-    req.endpoint = slice_of("chat.completions");
+    if (req.endpoint.n == 0)
+        req.endpoint = slice_of("chat.completions");
     req.deadline_ms = DEADLINE;
     arena_reset(&w->arena);
     memset(&w->rep, 0, sizeof(w->rep));

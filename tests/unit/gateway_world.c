@@ -70,6 +70,8 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
     script.choices = req->choices;
     script.output_limit = req->max_output_tokens;
     script.free = req->free;
+    script.context_tokens = req->context_tokens;
+    slice_copy(req->context, script.context, sizeof(script.context));
     slice_copy(req->provider, script.provider, sizeof(script.provider));
     script.max_input_pico = WIRE_HAS(req, 10) ? req->max_input_pico : -1;
     script.max_output_pico = WIRE_HAS(req, 11) ? req->max_output_pico : -1;
@@ -91,6 +93,7 @@ static enum status admit(struct svc_call *call, const void *in, void *out)
                               .routes = {&route, 1},
                               .hold_nano = 5,
                               .limits = {&limits, 1},
+                              .prompt_tokens_held = look()->prompt_held,
                               .price_percent = req->batch.n ? 50 : 0,
                               .batch_output = req->batch.n ? 1234 : 0};
     if (!look_delay_ms())
@@ -315,6 +318,7 @@ static void note_request(const struct completion_req *req)
     script.stream = req->stream;
     script.prompt_tokens = req->prompt_tokens_estimate;
     script.price_percent = req->price_percent;
+    script.provider_held = req->prompt_tokens_held;
     script.provider_output_limit = req->output_limit;
     script.batch = req->batch.n ? req->batch.items[0] : (struct batch_worth){.requests = 0};
     slice_copy(script.batch.model, script.batch_model, sizeof(script.batch_model));
@@ -425,12 +429,14 @@ static enum status find_object(struct svc_call *call, const void *in, void *out)
     const struct object_find_req *req = in;
     struct object_find_rep *rep = out;
     static struct batch_worth worth; /* the tests ask one by one */
+    uint64_t tokens;
     bool known, down;
 
     pthread_mutex_lock(&script.lock);
     worth = script.worth;
     known = ++script.objects_asked > script.objects_late;
     down = script.objects_down;
+    tokens = script.object_tokens;
     memcpy(script.digest, req->key_digest.p, sizeof(script.digest));
     pthread_mutex_unlock(&script.lock);
     if (down)
@@ -443,6 +449,7 @@ static enum status find_object(struct svc_call *call, const void *in, void *out)
         rep->provider = slice_of("another");
     else
         return err_set(&call->err, ST_NOT_FOUND, "no");
+    rep->tokens = tokens;
     rep->worth.items = &worth;
     rep->worth.n = worth.requests > 0;
     return ST_OK;

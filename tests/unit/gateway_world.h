@@ -72,6 +72,10 @@ struct script {
     unsigned objects_asked; /* meterd: for objects, and so many times it does not know them yet */
     unsigned objects_late;
     bool objects_down;
+    uint64_t object_tokens; /* of those it finds */
+    char context[64]; /* admission: the field that names it */
+    uint64_t context_tokens, prompt_held; /* what admission hears of it, what it answers, what the provider hears */
+    uint64_t provider_held;
     struct batch_worth worth; /* of the objects that meterd finds; no requests = of none */
     /* what admission and the provider were told of a batch; no requests = nothing; their model's text is gone */
     struct batch_worth admit_batch, batch;

@@ -12,7 +12,8 @@
 static enum status ask_batch(struct world *w, const char *id, const char *model, const struct batch_worth *worth)
 {
     return ask(w, id, "secret",
-               (struct admit_req){.model = slice_of(model),
+               (struct admit_req){.endpoint = slice_of(ENDPOINT_BATCHES),
+                                  .model = slice_of(model),
                                   .provider = slice_of("openai"),
                                   .prompt_tokens_estimate = worth->prompt_tokens,
                                   .batch = {worth, 1}});
@@ -36,6 +37,20 @@ static void all_lines_are_held_for_at_half_the_price(void **state)
     assert_int_equal(ask_new(w, 10, 10), ST_OK);
     assert_int_equal(w->rep.price_percent, 0);
     assert_int_equal(w->rep.batch_output, 0);
+}
+
+/* A line that goes on from what upstream keeps is as long as the model's window. */
+static void lines_with_context_are_held_for_as_long_ones(void **state)
+{
+    struct batch_worth worth = WORTH(.prompt_tokens = 100, .output_tokens = 10, .contexts = 3);
+    const uint64_t input = 100 + 3 * ADMISSION_INPUT_UNKNOWN;
+    struct world *w = *state;
+
+    assert_int_equal(ask_batch(w, "r1", "m", &worth), ST_OK);
+    assert_int_equal(w->rep.prompt_tokens_held, input);
+    assert_int_equal(w->rep.hold_nano, (int64_t)(input * 1000 + 10 * 10000) / 2);
+    worth.contexts = LIMIT_COUNT;
+    assert_int_equal(ask_batch(w, "r2", "m", &worth), ST_NO_FUNDS);
 }
 
 static void the_part_is_a_setting(void **state)
@@ -155,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(all_lines_are_held_for_at_half_the_price),
+        T(lines_with_context_are_held_for_as_long_ones),
         T(the_part_is_a_setting),
         T(what_the_credit_does_not_bear_is_refused),
         T(neither_minutes_nor_tiers_count),

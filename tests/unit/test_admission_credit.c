@@ -3,6 +3,7 @@
 
 #include "tests/unit/admission_fixture.h"
 
+#include "proto/endpoints.h"
 #include "services/clock.h"
 
 /* ---- credit -------------------------------------------------------------------------------------------------------
@@ -44,6 +45,127 @@ static void a_dearer_tier_is_held_for(void **state)
     feed_user(w, "usr_1", 2 * (100 * 1000 + 50 * 10000) + 2 * (100 * 1000 + 20 * 10000) + 1);
     assert_int_equal(ask(w, "r2", "secret", req), ST_OK); /* of the answer what the credit bears at that price */
     assert_int_equal(w->rep.output_limit, 20);
+}
+
+/* Nothing of the request says how long the answer may get: what is lowered would not be heard of upstream. */
+static void what_bears_no_limit_is_not_shortened(void **state)
+{
+    static const struct {
+        const char *endpoint;
+        bool limited;
+    } cases[] = {
+        {ENDPOINT_CHAT, true},
+        {ENDPOINT_COMPLETIONS, true},
+        {ENDPOINT_RESPONSES, true},
+        {ENDPOINT_MESSAGES, true},
+        {ENDPOINT_RESPONSES_COMPACT, false},
+        {ENDPOINT_EMBEDDINGS, false},
+        {ENDPOINT_IMAGES, false},
+        {ENDPOINT_SPEECH, false},
+        {ENDPOINT_TRANSCRIPTIONS, false},
+        {ENDPOINT_MODERATIONS, false},
+        {ENDPOINT_OTHER, false},
+    };
+    struct world *w = *state;
+    size_t i;
+    int budget;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (budget = 0; budget < 2; budget++) {
+            struct admit_req req = {.endpoint = slice_of(cases[i].endpoint), .max_output_tokens = 100, .choices = 10};
+            struct api_key key = a_key("key_1", "usr_1");
+            char id[32];
+
+            key.budget_nano = budget ? 999 * 10000 : 0;
+            feed_key(w, "secret", &key);
+            feed_user(w, "usr_1", budget ? USD : 999 * 10000);
+            snprintf(id, sizeof(id), "small_%zu_%d", i, budget);
+            assert_int_equal(ask(w, id, "secret", req), cases[i].limited ? ST_OK : ST_NO_FUNDS);
+            if (cases[i].limited) {
+                assert_int_equal(w->rep.output_limit, 99);
+                feed_settled(w, id, "usr_1", USD, 1);
+            } else {
+                assert_non_null(strstr(w->err.text, budget ? "the budget of this API key" : "your current credits"));
+                assert_null(strstr(w->err.text, "output limit"));
+            }
+            key.budget_nano = budget ? 1000 * 10000 : 0;
+            feed_key(w, "secret", &key);
+            feed_user(w, "usr_1", budget ? USD : 1000 * 10000);
+            snprintf(id, sizeof(id), "enough_%zu_%d", i, budget);
+            assert_int_equal(ask(w, id, "secret", req), ST_OK);
+            assert_int_equal(w->rep.output_limit, 0);
+            assert_int_equal(w->rep.hold_nano, 1000 * 10000);
+            feed_settled(w, id, "usr_1", USD, 1);
+        }
+}
+
+static struct admit_req with_context(const char *context, uint64_t tokens)
+{
+    return (struct admit_req){.endpoint = slice_of(ENDPOINT_RESPONSES),
+                              .prompt_tokens_estimate = 100,
+                              .max_output_tokens = 100,
+                              .context = slice_of(context),
+                              .context_tokens = tokens};
+}
+
+/* Input that upstream keeps, and of which nobody here knows how much it is. */
+static void context_is_held_for_as_if_it_filled_the_window(void **state)
+{
+    struct price p = {.id = 90,
+                      .model = {"wide", 4},
+                      .provider = {"openai", 6},
+                      .input_pico = 1000000,
+                      .output_pico = 10000000,
+                      .max_output = 1000,
+                      .context_window = 5000,
+                      .created = WALL};
+    struct world *w = *state;
+    struct admit_req req = with_context("conversation", 0);
+    unsigned i;
+
+    feed(w, &price_desc, &p);
+    feed_plan(w, 0, 300, 0);
+    req.model = slice_of("wide");
+    for (i = 0; i < 2; i++) { /* asked twice it is the same answer */
+        assert_int_equal(ask(w, "wide", "secret", req), ST_OK);
+        assert_int_equal(w->rep.hold_nano, 5000 * 1000 + 100 * 10000);
+        assert_int_equal(w->rep.prompt_tokens_held, 5000);
+        assert_int_equal(w->rep.output_limit, 0);
+        if (i == 0) /* the minute is none of its business */
+            assert_int_equal(w->rep.limits.items[0].remaining_tokens, 100);
+    }
+    feed_plan(w, 0, 0, 0);
+    req.prompt_tokens_estimate = 6000; /* who says more is believed */
+    assert_int_equal(ask(w, "more", "secret", req), ST_OK);
+    assert_int_equal(w->rep.hold_nano, 6000 * 1000 + 100 * 10000);
+    assert_int_equal(w->rep.prompt_tokens_held, 0);
+    assert_int_equal(ask(w, "unknown", "secret", with_context("file_id", 0)),
+                     ST_OK); /* nor does anybody know the window */
+    assert_int_equal(w->rep.hold_nano, (int64_t)ADMISSION_INPUT_UNKNOWN * 1000 + 100 * 10000);
+    assert_int_equal(ask(w, "known", "secret", with_context("previous_response_id", 90)), ST_OK);
+    assert_int_equal(w->rep.hold_nano, 100 * 1000 + 100 * 10000);
+    assert_int_equal(w->rep.prompt_tokens_held, 0);
+}
+
+static void who_lacks_credit_for_context_hears_which_field_it_is(void **state)
+{
+    struct world *w = *state;
+
+    feed_user(w, "usr_1", (int64_t)ADMISSION_INPUT_UNKNOWN * 1000 + 15 * 10000);
+    assert_int_equal(ask(w, "r1", "secret", with_context("conversation", 0)), ST_NO_FUNDS);
+    assert_string_equal(w->err.param, "conversation");
+    assert_non_null(
+        strstr(w->err.text, "How much input 'conversation' brings is not known here: it may be 131072 tokens"));
+    feed_user(w, "usr_1", (int64_t)ADMISSION_INPUT_UNKNOWN * 1000 + 50 * 10000);
+    assert_int_equal(ask(w, "r2", "secret", with_context("conversation", 0)), ST_OK); /* capped, not refused */
+    assert_int_equal(w->rep.output_limit, 50);
+    assert_int_equal(w->rep.prompt_tokens_held, ADMISSION_INPUT_UNKNOWN);
+    feed_settled(w, "r2", "usr_1", 100 * 1000, 1);
+    assert_int_equal(ask(w, "r3", "secret", with_context("previous_response_id", 90)), ST_NO_FUNDS);
+    assert_string_equal(w->err.param, "previous_response_id");
+    assert_non_null(strstr(w->err.text, "'previous_response_id' brings 90 tokens of its input."));
+    assert_int_equal(ask_new(w, 100, 100), ST_NO_FUNDS);
+    assert_string_equal(w->err.param, "");
 }
 
 static void several_answers_share_what_there_is(void **state)
@@ -613,6 +735,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_the_credit_does_not_bear_is_shortened),
         T(a_dearer_tier_is_held_for),
+        T(what_bears_no_limit_is_not_shortened),
+        T(context_is_held_for_as_if_it_filled_the_window),
+        T(who_lacks_credit_for_context_hears_which_field_it_is),
         T(several_answers_share_what_there_is),
         T(a_model_without_a_known_maximum_is_held_for_only),
         T(costs_beyond_all_bounds_are_refused),

@@ -146,6 +146,14 @@ static void every_surface_is_read_in_its_way(void **state)
         WORTH(w, 1, cases[i].prompt, cases[i].output, cases[i].unlimited);
     }
     assert_true(slice_is(read_text(f, LINE("/v1/moderations", "{\"input\":\"x\"}"))->model, "omni-moderation-latest"));
+    assert_int_equal(f->b.worth.contexts, 0);
+    assert_int_equal(
+        read_text(f,
+                  LINE("/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"resp_1\"}") "\n" LINE(
+                      "/v1/responses",
+                      "{\"model\":\"m\",\"input\":[{\"type\":\"input_file\",\"file_id\":\"f\"}]}") "\n" CHAT("") "\n")
+            ->contexts,
+        2);
 }
 
 static void what_is_wrong_is_said_with_its_line(void **state)

@@ -578,6 +578,50 @@ static void members_that_a_provider_refuses_are_left_out(void **state)
     answered_fini(&a);
 }
 
+/* What admission lowered has to arrive: by a route that takes it, or the call is none. */
+static void a_limit_of_the_credit_goes_only_where_it_is_taken(void **state)
+{
+    static const struct slice names[] = {{"max_completion_tokens", 21}};
+    struct catalog_provider strict = {.drop_params = {names, 1}};
+    struct routing *r = *state;
+    struct completion_req req;
+    struct meter_fake_event ev;
+    struct answered a = {0};
+    char sent[2048];
+
+    routing_put(r, 0, 1, &strict);
+    routing_put(r, 1, 1, NULL);
+    routing_request(r, &req, "a", false);
+    req.body = slice_of(" \r\n\t{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    req.output_limit = 33;
+    routing_call(r, &req, &a, &ev); /* a limit of the client's own is the client's affair */
+    assert_int_equal(a.status, ST_OK);
+    answered_fini(&a);
+    req.credit_limited = true;
+    routing_call(r, &req, &a, &ev);
+    assert_int_equal(a.status, ST_NO_FUNDS);
+    assert_non_null(strstr(a.err.text, "the provider `a` takes no limit"));
+    answered_fini(&a);
+    assert_int_equal(routing_seen(r, 0), 1);
+    routing_request(r, &req, "ab", false);
+    req.body = slice_of(" \r\n\t{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    req.output_limit = 33;
+    req.credit_limited = true;
+    r->routes[1].tier = 2;
+    routing_call(r, &req, &a, &ev);
+    assert_int_equal(a.status, ST_OK);
+    answered_fini(&a);
+    assert_int_equal(routing_seen(r, 0), 1);
+    tiny_last_body(r->sides[1].tiny, sent, sizeof(sent));
+    assert_non_null(strstr(sent, "\"max_completion_tokens\":33")); /* although white space comes first */
+    req.body = slice_of("{\"model\":\"m\",\"max_tokens\":500,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    routing_call(r, &req, &a, &ev);
+    assert_int_equal(a.status, ST_OK);
+    answered_fini(&a);
+    sent_body(r, sent, sizeof(sent));
+    assert_non_null(strstr(sent, "\"max_tokens\":33")); /* that name is not refused */
+}
+
 static void one_that_has_no_responses_gets_chats(void **state)
 {
     struct catalog_provider chats = {.chat_only = true};
@@ -662,6 +706,7 @@ int main(void)
         TEST(one_that_a_snapshot_does_not_name_is_gone),
         TEST(a_record_that_cannot_be_used_ends_the_old_one),
         TEST(members_that_a_provider_refuses_are_left_out),
+        TEST(a_limit_of_the_credit_goes_only_where_it_is_taken),
         TEST(one_that_has_no_responses_gets_chats),
         TEST(blanks_before_a_body_keep_nothing_from_being_cut),
     };

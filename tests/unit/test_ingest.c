@@ -334,6 +334,49 @@ static enum status find_object(struct meter *m, char letter, const char *id, str
     return meter_run(m, op_object_find, &req, rep);
 }
 
+/* Of a response it is kept how much one that goes on from it begins with, where upstream said so. */
+static void how_much_a_response_brings_is_kept(void **state)
+{
+    static const struct {
+        const char *request, *endpoint;
+        bool estimated;
+        uint64_t prompt, completion, tokens;
+    } cases[] = {
+        {"req_1", "responses", false, 1000, 23, 1023},
+        {"req_2", "responses", true, 7, 7, 1023}, /* what is known stays */
+        {"req_3", "responses", false, 2000, 0, 2000},
+        {"req_4", "other", false, 7, 7, 2000},
+        {"req_5", "responses", false, LIMIT_TOKENS, LIMIT_TOKENS, LIMIT_TOKENS},
+    };
+    struct meter *m = *state;
+    struct slice a = meter_user(m, "a@x.test", METER_USD);
+    struct usage_event e = meter_event(a, "req_0", 0);
+    const struct slice id = slice_of("resp_1");
+    struct object_find_rep rep = {.has = 0};
+    size_t i;
+
+    add_key(m, a, 'a');
+    e.object_ids = (struct wire_strs){.items = &id, .n = 1};
+    e.endpoint = slice_of("responses");
+    e.estimated = true;
+    meter_deliver(m, "out1", 1, &e, 1);
+    assert_int_equal(find_object(m, 'a', "resp_1", &rep), ST_OK);
+    assert_int_equal(rep.tokens, 0);
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        e.request_id = slice_of(cases[i].request);
+        e.endpoint = slice_of(cases[i].endpoint);
+        e.estimated = cases[i].estimated;
+        e.prompt_tokens = cases[i].prompt;
+        e.cached_tokens = 0;
+        e.completion_tokens = cases[i].completion;
+        e.reasoning_tokens = 0;
+        meter_deliver(m, "out1", 2 + i, &e, 1);
+        assert_int_equal(find_object(m, 'a', "resp_1", &rep), ST_OK);
+        assert_int_equal(rep.tokens, cases[i].tokens);
+    }
+    meter_assert_clean(m);
+}
+
 static void what_a_call_made_is_its_owners(void **state)
 {
     struct meter *m = *state;
@@ -392,6 +435,7 @@ int main(void)
         T(what_the_source_has_no_more_is_not_waited_for),
         T(a_full_disk_acknowledges_nothing_and_heals),
         T(positions_and_revision_survive_a_restart),
+        T(how_much_a_response_brings_is_kept),
         T(what_a_call_made_is_its_owners),
     };
 

@@ -95,6 +95,62 @@ static void calls_go_where_their_objects_are(void **state)
     assert_int_equal(look()->objects_asked, asked);
 }
 
+/* Input that upstream keeps is named to admission; how much it is only where it is known. */
+static void what_upstream_keeps_is_input_too(void **state)
+{
+#define RESPONSE(more) "{\"model\":\"m\",\"input\":\"abcdefgh\"" more "}"
+#define CHAT(part) "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[" part "]}]}"
+#define MESSAGE(part) "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[" part "]}]}"
+#define PREVIOUS ",\"previous_response_id\":\"resp_mine\""
+    static const struct {
+        const char *path, *body, *context;
+        uint64_t known, tokens; /* what meterd says of the object; what admission hears of it */
+        bool added;
+    } cases[] = {
+        {"/v1/responses", RESPONSE(""), "", 7000, 0, false},
+        {"/v1/responses", RESPONSE(PREVIOUS), "previous_response_id", 7000, 7000, true},
+        {"/v1/responses", RESPONSE(PREVIOUS), "previous_response_id", 0, 0, false},
+        {"/v1/responses", RESPONSE(PREVIOUS ",\"prompt\":{\"id\":\"pmpt_1\"}"), "prompt", 7000, 0, true},
+        {"/v1/responses", RESPONSE(",\"prompt\":{\"id\":\"pmpt_1\"}"), "prompt", 7000, 0, false},
+        {"/v1/responses", RESPONSE(",\"conversation\":\"conv_mine\""), "conversation", 7000, 0, false},
+        {"/v1/responses/compact", RESPONSE(PREVIOUS), "previous_response_id", 7000, 7000, true},
+        {"/v1/responses", "{\"model\":\"m\",\"input\":[{\"type\":\"item_reference\",\"id\":\"msg_1\"}]}",
+         "item_reference", 0, 0, false},
+        {"/v1/chat/completions", CHAT("{\"type\":\"file\",\"file\":{\"file_id\":\"file-mine\"}}"), "file_id", 7000, 0,
+         false},
+        {"/v1/chat/completions", CHAT("{\"type\":\"input_file\",\"file_url\":\"https://h/x.pdf\"}"), "file_url", 0, 0,
+         false},
+        {"/v1/chat/completions", CHAT("{\"type\":\"input_image\",\"file_id\":\"file-mine\"}"), "", 7000, 0, false},
+        {"/v1/chat/completions",
+         CHAT("{\"type\":\"output_text\",\"text\":\"x\",\"annotations\":[{\"file_id\":\"file-mine\"}]}"), "", 7000, 0,
+         false},
+        {"/v1/messages", MESSAGE("{\"type\":\"document\",\"source\":{\"type\":\"url\",\"url\":\"https://h/x.pdf\"}}"),
+         "source", 0, 0, false},
+        {"/v1/messages", MESSAGE("{\"type\":\"document\",\"source\":{\"type\":\"file\",\"file_id\":\"file-mine\"}}"),
+         "file_id", 0, 0, false},
+        {"/v1/messages", MESSAGE("{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"https://h/x.png\"}}"), "",
+         0, 0, false},
+    };
+    struct world *w = *state;
+    size_t i;
+
+    SET(prompt_held, 9999);
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        SET(object_tokens, cases[i].known);
+        ask(w, "POST", cases[i].path, cases[i].body);
+        HAS(w, "HTTP/1.1 200 OK\r\n");
+        assert_string_equal(look()->context, cases[i].context);
+        assert_int_equal(look()->context_tokens, cases[i].tokens);
+        assert_int_equal(look()->estimate >= 7000, cases[i].added);
+        assert_int_equal(look()->prompt_tokens >= 7000, cases[i].added);
+        assert_int_equal(look()->provider_held, 9999);
+    }
+    SET(object_tokens, LIMIT_TOKENS);
+    ask(w, "POST", "/v1/responses", RESPONSE(PREVIOUS));
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(look()->estimate, LIMIT_TOKENS);
+}
+
 static void anothers_object_is_not_found(void **state)
 {
     static const struct {
@@ -188,6 +244,7 @@ int main(void)
 #define WORLD(test) cmocka_unit_test_setup_teardown(test, gateway_world_start, gateway_world_stop)
     const struct CMUnitTest tests[] = {
         WORLD(calls_go_where_their_objects_are),
+        WORLD(what_upstream_keeps_is_input_too),
         WORLD(anothers_object_is_not_found),
         WORLD(a_request_names_only_so_many),
         WORLD(what_was_made_a_moment_ago_is_waited_for),

@@ -572,6 +572,24 @@ static void without_authsvc_a_stream_ends_at_its_hold(void **state)
     answered_fini(&a);
 }
 
+/* Where the input is not known its watch counts what is held for, until upstream says what it was. */
+static void context_counts_while_it_runs(void **state)
+{
+    struct world *w = *state;
+    struct meter_fake_event ev;
+    struct completion_req req;
+    struct answered a = {0};
+
+    provider_world_credit(&w->p, -1);
+    ask(w, true, STREAM("say-100-3"), 5000 * INPUT_NANO + 20 * OUTPUT_NANO, &req);
+    req.prompt_tokens_held = 5000;
+    provider_world_call(&w->p, &req, &a, &ev);
+    finish_text(&a);
+    assert_ended_by_credit(&a, 20, false);
+    assert_int_equal(ev.prompt, ESTIMATE); /* what is billed is what the request shows */
+    answered_fini(&a);
+}
+
 /* A question that was lost with its authsvc is no refusal: it is asked again at once, but not for ever. */
 static void a_lost_question_is_asked_again(void **state)
 {
@@ -767,6 +785,7 @@ int main(void)
         TEST(a_stream_goes_on_where_the_credit_bears_it),
         TEST(credit_that_comes_in_time_is_taken),
         TEST(without_authsvc_a_stream_ends_at_its_hold),
+        TEST(context_counts_while_it_runs),
         TEST(a_lost_question_is_asked_again),
         TEST(a_free_call_is_not_watched),
         TEST(a_limit_of_the_credit_is_told),

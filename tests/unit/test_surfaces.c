@@ -53,8 +53,7 @@ static void each_surface_says_what_it_is(void **state)
          ENDPOINT_COMPLETIONS, "", "m", 5, 2, false, false},
         {"POST", "/v1/responses", "{\"model\":\"m\",\"input\":\"hi\",\"max_output_tokens\":20}", ENDPOINT_RESPONSES, "",
          "m", 20, 1, false, false},
-        {"POST", "/v1/responses/compact", "{\"model\":\"m\"}", ENDPOINT_RESPONSES, "/responses/compact", "m", 0, 1,
-         false, false},
+        {"POST", "/v1/responses/compact", "{\"model\":\"m\"}", ENDPOINT_RESPONSES_COMPACT, "", "m", 0, 1, false, false},
         {"POST", "/v1/responses/input_tokens", "{\"input\":\"hi\"}", ENDPOINT_RESPONSES_TOKENS, "", "", 0, 1, true,
          false},
         {"POST", "/v1/embeddings", "{\"model\":\"m\",\"input\":[1,2,3]}", ENDPOINT_EMBEDDINGS, "", "m", 0, 1, false,
@@ -245,6 +244,63 @@ static void paths_do_not_climb(void **state)
     }
     assert_int_equal(look()->admitted, 0);
     ask(w, "GET", "/v1/files/..mine", "", NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+}
+
+static void another_spelling_of_a_known_path_goes_nowhere(void **state)
+{
+    static const char *const paths[] = {
+        "/v1/%62atches",
+        "/v1/%2562atches",
+        "/v1/batches/",
+        "/v1//batches",
+        "/v1/batches;v=1",
+        "/v1/batches%3Bv=1",
+        "/v1/batches%3Fv=1",
+        "/v1/batches%23",
+        "/v1/Batches",
+        "/v1/%66iles/file-1/content",
+        "/v1/files%2Ffile-1/content",
+        "/v1/files%5cfile-1/content",
+        "/v1/Files/File-1/Content",
+        "/v1/files/file-1//content",
+        "/v1/files/file-1/content/",
+        "/v1/chat/completion%73",
+        "/v1/responses/",
+        "/v1/%72esponses",
+        "/v1/MODELS/m",
+        "/openai/deployments/d/chat//completions",
+        "/openai/deployments/d/Chat/completions",
+        "/openai/v1/batches/?api-version=1",
+        "/v1/vector_stores/",
+    };
+    static const char *const passed[] = {
+        "/v1/fine_tuning/checkpoints/ft%3Agpt-4o%3Aorg%3A%3AaB1/permissions",
+        "/v1/vector_stores/VS_1/files",
+        "/v1/batchesx",
+        "/v1/x/%C3%A9%20",
+    };
+    struct world *w = *state;
+    size_t i, m;
+
+    for (i = 0; i < COUNT(paths); i++)
+        for (m = 0; m < 2; m++) {
+            ask(w, m ? "POST" : "GET", paths[i], "", m ? "{}" : NULL);
+            HAS(w, "HTTP/1.1 404 Not Found\r\n");
+            HAS(w, "\"code\":\"unknown_url\"");
+            HAS(w, "another way to write a URL that is known: write it in small letters");
+        }
+    assert_int_equal(look()->admitted, 0);
+    for (i = 0; i < COUNT(passed); i++) {
+        ask(w, "GET", passed[i], "", NULL);
+        HAS(w, "HTTP/1.1 200 OK\r\n");
+        assert_string_equal(look()->path, passed[i] + 3);
+    }
+    /* what is known keeps its ids as they are written */
+    ask(w, "GET", "/v1/files/file%2Dmine/content", "", NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    assert_string_equal(look()->path, "/files/file%2Dmine/content");
+    ask(w, "DELETE", "/v1/models/org%2Fm", "", NULL);
     HAS(w, "HTTP/1.1 200 OK\r\n");
 }
 
@@ -619,6 +675,7 @@ int main(void)
         WORLD(of_headers_few_go_upstream),
         WORLD(a_price_may_be_too_high),
         WORLD(paths_do_not_climb),
+        WORLD(another_spelling_of_a_known_path_goes_nowhere),
         WORLD(an_unknown_path_is_unknown_when_nobody_serves_it),
         WORLD(unknown_paths_may_be_refused),
         WORLD(errors_are_in_anthropics_words),
