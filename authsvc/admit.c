@@ -22,7 +22,7 @@ struct decision {
     struct model_routes routes;
     uint64_t longest[LIMIT_ROUTES]; /* output of one choice by each route at most */
     bool free; /* no price, no hold, no tokens of a minute */
-    uint64_t batch_percent;
+    uint64_t batch_percent, tier_percent; /* of the prices; 0 = all of them */
     uint64_t rpm, tpm, concurrency; /* 0 = unlimited */
     const struct batch_worth *batch; /* of the file that a batch is to be made of; NULL = it is to be none */
     uint64_t input; /* of all routes at most; of a batch all there is */
@@ -177,7 +177,7 @@ static void bound_output(struct decision *d, const struct admit_req *req)
  */
 static void bound_input(struct decision *d, const struct admit_req *req)
 {
-    uint64_t known = req->prompt_tokens_estimate, window = 0;
+    uint64_t known = req->prompt_tokens_estimate, window = 1;
     size_t i;
 
     for (i = 0; i < d->routes.n; i++) {
@@ -223,7 +223,7 @@ static void bound_tokens(struct decision *d, const struct admit_req *req)
 static enum status worst_case(const struct decision *d, uint64_t out, int64_t *ret_nano, struct err *err)
 {
     const struct proj_route *routes = d->routes.items;
-    uint64_t percent = d->batch ? d->batch_percent : req->price_percent;
+    uint64_t percent = d->batch ? d->batch_percent : d->tier_percent;
     enum status st = ST_OK;
     int64_t most = 0;
     size_t i;
@@ -454,6 +454,7 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
     d.amount_nano = 0;
     d.batch = req->batch.n ? &req->batch.items[0] : NULL;
     d.batch_percent = a->batch_percent;
+    d.tier_percent = req->price_percent;
 
     st = admission_caller(a, req->key_digest, env->wall_s, &d.caller, err);
     if (st == ST_OK)
