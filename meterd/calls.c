@@ -297,7 +297,7 @@ static enum status write_correction(struct call *c)
     s->counts.corrected++;
     s->counts.cost_nano += taken > 0 ? taken : 0;
     s->counts.overage_nano += overage > 0 ? overage : 0;
-    return st;
+    return st == ST_OK ? parked_end(c->w, c->e, c->payer.num) : st;
 }
 
 /* ---- progress ------------------------------------------------------------------------------------------------------
@@ -322,6 +322,15 @@ static enum status write_hold(struct call *c)
     return st == ST_OK ? hold_rows_open(w, c->e, &c->hold) : st;
 }
 
+static enum status keep_parked(struct call *c)
+{
+    enum status st = objects_keep(c->w, c->e, c->payer.num);
+
+    if (st == ST_OK)
+        st = parked_keep(c->w, c->e, c->payer.num);
+    return st == ST_OK ? parked_end(c->w, c->e, c->payer.num) : st; /* what was over when it was made */
+}
+
 /* What the call made will say what it uses. authsvc hears that its credit stays held. */
 static enum status park(struct call *c)
 {
@@ -329,13 +338,9 @@ static enum status park(struct call *c)
     uint64_t revision = store_next_revision(w->s);
     enum status st = hold_rows_park(w, &c->hold, revision);
 
-    if (st == ST_OK)
-        st = objects_keep(w, c->e, c->payer.num);
-    if (st == ST_OK)
-        st = parked_keep(w, c->e, c->payer.num);
     if (st == ST_OK && c->payer.known && c->hold.amount_nano > 0)
         st = state_changed(w, &hold_state_desc, revision);
-    return st == ST_OK ? parked_end(w, c->e, c->payer.num) : st; /* what was over when it was made */
+    return st == ST_OK ? keep_parked(c) : st;
 }
 
 static enum status apply_progress(struct call *c)
@@ -351,6 +356,9 @@ static enum status apply_progress(struct call *c)
         c->hold.cost_nano = c->effect.heard_nano;
         c->hold.tokens = c->effect.heard_tokens;
         st = hold_rows_renew(c->w, c->e, &c->hold, c->effect.newer);
+    } else if (c->e->parked && (c->view.state == CALL_VOIDED || c->view.state == CALL_EXPIRED)) {
+        return keep_parked(
+            c); /* it was given up too early: what it made is the user's, and its end corrects the bill */
     } else {
         c->w->s->counts.duplicates++;
         return ST_OK;

@@ -372,21 +372,26 @@ static void another_user_cannot_end_it(void **state)
     assert_int_equal(held(&w), HOLD);
 }
 
+static void expire(struct world *w)
+{
+    struct work work = {.s = w->m->store, .a = &w->m->arena, .err = &w->m->err};
+    uint64_t due = (uint64_t)meter_number(w->m, "SELECT due_ms FROM hold");
+    size_t n = 0;
+
+    meter_must(w->m, batch_begin(w->m->store, &w->m->err), "begin");
+    meter_must(w->m, calls_expire(&work, due, &n), "calls_expire");
+    meter_must(w->m, batch_commit(w->m->store, &w->m->err), "commit");
+    assert_int_equal(n, 1);
+}
+
 /* Nobody asked: billed at its estimate; asked after all: corrected. */
 static void what_nobody_asks_about_is_billed_at_its_estimate(void **state)
 {
     struct world w = make_world(state, METER_USD);
     struct object_end end = end_of("batch_1", "completed", REQUESTS);
-    struct work work = {.s = w.m->store, .a = &w.m->arena, .err = &w.m->err};
-    uint64_t due;
-    size_t n = 0;
 
     park_as(&w, "req_1", "batch_1");
-    due = (uint64_t)meter_number(w.m, "SELECT due_ms FROM hold");
-    meter_must(w.m, batch_begin(w.m->store, &w.m->err), "begin");
-    meter_must(w.m, calls_expire(&work, due, &n), "calls_expire");
-    meter_must(w.m, batch_commit(w.m->store, &w.m->err), "commit");
-    assert_int_equal(n, 1);
+    expire(&w);
     assert_int_equal(spent(&w), HOLD - 1);
     assert_int_equal(row(&w, "estimated", "req_1"), 1);
     end.known = true;
@@ -397,6 +402,51 @@ static void what_nobody_asks_about_is_billed_at_its_estimate(void **state)
     tell(&w, w.user, "req_3", &end);
     assert_int_equal(spent(&w), KNOWN_COST);
     assert_int_equal(row(&w, "price_percent", "req_1"), 50);
+}
+
+/* Its providersvc was cut off for so long that the call was given up: void, or expired, before its note came. */
+static void a_call_that_was_given_up_is_parked_after_all(void **state)
+{
+    static const char *const given_up[] = {"void", "expired"};
+    struct world w = make_world(state, METER_USD);
+    int64_t cost = 0;
+
+    for (size_t i = 0; i < sizeof(given_up) / sizeof(given_up[0]); i++) {
+        char call[16], batch[16], asked[16];
+        struct usage_event e;
+        struct object_end end;
+
+        snprintf(call, sizeof(call), "req_%zu", i);
+        snprintf(batch, sizeof(batch), "batch_%zu", i);
+        snprintf(asked, sizeof(asked), "ask_%zu", i);
+        e = meter_event(w.user, call, w.price);
+        e.endpoint = slice_of("batches");
+        e.status = slice_of("void");
+        e.prompt_tokens = e.completion_tokens = 0;
+        if (i == 1) {
+            e.status = slice_of("running");
+            e.hold_nano = HOLD;
+            e.lease_ms = LEASE;
+            deliver(&w, &e);
+            expire(&w);
+        } else {
+            deliver(&w, &e);
+        }
+        park_as(&w, call, batch);
+        park_as(&w, call, batch);
+        assert_int_equal(held(&w), 0);
+        assert_int_equal(spent(&w), cost);
+        end = end_of(batch, "completed", REQUESTS);
+        end.known = true;
+        end.prompt_tokens = 1000;
+        end.completion_tokens = 7;
+        tell(&w, w.user, asked, &end);
+        cost += KNOWN_COST;
+        if (spent(&w) != cost)
+            fail_msg("%s: %lld", given_up[i], (long long)spent(&w));
+        tell(&w, w.user, asked, &end);
+        assert_int_equal(spent(&w), cost);
+    }
 }
 
 /* What a file is worth is its owner's to find, also after the file was seen again. */
@@ -454,6 +504,7 @@ int main(void)
         T(without_usage_its_estimate_is_shared),
         T(another_user_cannot_end_it),
         T(what_nobody_asks_about_is_billed_at_its_estimate),
+        T(a_call_that_was_given_up_is_parked_after_all),
         T(the_worth_stays_with_its_file),
     };
 
