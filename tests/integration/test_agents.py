@@ -5,20 +5,22 @@ import pytest
 
 from router import OddUpstream, Router
 
+MASTER = "a-master-key-of-more-than-thirty-two-characters"
 USER = {"role": "user", "content": "hello"}
 
 
 @pytest.fixture(scope="module")
 def world():
-    router = Router(upstream=False, env={"LOG_LEVEL": "error"})
+    router = Router(upstream=False, env={"LOG_LEVEL": "error", "MASTER_KEY": MASTER})
     odd = OddUpstream(router.folder)
     odd.do("thinker", "think")
     config = router.folder / "config.yaml"
+    provider = {"name": "thinker", "kind": "openai", "base_url": odd.url("thinker"), "api_keys": ["sk-a"], "chat_only": True}
     route = {"provider": "thinker", "model": "moonshotai/kimi-k2.6"}
     config.write_text(
         json.dumps(  # JSON is YAML
             {
-                "providers": [{"name": "thinker", "kind": "openai", "base_url": odd.url("thinker"), "api_keys": ["sk-a"]}],
+                "providers": [provider],
                 "models": [{"name": "thinker", "routes": [route], "price": {"input": "1", "output": "2"}}],
             }
         )
@@ -75,4 +77,21 @@ def test_anthropic_clients_bring_the_thinking_back(world, stream):
     # and the upstream means it
     turn[1]["content"] = content[1:]
     a = world.call("POST", "/v1/messages", {"model": "thinker", **body, "messages": turn}, world.key)
+    assert a.status == 400 and "must be passed back" in a.body.decode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_responses_clients_bring_the_reasoning_back(world, stream):
+    body = {"stream": stream, "tools": [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}]}
+
+    def turn(items):
+        a = ask(world, "/v1/responses", {**body, "input": [USER, *items]})
+        return (events(a)[-1]["response"] if stream else a.json())["output"]
+
+    output = turn([])
+    assert [item["type"] for item in output] == ["reasoning", "function_call"]
+    result = {"type": "function_call_output", "call_id": output[1]["call_id"], "output": "ok"}
+    (message,) = turn([*output, result])
+    assert message["content"][0]["text"] == "from thinker"
+    a = world.call("POST", "/v1/responses", {"model": "thinker", **body, "input": [USER, output[1], result]}, world.key)
     assert a.status == 400 and "must be passed back" in a.body.decode()
