@@ -2,7 +2,8 @@
  * Brute force against passwords: failures are counted for an account from one client network, and for the network over
  * all accounts. Whoever reaches a limit waits until the window that began with his first failure is over; the same
  * account from another network is not touched, so nobody can lock an owner out (behind a proxy only if TRUSTED_PROXIES
- * names it: else all clients are one network). A client network is an IPv4 address or an IPv6 /64. Memory is bounded; when it is full the oldest entry goes. Any thread.
+ * names it: else all clients are one network). A client network is an IPv4 address or an IPv6 /64. Memory is bounded;
+ * when it is full the oldest entry goes. Any thread.
  */
 #ifndef AUTHSVC_THROTTLE_H
 #define AUTHSVC_THROTTLE_H

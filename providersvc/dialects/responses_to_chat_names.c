@@ -79,7 +79,7 @@ static int by_sent(const void *a, const void *b)
 
 static const struct output_tool *find(const struct output_tools *all, struct slice sent)
 {
-    struct output_tool key;
+    struct output_tool key = {.place = 0};
 
     if (all->n == 0 || sent.n == 0 || sent.n >= sizeof(key.sent) || memchr(sent.p, '\0', sent.n) != NULL)
         return NULL;
