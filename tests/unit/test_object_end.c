@@ -256,6 +256,7 @@ static bool read_response(struct arena *a, const char *json, struct object_end *
 {
     struct facts facts;
 
+    *ret = (struct object_end){.known = false};
     return dialect_responses.read(slice_of(json), NULL, NULL, &facts) == ST_OK &&
            response_end_of(&facts, &some_text, a, ret);
 }
