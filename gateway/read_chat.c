@@ -112,6 +112,8 @@ static void read_variables(struct estimate *e, yyjson_val *prompt)
     yyjson_val *k, *v, *name, *part;
     size_t i, n, j, m;
 
+    if (!prompt)
+        return;
     yyjson_obj_foreach(prompt, i, n, k, v)
     {
         if (yyjson_equals_str(k, "variables"))

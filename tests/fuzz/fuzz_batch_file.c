@@ -53,7 +53,8 @@ static void check_same(const struct batch_file *a, const struct batch_file *b)
         abort();
     if (a->worth.requests != b->worth.requests || a->worth.prompt_tokens != b->worth.prompt_tokens ||
         a->worth.output_tokens != b->worth.output_tokens || a->worth.unlimited != b->worth.unlimited ||
-        a->named.n_objects != b->named.n_objects || !slice_eq(a->worth.model, b->worth.model))
+        a->worth.contexts != b->worth.contexts || a->named.n_objects != b->named.n_objects ||
+        !slice_eq(a->worth.model, b->worth.model))
         abort();
 }
 
