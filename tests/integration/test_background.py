@@ -1,6 +1,7 @@
 """Responses in the background from their creation to their bill: held for when they are made, billed once when somebody sees them over."""
 import http.client
 import json
+import re
 import time
 from decimal import Decimal
 
@@ -66,6 +67,10 @@ class Asker(Person):
         conn.close()
         r.close()
         return r.headers["x-request-id"]
+
+    def clients_gone(self):
+        text = self.router.call("GET", "/metrics").body.decode()
+        return float(re.search(r"^router_client_gone_total\S* (\S+)$", text, re.MULTILINE)[1])
 
     def receipt_is(self, request, status="ok", parts=PARTS, estimated=False):
         row = self.settled(request)
@@ -231,7 +236,9 @@ def test_who_leaves_and_cancels_pays_what_he_has_read(world):
 
 def test_upstream_is_read_on_for_a_while(world):
     p = Asker(world)
+    before = p.clients_gone()
     request = p.read_half("POST", "/v1/responses", p.body(stream=True))
+    wait_until("its leaving is noticed", 10, lambda: p.clients_gone() > before)
     p.bg.go.set()
     p.receipt_is(request, "cancelled")
 
