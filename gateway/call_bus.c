@@ -327,6 +327,7 @@ static void fill_request(const struct call *c, struct completion_req *req)
                                    .hold_nano = a->hold_nano,
                                    .output_limit = a->output_limit,
                                    .credit_limited = a->credit_limited,
+                                   .background = c->ask.background,
                                    .price_percent = a->price_percent,
                                    .prompt_tokens_estimate = c->ask.tokens,
                                    .prompt_tokens_held = a->prompt_tokens_held,

@@ -32,6 +32,7 @@ struct call_request {
     uint64_t output_limit; /* of one choice; 0 = none */
     uint64_t choices;
     uint64_t tokens, tokens_upper; /* of the prompt */
+    bool background; /* upstream is asked to go on with the response, whoever listens */
     uint64_t price_percent; /* of the prices: what the service tier that is asked for costs; 0 = all of them */
     const char *context; /* the field that names input which upstream keeps, a constant; NULL = none */
     uint64_t context_tokens; /* that is in both; 0 = nobody knows how much it is */

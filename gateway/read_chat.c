@@ -141,7 +141,6 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
                                         "tools",        "text",   "max_output_tokens", "previous_response_id",
                                         "conversation", "prompt", "service_tier",      "background"};
     yyjson_val *found[N(names)];
-    bool background = false; /* providersvc looks at it: here it is only once there, and what it should be */
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
 
@@ -158,7 +157,7 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
     if (st == ST_OK)
         st = read_conversation(r, found[CONVERSATION]);
     if (st == ST_OK)
-        st = member_flag(r, found[BACKGROUND], "background", &background);
+        st = member_flag(r, found[BACKGROUND], "background", &r->ret->background);
     if (st != ST_OK)
         return st;
     member_tier(r, found[SERVICE_TIER]);

@@ -10,6 +10,8 @@
 #include "proto/utf8.h"
 #include "services/clock.h"
 
+#define BODY "request's body"
+#define UPLOAD "upload"
 #define DROP_PIECE 8192u
 #define DROP_MAX (64u * 1024u * 1024u) /* bytes read away before an answer; a client that sends more is cut off */
 
@@ -253,9 +255,9 @@ static enum status no_room(struct err *err)
     return err_set(err, ST_UNAVAILABLE, "There is no room for the request's body now. Try again later.");
 }
 
-static enum status too_large(size_t max, struct err *err)
+static enum status too_large(const char *what, uint64_t max, struct err *err)
 {
-    return err_set(err, ST_TOO_LARGE, "The request's body is larger than %zu bytes.", max);
+    return err_set(err, ST_TOO_LARGE, "The %s is larger than %llu bytes.", what, (unsigned long long)max);
 }
 
 static enum status hold_bytes(struct request *r, size_t n, struct err *err)
@@ -324,24 +326,23 @@ static enum status read_pieces(struct request *r, size_t max, struct err *err)
             break;
         }
     }
-    return r->chunked && b->n == most ? too_large(max, err) : ST_OK;
+    return r->chunked && b->n == most ? too_large(BODY, max, err) : ST_OK;
 }
 
-static enum status read_body(struct request *r, size_t max, struct err *err)
+/* Before the first byte of it. what: its name for people. */
+static enum status begin_body(struct request *r, const char *what, uint64_t max, struct err *err)
 {
     enum status st = ST_OK;
 
     if (!r->chunked && (uint64_t)r->content_length > max)
-        return too_large(max, err);
+        return too_large(what, max, err);
     if (!r->chunked && (uint64_t)r->content_length > REQUEST_SMALL)
         st = ask_vouch(r, err);
     if (st != ST_OK)
         return st;
     say_continue(r);
     tap_body_begin(&r->conn->tap);
-    st = read_pieces(r, max, err);
-    tap_body_end(&r->conn->tap);
-    return st;
+    return ST_OK;
 }
 
 enum status request_read_body(struct request *r, size_t max, struct err *err)
@@ -350,7 +351,11 @@ enum status request_read_body(struct request *r, size_t max, struct err *err)
 
     if (r->body_read)
         return ST_OK;
-    st = read_body(r, max, err);
+    st = begin_body(r, BODY, max, err);
+    if (st == ST_OK) {
+        st = read_pieces(r, max, err);
+        tap_body_end(&r->conn->tap);
+    }
     if (st != ST_OK) {
         request_forget_body(r);
         return st;
@@ -358,11 +363,6 @@ enum status request_read_body(struct request *r, size_t max, struct err *err)
     r->body = (struct slice){r->conn->body.p, r->conn->body.n};
     r->body_read = true;
     return ST_OK;
-}
-
-static enum status upload_too_large(uint64_t max, struct err *err)
-{
-    return err_set(err, ST_TOO_LARGE, "The upload is larger than %llu bytes.", (unsigned long long)max);
 }
 
 /* ST_TOO_LARGE: nothing of it, or not all, was handed over. */
@@ -388,7 +388,7 @@ static enum status pass_pieces(struct request *r, uint64_t max,
             return broken_body(r, err);
         total += (uint64_t)got;
         if (total > max)
-            return upload_too_large(max, err);
+            return too_large(UPLOAD, max, err);
         st = got ? take(ctx, (struct slice){b->p, (size_t)got}, err) : ST_OK;
         if (st != ST_OK)
             return st;
@@ -404,18 +404,13 @@ enum status request_pass_body(struct request *r, uint64_t max,
                               enum status (*take)(void *ctx, struct slice piece, struct err *err), void *ctx,
                               struct err *err)
 {
-    enum status st = ST_OK;
+    enum status st;
 
     if (r->body_read)
         return ST_OK;
-    if (!r->chunked && (uint64_t)r->content_length > max)
-        return upload_too_large(max, err);
-    if (!r->chunked && (uint64_t)r->content_length > REQUEST_SMALL)
-        st = ask_vouch(r, err);
+    st = begin_body(r, UPLOAD, max, err);
     if (st != ST_OK)
         return st;
-    say_continue(r);
-    tap_body_begin(&r->conn->tap);
     st = pass_pieces(r, max, take, ctx, err);
     tap_body_end(&r->conn->tap);
     request_forget_body(r);

@@ -357,8 +357,8 @@ static enum status apply_progress(struct call *c)
         c->hold.tokens = c->effect.heard_tokens;
         st = hold_rows_renew(c->w, c->e, &c->hold, c->effect.newer);
     } else if (c->e->parked && (c->view.state == CALL_VOIDED || c->view.state == CALL_EXPIRED)) {
-        return keep_parked(
-            c); /* it was given up too early: what it made is the user's, and its end corrects the bill */
+        /* It was given up too early: what it made is the user's, and its end corrects the bill. */
+        return keep_parked(c);
     } else {
         c->w->s->counts.duplicates++;
         return ST_OK;

@@ -32,7 +32,8 @@
     F(m, 26, BOOL, by_latency,    OPT, 1,              "among routes of a tier the fastest, not by weight")            \
     L(m, 27, batch_worth, batch, 1,                    "of the file that is sent or that a batch is made of; its output is then what the hold bears, nothing of it unlimited") \
     F(m, 28, U64, price_percent, OPT, LIMIT_PERCENT,   "of the prices: what a batch costs; 0 = all")                   \
-    F(m, 29, U64, prompt_tokens_held, OPT, LIMIT_TOKENS, "input that the hold bears, where that is more than the estimate; 0 = it is not")
+    F(m, 29, U64, prompt_tokens_held, OPT, LIMIT_TOKENS, "input that the hold bears, where that is more than the estimate; 0 = it is not") \
+    F(m, 30, BOOL, background,    OPT, 1,              "of responses: upstream is asked to go on with it whoever listens")
 
 #define HTTP_HEADER(F, L, m)                                                                                           \
     F(m, 1, STR, name,  REQ, LIMIT_NAME,   "lower case")                                                               \

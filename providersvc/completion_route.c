@@ -6,8 +6,6 @@
  */
 #include <string.h>
 
-#include <yyjson.h>
-
 #include "proto/endpoints.h"
 #include "proto/utf8.h"
 #include "providersvc/adapter.h"
@@ -355,20 +353,9 @@ void completion_see_batch(struct completion *c, struct slice json)
         c->object_over = end;
 }
 
-/* The gateway has seen to it that the member is there once at most. */
-static bool asks_for_background(const struct completion *c)
-{
-    yyjson_doc *doc = facts_parse(c->req->body, NULL);
-    bool asks = yyjson_is_true(yyjson_obj_get(yyjson_doc_get_root(doc), "background"));
-
-    yyjson_doc_free(doc);
-    return asks;
-}
-
 bool completion_uses_later(const struct completion *c)
 {
-    return completion_makes_batch(c) ||
-           (slice_is(c->req->endpoint, ENDPOINT_RESPONSES) && posts(c) && asks_for_background(c));
+    return completion_makes_batch(c) || c->req->background;
 }
 
 /* Of a response that is not over upstream goes on with what it answers whole, and with what is made in the background;
@@ -380,7 +367,7 @@ void completion_see_response(struct completion *c, const struct facts *facts, co
     if (facts->state == NULL)
         return;
     if (slice_is(c->req->endpoint, ENDPOINT_RESPONSES)) {
-        c->goes_on = facts_pending(facts) && (!c->req->stream || facts->background || asks_for_background(c));
+        c->goes_on = facts_pending(facts) && (!c->req->stream || facts->background || c->req->background);
     } else if (slice_is(c->req->endpoint, ENDPOINT_RESPONSES_OBJECT) && !facts_pending(facts)) {
         end = arena_alloc(c->call->arena, sizeof(*end));
         if (end != NULL && response_end_of(facts, shown, c->call->arena, end))

@@ -121,6 +121,7 @@ static void creation(struct completion_req *req, const char *path, const char *b
     req->endpoint = slice_of(ENDPOINT_RESPONSES);
     req->path = slice_of(path);
     req->stream = streamed;
+    req->background = strstr(body, "\"background\":true") != NULL; /* the gateway's reading of it */
     req->hold_nano = HOLD;
 }
 
