@@ -1,34 +1,58 @@
 #!/usr/bin/env bash
-# tests/sum.sh COMMAND...: runs each command line in turn and adds up their sums.
+# tests/sum.sh [--beside COMMAND] COMMAND...: runs each command line in turn and adds up their sums.
 #
 # Every suite of this project ends with a line "N passed, N failed, N skipped". A command that fails without
 # owning up to a failed test, or prints no such line, counts as one failure. Exit 1 if anything failed.
+#
+# --beside COMMAND: runs from the beginning on, on what time of the processors they leave (SCHED_IDLE), and is shown
+# after them. For what measures no time and writes nothing that they read.
 set -u
 sum_re='^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$'
 failure_re='^ *(FAIL |not ok |FAILED |ERROR |!! |✖ )'
 passed=0 failed=0 skipped=0
-log=$(mktemp) failures=$(mktemp)
-trap 'rm -f "$log" "$failures"' EXIT
+log=$(mktemp) beside_log=$(mktemp) failures=$(mktemp)
+beside='' beside_pid=
+trap 'rm -f "$log" "$beside_log" "$failures"; [ -z "$beside_pid" ] || kill -- "-$beside_pid" 2>/dev/null' EXIT
 
+# count COMMAND LOG STATUS SECONDS: adds up what a command that ended says.
+count() {
+    local p=0 f=0 s=0
+    if [[ $(grep -E "$sum_re" "$2" | tail -n 1) =~ $sum_re ]]; then
+        p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[3]}
+    elif [ "$3" -eq 0 ]; then
+        echo "!! no sum line from: $1"
+        f=1
+    fi
+    if [ "$3" -ne 0 ] && [ "$f" -eq 0 ]; then
+        echo "!! exit $3 from: $1"
+        f=1
+    fi
+    [ "$f" -eq 0 ] || { printf -- '-- in %s:\n' "$1"; grep -E "$failure_re" "$2" | sort -u; } >>"$failures"
+    printf -- '-- %s: %d passed, %d failed, %d skipped, %d s\n' "$1" "$p" "$f" "$s" "$4"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+if [ "${1:-}" = --beside ]; then
+    beside=$2
+    shift 2
+    setsid chrt --idle 0 bash -c "$beside" >"$beside_log" 2>&1 </dev/null &
+    beside_pid=$!
+fi
 for command in "$@"; do
     printf '\n== %s\n' "$command"
     start=$SECONDS
     bash -c "$command" 2>&1 </dev/null | tee "$log"
-    status=${PIPESTATUS[0]}
-    if [[ $(grep -E "$sum_re" "$log" | tail -n 1) =~ $sum_re ]]; then
-        p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[3]}
-    else
-        p=0 f=0 s=0
-        [ "$status" -ne 0 ] || { echo "!! no sum line from: $command"; f=1; }
-    fi
-    if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
-        echo "!! exit $status from: $command"
-        f=1
-    fi
-    [ "$f" -eq 0 ] || { printf -- '-- in %s:\n' "$command"; grep -E "$failure_re" "$log" | sort -u; } >>"$failures"
-    printf -- '-- %s: %d passed, %d failed, %d skipped, %d s\n' "$command" "$p" "$f" "$s" $((SECONDS - start))
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    count "$command" "$log" "${PIPESTATUS[0]}" $((SECONDS - start))
 done
+if [ -n "$beside_pid" ]; then
+    printf '\n== %s\n' "$beside"
+    start=$SECONDS
+    wait "$beside_pid"
+    status=$?
+    beside_pid=
+    cat "$beside_log"
+    count "$beside" "$beside_log" $status $((SECONDS - start))
+fi
 # Once more, where whoever sees only the end of it finds it.
 [ "$failed" -eq 0 ] || { printf '\n== what failed\n'; cat "$failures"; }
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
