@@ -4,7 +4,7 @@
 # exits with an error after its last test (a sanitizer's report) or runs no test at all counts as one failure.
 set -u
 timed='^test_(exchange|feed|asserter|failover|routing)'
-limit_s=${UNIT_LIMIT_S:-900}
+limit_s=${UNIT_LIMIT_S:-$((900 * ${TIME_SCALE:-1}))}
 passed=0 failed=0 skipped=0
 [ $# -gt 0 ] || { echo 'no unit test of that name'; failed=1; }
 work=$(mktemp -d)

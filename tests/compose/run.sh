@@ -86,8 +86,14 @@ make_base() {
 
 # Host network while building: the machine's own way to the package archive.
 build_image() {
-    docker build --network host --build-arg BASE="$base" --build-arg http_proxy --build-arg https_proxy \
-        -t "$image" . >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; return 1; }
+    local try
+    for try in 1 2 3; do # the archive may be away for a moment
+        docker build --network host --build-arg BASE="$base" --build-arg http_proxy --build-arg https_proxy \
+            -t "$image" . >"$work/build.log" 2>&1 && return 0
+        [ "$try" = 3 ] || sleep 10
+    done
+    tail -n 40 "$work/build.log"
+    return 1
 }
 
 sh deploy/deps.sh test compose || skip_all "the Docker engine's packages cannot be installed"

@@ -13,6 +13,7 @@ MASTER = "a-master-key-of-more-than-thirty-two-characters"
 CONNECT_MS = 300
 FIRST_BYTE_MS = 900
 IDLE_MS = 700
+SLOW_BODY_MS = 1800  # less than all of its pieces take, far more than from one to the next
 SLOW_S = 17  # to the first token; long enough for a gateway's comment after the five seconds of holding back
 
 
@@ -52,7 +53,7 @@ FAULTS = {
     "no-credit": Fault({"what": "status", "status": 402}, 502, "upstream_billing_error", headers=NO, words="router's own account"),
     "no-quota": Fault({"what": "status", "status": 429, "body": '{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}'}, 502, "upstream_billing_error", headers=NO, words="router's own account"),
     "bad-key": Fault({"what": "answer", "keys": {"sk-b": 401}}, 200, spared=False, keys=("sk-a", "sk-b", "sk-c")),
-    "slow-body": Fault({"what": "slow_body", "gap": 0.1}, 200, spared=False),
+    "slow-body": Fault({"what": "slow_body", "gap": 0.2}, 200, spared=False),
     "dead": Fault({"what": "status", "status": 503}, 503, None, attempts=3),
 }
 KINDS = ("plain", "stream")
@@ -119,11 +120,19 @@ def catalog(odd, tls, full):
         alone = [f"{name}-alone-{kind}" for kind in KINDS]
         for who in (name, *alone):
             url = fault.url.format(closed=closed, tls=tls.port, full=full) if fault.url else odd.url(who)
-            timeouts = {"connect_ms": CONNECT_MS} if name == "unconnected" else {"first_byte_ms": FIRST_BYTE_MS, "idle_ms": IDLE_MS}
-            providers.append({"name": who, "kind": "openai", "base_url": url, "api_keys": list(fault.keys), "timeouts": timeouts})
+            providers.append({"name": who, "kind": "openai", "base_url": url, "api_keys": list(fault.keys), **timeouts(name, fault)})
         models.append(model(name, name, "dead-spare" if name in DEAD_SPARE else "spare"))
         models += [model(who, who) for who in alone]
     return {"providers": providers, "models": models}
+
+
+def timeouts(name, fault):
+    """Only who is silent is to be timed out: on a busy machine the others would be, too."""
+    if name == "unconnected":
+        return {"timeouts": {"connect_ms": CONNECT_MS}}
+    if name == "slow-body":
+        return {"timeouts": {"first_byte_ms": SLOW_BODY_MS, "idle_ms": SLOW_BODY_MS}}
+    return {"timeouts": {"first_byte_ms": FIRST_BYTE_MS, "idle_ms": IDLE_MS}} if fault.outcome == "timeout" else {}
 
 
 def model(name, *providers):

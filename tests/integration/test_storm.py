@@ -30,7 +30,8 @@ def world():
     router = Router(upstream=False, env={"MASTER_KEY": MASTER, "LOG_LEVEL": "error"})
     odd = OddUpstream(router.folder)
     names = [f"{name}-{kind}" for name in STORMS for kind in ("alone", "spared")]
-    providers = [{"name": n, "kind": "openai", "base_url": odd.url(n), "api_keys": ["sk-a"], "timeouts": {"first_byte_ms": 400}} for n in [*names, "spare"]]
+    hurried = {"timeouts": {"first_byte_ms": 400}}  # who is to be too slow; on a busy machine the others would be, too
+    providers = [{"name": n, "kind": "openai", "base_url": odd.url(n), "api_keys": ["sk-a"], **(hurried if n.startswith("slow") else {})} for n in [*names, "spare"]]
     models = [model(n, *([n] if n.endswith("alone") else [n, "spare"])) for n in names]
     config = router.folder / "config.yaml"
     config.write_text(json.dumps({"providers": providers, "models": models}))  # JSON is YAML
@@ -103,12 +104,12 @@ def test_a_storm(world, name):
     earlier = [at for at in world.past if at > one.log[0][0] - 10]  # retries are paid by all calls of ten seconds
     world.past = [x[0] for x in one.log + two.log]
     assert sum(asked.values()) <= TENTH * (len(one.log) + len(two.log)) + FLOOR + len(earlier) / 10
-    check_alone(name, [x for x in one.log if x[0] < healed])
+    check_alone(name, [x for x in one.log if x[0] < healed], [x[3] for x in two.log if x[0] < healed and x[1] == 200])
     failed = [x[0] - two.log[0][0] for x in two.log if x[0] < healed and x[1] != 200]
     assert len(failed) <= CLIENTS + FLOOR and all(x < 1 * TIME_SCALE for x in failed), failed
 
 
-def check_alone(name, storm):
+def check_alone(name, storm, answered):
     """Who answers, if only with errors, is asked all the same when there is nobody else; who breaks off is left alone."""
     refused = [x for x in storm if x[1] == 503]
     if name == "all":
@@ -116,7 +117,8 @@ def check_alone(name, storm):
     if name != "cut":
         return
     assert refused[0][0] - storm[0][0] < 1 * TIME_SCALE, "its breaker opens within a second"
-    assert sorted(x[3] for x in refused)[len(refused) // 2] < 0.05 * TIME_SCALE
+    # At once, or on a machine so busy that nothing is: sooner than an answer.
+    assert sorted(x[3] for x in refused)[len(refused) // 2] < max(0.05 * TIME_SCALE, sorted(answered)[len(answered) // 2])
 
 
 def test_one_of_two_upstreams_dies(world):

@@ -30,7 +30,8 @@
 #define OUT_PICO 2000000
 #define HOLD 51000 /* nano-USD: the prompt's 11 tokens, and … */
 #define BEARS 20 /* … so many of output */
-#define DRAIN_MS 300
+#define DRAIN_MS 2000
+#define SLOW_MS 700 /* who leaves has left before, and upstream is read on until then, on a busy machine too */
 #define WAIT_MS 10000
 
 static struct provider_world world;
@@ -83,7 +84,7 @@ static enum tiny_next script(int fd, const struct tiny_request *r, void *ctx)
 {
     (void)ctx;
     if (strstr(r->head, "/responses/slow ") != NULL) {
-        usleep(DRAIN_MS * 1000 / 2);
+        usleep(SLOW_MS * 1000);
         return tiny_answer(fd, 200, "application/json", RESPONSE("queued", "")) ? TINY_KEEP : TINY_CLOSE;
     }
     for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)

@@ -138,7 +138,7 @@ static size_t try_all(struct run *r, enum crash_mode mode, unsigned seeds, bool 
         }
         more = crash_replay_point(replay) < crash_vfs_points(r->before);
         (void)crash_replay_next(replay);
-    } while (more);
+    } while (more && (stop_at_wrong || wrong == 0)); /* where one has to be found, one is enough */
     crash_replay_free(replay);
     print_message("# %s: %zu disks, %zu wrong, %llu ms\n", mode_names[mode], tried, wrong,
                   (unsigned long long)(clock_ms() - began));

@@ -342,9 +342,9 @@ static void a_client_that_leaves_during_admission_may_come_back(void **state)
     struct world *w = *state;
     int fd = connect_to(w, 0);
 
-    SET(admit_delay_ms, 300);
+    SET(admit_delay_ms, 1500);
     post(fd, CHAT, BODY, WITH_KEY);
-    usleep(100000);
+    usleep(500000);
     close(fd);
     assert_true(becomes("k 1", 200));
     call(w, BODY, WITH_KEY);

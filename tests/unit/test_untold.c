@@ -15,6 +15,7 @@
 #include "tests/unit/tiny_upstream.h"
 
 #define ESTIMATE 40 /* characters to be spoken, or tokens of a prompt, as the router counts them */
+#define STAYS_MS 1000 /* who leaves has left before, on a busy machine too */
 #define SOUND_BYTES 4096
 #define HOLD_NANO INT64_C(1000000000)
 
@@ -41,7 +42,7 @@ static enum tiny_next speak(int fd, const struct tiny_request *r)
     if (says(r, "do-stay"))
         (void)tiny_wait_gone(fd, 20000);
     else
-        usleep(300 * 1000);
+        usleep(STAYS_MS * 1000);
     return tiny_send(fd, sound, sizeof(sound)) ? TINY_KEEP : TINY_CLOSE;
 }
 
@@ -59,7 +60,7 @@ static enum tiny_next speak_events(int fd, const struct tiny_request *r)
     if (says(r, "do-stay"))
         (void)tiny_wait_gone(fd, 20000);
     else
-        usleep(300 * 1000);
+        usleep(STAYS_MS * 1000);
     return ok && tiny_sse(fd, SOUND_DONE) && tiny_sse_end(fd) ? TINY_KEEP : TINY_CLOSE;
 }
 
