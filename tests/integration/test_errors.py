@@ -186,3 +186,28 @@ def test_error_bodies_are_json_always(router):
     a = router.call("GET", "/no/such/page")
     assert a.status == 404
     json.loads(a.body)
+
+
+@pytest.mark.parametrize(
+    "method,path,body,status,param,code",
+    [
+        ("GET", "/api/keys/key_nope", None, 404, "id", "key_not_found"),
+        ("GET", "/api/keys?cursor=x", None, 400, "cursor", "invalid_value"),
+        ("GET", "/api/usage?group_by=colour", None, 400, "group_by", "invalid_value"),
+        ("GET", "/api/usage?from=20&to=10", None, 400, "to", "invalid_value"),
+        ("GET", "/api/usage/requests?from=20&to=20", None, 400, "to", "invalid_value"),
+        ("GET", "/api/usage/requests?status=bogus", None, 400, "status", "invalid_value"),
+        ("GET", "/api/usage/requests?cursor=x", None, 400, "cursor", "invalid_value"),
+        ("GET", "/api/admin/requests?status=OK", None, 400, "status", "invalid_value"),
+        ("GET", "/api/admin/prices?model=echo&history=true&cursor=x", None, 400, "cursor", "invalid_value"),
+        ("PATCH", "/api/admin/users/USER", {"role": "king"}, 400, "role", "invalid_value"),
+        ("PATCH", "/api/admin/users/USER", {"status": "frozen"}, 400, "status", "invalid_value"),
+        ("POST", "/api/admin/users/USER/credits", {"amount_usd": "0"}, 400, "amount_usd", "invalid_value"),
+        ("POST", "/api/admin/system/backup", {"name": "../x"}, 400, "name", "invalid_value"),
+    ],
+)
+def test_the_account_api_says_what_is_wrong_in_a_word(router, admin, account, method, path, body, status, param, code):
+    a = router.call(method, path.replace("USER", account[0]["id"]), body, admin)
+    assert a.status == status, a
+    e = check_shape(a)
+    assert (e["param"], e["code"]) == (param, code), e
