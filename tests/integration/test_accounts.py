@@ -49,6 +49,14 @@ def test_bad_tokens(router, token):
     assert router.call("GET", "/auth/me", token=token).status == 401
 
 
+def test_an_api_key_is_no_access_token_and_is_told_so(router, account):
+    for path in ("/auth/me", "/api/keys", "/api/admin/users"):
+        a = router.call("GET", path, token=account[2])
+        assert a.status == 401 and a.error["code"] == "invalid_token", a
+        assert "API key" in a.error["message"] and "POST /auth/login" in a.error["message"], a
+        assert account[2] not in a.error["message"]
+
+
 @pytest.mark.parametrize("body", [{"email": "no-at-sign", "password": "12345678"}, {"email": "a@b.c", "password": "short"}, {"email": "a@b.c"}])
 def test_bad_registrations(router, body):
     assert router.call("POST", "/auth/register", body).status == 400
