@@ -144,8 +144,10 @@ def test_the_plans_key_count_holds(router, admin):
 def test_password_guessing_is_slowed(router):
     who = fresh()
     router.ok("POST", "/auth/register", who)
-    seen = [router.call("POST", "/auth/login", {"email": who["email"], "password": f"guess-{i}"}).status for i in range(12)]
-    assert seen[0] == 401 and seen[-1] == 429
+    seen = [router.call("POST", "/auth/login", {"email": who["email"], "password": f"guess-{i}"}) for i in range(12)]
+    assert seen[0].status == 401 and seen[-1].status == 429
+    assert seen[-1].error["message"] == "Too many failed sign-ins. Try again in 15 minutes."
+    assert 840 < int(seen[-1].headers["retry-after"]) <= 900, "what the message says"
 
 
 def test_the_administrator_of_the_first_start(router):
