@@ -211,3 +211,34 @@ def test_the_account_api_says_what_is_wrong_in_a_word(router, admin, account, me
     assert a.status == status, a
     e = check_shape(a)
     assert (e["param"], e["code"]) == (param, code), e
+
+
+@pytest.mark.parametrize(
+    "method,path",
+    [
+        ("POST", "/api/keys?foo=1"),
+        ("POST", "/api/keys?revision=1&foo=1"),
+        ("PATCH", "/api/admin/plans?foo=1"),
+        ("POST", "/auth/login?foo=1"),
+        ("POST", "/auth/logout?foo=1"),
+        ("GET", "/api/keys?foo=1"),
+        ("GET", "/api/admin/system?foo"),
+        ("GET", "/api/admin/users/usr_1?foo=1"),
+        ("DELETE", "/api/keys/key_1?foo=1"),
+    ],
+)
+def test_a_query_parameter_that_nobody_knows_is_refused(router, admin, method, path):
+    name = path.split("?")[1].split("=")[0]
+    a = router.call(method, path, {"name": "made by mistake"} if method in ("POST", "PATCH") and "logout" not in path else None, admin)
+    assert a.status == 400, a
+    e = check_shape(a)
+    assert (e["param"], e["code"]) == (name, "unknown_parameter"), e
+    assert "made by mistake" not in [k["name"] for k in router.ok("GET", "/api/keys", token=admin)["data"]]
+
+
+def test_no_body_is_an_empty_object(router, admin):
+    made = router.call("POST", "/api/admin/system/backup", token=admin)
+    assert made.status == 201 and made.json()["bytes"] > 0, made
+    a = router.call("POST", "/api/keys", token=admin)
+    assert a.status == 400, a
+    assert (check_shape(a)["param"], a.error["code"]) == ("name", "missing_required_parameter"), a
