@@ -105,7 +105,7 @@ enum status tokens_verify(const char *secret, struct slice token, uint64_t wall_
                           struct err *err)
 {
     char text[TOKENS_ACCESS_MAX + 1];
-    size_t n = secret ? strlen(secret) : 0;
+    size_t n = secret ? strlen(secret) : 0, prefix = sizeof(TOKENS_KEY_PREFIX) - 1;
     struct token_claims claims;
     jwt_t *jwt = NULL;
     enum status st;
@@ -113,6 +113,9 @@ enum status tokens_verify(const char *secret, struct slice token, uint64_t wall_
     /* without a key libjwt takes unsigned tokens */
     if (n < TOKENS_SECRET_MIN)
         return err_set(err, ST_INTERNAL, "JWT_SECRET is not set");
+    if (token.n >= prefix && memcmp(token.p, TOKENS_KEY_PREFIX, prefix) == 0)
+        return refused("invalid_token", "it is an API key, and this route wants the access token of POST /auth/login",
+                       err);
     if (token.n == 0 || !slice_copy(token, text, sizeof(text)))
         return refused("invalid_token", "it is not one of ours", err);
     if (jwt_decode(&jwt, text, (const unsigned char *)secret, (int)n) || !jwt)

@@ -104,7 +104,19 @@ int special_config_export(struct http *h, const struct command *c, const struct 
 /* ---- keys from standard input --------------------------------------------------------------------------------------
  */
 
-/* "-" keeps a key out of the shell's history and the list of processes: one a line. */
+/* Line ends become commas; false: there is nothing between them. */
+static bool make_list(char *keys)
+{
+    size_t i;
+
+    for (i = 0; keys[i]; i++)
+        if (keys[i] == '\n' || keys[i] == '\r')
+            keys[i] = ',';
+    return keys[strspn(keys, ",")] != '\0';
+}
+
+/* "-" keeps a key out of the shell's history and the list of processes: one a line. An input that failed to come must
+ * not remove the keys that are there. */
 int special_provider_put(struct http *h, const struct command *c, const struct args *a)
 {
     const char *given = args_option(a, "api-keys");
@@ -121,9 +133,11 @@ int special_provider_put(struct http *h, const struct command *c, const struct a
         buf_fini(&keys);
         return cli_fail(&err);
     }
-    for (i = 0; keys.p[i]; i++)
-        if (keys.p[i] == '\n' || keys.p[i] == '\r')
-            keys.p[i] = ',';
+    if (!make_list(keys.p)) {
+        buf_fini(&keys);
+        err_set(&err, ST_BAD_REQUEST, "standard input holds no key; --api-keys '' removes all of them");
+        return cli_fail(&err);
+    }
     for (i = 0; i < COMMAND_OPTIONS && c->options[i].name; i++)
         if (!strcmp(c->options[i].name, "api-keys"))
             with.options[i] = keys.p;

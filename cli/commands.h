@@ -16,10 +16,12 @@ enum word_kind {
     WORD_PATH, /* becomes the %s of the path */
     WORD_STRING, /* a member of the body; a field "price.input" is the member input of the object price */
     WORD_NUMBER,
+    WORD_TIME, /* cli/times.h; a member of the body */
     WORD_BOOL, /* true or false */
     WORD_ROUTES, /* comma-separated PROVIDER/MODEL[:tier[:weight]] */
     WORD_LIST, /* comma-separated strings */
     WORD_QUERY, /* a parameter of the query */
+    WORD_QUERY_TIME,
     WORD_QUERY_FLAG, /* the same, without a value of its own: given = true */
     WORD_OWN, /* for the command's own function */
     WORD_OWN_FLAG,

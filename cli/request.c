@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/print.h"
+#include "cli/times.h"
 #include "services/ids.h"
 
 #define PATH_SIZE 4096
@@ -47,6 +48,13 @@ static bool add_number(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *fi
     if (errno || end == value || *end || *value == '-')
         return false;
     return yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_uint(doc, n));
+}
+
+static bool add_time(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *field, const char *value)
+{
+    uint64_t t = 0;
+
+    return times_read(value, &t) && yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_uint(doc, t));
 }
 
 static bool add_list(yyjson_mut_doc *doc, yyjson_mut_val *body, const char *field, const char *value)
@@ -144,7 +152,14 @@ static const char *expected_of(const struct word *w)
 {
     if (w->kind == WORD_BOOL)
         return "neither true nor false";
+    if (w->kind == WORD_TIME || w->kind == WORD_QUERY_TIME)
+        return "no time: expected " TIMES_FORMS;
     return w->kind == WORD_ROUTES ? "not PROVIDER/MODEL[:tier[:weight]], or several with commas" : "not a whole number";
+}
+
+static enum status unfit(const struct word *w, const char *value, struct err *err)
+{
+    return err_set(err, ST_BAD_REQUEST, "%s: '%s' is %s", w->name, value, expected_of(w));
 }
 
 static enum status add_member(yyjson_mut_doc *doc, yyjson_mut_val *body, const struct word *w, const char *value,
@@ -162,13 +177,15 @@ static enum status add_member(yyjson_mut_doc *doc, yyjson_mut_val *body, const s
         ok = yyjson_mut_obj_add(body, yyjson_mut_strcpy(doc, field), yyjson_mut_strcpy(doc, value));
     else if (w->kind == WORD_NUMBER)
         ok = add_number(doc, body, field, value);
+    else if (w->kind == WORD_TIME)
+        ok = add_time(doc, body, field, value);
     else if (w->kind == WORD_LIST)
         ok = add_list(doc, body, field, value);
     else if (w->kind == WORD_BOOL)
         ok = add_bool(doc, body, field, value);
     else if (w->kind == WORD_ROUTES)
         ok = add_routes(doc, body, field, value);
-    return ok ? ST_OK : err_set(err, ST_BAD_REQUEST, "%s: '%s' is %s", w->name, value, expected_of(w));
+    return ok ? ST_OK : unfit(w, value, err);
 }
 
 /* NULL in *ret = the command sends no body. */
@@ -271,6 +288,25 @@ static enum status add_path(struct http *h, const struct args *a, struct buf *b,
     return st;
 }
 
+static bool in_query(const struct word *w)
+{
+    return w->kind == WORD_QUERY || w->kind == WORD_QUERY_TIME || w->kind == WORD_QUERY_FLAG;
+}
+
+static enum status add_parameter(const struct word *w, const char *value, char mark, struct buf *b, struct err *err)
+{
+    char buf[FIELD_SIZE];
+    uint64_t t = 0;
+    enum status st;
+
+    if (w->kind == WORD_QUERY_TIME && !times_read(value, &t))
+        return unfit(w, value, err);
+    st = buf_addf(b, "%c%s=", mark, field_of(w, buf));
+    if (st != ST_OK)
+        return st;
+    return w->kind == WORD_QUERY_TIME ? buf_addu(b, t) : request_add_escaped(b, value);
+}
+
 static enum status make_path(struct http *h, const struct args *a, struct buf *b, struct err *err)
 {
     const struct command *c = a->command;
@@ -279,13 +315,9 @@ static enum status make_path(struct http *h, const struct args *a, struct buf *b
     size_t i;
 
     for (i = 0; st == ST_OK && i < COMMAND_OPTIONS && c->options[i].name; i++) {
-        char buf[FIELD_SIZE];
-
-        if ((c->options[i].kind != WORD_QUERY && c->options[i].kind != WORD_QUERY_FLAG) || !a->options[i])
+        if (!in_query(&c->options[i]) || !a->options[i])
             continue;
-        st = buf_addf(b, "%c%s=", mark, field_of(&c->options[i], buf));
-        if (st == ST_OK)
-            st = request_add_escaped(b, a->options[i]);
+        st = add_parameter(&c->options[i], a->options[i], mark, b, err);
         mark = '&';
     }
     if (st == ST_OK)

@@ -57,22 +57,6 @@ int special_wait(struct http *h, const struct command *c, const struct args *a)
     }
 }
 
-int special_health(struct http *h, const struct command *c, const struct args *a)
-{
-    struct http_request req = {.method = "GET", .path = c->path, .auth = HTTP_SESSION};
-    struct err err = {.status = ST_OK};
-    struct http_reply reply;
-    int code;
-
-    if (http_send(h, &req, &reply, &err) != ST_OK)
-        return cli_fail(&err);
-    code = request_print(a, &reply); /* an ill router's report is shown, too */
-    if (code == CLI_OK && (reply.status < 200 || reply.status > 299))
-        code = CLI_FAILED;
-    http_reply_fini(&reply);
-    return code;
-}
-
 /* ---- a call -------------------------------------------------------------------------------------------------------
  */
 

@@ -5,7 +5,6 @@
 #include "cli/args.h"
 
 int special_wait(struct http *h, const struct command *c, const struct args *a); /* until the router is ready */
-int special_health(struct http *h, const struct command *c, const struct args *a);
 int special_call(struct http *h, const struct command *c, const struct args *a); /* a chat completion */
 int special_models(struct http *h, const struct command *c, const struct args *a);
 int special_ledger_verify(struct http *h, const struct command *c, const struct args *a); /* exit 1 on any difference */

@@ -67,6 +67,8 @@ static void set_flag(const struct wire_desc *desc, void *msg, const char *name)
         *((bool *)msg + f->offset) = true; /* members of one byte */
 }
 
+static const struct wire_desc nothing = {.name = "nothing"}; /* of the query where arguments are in the body */
+
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 /* The list's own text, which lives on; NULL = it is not there. */
@@ -77,8 +79,8 @@ static const char *listed(struct slice name, const char *const *list)
     return *list;
 }
 
-static enum status set_argument(struct request *r, const struct closed *closed, void *msg, struct slice raw_name,
-                                struct slice raw_value, struct err *err)
+static enum status set_argument(struct request *r, const struct wire_desc *desc, const struct closed *closed, void *msg,
+                                struct slice raw_name, struct slice raw_value, struct err *err)
 {
     char name[QUERY_NAME_MAX], value[QUERY_VALUE_MAX]; /* without a NUL at their end */
     const char *closed_name;
@@ -97,10 +99,11 @@ static enum status set_argument(struct request *r, const struct closed *closed, 
         v = arena_copy(r->arena, v, &st);
     if (st != ST_OK)
         return err_set(err, st, "%s", status_text(st));
-    return json_set_text(r->route->req, n, v, msg, r->arena, err);
+    return json_set_text(desc, n, v, msg, r->arena, err);
 }
 
-static enum status read_query(struct request *r, const struct closed *closed, void *msg, struct err *err)
+static enum status read_query(struct request *r, const struct wire_desc *desc, const struct closed *closed, void *msg,
+                              struct err *err)
 {
     struct slice rest = r->query;
     enum status st = ST_OK;
@@ -113,26 +116,32 @@ static enum status read_query(struct request *r, const struct closed *closed, vo
         struct slice value = {eq ? eq + 1 : NULL, eq ? pair.n - name.n - 1 : 0};
 
         if (pair.n)
-            st = set_argument(r, closed, msg, name, value, err);
+            st = set_argument(r, desc, closed, msg, name, value, err);
         rest.p += pair.n + (amp != NULL);
         rest.n -= pair.n + (amp != NULL);
     }
     return st;
 }
 
+enum status account_no_query(struct request *r, struct err *err)
+{
+    struct closed closed;
+
+    close_members(r, &closed);
+    return read_query(r, &nothing, &closed, NULL, err);
+}
+
 static enum status read_arguments(struct request *r, const struct closed *closed, void *msg, struct err *err)
 {
     size_t most = r->route->flags & ROUTE_LARGE ? ACCOUNT_LARGE_MAX : ACCOUNT_BODY_MAX;
     bool body = slice_is(r->method, "POST") || slice_is(r->method, "PATCH");
-    enum status st = ST_OK;
+    enum status st = read_query(r, body ? &nothing : r->route->req, closed, msg, err);
 
-    if (body && !(r->route->flags & ROUTE_NO_BODY)) {
-        st = request_read_body(r, most, err);
-        if (st == ST_OK)
-            st = json_decode(r->route->req, r->body, closed->names, msg, r->arena, err);
-    } else if (!body) {
-        st = read_query(r, closed, msg, err);
-    }
+    if (!body || (r->route->flags & ROUTE_NO_BODY) || st != ST_OK)
+        return st;
+    st = request_read_body(r, most, err);
+    if (st == ST_OK && r->body.n) /* none is an empty object: what is due is missed by name */
+        st = json_decode(r->route->req, r->body, closed->names, msg, r->arena, err);
     return st;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "gateway/routes.h"
 #include "services/clock.h"
 #include "services/json.h"
 
@@ -209,10 +210,10 @@ enum status answer_head(const struct request *r, struct buf *out, int http, stru
     return buf_addc(out, "\r\nopenai-version: 2020-10-01\r\nx-content-type-options: nosniff\r\n");
 }
 
-enum status answer_retry(struct buf *out, uint64_t ms, int should)
+enum status answer_retry(struct buf *out, uint64_t ms, uint64_t most_ms, int should)
 {
-    if (ms > ANSWER_RETRY_MAX_MS)
-        ms = ANSWER_RETRY_MAX_MS;
+    if (ms > most_ms)
+        ms = most_ms;
     if (ms)
         buf_addf(out, "retry-after: %llu\r\nretry-after-ms: %llu\r\n", (unsigned long long)((ms + 999) / 1000),
                  (unsigned long long)ms);
@@ -269,12 +270,14 @@ void answer_nothing(struct request *r, int http)
 
 void answer_problem(struct request *r, const struct problem *p, struct slice extra)
 {
+    bool for_sdks = r->route && r->route->who == ROUTE_KEY;
+    uint64_t most_ms = for_sdks ? ANSWER_RETRY_MAX_MS : UINT64_MAX;
     struct buf body, lines;
 
     buf_init(&body, ANSWER_ERROR_MAX);
     buf_init(&lines, ANSWER_ERROR_MAX);
     buf_add(&lines, extra.p, extra.n);
-    answer_retry(&lines, p->retry_after_ms, p->should_retry);
+    answer_retry(&lines, p->retry_after_ms, most_ms, p->should_retry);
     answer_problem_body(r, p, &body);
     answer_send(r, r->anthropic ? problem_anthropic(*p).http : p->http, "application/json",
                 (struct slice){lines.p, lines.n}, (struct slice){body.p, body.n});

@@ -7,7 +7,7 @@
 
 #include "gateway/request.h"
 
-#define ANSWER_RETRY_MAX_MS 60000u /* longer waits make SDKs ignore the header or give up */
+#define ANSWER_RETRY_MAX_MS 60000u /* under /v1: longer waits make SDKs ignore the header or give up */
 #define ANSWER_ERROR_MAX 8192u /* bytes of an error body */
 
 /* An error of ours, as OpenAI says it. code and param: NULL = null. */
@@ -33,7 +33,8 @@ enum status answer_problem_body(const struct request *r, const struct problem *p
 /* Appends everything from the status line to the last header that does not depend on the route; the caller adds its own
  * and the empty line. length < 0: chunked, or until the connection closes for HTTP/1.0. type empty: no body at all. */
 enum status answer_head(const struct request *r, struct buf *out, int http, struct slice type, int64_t length);
-enum status answer_retry(struct buf *out, uint64_t retry_after_ms, int should_retry);
+/* most_ms: a longer wait is said as this. */
+enum status answer_retry(struct buf *out, uint64_t retry_after_ms, uint64_t most_ms, int should_retry);
 
 /* Whole answers. extra: header lines with CRLF, or empty. Each sends at most one answer to a request and closes what
  * cannot go on. */

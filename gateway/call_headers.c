@@ -166,7 +166,7 @@ void call_answer_lines(const struct call *c, struct buf *out)
     }
     said_retry = upstream_lines(&c->head, out);
     if (c->head.http_status >= 400) /* behind a gateway's error upstream may have worked, and billed */
-        answer_retry(out, c->head.retry_after_ms,
+        answer_retry(out, c->head.retry_after_ms, ANSWER_RETRY_MAX_MS,
                      !said_retry && (c->head.http_status == 502 || c->head.http_status == 504) ? 0 : -1);
 }
 

@@ -116,7 +116,12 @@ void page_detailed(struct request *r)
 
 void page_system(struct request *r)
 {
-    answer_services(r);
+    struct err err = {.status = ST_OK};
+
+    if (account_no_query(r, &err) == ST_OK)
+        answer_services(r);
+    else
+        answer_error(r, &err);
 }
 
 void page_metrics(struct request *r)

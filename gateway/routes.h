@@ -63,6 +63,8 @@ bool route_match(const char *pattern, struct slice path, struct slice *ret_param
 
 /* The handlers. */
 void account_handle(struct request *r);
+/* Refuses any query parameter by its name, as account_handle() does where none is declared. */
+enum status account_no_query(struct request *r, struct err *err);
 void call_handle(struct request *r);
 void models_handle(struct request *r);
 void page_root(struct request *r);

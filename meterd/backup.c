@@ -62,12 +62,12 @@ static enum status find_places(struct backup *b, struct slice name)
         name = slice_of(made);
     }
     if (!is_name(name))
-        return err_set_field(b->w->err, ST_BAD_REQUEST, NULL, "name",
+        return err_set_field(b->w->err, ST_BAD_REQUEST, "invalid_value", "name",
                              "A backup's name has letters, digits, '.', '_' and '-' and does not begin with a dot.");
     snprintf(b->path, sizeof(b->path), "%.*s" BACKUP_FOLDER "/" SLICE_FMT, folder, db, SLICE_ARG(name));
     snprintf(b->partial, sizeof(b->partial), "%.*s" BACKUP_FOLDER "/" BACKUP_PARTIAL, folder, db);
     if (strlen(b->path) > LIMIT_TITLE)
-        return err_set_field(b->w->err, ST_BAD_REQUEST, NULL, "name", "The backup's path is too long.");
+        return err_set_field(b->w->err, ST_BAD_REQUEST, "invalid_value", "name", "The backup's path is too long.");
     if (access(b->path, F_OK) == 0)
         return err_set_field(b->w->err, ST_CONFLICT, NULL, "name", "There is a backup of this name.");
     return ST_OK;
@@ -133,7 +133,7 @@ static enum status write_copy(struct backup *b)
     sqlite3_close(b->to);
     b->to = NULL;
     if (st == ST_OK)
-        st = snapshot_open(b->partial, &b->to, err);
+        st = snapshot_open(b->partial, b->partial, &b->to, err);
     if (st == ST_OK)
         st = snapshot_check(b->to, b->partial, err);
     sqlite3_close(b->to);

@@ -9,6 +9,7 @@
 
 #include "meterd/store.h"
 
+#define CALLS_STATUSES "ok, error, cancelled, truncated, expired, void" /* of a row in the log of calls */
 #define CALLS_EXPIRE_MAX 200 /* calls that one round expires */
 
 /* The event's status says what it is: running, void, or an end with its true tokens. */

@@ -132,9 +132,9 @@ enum status credits_check_amount(struct work *w, int64_t amount, const struct us
     int64_t after;
 
     if (amount == 0)
-        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "amount_usd", "The amount must not be zero.");
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "amount_usd", "The amount must not be zero.");
     if (!money_add(user->user.balance_nano, amount, &after) || after > MONEY_NANO_MAX)
-        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "amount_usd",
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "amount_usd",
                              "The balance would be larger than an amount can be.");
     /* What is held for running calls cannot be taken back. */
     if (amount > 0 || amount >= -user->available_nano)

@@ -63,7 +63,7 @@ enum status files_lock(const char *path, int *ret_fd, struct err *err)
         return files_fail("open", lock, err);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
-        return err_set(err, ST_CONFLICT, "DB_PATH: another meterd has %s open", path);
+        return err_set(err, ST_CONFLICT, "DB_PATH: another meterd has %s open: end it first", path);
     }
     *ret_fd = fd;
     return ST_OK;

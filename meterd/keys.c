@@ -85,12 +85,17 @@ static enum status fill_key_row(struct work *w, sqlite3_stmt *q, void *to)
     return record_key(w, q, &row->key);
 }
 
+static enum status no_such_key(struct work *w)
+{
+    return err_set_field(w->err, ST_NOT_FOUND, "key_not_found", "id", "There is no such API key.");
+}
+
 static enum status find_own(struct work *w, struct slice id, struct slice owner, struct key_row *ret)
 {
     enum status st = record_get(w, SQL_KEY_BY_ID, BINDS(B_S(id)), fill_key_row, ret);
 
     if (st == ST_NOT_FOUND || (st == ST_OK && !slice_eq(ret->key.user_id, owner)))
-        return err_set_field(w->err, ST_NOT_FOUND, "key_not_found", "id", "There is no such API key.");
+        return no_such_key(w);
     return st;
 }
 
@@ -209,7 +214,7 @@ static enum status one_key(struct work *w, int64_t user_num, struct slice id, st
     st = record_get(w, SQL_KEY_OF_USER, BINDS(B_I(user_num), B_S(id)), record_key, key);
     rep->data.items = key;
     rep->data.n = st == ST_OK;
-    return st == ST_NOT_FOUND ? ST_OK : st; /* an empty list, also for somebody else's key */
+    return st == ST_NOT_FOUND ? no_such_key(w) : st; /* also for somebody else's */
 }
 
 enum status op_key_list(struct work *w, const void *in, void *out)

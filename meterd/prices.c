@@ -327,7 +327,8 @@ static enum status history_cursor(struct work *w, struct slice cursor, uint64_t 
 
     if (cursor.n > 0 && (!slice_copy(cursor, text, sizeof(text)) ||
                          sscanf(text, "%19llu.%19llu%c", &from, &id, &rest) != 2 || from > LIMIT_TIME || id > LIMIT_ID))
-        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "cursor", "The cursor is not one that a list has given.");
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "cursor",
+                             "The cursor is not one that a list has given.");
     *ret_from = from;
     *ret_id = id;
     return ST_OK;

@@ -297,7 +297,7 @@ enum status record_cursor(struct work *w, struct slice cursor, uint64_t fallback
         unsigned digit = (unsigned)(unsigned char)cursor.p[i] - '0';
 
         if (digit > 9 || i >= 18)
-            return err_set_field(w->err, ST_BAD_REQUEST, NULL, "cursor",
+            return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "cursor",
                                  "The cursor is not one that a list has given.");
         value = value * 10 + digit;
     }
@@ -331,10 +331,11 @@ enum status record_join(struct work *w, const struct wire_strs *list, struct sli
     char *text;
 
     if (list->n > LIMIT_MODELS)
-        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "models", "At most %d models can be listed.", LIMIT_MODELS);
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "models", "At most %d models can be listed.",
+                             LIMIT_MODELS);
     for (i = 0; i < list->n; i++) {
         if (!pattern_ok(list->items[i]))
-            return err_set_field(w->err, ST_BAD_REQUEST, NULL, "models",
+            return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "models",
                                  "models[%zu] is empty or has control characters.", i);
         size += list->items[i].n + 1;
     }

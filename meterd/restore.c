@@ -152,10 +152,10 @@ static enum status lift(struct restore *r)
 static enum status check_copy(const struct restore *r)
 {
     sqlite3 *db = NULL;
-    enum status st = snapshot_open(r->copy, &db, r->err);
+    enum status st = snapshot_open(r->copy, r->file, &db, r->err);
 
     if (st == ST_OK)
-        st = snapshot_check(db, r->copy, r->err);
+        st = snapshot_check(db, r->file, r->err);
     sqlite3_close(db);
     return st;
 }

@@ -1,5 +1,7 @@
+#include <string.h>
 #include <time.h>
 
+#include "meterd/calls.h"
 #include "meterd/ops.h"
 #include "meterd/receipt.h"
 #include "meterd/record.h"
@@ -19,8 +21,34 @@ static int64_t until_ms(uint64_t to)
     return to > 0 ? (int64_t)to * 1000 : INT64_MAX;
 }
 
+/* A range that is empty holds nothing whatever was called: it is a mistake of whoever asks. */
+static enum status check_range(struct work *w, uint64_t from, uint64_t to)
+{
+    if (to == 0 || to > from)
+        return ST_OK;
+    return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "to",
+                         "Invalid 'to': expected a time after 'from'; 'to' itself is not in the range.");
+}
+
 /* ---- the log of calls ----------------------------------------------------------------------------------------------
  */
+
+static enum status check_status(struct work *w, struct slice status)
+{
+    const char *word = CALLS_STATUSES;
+
+    while (status.n > 0 && *word) {
+        size_t n = strcspn(word, ",");
+
+        if (slice_eq(status, (struct slice){word, n}))
+            return ST_OK;
+        word += n + strspn(word + n, ", ");
+    }
+    if (status.n == 0)
+        return ST_OK;
+    return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "status",
+                         "Invalid 'status': expected one of " CALLS_STATUSES ".");
+}
 
 static enum status fill_call(struct work *w, sqlite3_stmt *q, void *to)
 {
@@ -59,7 +87,10 @@ enum status op_usage_list(struct work *w, const void *in, void *out)
         return st;
     if (req->request_id.n > 0)
         return one_call(w, req, rep);
-    if (req->actor_id.n > 0)
+    st = check_range(w, req->from, req->to);
+    if (st == ST_OK)
+        st = check_status(w, req->status);
+    if (st == ST_OK && req->actor_id.n > 0)
         st = users_find(w, req->actor_id, &user);
     if (st == ST_OK) {
         struct record_page page = {.sql = req->actor_id.n > 0 ? SQL_USAGE_OF_USER : SQL_USAGE_ALL,
@@ -98,7 +129,7 @@ static enum status one_word(struct work *w, struct slice word, struct grouping *
     else if (slice_is(word, "day"))
         g->time_ms = g->time_ms ? g->time_ms : DAY_MS; /* an hour lies in one day */
     else
-        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "group_by",
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "group_by",
                              "group_by takes model, key, day and hour, with commas.");
     return ST_OK;
 }
@@ -193,7 +224,7 @@ static enum status sum_groups(struct work *w, const struct range *r, const struc
     enum status st = record_list(w, &page);
 
     if (st == ST_OK && page.next.n > 0)
-        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "group_by",
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "group_by",
                              "That makes more than %d groups; ask for a shorter time or for fewer groups.", LIMIT_LIST);
     rep->data.items = page.items;
     rep->data.n = page.n;
@@ -210,6 +241,8 @@ enum status op_usage_summary(struct work *w, const void *in, void *out)
     struct grouping g;
     enum status st = read_grouping(w, req->group_by, &g);
 
+    if (st == ST_OK)
+        st = check_range(w, req->from, req->to);
     if (st == ST_OK && range.of_user)
         st = users_find(w, req->actor_id, &user);
     range.num = user.num;

@@ -24,7 +24,7 @@ static enum status check_role(struct work *w, struct slice role)
 {
     if (slice_is(role, "user") || slice_is(role, "admin"))
         return ST_OK;
-    return err_set_field(w->err, ST_BAD_REQUEST, NULL, "role", "A role is 'user' or 'admin'.");
+    return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "role", "A role is 'user' or 'admin'.");
 }
 
 static enum status check_plan(struct work *w, struct slice name)
@@ -222,7 +222,7 @@ static enum status check_change(struct work *w, const struct user_row *old, cons
     if (st == ST_OK)
         st = check_plan(w, now->plan);
     if (st == ST_OK && !slice_is(now->status, "active") && !slice_is(now->status, "disabled"))
-        st = err_set_field(w->err, ST_BAD_REQUEST, NULL, "status", "A status is 'active' or 'disabled'.");
+        st = err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "status", "A status is 'active' or 'disabled'.");
     if (st == ST_OK && was && !is)
         st = store_number(w->s, SQL_USER_OTHER_ADMINS, BINDS(B_I(old->num)), 0, &others, w->err);
     if (st == ST_OK && others == 0)

@@ -56,6 +56,15 @@ static uint64_t at_most_a_week(uint64_t ms)
     return ms < LIMIT_MS ? ms : LIMIT_MS;
 }
 
+/* The first byte is said to have come a millisecond after the call's begin at the earliest (completion_alive()), a call
+ * may be over sooner. */
+static uint64_t ttft_of(const struct completion *c, uint64_t latency_ms)
+{
+    uint64_t ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
+
+    return ms < latency_ms ? ms : latency_ms;
+}
+
 /* ---- what it owes --------------------------------------------------------------------------------------------------
  */
 
@@ -163,7 +172,7 @@ static void describe_progress(const struct completion *c, struct usage_event *ev
     ev->status = slice_of("running");
     ev->http_status = c->head_sent ? c->http_status : 0;
     ev->latency_ms = at_most_a_week(now > c->begun_ms ? now - c->begun_ms : 0);
-    ev->ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
+    ev->ttft_ms = ttft_of(c, ev->latency_ms);
     ev->attempts = c->attempts;
     ev->lease_ms = at_most_a_week(left + c->loop->self->hold_grace_ms);
 }
@@ -386,7 +395,7 @@ void bill_end(struct completion *c)
     ev.status = slice_of(outcome_name(c->outcome));
     ev.http_status = status_seen(c);
     ev.latency_ms = at_most_a_week(clock_ms() - c->begun_ms);
-    ev.ttft_ms = c->first_ms != 0 ? c->first_ms - c->begun_ms : 0;
+    ev.ttft_ms = ttft_of(c, ev.latency_ms);
     ev.attempts = c->attempts;
     if (bill_parks(c))
         describe_parked(c, &ev);

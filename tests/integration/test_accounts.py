@@ -49,6 +49,14 @@ def test_bad_tokens(router, token):
     assert router.call("GET", "/auth/me", token=token).status == 401
 
 
+def test_an_api_key_is_no_access_token_and_is_told_so(router, account):
+    for path in ("/auth/me", "/api/keys", "/api/admin/users"):
+        a = router.call("GET", path, token=account[2])
+        assert a.status == 401 and a.error["code"] == "invalid_token", a
+        assert "API key" in a.error["message"] and "POST /auth/login" in a.error["message"], a
+        assert account[2] not in a.error["message"]
+
+
 @pytest.mark.parametrize("body", [{"email": "no-at-sign", "password": "12345678"}, {"email": "a@b.c", "password": "short"}, {"email": "a@b.c"}])
 def test_bad_registrations(router, body):
     assert router.call("POST", "/auth/register", body).status == 400
@@ -136,8 +144,10 @@ def test_the_plans_key_count_holds(router, admin):
 def test_password_guessing_is_slowed(router):
     who = fresh()
     router.ok("POST", "/auth/register", who)
-    seen = [router.call("POST", "/auth/login", {"email": who["email"], "password": f"guess-{i}"}).status for i in range(12)]
-    assert seen[0] == 401 and seen[-1] == 429
+    seen = [router.call("POST", "/auth/login", {"email": who["email"], "password": f"guess-{i}"}) for i in range(12)]
+    assert seen[0].status == 401 and seen[-1].status == 429
+    assert seen[-1].error["message"] == "Too many failed sign-ins. Try again in 15 minutes."
+    assert 840 < int(seen[-1].headers["retry-after"]) <= 900, "what the message says"
 
 
 def test_the_administrator_of_the_first_start(router):

@@ -236,3 +236,12 @@ def test_an_administrators_price_is_in_force_at_once(router, admin, account):
     assert a.headers["x-router-cost-usd"] == "0.00003"
     router.ok("POST", "/api/admin/prices", {"model": "my-own-model", "input": "3", "output": "6"}, admin)
     assert router.chat(key, "[[prompt=10 tokens=10]]", model="my-own-model").headers["x-router-cost-usd"] == "0.00009"
+
+
+def test_the_first_byte_never_comes_after_the_end(router, account):
+    """A call of the built-in echo may be over within the millisecond."""
+    _, token, key = account
+    for _ in range(100):
+        assert router.chat(key, "hello", model="echo").status == 200
+    rows = router.settled(token, 100)
+    assert [r for r in rows if r["ttft_ms"] > r["latency_ms"]] == []

@@ -186,3 +186,59 @@ def test_error_bodies_are_json_always(router):
     a = router.call("GET", "/no/such/page")
     assert a.status == 404
     json.loads(a.body)
+
+
+@pytest.mark.parametrize(
+    "method,path,body,status,param,code",
+    [
+        ("GET", "/api/keys/key_nope", None, 404, "id", "key_not_found"),
+        ("GET", "/api/keys?cursor=x", None, 400, "cursor", "invalid_value"),
+        ("GET", "/api/usage?group_by=colour", None, 400, "group_by", "invalid_value"),
+        ("GET", "/api/usage?from=20&to=10", None, 400, "to", "invalid_value"),
+        ("GET", "/api/usage/requests?from=20&to=20", None, 400, "to", "invalid_value"),
+        ("GET", "/api/usage/requests?status=bogus", None, 400, "status", "invalid_value"),
+        ("GET", "/api/usage/requests?cursor=x", None, 400, "cursor", "invalid_value"),
+        ("GET", "/api/admin/requests?status=OK", None, 400, "status", "invalid_value"),
+        ("GET", "/api/admin/prices?model=echo&history=true&cursor=x", None, 400, "cursor", "invalid_value"),
+        ("PATCH", "/api/admin/users/USER", {"role": "king"}, 400, "role", "invalid_value"),
+        ("PATCH", "/api/admin/users/USER", {"status": "frozen"}, 400, "status", "invalid_value"),
+        ("POST", "/api/admin/users/USER/credits", {"amount_usd": "0"}, 400, "amount_usd", "invalid_value"),
+        ("POST", "/api/admin/system/backup", {"name": "../x"}, 400, "name", "invalid_value"),
+    ],
+)
+def test_the_account_api_says_what_is_wrong_in_a_word(router, admin, account, method, path, body, status, param, code):
+    a = router.call(method, path.replace("USER", account[0]["id"]), body, admin)
+    assert a.status == status, a
+    e = check_shape(a)
+    assert (e["param"], e["code"]) == (param, code), e
+
+
+@pytest.mark.parametrize(
+    "method,path",
+    [
+        ("POST", "/api/keys?foo=1"),
+        ("POST", "/api/keys?revision=1&foo=1"),
+        ("PATCH", "/api/admin/plans?foo=1"),
+        ("POST", "/auth/login?foo=1"),
+        ("POST", "/auth/logout?foo=1"),
+        ("GET", "/api/keys?foo=1"),
+        ("GET", "/api/admin/system?foo"),
+        ("GET", "/api/admin/users/usr_1?foo=1"),
+        ("DELETE", "/api/keys/key_1?foo=1"),
+    ],
+)
+def test_a_query_parameter_that_nobody_knows_is_refused(router, admin, method, path):
+    name = path.split("?")[1].split("=")[0]
+    a = router.call(method, path, {"name": "made by mistake"} if method in ("POST", "PATCH") and "logout" not in path else None, admin)
+    assert a.status == 400, a
+    e = check_shape(a)
+    assert (e["param"], e["code"]) == (name, "unknown_parameter"), e
+    assert "made by mistake" not in [k["name"] for k in router.ok("GET", "/api/keys", token=admin)["data"]]
+
+
+def test_no_body_is_an_empty_object(router, admin):
+    made = router.call("POST", "/api/admin/system/backup", token=admin)
+    assert made.status == 201 and made.json()["bytes"] > 0, made
+    a = router.call("POST", "/api/keys", token=admin)
+    assert a.status == 400, a
+    assert (check_shape(a)["param"], a.error["code"]) == ("name", "missing_required_parameter"), a

@@ -319,6 +319,12 @@ class Router:
 
     # ---- use ----
 
+    def ctl(self, *words, stdin="", **env):
+        """routerctl as the administrator: (exit code, standard output, standard error)."""
+        env = {"PATH": os.environ["PATH"], "ROUTER_URL": f"http://127.0.0.1:{self.port}", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD, **env}
+        done = subprocess.run([str(BIN / "routerctl"), *map(str, words)], env=env, cwd=self.folder, input=stdin, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
     def call(self, method, path, body=None, token=None, headers=None, **kw):
         head = dict(headers or {})
         if token:

@@ -90,6 +90,23 @@ static void a_forged_one_of_the_right_shape_passes(void **state) /* so that the 
     assert_int_equal(verify(token, NOW, NULL), ST_OK);
 }
 
+static void an_api_key_is_told_what_it_is(void **state)
+{
+    char key[TOKENS_KEY_SIZE];
+    struct err err = {0};
+
+    (void)state;
+    tokens_key(key);
+    assert_int_equal(verify(key, NOW, &err), ST_UNAUTHENTICATED);
+    assert_string_equal(err.code, "invalid_token");
+    assert_non_null(strstr(err.text, "it is an API key, and this route wants the access token of POST /auth/login"));
+    assert_null(strstr(err.text, key));
+    assert_int_equal(verify(TOKENS_KEY_PREFIX, NOW, &err), ST_UNAUTHENTICATED);
+    assert_non_null(strstr(err.text, "API key"));
+    assert_int_equal(verify("sk-", NOW, &err), ST_UNAUTHENTICATED);
+    assert_null(strstr(err.text, "API key"));
+}
+
 static void bad_headers_are_refused(void **state)
 {
     static const char *const headers[] = {
@@ -319,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ours_pass_until_they_expire),
         cmocka_unit_test(a_forged_one_of_the_right_shape_passes),
+        cmocka_unit_test(an_api_key_is_told_what_it_is),
         cmocka_unit_test(bad_headers_are_refused),
         cmocka_unit_test(a_token_truly_signed_with_another_algorithm_is_refused),
         cmocka_unit_test(wrong_claims_are_refused),

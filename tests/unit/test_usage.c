@@ -64,6 +64,31 @@ static void the_log_is_filtered_and_paged(void **state)
     assert_int_equal(walk(m, (struct usage_list_req){.model = slice_of("' OR 1=1 --")}), 0);
 }
 
+static void what_nothing_can_be_found_with_is_refused(void **state)
+{
+    static const char *const words[] = {"ok", "error", "cancelled", "truncated", "expired", "void"};
+    struct meter *m = *state;
+    struct usage_list_req req;
+    struct usage_list_rep rep = {0};
+    struct usage_summary_req sum = {.from = 10, .to = 10};
+    struct usage_summary_rep sums = {0};
+    size_t i;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        assert_int_equal(walk(m, (struct usage_list_req){.status = slice_of(words[i])}), 0);
+    req = (struct usage_list_req){.status = slice_of("void, ok")};
+    assert_int_equal(meter_run(m, op_usage_list, &req, &rep), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "status");
+    assert_non_null(strstr(m->err.text, "ok, error, cancelled, truncated, expired, void"));
+    req = (struct usage_list_req){.from = 10, .to = 9};
+    assert_int_equal(meter_run(m, op_usage_list, &req, &rep), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "to");
+    assert_int_equal(meter_run(m, op_usage_summary, &sum, &sums), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "to");
+    sum.to = 11;
+    METER_OK(m, op_usage_summary, &sum, &sums);
+}
+
 static void one_call_is_shown_to_its_payer_only(void **state)
 {
     struct meter *m = *state;
@@ -231,6 +256,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
     const struct CMUnitTest tests[] = {
         T(the_log_is_filtered_and_paged),
+        T(what_nothing_can_be_found_with_is_refused),
         T(one_call_is_shown_to_its_payer_only),
         T(sums_agree_with_the_ledger),
         T(groups_by_time_begin_at_the_hour_and_the_day),
