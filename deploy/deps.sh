@@ -35,8 +35,8 @@ needs() {
         *) echo libmsgpack-c-dev libnng-dev libyyjson-dev ;;
         esac
         ;;
-    # pytest of the distribution is what is left where no package index can be reached
-    test) echo libcmocka-dev python3=python3 python3-venv python3-pytest openssl=openssl node=nodejs npm=npm ;;
+    # pytest and yaml of the distribution are what is left where no package index can be reached
+    test) echo libcmocka-dev python3=python3 python3-venv python3-pytest python3-yaml openssl=openssl node=nodejs npm=npm ;;
     lint)
         echo clang=clang clang-tidy=clang-tidy clang-format=clang-format cppcheck=cppcheck \
             ctags=universal-ctags shellcheck=shellcheck python3=python3

@@ -1,135 +1,8 @@
-"""docs/openapi.yaml read and held against what is answered. Reads the part of YAML and knows the part of JSON Schema that are used there;
-whatever else stands in the file is an error, so that nothing is passed over."""
-import json
-import re
+"""docs/openapi.yaml held against what is answered. Knows the part of JSON Schema that is used there; whatever else stands in the file is an error, so that nothing is
+passed over."""
+import yaml
 
 from router import ROOT
-
-KEY = re.compile(r'("(?:[^"\\]|\\.)*"|[^\s"\[\],#-][^"]*?):(?: +(.*))?$')
-PLAIN = {"true": True, "false": False, "null": None}
-
-
-class Wrong(Exception):
-    pass
-
-
-def scalar(text):
-    if re.fullmatch(r"-?\d+(\.\d+)?", text):
-        return json.loads(text)
-    return PLAIN.get(text, text)
-
-
-class Flow:
-    """{a: 1, "b": [c, "d"]} on one line."""
-
-    def __init__(self, text):
-        self.text, self.at = text, 0
-
-    def take(self, pattern):
-        m = re.compile(pattern).match(self.text, self.at)
-        if not m:
-            raise Wrong(f"{pattern} expected at {self.text[self.at:]!r}")
-        self.at = m.end()
-        return m.group().strip()
-
-    def next_is(self, c):
-        return self.text.startswith(c, self.at)
-
-    def word(self, end):
-        return json.loads(self.take(r'"(?:[^"\\]|\\.)*"')) if self.next_is('"') else scalar(self.take(end))
-
-    def items(self, close, one):
-        out = []
-        self.take(r". *")
-        while not self.next_is(close):
-            out.append(one())
-            if not self.next_is(close):
-                self.take(r", *")
-        self.at += 1
-        return out
-
-    def pair(self):
-        key = str(self.word(r"[^:,{}\[\]]+"))
-        self.take(r": *")
-        return key, self.value()
-
-    def value(self):
-        if self.next_is("{"):
-            return dict(self.items("}", self.pair))
-        if self.next_is("["):
-            return self.items("]", self.value)
-        return self.word(r"[^,{}\[\]]+")
-
-    def whole(self):
-        value = self.value()
-        if self.text[self.at :].strip():
-            raise Wrong(f"left over: {self.text[self.at:]!r}")
-        return value
-
-
-class Block:
-    def __init__(self, text):
-        self.lines = [line.rstrip() for line in text.split("\n")]
-        self.at = 0
-
-    def indent(self):
-        """Of the next line that says something; -1 at the end."""
-        while self.at < len(self.lines) and not self.lines[self.at].strip():
-            self.at += 1
-        return len(self.lines[self.at]) - len(self.lines[self.at].lstrip()) if self.at < len(self.lines) else -1
-
-    def prose(self, mark, outer):
-        lines = []
-        while self.indent() > outer:
-            lines.append(self.lines[self.at].strip())
-            self.at += 1
-        return (" " if mark.startswith(">") else "\n").join(lines)
-
-    def value(self, text, outer):
-        if not text:
-            return self.node() if self.indent() > outer else None
-        if text in ("|", ">-"):
-            return self.prose(text, outer)
-        return Flow(text).whole() if text[0] in '{["' else scalar(text)
-
-    def node(self):
-        mine = self.indent()
-        if self.lines[self.at].startswith("- ", mine):
-            return self.sequence(mine)
-        out = {}
-        while self.indent() == mine:
-            m = KEY.match(self.lines[self.at].strip())
-            if not m:
-                raise Wrong(f"line {self.at + 1}: {self.lines[self.at]!r}")
-            key = m.group(1).strip('"')
-            if key in out:
-                raise Wrong(f"line {self.at + 1}: {key} a second time")
-            self.at += 1
-            out[key] = self.value(m.group(2), mine)
-        if self.indent() > mine:
-            raise Wrong(f"line {self.at + 1}: {self.lines[self.at]!r}")
-        return out
-
-    def sequence(self, mine):
-        out = []
-        while self.indent() == mine and self.lines[self.at].startswith("- ", mine):
-            rest = self.lines[self.at][mine + 2 :]
-            if rest[0] in "{[":
-                self.at += 1
-                out.append(Flow(rest).whole())
-            else:  # the first member of a mapping that goes on below
-                self.lines[self.at] = " " * (mine + 2) + rest
-                out.append(self.node())
-        return out
-
-
-def read():
-    reader = Block((ROOT / "docs" / "openapi.yaml").read_text())
-    document = reader.node()
-    if reader.indent() != -1:
-        raise Wrong(f"line {reader.at + 1} is not read")
-    return document
-
 
 KINDS = {
     "object": lambda v: isinstance(v, dict),
@@ -145,7 +18,7 @@ WORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "pattern"}
 
 class Reference:
     def __init__(self):
-        self.document = read()
+        self.document = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())
         self.paths = self.document["paths"]
 
     def resolve(self, node):
@@ -161,7 +34,7 @@ class Reference:
         """Resolved, with the members of what it is made from."""
         node = self.resolve(node)
         if set(node) - WORDS:
-            raise Wrong(f"words that are not known here: {set(node) - WORDS}")
+            raise ValueError(f"words that are not known here: {set(node) - WORDS}")
         out = {k: v for k, v in node.items() if k != "allOf"}
         for part in node.get("allOf", []):
             base = self.schema(part)
