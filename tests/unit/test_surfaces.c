@@ -48,9 +48,15 @@ static void each_surface_says_what_it_is(void **state)
         {"POST", "/v1/chat/completions", BODY, ENDPOINT_CHAT, "", "m", 0, 1, false, false},
         {"POST", "/v1/chat/completions?a=b", BODY, ENDPOINT_CHAT, "/chat/completions?a=b", "m", 0, 1, false, false},
         {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"best_of\":3}", ENDPOINT_COMPLETIONS,
-         "", "m", 16, 3, false, false},
+         "", "m", 16, 6, false, false},
         {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[[1,2],[3]],\"max_tokens\":5,\"n\":2}",
-         ENDPOINT_COMPLETIONS, "", "m", 5, 2, false, false},
+         ENDPOINT_COMPLETIONS, "", "m", 5, 4, false, false},
+        {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[1,2,3],\"n\":2}", ENDPOINT_COMPLETIONS, "", "m", 16,
+         2, false, false},
+        {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[]}", ENDPOINT_COMPLETIONS, "", "m", 16, 1, false,
+         false},
+        {"POST", "/v1/embeddings", "{\"model\":\"m\",\"input\":[\"a\",\"b\"]}", ENDPOINT_EMBEDDINGS, "", "m", 0, 1,
+         false, false},
         {"POST", "/v1/responses", "{\"model\":\"m\",\"input\":\"hi\",\"max_output_tokens\":20}", ENDPOINT_RESPONSES, "",
          "m", 20, 1, false, false},
         {"POST", "/v1/responses/compact", "{\"model\":\"m\"}", ENDPOINT_RESPONSES_COMPACT, "", "m", 0, 1, false, false},
@@ -147,6 +153,9 @@ static void wrong_fields_are_named(void **state)
         {"/v1/completions", "{\"prompt\":\"x\"}", "model", "missing_required_parameter"},
         {"/v1/completions", "{\"model\":\"m\",\"prompt\":5}", "prompt", "invalid_type"},
         {"/v1/completions", "{\"model\":\"m\",\"best_of\":129}", "best_of", "integer_above_max_value"},
+        {"/v1/completions", "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt", "array_above_max_length"},
+        {"/v1/completions", "{\"model\":\"m\",\"prompt\":[[1],[2],[3]],\"n\":2,\"best_of\":43}", "prompt",
+         "array_above_max_length"},
         {"/v1/responses", "{\"model\":\"m\",\"input\":{}}", "input", "invalid_type"},
         {"/v1/responses", "{\"model\":\"m\",\"max_output_tokens\":0}", "max_output_tokens", "integer_below_min_value"},
         {"/v1/responses", "{\"model\":\"m\",\"stream\":1}", "stream", "invalid_type"},
@@ -171,6 +180,31 @@ static void wrong_fields_are_named(void **state)
         HAS(w, text);
     }
     assert_int_equal(look()->admitted, 0);
+}
+
+/* Each prompt of a list has its answers: what is asked for is held for, or refused. */
+static void prompts_are_counted(void **state)
+{
+    struct world *w = *state;
+    unsigned most;
+
+    for (most = CALL_CHOICES_MAX; most <= CALL_CHOICES_MAX + 1; most++) {
+        char body[1024] = "{\"model\":\"m\",\"prompt\":[";
+        size_t n = strlen(body);
+        unsigned i;
+
+        for (i = 0; i < most; i++)
+            n += (size_t)snprintf(body + n, sizeof(body) - n, "\"a\",");
+        snprintf(body + n - 1, sizeof(body) - n + 1, "]}");
+        ask(w, "POST", "/v1/completions", "", body);
+        if (most == CALL_CHOICES_MAX) {
+            HAS(w, "HTTP/1.1 200 OK\r\n");
+            assert_int_equal(look()->choices, CALL_CHOICES_MAX);
+        } else {
+            HAS(w, "HTTP/1.1 400 Bad Request\r\n");
+            HAS(w, "\"param\":\"prompt\",\"code\":\"array_above_max_length\"");
+        }
+    }
 }
 
 static void of_headers_few_go_upstream(void **state)
@@ -672,6 +706,7 @@ int main(void)
         WORLD(each_surface_says_what_it_is),
         WORLD(inputs_are_estimated),
         WORLD(wrong_fields_are_named),
+        WORLD(prompts_are_counted),
         WORLD(of_headers_few_go_upstream),
         WORLD(a_price_may_be_too_high),
         WORLD(paths_do_not_climb),
