@@ -13,6 +13,7 @@
 #include "gateway/call.h"
 #include "proto/endpoints.h"
 #include "services/clock.h"
+#include "tests/unit/answer_fake.h"
 #include "tests/unit/gateway_world.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -601,14 +602,14 @@ static bool heard_something(int fd)
 
 #define EARLY "HTTP/1.1 200 OK\r\n"
 
-static int begin_silence(struct world *w, const char *path, const char *body, unsigned n, const char *comment,
-                         struct svc_call **ret)
+static int begin_silence_with(struct world *w, const char *more, const char *path, const char *body, unsigned n,
+                              const char *comment, struct svc_call **ret)
 {
     uint64_t end = clock_ms() + WAIT_MS;
     int fd = connect_to(w, 0);
 
     SET(act, SILENT);
-    post(fd, path, body, "");
+    post(fd, path, body, more);
     *ret = wait_for_call(n);
     do /* until the gateway knows that it is open */
         ten_seconds_pass(w);
@@ -618,6 +619,12 @@ static int begin_silence(struct world *w, const char *path, const char *body, un
     HAS(w, "content-type: text/event-stream\r\n");
     HAS_NOT(w, "x-router-provider");
     return fd;
+}
+
+static int begin_silence(struct world *w, const char *path, const char *body, unsigned n, const char *comment,
+                         struct svc_call **ret)
+{
+    return begin_silence_with(w, "", path, body, n, comment, ret);
 }
 
 static void a_silent_provider_does_not_silence_us(void **state)
@@ -680,6 +687,43 @@ static void an_error_after_the_first_comment_is_an_event(void **state)
     close(fd);
 }
 
+/* The client left a stream that had been begun for it, and the provider's answer is none: nothing of it was recorded.
+ */
+static void what_is_no_stream_after_all_is_not_kept(void **state)
+{
+    static const char *const paths[] = {"/v1/images/generations", "/v1/rerank"};
+    static const char body[] = "{\"model\":\"m\",\"prompt\":\"a cat\",\"stream\":true}";
+    struct world *w = *state;
+    unsigned i;
+
+    for (i = 0; i < COUNT(paths); i++) {
+        char key[] = "k 0", header[40];
+        struct svc_call *call;
+        int fd;
+
+        key[2] = (char)('0' + i);
+        snprintf(header, sizeof(header), "Idempotency-Key: %s\r\n", key);
+        KEPT_SET(interrupted, false);
+        fd = begin_silence_with(w, header, paths[i], body, i + 1, ": keep-alive\n\n", &call);
+        close(fd);
+        usleep(200000); /* until it is noticed */
+        say_head(call, 200, "application/json");
+        svc_send(call, slice_of("{\"data\":[]}"), NULL);
+        finish(call, ST_OK);
+        assert_true(reached(&script.done, i + 1));
+        usleep(100000);
+        assert_true(answer_fake_holds(key, 0)); /* its bill decides */
+        KEPT_SET(interrupted, true);
+        fd = connect_to(w, 0);
+        post(fd, paths[i], body, header);
+        hear(w, fd, NULL);
+        HAS(w, "HTTP/1.1 409 ");
+        HAS_NOT(w, "x-router-replayed");
+        close(fd);
+        assert_int_equal(look()->begun, i + 1);
+    }
+}
+
 static void a_plain_call_stays_silent(void **state)
 {
     struct world *w = *state;
@@ -723,6 +767,7 @@ int main(void)
         WORLD(a_stream_that_breaks_says_so_in_its_words),
         WORLD(a_silent_provider_does_not_silence_us),
         WORLD(an_error_after_the_first_comment_is_an_event),
+        WORLD(what_is_no_stream_after_all_is_not_kept),
         WORLD(a_plain_call_stays_silent),
     };
 
