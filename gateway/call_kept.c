@@ -6,10 +6,11 @@ static bool ends_well(const struct call *c)
     return c->mode != CALL_EVENTS || closing_whole(c->surface, (struct slice){c->keep.record.p, c->keep.record.n});
 }
 
-/* Only a whole answer is kept: what broke off is never shown again as if it were the answer. */
+/* Only a whole answer is kept: what broke off is never shown again as if it were the answer, nor is what became an
+ * event of a stream. */
 static bool whole(const struct call *c)
 {
-    return c->st == ST_OK && c->has_head && c->head.http_status < 400 && c->has_result &&
+    return c->st == ST_OK && c->has_head && c->head.http_status < 400 && c->has_result && !c->folded &&
            slice_is(c->result.outcome, "ok") && !(c->mode != CALL_WHOLE && c->keep.incomplete) && ends_well(c);
 }
 

@@ -93,16 +93,14 @@ void estimate_files(struct estimate *e, yyjson_val *value)
 
 /* ---- text and what is not ---------------------------------------------------------------------------------------- */
 
-/* The bytes of an image, a sound or a file are never text. */
+/* The bytes of an image or a file are never text. Anthropic's are a source. */
 static bool count_binary(struct estimate *e, yyjson_val *key, yyjson_val *value)
 {
     size_t n = yyjson_get_len(value);
     const char *p = yyjson_get_str(value);
 
-    if (key_is(key, "data")) {
-        add_extra(e, n / SOUND_BYTES + 1, n / SOUND_BYTES + 1);
-        return true;
-    }
+    if (e->sources)
+        return false;
     if (key_is(key, "file_url"))
         e->elsewhere = "file_url";
     if (key_is(key, "file_data")) {
@@ -126,24 +124,58 @@ static void count_image(struct estimate *e, yyjson_val *part)
     add_extra(e, low ? IMAGE_LOW : IMAGE, low ? IMAGE_LOW : IMAGE_UPPER);
 }
 
-/* Anthropic's images and documents; false: it is none. */
-static bool count_source(struct estimate *e, yyjson_val *part)
+static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value);
+
+/* Where an image or a document of Anthropic's has its bytes; false: it has text, or what is found elsewhere. */
+static bool count_source(struct estimate *e, yyjson_val *type, yyjson_val *source)
 {
-    yyjson_val *source = yyjson_obj_get(part, "source"), *data = yyjson_obj_get(source, "data");
-    size_t n = yyjson_get_len(data);
+    size_t n = yyjson_get_len(yyjson_obj_get(source, "data"));
 
     if (!yyjson_is_obj(source))
         return false;
-    if (yyjson_equals_str(yyjson_obj_get(part, "type"), "image"))
+    if (yyjson_equals_str(type, "image"))
         estimate_image(e);
     else if (yyjson_equals_str(yyjson_obj_get(source, "type"), "base64"))
         add_extra(e, n / FILE_BYTES + 1, n / FILE_BYTES + 1);
     else
         return false;
+    estimate_files(e, source);
     return true;
 }
 
-static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value);
+/* The "input_audio" of a part of OpenAI's. */
+static void count_sound(struct estimate *e, yyjson_val *sound)
+{
+    yyjson_val *k, *v;
+    size_t i, n;
+
+    yyjson_obj_foreach(sound, i, n, k, v)
+    {
+        size_t bytes = yyjson_get_len(v);
+
+        if (yyjson_is_str(v) && key_is(k, "data"))
+            add_extra(e, bytes / SOUND_BYTES + 1, bytes / SOUND_BYTES + 1);
+        else
+            count_value(e, k, v);
+    }
+}
+
+/* What has its name for a reason; false: any other member. */
+static bool count_member(struct estimate *e, yyjson_val *type, yyjson_val *key, yyjson_val *value)
+{
+    if (!e->sources) {
+        if (!yyjson_is_obj(value) || !key_is(key, "input_audio"))
+            return false;
+        count_sound(e, value);
+        return true;
+    }
+    if (key_is(key, "source"))
+        return count_source(e, type, value);
+    if (!key_is(key, "input"))
+        return false;
+    estimate_schema(e, value); /* of a tool's call: no member of it is ours to know */
+    return true;
+}
 
 static void count_object(struct estimate *e, yyjson_val *value)
 {
@@ -154,11 +186,11 @@ static void count_object(struct estimate *e, yyjson_val *value)
 
     if (image || yyjson_obj_get(value, "image_url"))
         count_image(e, value);
-    if (e->sources && count_source(e, value)) {
-        estimate_files(e, value);
-        return;
+    yyjson_obj_foreach(value, i, n, k, v)
+    {
+        if (!count_member(e, type, k, v))
+            count_value(e, k, v);
     }
-    yyjson_obj_foreach(value, i, n, k, v) count_value(e, k, v);
     if (image) /* its file is in the count */
         e->elsewhere = elsewhere;
     if (yyjson_equals_str(type, "item_reference"))

@@ -55,6 +55,22 @@ enum status read_chat(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
+/* Each prompt of a list has its answers. A list that begins with a number is one prompt, of tokens. */
+static enum status multiply_choices(struct call_reading *r, yyjson_val *prompt)
+{
+    size_t prompts = yyjson_arr_size(prompt);
+
+    if (prompts < 2 || yyjson_is_num(yyjson_arr_get_first(prompt)))
+        return ST_OK;
+    if (prompts > CALL_CHOICES_MAX / r->ret->choices)
+        return err_set_field(r->err, ST_BAD_REQUEST, "array_above_max_length", "prompt",
+                             "Invalid 'prompt': array too long. It has %zu prompts with %llu answers each, and a "
+                             "request may ask for %d answers at most.",
+                             prompts, (unsigned long long)r->ret->choices, CALL_CHOICES_MAX);
+    r->ret->choices *= prompts;
+    return ST_OK;
+}
+
 enum status read_completions(struct call_reading *r, yyjson_val *root)
 {
     enum { MODEL, PROMPT, SUFFIX, STREAM, STREAM_OPTIONS, MAX_TOKENS, CHOICES, BEST_OF };
@@ -84,6 +100,9 @@ enum status read_completions(struct call_reading *r, yyjson_val *root)
         return st;
     if (best_of > r->ret->choices)
         r->ret->choices = best_of;
+    st = multiply_choices(r, found[PROMPT]);
+    if (st != ST_OK)
+        return st;
     estimate_input(&e, found[PROMPT]);
     estimate_input(&e, found[SUFFIX]);
     return call_set_estimate(r, &e);

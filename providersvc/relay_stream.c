@@ -203,15 +203,18 @@ static enum status cap(struct feeding *f, const struct sse_event *ev, const stru
     struct relay *s = f->s;
     uint64_t open = (s->seen | facts->seen) & ~s->finished;
     struct usage u = relay_usage(c);
+    bool translated = s->plan.n_steps > 0;
     enum status st;
 
     s->capped = true;
     st = flow(f);
-    if (st == ST_OK && !c->left)
-        st = s->plan.n_steps > 0 ? translate_end(f, TRANSLATE_LIMIT) : close_passing(f, ev, open, &u);
-    if (st == ST_OK)
+    if (st == ST_OK && translated) /* translate_end closes the stream */
         st = completion_tell_limit(c, tally_tokens(&c->text));
-    if (st == ST_OK && s->plan.n_steps == 0 && s->plan.upstream == &dialect_chat)
+    if (st == ST_OK && !c->left)
+        st = translated ? translate_end(f, TRANSLATE_LIMIT) : close_passing(f, ev, open, &u);
+    if (st == ST_OK && !translated)
+        st = completion_tell_limit(c, tally_tokens(&c->text));
+    if (st == ST_OK && !translated && s->plan.upstream == &dialect_chat)
         st = put(f, slice_of(done_event));
     if (st != ST_OK)
         s->fault = "The answer became too large.";

@@ -19,6 +19,16 @@ WINDOW = 128_000
 LONG = 100_000  # tokens of a response that others go on from
 
 
+def complete(ask):
+    """Each prompt has its answers, as long as they may be."""
+    n = len(ask["prompt"]) * ask.get("n", 1)
+    out = n * ask["max_tokens"]
+    usage = {"prompt_tokens": len(ask["prompt"]), "completion_tokens": out, "total_tokens": len(ask["prompt"]) + out}
+    choices = [{"text": "x", "index": i, "logprobs": None, "finish_reason": "length"} for i in range(n)]
+    made = {"id": "cmpl-up", "object": "text_completion", "created": int(time.time()), "model": MODEL, "choices": choices, "usage": usage}
+    return 200, {"content-type": "application/json"}, json.dumps(made).encode()
+
+
 class Keeper:
     """Upstream's Responses: each has the input that its metadata says, and what it goes on from."""
 
@@ -26,6 +36,8 @@ class Keeper:
         self.tokens = {}
 
     def answer(self, seen):
+        if seen.dialect == "openai" and seen.path == "/completions":
+            return complete(seen.json)
         if seen.dialect != "openai" or seen.method != "POST" or seen.path != "/responses":
             return None
         said = seen.json.get("metadata", {})
@@ -77,6 +89,29 @@ def test_pictures_that_it_bears_are_made(world):
     assert up.requests[-1].json == PICTURE
     (row,) = router.settled(token, 1)
     assert Decimal(row["cost_usd"]) == Decimal(9 * 1 + 272 * 2) / 1_000_000
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_each_prompt_of_a_list_is_held_for(world, n):
+    up, router, admin = world
+    prompts = 40
+    credit = prompts * n * 100 * OUT
+    _, token = router.user(credit=str(credit), admin=admin)
+    key = router.new_key(token)
+    ask = {"model": MODEL, "prompt": ["hi"] * prompts, "max_tokens": 1000, "n": n}
+    a = router.call("POST", "/v1/completions", ask, key)
+    assert a.status == 200, a
+    sent = up.requests[-1].json["max_tokens"]
+    assert 16 <= sent <= 100 and a.headers["x-router-output-limit"] == f"{sent}; reason=credit"
+    (row,) = router.settled(token, 1)
+    assert row["completion_tokens"] == prompts * n * sent
+    left = Decimal(router.credits(token)["balance_usd"])
+    assert left == credit - Decimal(row["cost_usd"]) >= 0  # all of it was there
+    before = len(up.requests)
+    a = router.call("POST", "/v1/completions", ask, key)  # what is left would bear one answer, or some
+    assert a.status == 429 and a.error["code"] == "insufficient_quota", a
+    assert len(up.requests) == before
+    assert Decimal(router.credits(token)["balance_usd"]) == left
 
 
 def respond(world, key, **more):

@@ -131,6 +131,7 @@ static void every_surface_is_read_in_its_way(void **state)
         {CHAT(",\"stream\":false"), CHAT_TOKENS, 0, 1},
         {LINE("/v1/completions", "{\"model\":\"m\",\"prompt\":[1,2,3]}"), 3, 16, 0},
         {LINE("/v1/completions", "{\"model\":\"m\",\"prompt\":[1,2],\"max_tokens\":5,\"best_of\":4}"), 2, 20, 0},
+        {LINE("/v1/completions", "{\"model\":\"m\",\"prompt\":[[1,2],[3]],\"max_tokens\":5,\"n\":4}"), 3, 40, 0},
         {LINE("/v1/responses", "{\"model\":\"m\",\"input\":[],\"max_output_tokens\":50}"), 3, 50, 0},
         {LINE("/v1/responses", "{\"model\":\"m\",\"input\":[]}"), 3, 0, 1},
         {LINE("/v1/embeddings", "{\"model\":\"m\",\"input\":[[1,2],[3]]}"), 3, 0, 0},
@@ -187,6 +188,7 @@ static void what_is_wrong_is_said_with_its_line(void **state)
         {CHAT(",\"stream\":true"), "Invalid 'stream'"},
         {LINE("/v1/embeddings", "{\"model\":\"m\",\"input\":\"x\",\"stream\":true}"), "Invalid 'stream'"},
         {CHAT(",\"n\":0"), "Invalid 'n'"},
+        {LINE("/v1/completions", "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":65}"), "Invalid 'prompt'"},
         {CHAT(",\"max_tokens\":1000000001"), "Invalid 'max_tokens'"},
         {LINE("/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"\"}"), "Invalid 'previous_response_id'"},
     };

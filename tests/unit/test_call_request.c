@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "gateway/surfaces.h"
+#include "providersvc/dialects/messages_count.h"
 #include "services/json.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -259,6 +260,88 @@ static void images_are_not_text(void **state)
                   NULL) > 20);
 }
 
+/* ---- what is text ------------------------------------------------------------------------------------------------ */
+
+#define LETTERS 4000u
+#define LETTERS_TOKENS (LETTERS / 4)
+#define AROUND 80u /* tokens of what is around them */
+#define TURN(blocks) "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[" blocks "]}]}"
+#define DOCUMENT(source, more) TURN("{\"type\":\"document\",\"source\":{" source "}" more "}")
+#define SENT "\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"%s\""
+#define PDF "\"type\":\"base64\",\"media_type\":\"application/pdf\",\"data\":\"%s\""
+#define CALLS(input) TURN("{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":" input "}")
+
+/* The text with letters for each %s. The caller ends *ret. */
+static void with_letters(const char *text, struct buf *ret)
+{
+    char letters[LETTERS];
+
+    memset(letters, 'a', sizeof(letters));
+    buf_init(ret, 1 << 20);
+    for (const char *at; (at = strstr(text, "%s")) != NULL; text = at + 2) {
+        assert_int_equal(buf_add(ret, text, (size_t)(at - text)), ST_OK);
+        assert_int_equal(buf_add(ret, letters, sizeof(letters)), ST_OK);
+    }
+    assert_int_equal(buf_add(ret, text, strlen(text)), ST_OK);
+}
+
+/* No member's name makes text cheaper, but of the parts that are known to be none. */
+static void text_is_text_wherever_it_stands(void **state)
+{
+    static const struct {
+        enum surface_kind surface;
+        const char *text;
+        uint64_t tokens;
+    } cases[] = {
+        {SURFACE_MESSAGES, DOCUMENT(SENT, ""), LETTERS_TOKENS},
+        {SURFACE_MESSAGES, DOCUMENT(SENT, ",\"title\":\"%s\",\"context\":\"%s\""), 3 * LETTERS_TOKENS},
+        {SURFACE_MESSAGES, DOCUMENT(PDF, ""), LETTERS / 16},
+        {SURFACE_MESSAGES, DOCUMENT(PDF, ",\"context\":\"%s\""), LETTERS / 16 + LETTERS_TOKENS},
+        {SURFACE_MESSAGES, DOCUMENT("\"type\":\"content\",\"content\":\"%s\"", ""), LETTERS_TOKENS},
+        {SURFACE_MESSAGES,
+         DOCUMENT("\"type\":\"content\",\"content\":[{\"type\":\"text\",\"text\":\"%s\"},{\"type\":\"image\","
+                  "\"source\":{" PDF "}}]",
+                  ""),
+         LETTERS_TOKENS + 765},
+        {SURFACE_MESSAGES,
+         TURN("{\"type\":\"tool_result\",\"content\":[{\"type\":\"document\",\"source\":{" SENT "}}]}"),
+         LETTERS_TOKENS},
+        {SURFACE_MESSAGES, CALLS("{\"data\":\"%s\"}"), LETTERS_TOKENS},
+        {SURFACE_MESSAGES, CALLS("{\"file_data\":\"%s\"}"), LETTERS_TOKENS},
+        {SURFACE_MESSAGES, CALLS("{\"file_id\":\"%s\"}"), LETTERS_TOKENS},
+        {SURFACE_MESSAGES, CALLS("{\"url\":\"data:%s\"}"), LETTERS_TOKENS},
+        {SURFACE_MESSAGES, CALLS("{\"%s\":1}"), LETTERS_TOKENS},
+        {SURFACE_MESSAGES, CALLS("{\"source\":{" PDF "}}"), LETTERS_TOKENS},
+        {SURFACE_CHAT, SAY("[{\"type\":\"text\",\"text\":\"a\",\"data\":\"%s\"}]"), LETTERS_TOKENS},
+        {SURFACE_CHAT, SAY("[{\"type\":\"input_audio\",\"data\":\"%s\"}]"), LETTERS_TOKENS},
+        {SURFACE_CHAT, SAY("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"%s\",\"format\":\"mp3\"}}]"),
+         LETTERS / 1000},
+        {SURFACE_CHAT, SAY("[{\"type\":\"file\",\"file\":{\"file_data\":\"%s\"}}]"), LETTERS / 16},
+        {SURFACE_UNKNOWN, "{\"model\":\"m\",\"data\":\"%s\"}", LETTERS_TOKENS},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct call_request r = {.choices = 0};
+        uint64_t counted = 0;
+        struct slice body;
+        struct buf text;
+        struct err err;
+
+        with_letters(cases[i].text, &text);
+        body = (struct slice){text.p, text.n};
+        assert_int_equal(call_request_read(&surfaces[cases[i].surface], body, *state, &r, &err), ST_OK);
+        if (r.tokens < cases[i].tokens || r.tokens > cases[i].tokens + AROUND)
+            fail_msg("%llu tokens, not %llu: %s", (unsigned long long)r.tokens, (unsigned long long)cases[i].tokens,
+                     cases[i].text);
+        assert_int_equal(r.n_objects, 0);
+        if (cases[i].surface == SURFACE_MESSAGES) { /* who counts them for the client agrees */
+            assert_int_equal(messages_count_tokens(body, &counted, &err), ST_OK);
+            assert_in_range(counted, cases[i].tokens, r.tokens);
+        }
+        buf_fini(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +352,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_dearer_tier_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_estimated_by_the_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(images_are_not_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(text_is_text_wherever_it_stands, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

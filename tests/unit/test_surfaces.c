@@ -13,6 +13,7 @@
 #include "gateway/call.h"
 #include "proto/endpoints.h"
 #include "services/clock.h"
+#include "tests/unit/answer_fake.h"
 #include "tests/unit/gateway_world.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -48,9 +49,15 @@ static void each_surface_says_what_it_is(void **state)
         {"POST", "/v1/chat/completions", BODY, ENDPOINT_CHAT, "", "m", 0, 1, false, false},
         {"POST", "/v1/chat/completions?a=b", BODY, ENDPOINT_CHAT, "/chat/completions?a=b", "m", 0, 1, false, false},
         {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"best_of\":3}", ENDPOINT_COMPLETIONS,
-         "", "m", 16, 3, false, false},
+         "", "m", 16, 6, false, false},
         {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[[1,2],[3]],\"max_tokens\":5,\"n\":2}",
-         ENDPOINT_COMPLETIONS, "", "m", 5, 2, false, false},
+         ENDPOINT_COMPLETIONS, "", "m", 5, 4, false, false},
+        {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[1,2,3],\"n\":2}", ENDPOINT_COMPLETIONS, "", "m", 16,
+         2, false, false},
+        {"POST", "/v1/completions", "{\"model\":\"m\",\"prompt\":[]}", ENDPOINT_COMPLETIONS, "", "m", 16, 1, false,
+         false},
+        {"POST", "/v1/embeddings", "{\"model\":\"m\",\"input\":[\"a\",\"b\"]}", ENDPOINT_EMBEDDINGS, "", "m", 0, 1,
+         false, false},
         {"POST", "/v1/responses", "{\"model\":\"m\",\"input\":\"hi\",\"max_output_tokens\":20}", ENDPOINT_RESPONSES, "",
          "m", 20, 1, false, false},
         {"POST", "/v1/responses/compact", "{\"model\":\"m\"}", ENDPOINT_RESPONSES_COMPACT, "", "m", 0, 1, false, false},
@@ -147,6 +154,9 @@ static void wrong_fields_are_named(void **state)
         {"/v1/completions", "{\"prompt\":\"x\"}", "model", "missing_required_parameter"},
         {"/v1/completions", "{\"model\":\"m\",\"prompt\":5}", "prompt", "invalid_type"},
         {"/v1/completions", "{\"model\":\"m\",\"best_of\":129}", "best_of", "integer_above_max_value"},
+        {"/v1/completions", "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt", "array_above_max_length"},
+        {"/v1/completions", "{\"model\":\"m\",\"prompt\":[[1],[2],[3]],\"n\":2,\"best_of\":43}", "prompt",
+         "array_above_max_length"},
         {"/v1/responses", "{\"model\":\"m\",\"input\":{}}", "input", "invalid_type"},
         {"/v1/responses", "{\"model\":\"m\",\"max_output_tokens\":0}", "max_output_tokens", "integer_below_min_value"},
         {"/v1/responses", "{\"model\":\"m\",\"stream\":1}", "stream", "invalid_type"},
@@ -171,6 +181,31 @@ static void wrong_fields_are_named(void **state)
         HAS(w, text);
     }
     assert_int_equal(look()->admitted, 0);
+}
+
+/* Each prompt of a list has its answers: what is asked for is held for, or refused. */
+static void prompts_are_counted(void **state)
+{
+    struct world *w = *state;
+    unsigned most;
+
+    for (most = CALL_CHOICES_MAX; most <= CALL_CHOICES_MAX + 1; most++) {
+        char body[1024] = "{\"model\":\"m\",\"prompt\":[";
+        size_t n = strlen(body);
+        unsigned i;
+
+        for (i = 0; i < most; i++)
+            n += (size_t)snprintf(body + n, sizeof(body) - n, "\"a\",");
+        snprintf(body + n - 1, sizeof(body) - n + 1, "]}");
+        ask(w, "POST", "/v1/completions", "", body);
+        if (most == CALL_CHOICES_MAX) {
+            HAS(w, "HTTP/1.1 200 OK\r\n");
+            assert_int_equal(look()->choices, CALL_CHOICES_MAX);
+        } else {
+            HAS(w, "HTTP/1.1 400 Bad Request\r\n");
+            HAS(w, "\"param\":\"prompt\",\"code\":\"array_above_max_length\"");
+        }
+    }
 }
 
 static void of_headers_few_go_upstream(void **state)
@@ -567,14 +602,14 @@ static bool heard_something(int fd)
 
 #define EARLY "HTTP/1.1 200 OK\r\n"
 
-static int begin_silence(struct world *w, const char *path, const char *body, unsigned n, const char *comment,
-                         struct svc_call **ret)
+static int begin_silence_with(struct world *w, const char *more, const char *path, const char *body, unsigned n,
+                              const char *comment, struct svc_call **ret)
 {
     uint64_t end = clock_ms() + WAIT_MS;
     int fd = connect_to(w, 0);
 
     SET(act, SILENT);
-    post(fd, path, body, "");
+    post(fd, path, body, more);
     *ret = wait_for_call(n);
     do /* until the gateway knows that it is open */
         ten_seconds_pass(w);
@@ -584,6 +619,12 @@ static int begin_silence(struct world *w, const char *path, const char *body, un
     HAS(w, "content-type: text/event-stream\r\n");
     HAS_NOT(w, "x-router-provider");
     return fd;
+}
+
+static int begin_silence(struct world *w, const char *path, const char *body, unsigned n, const char *comment,
+                         struct svc_call **ret)
+{
+    return begin_silence_with(w, "", path, body, n, comment, ret);
 }
 
 static void a_silent_provider_does_not_silence_us(void **state)
@@ -646,6 +687,43 @@ static void an_error_after_the_first_comment_is_an_event(void **state)
     close(fd);
 }
 
+/* The client left a stream that had been begun for it, and the provider's answer is none: nothing of it was recorded.
+ */
+static void what_is_no_stream_after_all_is_not_kept(void **state)
+{
+    static const char *const paths[] = {"/v1/images/generations", "/v1/rerank"};
+    static const char body[] = "{\"model\":\"m\",\"prompt\":\"a cat\",\"stream\":true}";
+    struct world *w = *state;
+    unsigned i;
+
+    for (i = 0; i < COUNT(paths); i++) {
+        char key[] = "k 0", header[40];
+        struct svc_call *call;
+        int fd;
+
+        key[2] = (char)('0' + i);
+        snprintf(header, sizeof(header), "Idempotency-Key: %s\r\n", key);
+        KEPT_SET(interrupted, false);
+        fd = begin_silence_with(w, header, paths[i], body, i + 1, ": keep-alive\n\n", &call);
+        close(fd);
+        usleep(200000); /* until it is noticed */
+        say_head(call, 200, "application/json");
+        svc_send(call, slice_of("{\"data\":[]}"), NULL);
+        finish(call, ST_OK);
+        assert_true(reached(&script.done, i + 1));
+        usleep(100000);
+        assert_true(answer_fake_holds(key, 0)); /* its bill decides */
+        KEPT_SET(interrupted, true);
+        fd = connect_to(w, 0);
+        post(fd, paths[i], body, header);
+        hear(w, fd, NULL);
+        HAS(w, "HTTP/1.1 409 ");
+        HAS_NOT(w, "x-router-replayed");
+        close(fd);
+        assert_int_equal(look()->begun, i + 1);
+    }
+}
+
 static void a_plain_call_stays_silent(void **state)
 {
     struct world *w = *state;
@@ -672,6 +750,7 @@ int main(void)
         WORLD(each_surface_says_what_it_is),
         WORLD(inputs_are_estimated),
         WORLD(wrong_fields_are_named),
+        WORLD(prompts_are_counted),
         WORLD(of_headers_few_go_upstream),
         WORLD(a_price_may_be_too_high),
         WORLD(paths_do_not_climb),
@@ -688,6 +767,7 @@ int main(void)
         WORLD(a_stream_that_breaks_says_so_in_its_words),
         WORLD(a_silent_provider_does_not_silence_us),
         WORLD(an_error_after_the_first_comment_is_an_event),
+        WORLD(what_is_no_stream_after_all_is_not_kept),
         WORLD(a_plain_call_stays_silent),
     };
 
