@@ -13,7 +13,7 @@
 
 static_assert(SCRATCH_MAX > 2 * (LIMIT_MODEL + CALL_OBJECTS_MAX * LIMIT_OBJECT_ID), "a line's names find room");
 static_assert(TEXT_SHOWN + 64 < ERR_TEXT_MAX, "an error's text finds room");
-static_assert(BATCH_LINES_MAX * CALL_CHOICES_MAX <= LIMIT_COUNT, "answers without a limit can be counted");
+static_assert(BATCH_LINES_MAX * LIMIT_CHOICES <= LIMIT_COUNT, "answers without a limit can be counted");
 
 /* The url of a line, whose body's reader is the surface's. answers: it writes text, which a body may limit. */
 static const struct {
@@ -97,7 +97,7 @@ static enum status take_objects(struct batch_file *b, const struct call_request 
     return st;
 }
 
-/* No overflow: a line adds LIMIT_TOKENS times CALL_CHOICES_MAX at most to what is not above LIMIT_TOKENS. */
+/* No overflow: a line adds LIMIT_TOKENS times LIMIT_CHOICES at most to what is not above LIMIT_TOKENS. */
 static enum status add_line(struct batch_file *b, size_t target, const struct call_request *line, struct err *err)
 {
     struct batch_worth *w = &b->worth;

@@ -12,7 +12,7 @@
 #include "proto/messages.h"
 #include "services/arena.h"
 
-#define CALL_CHOICES_MAX 128 /* answers to one request, all its prompts together: what admit_req can say */
+#define CALL_CHOICES_MAX 128 /* answers to one prompt */
 #define CALL_OBJECTS_MAX 16 /* objects that one request may name */
 
 struct form;
@@ -30,7 +30,7 @@ struct call_request {
     bool stream;
     bool usage_asked; /* stream_options.include_usage */
     uint64_t output_limit; /* of one choice; 0 = none */
-    uint64_t choices; /* 1 to CALL_CHOICES_MAX */
+    uint64_t choices; /* to all prompts: 1 to LIMIT_CHOICES */
     uint64_t tokens, tokens_upper; /* of the prompt */
     bool background; /* upstream is asked to go on with the response, whoever listens */
     uint64_t price_percent; /* of the prices: what the service tier that is asked for costs; 0 = all of them */

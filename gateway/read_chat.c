@@ -62,11 +62,11 @@ static enum status multiply_choices(struct call_reading *r, yyjson_val *prompt)
 
     if (prompts < 2 || yyjson_is_num(yyjson_arr_get_first(prompt)))
         return ST_OK;
-    if (prompts > CALL_CHOICES_MAX / r->ret->choices)
+    if (prompts > LIMIT_CHOICES / r->ret->choices)
         return err_set_field(r->err, ST_BAD_REQUEST, "array_above_max_length", "prompt",
                              "Invalid 'prompt': array too long. It has %zu prompts with %llu answers each, and a "
                              "request may ask for %d answers at most.",
-                             prompts, (unsigned long long)r->ret->choices, CALL_CHOICES_MAX);
+                             prompts, (unsigned long long)r->ret->choices, LIMIT_CHOICES);
     r->ret->choices *= prompts;
     return ST_OK;
 }

@@ -13,7 +13,7 @@
     F(m, 4, STR,  endpoint,          REQ, LIMIT_NAME,    "chat.completions …")                                         \
     F(m, 5, U64,  prompt_tokens_estimate, REQ, LIMIT_TOKENS, "upper estimate of the prompt")                           \
     F(m, 6, U64,  max_output_tokens, OPT, LIMIT_TOKENS,  "output limit in the request; 0 = none")                      \
-    F(m, 7, U64,  choices,           OPT, 128,           "n; 0 = 1")                                                   \
+    F(m, 7, U64,  choices,           OPT, LIMIT_CHOICES, "answers, to all prompts; 0 = 1")                                                   \
     F(m, 8, U64,  deadline_ms,       REQ, LIMIT_MS,      "how long the call may run: the hold lives so long and a grace") \
     F(m, 9, STR,  client_ip,         OPT, LIMIT_NAME,    "for the security log")                                       \
     F(m, 10, PICO, max_input_pico,   OPT, MONEY_PICO_MAX, "no route dearer than this per input token; absent = any")   \

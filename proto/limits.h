@@ -40,6 +40,7 @@
 #define LIMIT_ID INT64_MAX /* a number that SQLite can hold */
 #define LIMIT_COUNT UINT64_C(1000000000) /* requests or tokens per minute */
 #define LIMIT_TOKENS MONEY_TOKENS_MAX
+#define LIMIT_CHOICES 16384 /* answers to one request: OpenAI takes 2,048 prompts, with several answers each */
 #define LIMIT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* a duration: a week */
 #define LIMIT_TIME UINT64_C(253402300799) /* Unix seconds: the end of the year 9999 */
 #define LIMIT_TIME_MS UINT64_C(253402300799999)

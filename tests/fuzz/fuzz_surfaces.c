@@ -11,7 +11,7 @@
 
 static void check(const struct call_request *r)
 {
-    if (r->model.n > LIMIT_MODEL || r->choices > CALL_CHOICES_MAX || r->n_objects > CALL_OBJECTS_MAX)
+    if (r->model.n > LIMIT_MODEL || r->choices > LIMIT_CHOICES || r->n_objects > CALL_OBJECTS_MAX)
         abort();
     if (r->tokens > LIMIT_TOKENS || r->tokens_upper > LIMIT_TOKENS || r->output_limit > LIMIT_TOKENS)
         abort();
