@@ -61,6 +61,7 @@
     "SELECT CASE WHEN ?4 THEN model END AS g_model, CASE WHEN ?5 THEN key_id END AS g_key, "                           \
     "CASE WHEN ?6 > 0 THEN created_ms - created_ms % ?6 END AS g_time, " SQL_SUM
 #define SQL_GROUP_END "GROUP BY g_model, g_key, g_time ORDER BY g_time, g_model, g_key LIMIT ?7"
+#define SQL_REFUNDED(call) "(SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = " call ")"
 /* ?1 before revision, ?2 from ms, ?3 to ms, ?4 model, ?5 key, ?6 status (each NULL = any), ?7 limit */
 #define SQL_USAGE_FILTER                                                                                               \
     "c.revision < ?1 AND c.created_ms >= ?2 AND c.created_ms < ?3 AND (?4 IS NULL OR c.model = ?4) "                   \
@@ -173,7 +174,7 @@
     S(GRANT_INSERT, "INSERT INTO credit_grant(transfer, account, kind, actor, idempotency_key, note, amount_nano, "    \
       "balance_nano, entry, created_ms, request_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")            \
     S(CALL_COST, "SELECT cost_nano FROM usage WHERE request_id = ?1 AND user_num = ?2")                                \
-    S(CALL_REFUNDED, "SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = ?1")                   \
+    S(CALL_REFUNDED, "SELECT " SQL_REFUNDED("?1"))                                                                     \
     /* codes.c */                                                                                                      \
     S(CODES, SQL_CODE "WHERE c.num < ?1 ORDER BY c.num DESC LIMIT ?2")                                                 \
     S(CODE_BY_ID, SQL_CODE "WHERE c.id = ?1")                                                                          \
@@ -225,8 +226,8 @@
       "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) ON CONFLICT(request_id) DO NOTHING")                                         \
     S(STRAY_INSERT, "INSERT INTO usage_stray(revision, user_id) VALUES (?1, ?2)")                                      \
     /* ?1 request id; a row that was corrected has its true status */                                                  \
-    S(CALL_STATE, "SELECT c.revision, c.status, c.user_num, c.cost_nano, c.overage_nano, x.revision IS NOT NULL "      \
-      "FROM usage c LEFT JOIN correction x ON x.usage = c.revision WHERE c.request_id = ?1")                           \
+    S(CALL_STATE, "SELECT c.revision, c.status, c.user_num, c.cost_nano, c.overage_nano, x.revision IS NOT NULL, "     \
+      SQL_REFUNDED("c.request_id") " FROM usage c LEFT JOIN correction x ON x.usage = c.revision WHERE c.request_id = ?1")                           \
     S(USAGE_CORRECT, "UPDATE usage SET provider = ?2, upstream_model = ?3, status = ?4, http_status = ?5, prompt_tokens = ?6, " \
       "cached_tokens = ?7, cache_write_tokens = ?8, cache_write_long_tokens = ?9, completion_tokens = ?10, reasoning_tokens = ?11, " \
       "estimated = ?12, price_id = ?13, cost_nano = ?14, overage_nano = ?15, latency_ms = ?16, ttft_ms = ?17, attempts = ?18, " \
