@@ -329,7 +329,8 @@
     S(ANSWER_PIECE_COUNT, "SELECT count(*) FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024")         \
     S(ANSWER_PIECE_ADD, "INSERT INTO answer_piece(id, body) VALUES (?1 * 1024 + ?2, ?3)")                              \
     S(ANSWER_COST, "SELECT cost_nano + overage_nano + (status = 'expired' OR (status = 'void' AND http_status = ?2)) " \
-      "FROM usage WHERE request_id = ?1")                                                                              \
+      "FROM usage WHERE request_id = ?1 "                                                                              \
+      "UNION ALL SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open' AND parked > 0")                          \
     S(ANSWER_HOLD, "SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open'")                                      \
     S(ANSWER_INSERT, "INSERT INTO answer(user_num, idempotency_key, body_digest, request_id, state, created_ms, "      \
       "expires_ms, lease_ms, lease_end_ms) VALUES (?1, ?2, ?3, ?4, 'begun', ?5, ?6, ?7, ?8)")                          \
