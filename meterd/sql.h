@@ -62,6 +62,8 @@
     "CASE WHEN ?6 > 0 THEN created_ms - created_ms % ?6 END AS g_time, " SQL_SUM
 #define SQL_GROUP_END "GROUP BY g_model, g_key, g_time ORDER BY g_time, g_model, g_key LIMIT ?7"
 #define SQL_REFUNDED(call) "(SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = " call ")"
+/* Which holds admission hears of: those of somebody (a record names him), and of something. */
+#define SQL_HOLD_TOLD "state = 'open' AND amount_nano > 0 AND user_num IS NOT NULL "
 /* ?1 before revision, ?2 from ms, ?3 to ms, ?4 model, ?5 key, ?6 status (each NULL = any), ?7 limit */
 #define SQL_USAGE_FILTER                                                                                               \
     "c.revision < ?1 AND c.created_ms >= ?2 AND c.created_ms < ?3 AND (?4 IS NULL OR c.model = ?4) "                   \
@@ -268,8 +270,7 @@
     S(GROUP_OF_USER, SQL_GROUP SQL_SUM_USER SQL_GROUP_END)                                                             \
     /* state.c: the log of changes after ?1; kinds are the records' type numbers */                                    \
     S(STATE_SNAPSHOT, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                           \
-      "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE state = 'open' AND revision > ?1 "          \
-      "AND amount_nano > 0 AND user_num IS NOT NULL "                                                                  \
+      "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE revision > ?1 AND " SQL_HOLD_TOLD           \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 AND status = 'active' "                        \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
@@ -285,7 +286,7 @@
       "UNION ALL SELECT revision, 1032 FROM provider_def WHERE revision > ?1 "                                         \
       "UNION ALL SELECT revision, 1300 FROM model_def WHERE revision > ?1 "                                            \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 "                                             \
-      "UNION ALL SELECT parked, 1295 FROM hold WHERE parked > ?1 AND state = 'open' "                                  \
+      "UNION ALL SELECT parked, 1295 FROM hold WHERE parked > ?1 AND " SQL_HOLD_TOLD                                   \
       "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
       "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
