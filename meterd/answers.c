@@ -68,9 +68,9 @@ static enum status find_hold(struct work *w, struct slice request_id, bool *ret)
     return st;
 }
 
-/* What the call cost; -1 = it has not been billed, not even at nothing. One that expired may still be billed late, and
- * so may one that is void because whoever ran it was lost: they count as if they had cost something. A gateway's own
- * void says that nobody began it. */
+/* What the call cost; -1 = it has not been billed, not even at nothing. One that expired may still be billed late, so
+ * may one that is void because whoever ran it was lost, and one that is parked is over, but what it made is not: they
+ * count as if they had cost something. A gateway's own void says that nobody began it. */
 static enum status find_cost(struct work *w, struct slice request_id, int64_t *ret)
 {
     return store_number(w->s, SQL_ANSWER_COST, BINDS(B_S(request_id), B_I(status_http(ST_PEER_LOST))), -1, ret, w->err);

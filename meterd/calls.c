@@ -82,6 +82,7 @@ static enum status view_row(struct call *c)
         payer = col_i64(q, 2);
         c->view.taken_nano = col_i64(q, 3);
         c->view.overage_nano = col_i64(q, 4);
+        c->view.refunded_nano = col_i64(q, 6);
         c->view.state = CALL_SETTLED;
         if (slice_is(c->row_status, STATUS_VOID) && col_i64(q, 5) == 0)
             c->view.state = CALL_VOIDED;

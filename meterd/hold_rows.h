@@ -35,7 +35,8 @@ enum status hold_rows_end(struct work *w, const struct hold_row *h, struct slice
 
 /* The newest progress of calls whose lease is over at clock_ms, `limit` at most, in the work's arena. */
 enum status hold_rows_due(struct work *w, uint64_t clock_ms, size_t limit, struct usage_event *events, size_t *ret_n);
-/* Counts every lease from clock_ms on: the clock of another process says nothing. Once, at the start. */
+/* Counts every lease from clock_ms on: the clock of another start or machine says nothing. At the start, after a time
+ * in which nothing could be written, and when a backup is restored. */
 enum status hold_rows_restart(struct work *w, uint64_t clock_ms);
 
 #endif

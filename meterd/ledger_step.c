@@ -55,9 +55,11 @@ static void end_call(const struct ledger_view *v, int64_t cost, enum call_state 
     e->posts.overage_nano = taken - cost;
 }
 
-/* Posts the difference. Too much was billed: the operator's part of the loss goes first, the rest back to the user. */
-static void correct_call(const struct ledger_view *v, int64_t cost, struct ledger_effect *e)
+/* Posts the difference. Too much was billed: the operator's part of the loss goes first, the rest back to the user, as
+ * far as he has not got it back by refunds: the bill stays at what they came to. */
+static void correct_call(const struct ledger_view *v, int64_t truth, struct ledger_effect *e)
 {
+    int64_t cost = truth > v->refunded_nano ? truth : v->refunded_nano;
     int64_t more = cost - v->taken_nano - v->overage_nano;
 
     e->outcome = LEDGER_CORRECTED;

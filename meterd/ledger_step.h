@@ -10,8 +10,9 @@
  *
  * - Whatever the order and however often: a call ends once, and what has ended is corrected once at most.
  * - A settlement after a void or an expiry says what was truly used, so the difference is posted: a void that was wrong
- *   is billed after all. A void says "never started": it loses against everything that says otherwise, so it does not
- *   end a hold whose progress already costs something, nor an expired call.
+ *   is billed after all, and what refunds gave back meanwhile is not given back again. A void says "never started": it
+ *   loses against everything that says otherwise, so it does not end a hold whose progress already costs something, nor
+ *   an expired call.
  * - available and held of a user never go below zero: what credit cannot bear goes to the operator's overage.
  * - The postings sum to zero.
  */
@@ -30,6 +31,7 @@ struct ledger_view {
     int64_t heard_nano; /* OPEN: what its progress costs as far as it was heard */
     uint64_t heard_tokens;
     int64_t taken_nano, overage_nano; /* VOIDED, EXPIRED: what was billed for it */
+    int64_t refunded_nano; /* VOIDED, EXPIRED: what was given back of taken_nano since, as credit; 0..taken_nano */
 };
 
 enum ledger_verb { LEDGER_PROGRESS, LEDGER_SETTLE, LEDGER_VOID, LEDGER_EXPIRE, LEDGER_GIVE };

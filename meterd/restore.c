@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "meterd/batch.h"
+#include "meterd/hold_rows.h"
 #include "meterd/snapshot.h"
+#include "services/clock.h"
 #include "services/settings.h"
 #include "services/svc.h"
 
@@ -126,23 +128,31 @@ static enum status check_ledger(struct store *s, struct restore *r)
     return st;
 }
 
-/* Brings the copy to this program's shape and its revisions above all that were ever published. */
+/* Its revisions come above all that were ever published, its leases onto this machine's clock. */
+static enum status adapt(struct store *s, struct restore *r)
+{
+    uint64_t above = (s->revision > r->revision ? s->revision : r->revision) + REVISIONS_APART;
+    struct work w = {.s = s, .err = r->err};
+    enum status st = store_begin(s, r->err);
+
+    if (st == ST_OK)
+        st = store_run(s, SQL_REVISION_LIFT, BINDS(B_I(above)), r->err);
+    if (st == ST_OK)
+        st = hold_rows_restart(&w, clock_ms());
+    return st == ST_OK ? store_commit(s, r->err) : st;
+}
+
+/* Brings the copy to this program's shape, revisions and clock. */
 static enum status lift(struct restore *r)
 {
     struct store *s = NULL;
-    uint64_t above;
     enum status st = store_open(r->copy, &s, r->err);
 
     if (st != ST_OK || !s)
         return st;
-    st = check_ledger(s, r);
-    above = (s->revision > r->revision ? s->revision : r->revision) + REVISIONS_APART;
+    st = adapt(s, r);
     if (st == ST_OK)
-        st = store_begin(s, r->err);
-    if (st == ST_OK)
-        st = store_run(s, SQL_REVISION_LIFT, BINDS(B_I(above)), r->err);
-    if (st == ST_OK)
-        st = store_commit(s, r->err);
+        st = check_ledger(s, r);
     if (st == ST_OK)
         st = store_checkpoint(s, true, r->err);
     store_close(s);

@@ -61,6 +61,9 @@
     "SELECT CASE WHEN ?4 THEN model END AS g_model, CASE WHEN ?5 THEN key_id END AS g_key, "                           \
     "CASE WHEN ?6 > 0 THEN created_ms - created_ms % ?6 END AS g_time, " SQL_SUM
 #define SQL_GROUP_END "GROUP BY g_model, g_key, g_time ORDER BY g_time, g_model, g_key LIMIT ?7"
+#define SQL_REFUNDED(call) "(SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = " call ")"
+/* Which holds admission hears of: those of somebody (a record names him), and of something. */
+#define SQL_HOLD_TOLD "state = 'open' AND amount_nano > 0 AND user_num IS NOT NULL "
 /* ?1 before revision, ?2 from ms, ?3 to ms, ?4 model, ?5 key, ?6 status (each NULL = any), ?7 limit */
 #define SQL_USAGE_FILTER                                                                                               \
     "c.revision < ?1 AND c.created_ms >= ?2 AND c.created_ms < ?3 AND (?4 IS NULL OR c.model = ?4) "                   \
@@ -173,7 +176,7 @@
     S(GRANT_INSERT, "INSERT INTO credit_grant(transfer, account, kind, actor, idempotency_key, note, amount_nano, "    \
       "balance_nano, entry, created_ms, request_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")            \
     S(CALL_COST, "SELECT cost_nano FROM usage WHERE request_id = ?1 AND user_num = ?2")                                \
-    S(CALL_REFUNDED, "SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = ?1")                   \
+    S(CALL_REFUNDED, "SELECT " SQL_REFUNDED("?1"))                                                                     \
     /* codes.c */                                                                                                      \
     S(CODES, SQL_CODE "WHERE c.num < ?1 ORDER BY c.num DESC LIMIT ?2")                                                 \
     S(CODE_BY_ID, SQL_CODE "WHERE c.id = ?1")                                                                          \
@@ -225,8 +228,8 @@
       "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) ON CONFLICT(request_id) DO NOTHING")                                         \
     S(STRAY_INSERT, "INSERT INTO usage_stray(revision, user_id) VALUES (?1, ?2)")                                      \
     /* ?1 request id; a row that was corrected has its true status */                                                  \
-    S(CALL_STATE, "SELECT c.revision, c.status, c.user_num, c.cost_nano, c.overage_nano, x.revision IS NOT NULL "      \
-      "FROM usage c LEFT JOIN correction x ON x.usage = c.revision WHERE c.request_id = ?1")                           \
+    S(CALL_STATE, "SELECT c.revision, c.status, c.user_num, c.cost_nano, c.overage_nano, x.revision IS NOT NULL, "     \
+      SQL_REFUNDED("c.request_id") " FROM usage c LEFT JOIN correction x ON x.usage = c.revision WHERE c.request_id = ?1")                           \
     S(USAGE_CORRECT, "UPDATE usage SET provider = ?2, upstream_model = ?3, status = ?4, http_status = ?5, prompt_tokens = ?6, " \
       "cached_tokens = ?7, cache_write_tokens = ?8, cache_write_long_tokens = ?9, completion_tokens = ?10, reasoning_tokens = ?11, " \
       "estimated = ?12, price_id = ?13, cost_nano = ?14, overage_nano = ?15, latency_ms = ?16, ttft_ms = ?17, attempts = ?18, " \
@@ -267,8 +270,7 @@
     S(GROUP_OF_USER, SQL_GROUP SQL_SUM_USER SQL_GROUP_END)                                                             \
     /* state.c: the log of changes after ?1; kinds are the records' type numbers */                                    \
     S(STATE_SNAPSHOT, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                           \
-      "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE state = 'open' AND revision > ?1 "          \
-      "AND amount_nano > 0 AND user_num IS NOT NULL "                                                                  \
+      "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE revision > ?1 AND " SQL_HOLD_TOLD           \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 AND status = 'active' "                        \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
@@ -284,7 +286,7 @@
       "UNION ALL SELECT revision, 1032 FROM provider_def WHERE revision > ?1 "                                         \
       "UNION ALL SELECT revision, 1300 FROM model_def WHERE revision > ?1 "                                            \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 "                                             \
-      "UNION ALL SELECT parked, 1295 FROM hold WHERE parked > ?1 AND state = 'open' "                                  \
+      "UNION ALL SELECT parked, 1295 FROM hold WHERE parked > ?1 AND " SQL_HOLD_TOLD                                   \
       "UNION ALL SELECT revision, 1030 FROM usage WHERE revision > ?1 "                                                \
       "UNION ALL SELECT revision, 1030 FROM correction WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                       \
     S(ACK_BY_REVISION, "SELECT source, seq FROM position WHERE revision = ?1")                                         \
@@ -328,7 +330,8 @@
     S(ANSWER_PIECE_COUNT, "SELECT count(*) FROM answer_piece WHERE id >= ?1 * 1024 AND id < ?1 * 1024 + 1024")         \
     S(ANSWER_PIECE_ADD, "INSERT INTO answer_piece(id, body) VALUES (?1 * 1024 + ?2, ?3)")                              \
     S(ANSWER_COST, "SELECT cost_nano + overage_nano + (status = 'expired' OR (status = 'void' AND http_status = ?2)) " \
-      "FROM usage WHERE request_id = ?1")                                                                              \
+      "FROM usage WHERE request_id = ?1 "                                                                              \
+      "UNION ALL SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open' AND parked > 0")                          \
     S(ANSWER_HOLD, "SELECT 1 FROM hold WHERE request_id = ?1 AND state = 'open'")                                      \
     S(ANSWER_INSERT, "INSERT INTO answer(user_num, idempotency_key, body_digest, request_id, state, created_ms, "      \
       "expires_ms, lease_ms, lease_end_ms) VALUES (?1, ?2, ?3, ?4, 'begun', ?5, ?6, ?7, ?8)")                          \

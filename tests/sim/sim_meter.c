@@ -99,8 +99,14 @@ static void apply(struct sim *w, struct sim_event ev, uint64_t tokens)
     struct sim_store *s = &w->work;
     struct sim_row *r = &s->rows[ev.call];
     unsigned user = w->calls[ev.call].user;
-    struct ledger_view v = {s->available[user], s->held[user], r->state, r->hold,
-                            r->heard,           r->tokens,     r->taken, r->overage};
+    struct ledger_view v = {.available_nano = s->available[user],
+                            .held_nano = s->held[user],
+                            .state = r->state,
+                            .hold_nano = r->hold,
+                            .heard_nano = r->heard,
+                            .heard_tokens = r->tokens,
+                            .taken_nano = r->taken,
+                            .overage_nano = r->overage};
     struct ledger_command c = {ev.verb, w->calls[ev.call].hold, ev.cost, tokens};
     struct ledger_effect e;
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "meterd/batch.h"
+#include "meterd/calls.h"
 #include "meterd/ingest.h"
 #include "meterd/ledger.h"
 #include "meterd/schema/schema.h"
@@ -204,6 +205,18 @@ static inline uint64_t meter_deliver(struct meter *m, const char *source, uint64
 
     METER_OK(m, op_usage_deliver, &req, &rep);
     return rep.acked_seq;
+}
+
+/* What expires at this time of the monotonic clock; returns how many calls that are. */
+static inline size_t meter_expire(struct meter *m, uint64_t clock_ms)
+{
+    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+    size_t n = 0;
+
+    meter_must(m, batch_begin(m->store, &m->err), "begin");
+    meter_must(m, calls_expire(&w, clock_ms, &n), "calls_expire");
+    meter_must(m, batch_commit(m->store, &m->err), "commit");
+    return n;
 }
 
 static inline struct ledger_verify_rep meter_verify(struct meter *m)

@@ -265,6 +265,44 @@ static void a_call_with_an_open_hold_is_still_possible(void **state)
     must_say(m, 'a', "k", "req_2", "begun");
 }
 
+static void park(struct meter *m, struct slice user, const char *request, uint64_t seq)
+{
+    struct usage_event e = meter_event(user, request, meter_price(m, "test-model", 1000000, 0));
+
+    e.status = slice_of("running");
+    e.parked = true;
+    e.hold_nano = 1000000;
+    e.lease_ms = 168 * HOUR_MS;
+    assert_int_equal(meter_deliver(m, "src", seq, &e, 1), seq);
+}
+
+/* It made a batch: that goes on for days, the call does not. */
+static void a_parked_call_is_over_and_costs_something(void **state)
+{
+    struct meter *m = *state;
+    struct people p = people(m);
+    uint64_t before;
+
+    must_say(m, 'a', "k", "req_1", "begun");
+    must_say(m, 'a', "kept", "req_2", "begun");
+    must_say(m, 'a', "left", "req_3", "begun");
+    before = clock_ms();
+    park(m, p.ann, "req_1", 1);
+    park(m, p.ann, "req_2", 2);
+    park(m, p.ann, "req_3", 3);
+    must_say(m, 'a', "k", "req_4", "running");
+    assert_in_range(meter_number(m, "SELECT lease_end_ms FROM answer WHERE idempotency_key = 'k'"), before + 1000,
+                    clock_ms() + ANSWERS_SETTLE_MS);
+    assert_int_equal(put(m, 'a', "kept", "req_2", 200, slice_of("a batch")), ST_OK);
+    assert_int_equal(put(m, 'a', "left", "req_3", 0, slice_of("")), ST_OK);
+    leases_end(m);
+    must_say(m, 'a', "k", "req_4", "interrupted");
+    must_say(m, 'a', "kept", "req_4", "stored");
+    must_say(m, 'a', "left", "req_4", "interrupted"); /* a second batch would be billed, too */
+    assert_int_equal(put(m, 'a', "k", "req_1", 200, slice_of("late, but here")), ST_OK);
+    must_say(m, 'a', "k", "req_4", "stored");
+}
+
 static void a_billed_call_has_two_seconds_for_its_answer(void **state)
 {
     struct meter *m = *state;
@@ -573,6 +611,7 @@ int main(void)
         T(what_was_billed_is_not_forgotten),
         T(a_lease_that_ends_without_a_bill_frees_the_key),
         T(a_call_with_an_open_hold_is_still_possible),
+        T(a_parked_call_is_over_and_costs_something),
         T(a_billed_call_has_two_seconds_for_its_answer),
         T(a_call_that_cost_nothing_is_made_again),
         T(what_expired_may_still_be_billed),

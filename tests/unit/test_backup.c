@@ -238,6 +238,44 @@ static void a_restore_brings_it_back_and_keeps_the_other(void **state)
     assert_int_equal(access(path, F_OK), 0); /* the backup is still one */
 }
 
+static void change_in(const char *path, const char *sql)
+{
+    struct err err = {0};
+    sqlite3 *db = NULL;
+
+    assert_int_equal(snapshot_open(path, &db, &err), ST_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* Leases are on the clock of whoever made the backup: here that was a machine that has not run for long. */
+static void a_call_that_was_open_is_no_obstacle(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "b@example.com", METER_USD);
+    struct usage_event e = meter_event(user, "req_open", meter_price(m, "test-model", 1000, 1000));
+    struct restore_report report;
+    struct backup_rep rep;
+    char path[LIMIT_TITLE + 1];
+
+    e.status = slice_of("running");
+    e.hold_nano = 5000;
+    e.lease_ms = 60000;
+    assert_int_equal(meter_deliver(m, "src_backup", 1, &e, 1), 1);
+    meter_must(m, back_up(m, "a.db", &rep), "backup");
+    assert_true(slice_copy(rep.path, path, sizeof(path)));
+    change_in(path, "UPDATE hold SET due_ms = -100000");
+    meter_close(m);
+    meter_must(m, restore_run(m->path, path, &report, &m->err), "restore");
+    meter_open(m);
+    assert_int_equal(meter_number(m, "SELECT state = 'open' AND amount_nano = 5000 FROM hold"), 1);
+    meter_assert_clean(m);
+    e.status = slice_of("ok");
+    assert_int_equal(meter_deliver(m, "src_backup", 2, &e, 1), 2);
+    assert_int_equal(meter_number(m, "SELECT state = 'settled' FROM hold"), 1);
+    meter_assert_clean(m);
+}
+
 static void write_file(const char *path, const char *bytes, size_t n)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -328,6 +366,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_half_is_left, meter_setup, teardown),
         cmocka_unit_test_setup_teardown(calls_are_billed_meanwhile, meter_setup, teardown),
         cmocka_unit_test_setup_teardown(a_restore_brings_it_back_and_keeps_the_other, meter_setup, teardown),
+        cmocka_unit_test_setup_teardown(a_call_that_was_open_is_no_obstacle, meter_setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_backup_is_refused, meter_setup, teardown),
         cmocka_unit_test_setup_teardown(a_broken_database_is_kept_whole, meter_setup, teardown),
     };

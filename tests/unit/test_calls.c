@@ -66,12 +66,8 @@ static void say(struct world *w, const char *id, const char *status, uint64_t ou
 
 static size_t expire_at(struct world *w, uint64_t clock_ms)
 {
-    struct work work = {.s = w->m->store, .a = &w->m->arena, .err = &w->m->err};
-    size_t n = 0;
+    size_t n = meter_expire(w->m, clock_ms);
 
-    meter_must(w->m, batch_begin(w->m->store, &w->m->err), "begin");
-    meter_must(w->m, calls_expire(&work, clock_ms, &n), "calls_expire");
-    meter_must(w->m, batch_commit(w->m->store, &w->m->err), "commit");
     note_settled(w);
     meter_assert_clean(w->m);
     return n;

@@ -107,6 +107,65 @@ static void refunds_of_a_call_stay_within_its_cost(void **state)
     meter_assert_clean(m);
 }
 
+struct corrected {
+    int64_t refund;
+    uint64_t prompt, output; /* the truth */
+    int64_t cost; /* that the row says then */
+};
+
+static void say(struct meter *m, const struct usage_event *e, uint64_t seq)
+{
+    assert_int_equal(meter_deliver(m, "out1", seq, e, 1), seq);
+}
+
+/* A call is given up, billed as far as it was heard, and refunded; then its truth comes. */
+static void one_correction(struct meter *m, const struct corrected *c, uint64_t number)
+{
+    struct credit_grant_req req = {.amount_nano = c->refund, .kind = slice_of("refund")};
+    struct credit_grant_rep rep;
+    struct usage_event e;
+    struct slice user;
+    char email[32], id[32];
+
+    snprintf(email, sizeof(email), "u%d@x.test", (int)number);
+    snprintf(id, sizeof(id), "req_%d", (int)number);
+    req.request_id = slice_of(id);
+    user = meter_user(m, email, METER_USD);
+    e = meter_event(user, id, meter_price(m, "test-model", 1000000, 2000000));
+    e.status = slice_of("running");
+    e.hold_nano = 2 * COST;
+    say(m, &e, 2 * number + 1);
+    assert_int_equal(meter_expire(m, UINT64_C(1) << 40), 1);
+    assert_int_equal(give(m, user, req, &rep), ST_OK);
+    assert_int_equal(rep.balance_nano, METER_USD - COST + c->refund);
+    e.status = slice_of("ok");
+    e.prompt_tokens = c->prompt;
+    e.completion_tokens = c->output;
+    say(m, &e, 2 * number + 2);
+    meter_assert_clean(m);
+    if (meter_credits(m, user).balance_nano != METER_USD - c->cost + c->refund)
+        fail_msg("case %d: the user has %lld", (int)number, (long long)meter_credits(m, user).balance_nano);
+    assert_int_equal(meter_credits(m, user).spent_nano, c->cost);
+    req.amount_nano = c->cost - c->refund + 1; /* no more than what is left */
+    assert_int_equal(give(m, user, req, &rep), ST_CONFLICT);
+}
+
+static void a_correction_does_not_give_back_what_was_refunded(void **state)
+{
+    static const struct corrected cases[] = {
+        {COST, 0, 100, COST}, /* all of it is back already */
+        {COST, 0, 0, COST},
+        {500000, 0, 100, 500000},
+        {200000, 0, 100, 200000},
+        {100000, 0, 100, 200000}, /* the truth is more than what was refunded */
+        {COST, 1000, 200, COST + 200000}, /* and more than what was billed */
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        one_correction(*state, &cases[i], i);
+}
+
 /* ---- codes ----------------------------------------------------------------------------------------------------------
  */
 
@@ -439,6 +498,7 @@ int main(void)
         T(entries_carry_the_kind),
         T(kinds_have_rules),
         T(refunds_of_a_call_stay_within_its_cost),
+        T(a_correction_does_not_give_back_what_was_refunded),
         T(a_code_is_worth_its_amount_once),
         T(the_database_holds_no_code),
         T(codes_expire_and_are_revoked),

@@ -168,17 +168,6 @@ static const struct tamper tampers[] = {
     {"UPDATE position SET seq = -1", "has come to -1"},
 };
 
-static void expire_all(struct meter *m)
-{
-    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
-    size_t n = 0;
-
-    meter_must(m, batch_begin(m->store, &m->err), "begin");
-    meter_must(m, calls_expire(&w, UINT64_C(1) << 40, &n), "expire");
-    assert_int_equal(n, 1);
-    meter_must(m, batch_commit(m->store, &m->err), "commit");
-}
-
 /* A hold in every state, and one that expired too early. */
 static void fill_holds(struct meter *m, struct slice user, uint64_t price)
 {
@@ -190,7 +179,7 @@ static void fill_holds(struct meter *m, struct slice user, uint64_t price)
     first[0].status = slice_of("running");
     first[0].hold_nano = 2000000;
     assert_int_equal(meter_deliver(m, "out2", 1, first, 1), 1);
-    expire_all(m);
+    assert_int_equal(meter_expire(m, UINT64_C(1) << 40), 1);
     late.completion_tokens = 200;
     for (i = 0; i < 3; i++) {
         rest[i].status = slice_of("running");

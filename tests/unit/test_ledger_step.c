@@ -290,6 +290,46 @@ static void a_correction_posts_the_difference(void **state)
     assert_int_equal(w.view.available_nano, HEARD - 105);
 }
 
+/* A call was billed with overage, and of what its user paid so much was refunded. */
+static struct world refunded_world(int64_t refunded)
+{
+    struct world w = world_with(HEARD - 100);
+
+    step(&w, progress);
+    step(&w, expire);
+    assert_int_equal(w.view.taken_nano, HEARD - 100);
+    w.view.refunded_nano = refunded;
+    w.view.available_nano = refunded;
+    return w;
+}
+
+static void what_was_refunded_is_not_given_back_again(void **state)
+{
+    static const struct {
+        int64_t refunded, truth, taken, overage, available;
+    } cases[] = {
+        {HEARD - 100, 5, HEARD - 100, 0, HEARD - 100}, /* all that was paid: the operator's part is all that goes */
+        {HEARD - 100, 0, HEARD - 100, 0, HEARD - 100},
+        {150, 5, 150, 0, HEARD - 100},
+        {150, 160, 160, 0, HEARD - 110},
+        {150, HEARD - 60, HEARD - 100, 40, 150}, /* less overage, nothing of the user's */
+        {150, HEARD, HEARD - 100, 100, 150},
+        {150, TRUTH, HEARD + 50, TRUTH - HEARD - 50, 0}, /* more: what was refunded pays, too */
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world w = refunded_world(cases[i].refunded);
+
+        step(&w, (struct ledger_command){LEDGER_SETTLE, 0, cases[i].truth, 0});
+        assert_int_equal(w.view.state, CALL_SETTLED);
+        assert_int_equal(w.view.taken_nano, cases[i].taken);
+        assert_int_equal(w.view.overage_nano, cases[i].overage);
+        assert_int_equal(w.view.available_nano, cases[i].available);
+    }
+}
+
 static void a_void_ends_a_hold_that_has_cost_nothing(void **state)
 {
     struct world w = world_with(HOLD);
@@ -326,6 +366,7 @@ int main(void)
         cmocka_unit_test(cost_above_the_hold_is_taken_from_what_is_available_then_from_the_operator),
         cmocka_unit_test(progress_never_goes_backwards),
         cmocka_unit_test(a_correction_posts_the_difference),
+        cmocka_unit_test(what_was_refunded_is_not_given_back_again),
         cmocka_unit_test(a_void_ends_a_hold_that_has_cost_nothing),
         cmocka_unit_test(credit_is_taken_back_only_as_far_as_it_is_available),
     };

@@ -114,6 +114,31 @@ static void a_snapshot_says_what_the_ledger_holds(void **state)
     assert_int_equal(count_kind(&rep, hold_state_desc.type), 0);
 }
 
+/* As after a restore of a backup that is older than the user. */
+static void what_is_parked_for_nobody_is_no_change(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", METER_USD), poor = meter_user(m, "b@x.test", 0);
+    uint64_t price = meter_price(m, "test-model", 1000000, 2000000), from = m->store->revision;
+    struct usage_event events[] = {meter_event(slice_of("usr_nobody"), "req_1", price),
+                                   meter_event(poor, "req_2", price), meter_event(user, "req_3", price)};
+    struct state_read_rep rep;
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        events[i].status = slice_of("running");
+        events[i].parked = true;
+        events[i].hold_nano = 1000;
+    }
+    meter_deliver(m, "out1", 1, events, 3);
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM hold WHERE state = 'open' AND parked > 0"), 3);
+    rep = read_state(m, from, slice_of(NULL));
+    assert_false(rep.snapshot);
+    assert_int_equal(count_kind(&rep, hold_state_desc.type), 1); /* req_3 */
+    rep = read_state(m, 0, slice_of(NULL));
+    assert_int_equal(count_kind(&rep, hold_state_desc.type), 1);
+}
+
 static void records_never_carry_a_password(void **state)
 {
     struct meter *m = *state;
@@ -443,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_snapshot_has_everything_but_calls_and_revoked_keys),
         T(a_snapshot_says_what_the_ledger_holds),
+        T(what_is_parked_for_nobody_is_no_change),
         T(records_never_carry_a_password),
         T(what_came_after_a_revision_includes_calls_and_revocations),
         T(too_far_behind_or_ahead_gets_a_snapshot),
