@@ -243,7 +243,7 @@ static void change_in(const char *path, const char *sql)
     struct err err = {0};
     sqlite3 *db = NULL;
 
-    assert_int_equal(snapshot_open(path, &db, &err), ST_OK);
+    assert_int_equal(snapshot_open(path, path, &db, &err), ST_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
 }
