@@ -69,16 +69,31 @@ enum status authsvc_answer_tokens(struct svc_call *call, const struct user *user
 /* ---- refresh ------------------------------------------------------------------------------------------------------
  */
 
+static enum status not_valid(struct svc_call *call)
+{
+    return err_set_field(&call->err, ST_UNAUTHENTICATED, "invalid_token", NULL,
+                         "The refresh token is not valid any more. Log in again.");
+}
+
+/* Of two who hold the token one is a thief, and nobody knows which: the access tokens of both end, too. */
+static enum status reused(struct svc_call *call, struct slice session_id)
+{
+    ended_add(&authsvc_of(call)->ended, session_id, clock_ms());
+    log_event(svc_log(call->svc), LOG_WARN, LOG_NO_REQ, "refresh_token_reused", LOG_S("session_id", session_id));
+    return not_valid(call);
+}
+
 static enum status refreshed(struct svc_call *call, enum status st, const void *reply, void *ctx)
 {
     const struct session_rotate_rep *rotated = reply;
     struct token_pair *pair = ctx;
 
     if (st == ST_NOT_FOUND || st == ST_UNAUTHENTICATED || st == ST_CONFLICT)
-        return err_set_field(&call->err, ST_UNAUTHENTICATED, "invalid_token", NULL,
-                             "The refresh token is not valid any more. Log in again.");
+        return not_valid(call);
     if (st != ST_OK)
         return st;
+    if (rotated->reused)
+        return reused(call, rotated->session_id);
     if (rotated->user.n == 0 || !slice_copy(rotated->session_id, pair->session_id, sizeof(pair->session_id)))
         return err_set(&call->err, ST_INTERNAL, "the session has no user");
     if (!slice_is(rotated->user.items[0].status, "active"))

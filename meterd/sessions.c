@@ -1,7 +1,6 @@
 /*
  * Sessions: a family of refresh tokens, of which one is in force. A token that was exchanged stays known; when it comes
- * again, somebody has copied it, and the whole family ends. That end must be kept although the call fails, so it is
- * told through the session's status and not by rolling back.
+ * again, somebody has copied it, and the whole family ends. That is an answer and no failure, so that the end is kept.
  */
 #include "meterd/sessions.h"
 #include "meterd/ops.h"
@@ -105,6 +104,7 @@ static enum status exchange(struct work *w, const struct session_rotate_req *req
 enum status op_session_rotate(struct work *w, const void *in, void *out)
 {
     const struct session_rotate_req *req = in;
+    struct session_rotate_rep *rep = out;
     struct token t;
     enum status st = check_digest(w, req->refresh_digest, "refresh_digest");
 
@@ -115,15 +115,13 @@ enum status op_session_rotate(struct work *w, const void *in, void *out)
     if (st != ST_OK)
         return st;
     if (t.known && t.used && t.active) {
-        st = store_run(w->s, SQL_SESSION_END, BINDS(B_S(t.session)), w->err);
-        if (st == ST_OK)
-            w->keep = true;
+        rep->session_id = t.session;
+        rep->reused = true;
+        return store_run(w->s, SQL_SESSION_END, BINDS(B_S(t.session)), w->err);
     }
-    if (st != ST_OK)
-        return st;
     if (!t.known || t.used || !t.active || t.expires_at <= w->s->now_ms / 1000)
         return refused(w);
-    return exchange(w, req, &t, out);
+    return exchange(w, req, &t, rep);
 }
 
 enum status op_session_end(struct work *w, const void *in, void *out)

@@ -134,7 +134,7 @@ struct work {
     struct arena *a; /* the answer is made here */
     struct err *err;
     struct pace *pace; /* steps between events of usage; may be NULL */
-    bool keep; /* answer: the operation fails, but what it wrote is to stay (the end of a stolen session) */
+    bool keep; /* answer: the operation fails, but what it wrote is to stay (a wrong code is counted) */
 };
 
 /* ---- transactions ------------------------------------------------------------------------------------------------ */

@@ -54,7 +54,8 @@
 
 #define SESSION_ROTATE_REP(F, L, m)                                                                                    \
     F(m, 1, STR, session_id, REQ, LIMIT_ID_TEXT, "which session")                                                      \
-    L(m, 2, user, user, 1,                       "whose")
+    L(m, 2, user, user, 1,                       "whose; none when reused")                                          \
+    F(m, 3, BOOL, reused, OPT, 1,                "the token was exchanged before: somebody has copied it, the session is over")
 
 #define SESSION_END_REQ(F, L, m)                                                                                       \
     F(m, 1, STR, session_id, REQ, LIMIT_ID_TEXT, "which session")

@@ -42,6 +42,8 @@ def test_refresh_tokens_rotate_and_reuse_ends_the_family(router):
     assert second["refresh_token"] != first["refresh_token"]
     assert router.call("POST", "/auth/refresh", {"refresh_token": first["refresh_token"]}).status == 401
     assert router.call("POST", "/auth/refresh", {"refresh_token": second["refresh_token"]}).status == 401
+    for tokens in (first, second):
+        assert router.call("GET", "/auth/me", token=tokens["access_token"]).status == 401
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c3JfMSJ9."])

@@ -290,8 +290,14 @@ static enum status rotate(struct meter *m, char from, char to)
     struct session_rotate_req req = {
         .refresh_digest = digest_of(m, from), .new_digest = digest_of(m, to), .expires_at = UINT64_C(4000000000)};
     struct session_rotate_rep rep = {0};
+    enum status st = meter_run(m, op_session_rotate, &req, &rep);
 
-    return meter_run(m, op_session_rotate, &req, &rep);
+    if (st == ST_OK && rep.reused) {
+        assert_int_equal(rep.user.n, 0);
+        assert_true(slice_is(rep.session_id, "ses_1"));
+        return ST_CONFLICT;
+    }
+    return st;
 }
 
 static void begin_session(struct meter *m, struct slice user, const char *id, char fill, uint64_t expires_at)
@@ -314,7 +320,8 @@ static void a_stolen_refresh_token_ends_its_family(void **state)
     assert_int_equal(rotate(m, 'b', 'c'), ST_OK);
     assert_int_equal(rotate(m, 'x', 'y'), ST_UNAUTHENTICATED); /* never seen: ends nothing */
     assert_int_equal(rotate(m, 'c', 'd'), ST_OK);
-    assert_int_equal(rotate(m, 'a', 'e'), ST_UNAUTHENTICATED); /* seen before: theft */
+    assert_int_equal(rotate(m, 'a', 'e'), ST_CONFLICT); /* seen before: theft */
+    assert_int_equal(rotate(m, 'a', 'e'), ST_UNAUTHENTICATED); /* which is told once */
     assert_int_equal(rotate(m, 'd', 'f'), ST_UNAUTHENTICATED);
     assert_int_equal(rotate(m, 'z', 'g'), ST_OK); /* another session goes on */
     assert_int_equal(meter_number(m, "SELECT count(*) FROM session WHERE status = 'ended'"), 1);
@@ -332,7 +339,8 @@ static void the_end_of_a_stolen_session_survives_in_a_batch(void **state)
     begin_session(m, user, "ses_1", 'a', UINT64_C(4000000000));
     assert_int_equal(rotate(m, 'a', 'b'), ST_OK);
     assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
-    assert_int_equal(batch_run(&w, LANE_WRITE, op_session_rotate, &req, &rep), ST_UNAUTHENTICATED);
+    assert_int_equal(batch_run(&w, LANE_WRITE, op_session_rotate, &req, &rep), ST_OK);
+    assert_true(rep.reused);
     assert_int_equal(batch_commit(m->store, &m->err), ST_OK);
     assert_int_equal(rotate(m, 'b', 'c'), ST_UNAUTHENTICATED);
 }

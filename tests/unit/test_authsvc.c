@@ -176,10 +176,14 @@ static void a_refresh_token_is_good_once(void **state)
     struct world *w = *state;
     struct session_rep first = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.2", ST_OK), second, third;
     struct refresh_req req = {.refresh_token = first.refresh_token};
+    struct session_check_rep who;
 
     assert_int_equal(ASK(w, refresh_req, session_rep, &req, &second), ST_OK);
     assert_false(slice_eq(first.refresh_token, second.refresh_token));
+    assert_int_equal(check(w, first.access_token, &who), ST_OK);
     assert_int_equal(ASK(w, refresh_req, session_rep, &req, &third), ST_UNAUTHENTICATED);
+    assert_int_equal(check(w, first.access_token, &who), ST_UNAUTHENTICATED);
+    assert_int_equal(check(w, second.access_token, &who), ST_UNAUTHENTICATED);
     req.refresh_token = second.refresh_token; /* the reuse ended the family */
     assert_int_equal(ASK(w, refresh_req, session_rep, &req, &third), ST_UNAUTHENTICATED);
     req.refresh_token = slice_of("not a token");
