@@ -4,6 +4,7 @@
 
 #include "providersvc/dialects/chat_to_gemini_private.h"
 #include "providersvc/dialects/data_url.h"
+#include "services/json.h"
 
 #define CALLS_MAX_BYTES (2u * LIMIT_BODY) /* of the list of tool calls: the body bounds their number */
 
@@ -401,12 +402,38 @@ static enum status result_text(struct turns *t, yyjson_val *content, struct buf 
     return ST_OK;
 }
 
-/* An object goes as it is, all else as its member "result". */
+/* Has it a member "$ref"? What is nested deeper than JSON of the client's may be counts as if. */
+static bool has_reference(yyjson_val *v, unsigned depth)
+{
+    yyjson_val *key, *item;
+    size_t i, n;
+
+    if (depth > JSON_DEPTH_MAX || yyjson_obj_get(v, "$ref") != NULL)
+        return true;
+    yyjson_arr_foreach(v, i, n, item)
+    {
+        if (yyjson_is_ctn(item) && has_reference(item, depth + 1))
+            return true;
+    }
+    if (!yyjson_is_obj(v))
+        return false;
+    yyjson_obj_foreach(v, i, n, key, item)
+    {
+        if (yyjson_is_ctn(item) && has_reference(item, depth + 1))
+            return true;
+    }
+    return false;
+}
+
+/* An object goes as it is, all else as its member "result". A "$ref" in an object means a picture to Google, beside
+ * it in the functionResponse: a tool that answers with a JSON schema would be a 400 ("The referenced name '…' in
+ * function_response.response does not match to a display_name …") now and in every later turn. In a text it is a text.
+ */
 static void put_result(struct turns *t, yyjson_mut_val *response, struct slice text)
 {
     yyjson_doc *doc = object_of(text);
 
-    if (doc != NULL)
+    if (doc != NULL && !has_reference(yyjson_doc_get_root(doc), 1))
         making_put_value(t->to, response, "response", yyjson_doc_get_root(doc));
     else
         making_put_copy(t->to, making_put_object(t->to, response, "response"), "result", text);
