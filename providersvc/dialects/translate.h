@@ -19,6 +19,7 @@
 
 #define TRANSLATE_DROPPED_MAX 512 /* bytes of the list of dropped fields */
 #define TRANSLATE_NAME_MAX 64 /* bytes of a tool's name in chat completions, as OpenAI checks it */
+#define TRANSLATE_EMPTY_TURN "." /* what a turn says that upstream demands and the client has not */
 #define TRANSLATE_STATE_MAX (8u * 1024u * 1024u) /* what one call's state may hold of unfinished pieces */
 
 /* Constant for the call, except for dropped and counted. Borrowed. */

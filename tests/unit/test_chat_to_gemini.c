@@ -220,6 +220,9 @@ static const struct messages_row messages_rows[] = {
      REFERRED("{\"result\":\"{\\\"a\\\":[{\\\"$ref\\\":\\\"#/a\\\"}]}\"}")},
     {REFERRING("{\\\"\\\\u0024ref\\\":7}"), REFERRED("{\"result\":\"{\\\"\\\\u0024ref\\\":7}\"}")},
     {REFERRING("{\\\"a\\\":\\\"$ref\\\",\\\"$refs\\\":1}"), REFERRED("{\"a\":\"$ref\",\"$refs\":1}")},
+    /* instructions alone: there has to be a turn */
+    {"{\"role\":\"system\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"\"}",
+     "{\"systemInstruction\":{\"parts\":[" TEXT("a") "]},\"contents\":[" USER(TEXT(".")) "]}"},
     /* the older form */
     {"{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}},"
      "{\"role\":\"function\",\"name\":\"f\",\"content\":\"r\"}",
