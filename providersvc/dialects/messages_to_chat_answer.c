@@ -113,8 +113,8 @@ static size_t decoded_size(struct slice base64)
 }
 
 /* Says in words which images a message, or a delta, has: Anthropic's answers have no block for one. It is told where
- * nothing else is: an empty answer, or an error, would look like a failure that is worth another try, which costs again.
- * What has no room in notes is left out. */
+ * nothing else is: an empty answer, or an error, would look like a failure that is worth another try, which costs
+ * again. What has no room in notes is left out. */
 static void note_images(yyjson_val *message, struct buf *notes)
 {
     yyjson_val *image;
