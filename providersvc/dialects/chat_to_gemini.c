@@ -24,7 +24,7 @@
 struct given { /* NULL = absent, or null */
     yyjson_val *messages, *max_completion_tokens, *max_tokens, *temperature, *top_p, *frequency_penalty,
         *presence_penalty, *seed, *stop, *n, *logprobs, *top_logprobs, *response_format, *reasoning_effort, *tools,
-        *tool_choice, *functions, *function_call;
+        *tool_choice, *functions, *function_call, *modalities;
 };
 
 struct gemini_request {
@@ -63,6 +63,7 @@ static const struct reshape_field fields[] = {
     READ(tool_choice),
     READ(functions),
     READ(function_call),
+    READ(modalities),
     LEFT("model", 0),
     LEFT("stream", 0),
     LEFT("stream_options", 0),
@@ -76,7 +77,6 @@ static const struct reshape_field fields[] = {
     NEUTRAL("service_tier", 0, is_usual_tier),
     NEUTRAL("parallel_tool_calls", 0, is_true),
     NEUTRAL("logit_bias", 0, is_empty),
-    NEUTRAL("modalities", 0, is_text_only),
     NEUTRAL("verbosity", 0, is_medium),
 };
 
@@ -272,6 +272,30 @@ static enum status take_format(struct configuring *c)
     return st;
 }
 
+/* An image beside the text or alone, as OpenRouter's clients ask for it. Of a model that makes none Google says so. */
+static enum status take_modalities(struct configuring *c)
+{
+    yyjson_val *v = c->given->modalities, *item;
+    yyjson_mut_val *list;
+    size_t i, n;
+
+    if (v == NULL || is_text_only(v))
+        return ST_OK;
+    if (yyjson_arr_size(v) == 0)
+        return check_unsupported(c->from, "modalities");
+    list = making_array(c->to);
+    yyjson_arr_foreach(v, i, n, item)
+    {
+        bool image = yyjson_equals_str(item, "image");
+
+        if (!image && !yyjson_equals_str(item, "text"))
+            return check_unsupported(c->from, "modalities");
+        making_push(c->to, list, making_word(c->to, image ? "IMAGE" : "TEXT"));
+    }
+    making_put(c->to, config(c), "responseModalities", list);
+    return ST_OK;
+}
+
 /* ---- thinking ----------------------------------------------------------------------------------------------------
  */
 
@@ -362,6 +386,8 @@ static enum status take_config(struct asking *a, const struct given *given)
         st = take_stop(&c);
     if (st == ST_OK)
         st = take_logprobs(&c);
+    if (st == ST_OK)
+        st = take_modalities(&c);
     if (st == ST_OK)
         st = take_format(&c);
     return st == ST_OK ? take_effort(&c) : st;

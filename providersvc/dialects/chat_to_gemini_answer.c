@@ -25,15 +25,35 @@ struct saying {
 /* ---- parts -------------------------------------------------------------------------------------------------------
  */
 
-enum part_kind { PART_OTHER, PART_TEXT, PART_THOUGHT, PART_CALL };
+enum part_kind { PART_OTHER, PART_TEXT, PART_THOUGHT, PART_CALL, PART_IMAGE };
+
+/* One that can stand in a data URL: "image/svg+xml". */
+static bool is_image_type(struct slice type)
+{
+    static const char prefix[] = "image/";
+    const size_t n = sizeof(prefix) - 1;
+
+    if (type.n <= n || memcmp(type.p, prefix, n) != 0)
+        return false;
+    for (size_t i = n; i < type.n; i++)
+        if (type.p[i] != '.' && type.p[i] != '+' && !check_word((struct slice){type.p + i, 1}))
+            return false;
+    return true;
+}
 
 static enum part_kind kind_of_part(yyjson_val *part)
 {
+    bool thought = yyjson_is_true(yyjson_obj_get(part, "thought"));
+    yyjson_val *blob = yyjson_obj_get(part, "inlineData");
+
     if (yyjson_obj_get(part, "functionCall") != NULL)
         return PART_CALL;
-    if (!yyjson_is_str(yyjson_obj_get(part, "text")))
-        return PART_OTHER;
-    return yyjson_is_true(yyjson_obj_get(part, "thought")) ? PART_THOUGHT : PART_TEXT;
+    if (yyjson_is_str(yyjson_obj_get(part, "text")))
+        return thought ? PART_THOUGHT : PART_TEXT;
+    if (!thought && is_image_type(facts_text(yyjson_obj_get(blob, "mimeType"))) &&
+        facts_text(yyjson_obj_get(blob, "data")).n > 0)
+        return PART_IMAGE; /* those of a thought are drafts */
+    return PART_OTHER;
 }
 
 static yyjson_val *parts_of(yyjson_val *candidate)
@@ -81,19 +101,46 @@ static void put_call_id(struct saying *s, struct making *out, yyjson_mut_val *ma
     making_put_copy(out, made, "id", slice_of(text));
 }
 
+/* It has to come back with what was made of the part. */
+static void put_signature(struct making *out, yyjson_mut_val *made, yyjson_val *part)
+{
+    yyjson_val *signature = yyjson_obj_get(part, "thoughtSignature");
+
+    if (yyjson_is_str(signature))
+        making_put_copy(out, making_put_object(out, making_put_object(out, made, "extra_content"), "google"),
+                        "thought_signature", facts_text(signature));
+}
+
 /* A part with a functionCall, into an item of tool_calls. */
 static enum status put_tool_call(struct saying *s, struct making *out, yyjson_mut_val *made, yyjson_val *part)
 {
-    yyjson_val *call = yyjson_obj_get(part, "functionCall"), *signature = yyjson_obj_get(part, "thoughtSignature");
+    yyjson_val *call = yyjson_obj_get(part, "functionCall");
     enum status st;
 
     put_call_id(s, out, made, yyjson_obj_get(call, "id"));
     making_put_word(out, made, "type", "function");
     st = put_function(s, out, making_put_object(out, made, "function"), call);
-    if (yyjson_is_str(signature))
-        making_put_copy(out, making_put_object(out, making_put_object(out, made, "extra_content"), "google"),
-                        "thought_signature", facts_text(signature));
+    put_signature(out, made, part);
     return st;
+}
+
+/* A part with an image, into an item of images. OpenAI's chat has nothing for it: it is said as OpenRouter does. */
+static enum status put_image(struct saying *s, struct making *out, yyjson_mut_val *made, yyjson_val *part)
+{
+    yyjson_val *blob = yyjson_obj_get(part, "inlineData");
+    struct slice data = facts_text(yyjson_obj_get(blob, "data"));
+    struct buf url;
+    enum status st;
+
+    buf_init(&url, CHUNK_MAX);
+    st = buf_addf(&url, "data:" SLICE_FMT ";base64,", SLICE_ARG(facts_text(yyjson_obj_get(blob, "mimeType"))));
+    if (st == ST_OK)
+        st = buf_add(&url, data.p, data.n);
+    if (st == ST_OK)
+        making_put_copy(out, making_put_object(out, made, "image_url"), "url", (struct slice){url.p, url.n});
+    buf_fini(&url);
+    put_signature(out, made, part);
+    return st == ST_OK ? ST_OK : translate_nonsense(s->err, "an image is too large");
 }
 
 /* ---- how it ended ------------------------------------------------------------------------------------------------
@@ -293,6 +340,26 @@ static enum status put_calls(struct saying *s, struct making *out, yyjson_mut_va
     return ST_OK;
 }
 
+static enum status put_images(struct saying *s, struct making *out, yyjson_mut_val *message, yyjson_val *parts)
+{
+    yyjson_mut_val *list = NULL, *made;
+    enum status st = ST_OK;
+    yyjson_val *part;
+    size_t i, n;
+
+    yyjson_arr_foreach(parts, i, n, part)
+    {
+        if (st != ST_OK || kind_of_part(part) != PART_IMAGE)
+            continue;
+        if (list == NULL)
+            list = making_put_array(out, message, "images");
+        made = making_push_object(out, list);
+        making_put_word(out, made, "type", "image_url");
+        st = put_image(s, out, made, part);
+    }
+    return st;
+}
+
 static enum status put_message(struct saying *s, struct making *out, yyjson_mut_val *choice, yyjson_val *candidate,
                                uint64_t *ret_calls)
 {
@@ -322,7 +389,8 @@ static enum status put_message(struct saying *s, struct making *out, yyjson_mut_
     buf_fini(&reasoning);
     if (st != ST_OK)
         return translate_nonsense(s->err, "its text is too long");
-    return put_calls(s, out, message, parts_of(candidate), ret_calls);
+    st = put_images(s, out, message, parts_of(candidate));
+    return st == ST_OK ? put_calls(s, out, message, parts_of(candidate), ret_calls) : st;
 }
 
 static enum status put_choice(struct saying *s, struct making *out, yyjson_mut_val *choices, yyjson_val *candidate,
@@ -516,6 +584,23 @@ static enum status give_call(struct saying *s, size_t k, yyjson_val *part)
     return st;
 }
 
+static enum status give_image(struct saying *s, size_t k, yyjson_val *part)
+{
+    yyjson_mut_val *made;
+    struct chunk c;
+    enum status st;
+
+    chunk_begin(s, &c, k);
+    made = making_push_object(&c.out, making_put_array(&c.out, c.delta, "images"));
+    making_put_word(&c.out, made, "type", "image_url");
+    put_count(&c.out, made, "index", s->state->choices[k].images++);
+    st = put_image(s, &c.out, made, part);
+    if (st == ST_OK)
+        return chunk_give(s, &c, NULL, NULL);
+    making_end(&c.out);
+    return st;
+}
+
 static enum status give_part(struct saying *s, size_t k, yyjson_val *part, yyjson_val **logprobs)
 {
     struct slice text = facts_text(yyjson_obj_get(part, "text"));
@@ -525,6 +610,7 @@ static enum status give_part(struct saying *s, size_t k, yyjson_val *part, yyjso
     case PART_CALL: return give_call(s, k, part);
     case PART_TEXT: return give_text(s, k, "content", text, logprobs);
     case PART_THOUGHT: return give_text(s, k, "reasoning_content", text, &none);
+    case PART_IMAGE: return give_image(s, k, part);
     default: return ST_OK;
     }
 }

@@ -4,6 +4,7 @@
 
 #include "providersvc/dialects/chat_to_gemini_private.h"
 #include "providersvc/dialects/data_url.h"
+#include "services/json.h"
 
 #define CALLS_MAX_BYTES (2u * LIMIT_BODY) /* of the list of tool calls: the body bounds their number */
 
@@ -50,22 +51,22 @@ static void add_text(struct turns *t, bool model, struct slice text)
 /* ---- parts of content --------------------------------------------------------------------------------------------
  */
 
-static void add_blob(struct turns *t, struct slice type, struct slice base64)
+static void add_blob(struct turns *t, bool model, struct slice type, struct slice base64)
 {
-    yyjson_mut_val *part = making_push_object(t->to, parts_of(t, false));
+    yyjson_mut_val *part = making_push_object(t->to, parts_of(t, model));
     yyjson_mut_val *blob = making_put_object(t->to, part, "inlineData");
 
     making_put_text(t->to, blob, "mimeType", type);
     making_put_text(t->to, blob, "data", base64);
 }
 
-static enum status add_data_url(struct turns *t, struct slice url, const char *key)
+static enum status add_data_url(struct turns *t, bool model, struct slice url, const char *key)
 {
     struct data_url data;
 
     if (!data_url_read(url, &data))
         return check_invalid(t->from, key, "a data URL of the form 'data:TYPE;base64,DATA'");
-    add_blob(t, data.type, data.base64);
+    add_blob(t, model, data.type, data.base64);
     return ST_OK;
 }
 
@@ -81,7 +82,7 @@ static bool google_uri(struct slice url)
     return false;
 }
 
-static enum status add_image(struct turns *t, yyjson_val *part)
+static enum status add_image(struct turns *t, bool model, yyjson_val *part)
 {
     yyjson_val *image = NULL;
     struct slice url = {NULL, 0};
@@ -92,13 +93,13 @@ static enum status add_image(struct turns *t, yyjson_val *part)
     check_enter(t->from, "image_url");
     st = check_name(t->from, image, "url", &url);
     if (st == ST_OK && slice_starts(url, "data:"))
-        st = add_data_url(t, url, "url");
+        st = add_data_url(t, model, url, "url");
     else if (st == ST_OK && !google_uri(url))
         st = check_invalid(t->from, "url",
                            "a data URL, or a file of Google's or a video of YouTube's (this model's provider loads "
                            "nothing from elsewhere)");
     else if (st == ST_OK)
-        making_put_text(t->to, making_put_object(t->to, making_push_object(t->to, parts_of(t, false)), "fileData"),
+        making_put_text(t->to, making_put_object(t->to, making_push_object(t->to, parts_of(t, model)), "fileData"),
                         "fileUri", url);
     check_leave(t->from);
     return st;
@@ -121,7 +122,7 @@ static enum status add_audio(struct turns *t, yyjson_val *part)
     if (st != ST_OK)
         return st;
     check_leave(t->from);
-    add_blob(t, slice_of(slice_is(format, "wav") ? "audio/wav" : "audio/mp3"), data);
+    add_blob(t, false, slice_of(slice_is(format, "wav") ? "audio/wav" : "audio/mp3"), data);
     return ST_OK;
 }
 
@@ -139,7 +140,7 @@ static enum status add_file(struct turns *t, yyjson_val *part)
     } else {
         st = check_name(t->from, file, "file_data", &url);
         if (st == ST_OK)
-            st = add_data_url(t, url, "file_data");
+            st = add_data_url(t, false, url, "file_data");
     }
     check_leave(t->from);
     return st;
@@ -166,7 +167,7 @@ static enum status take_user_part(struct turns *t, yyjson_val *part, struct slic
     enum status st;
 
     if (slice_is(type, "image_url"))
-        return add_image(t, part);
+        return add_image(t, false, part);
     if (slice_is(type, "input_audio"))
         return add_audio(t, part);
     if (slice_is(type, "file"))
@@ -315,6 +316,42 @@ static enum status add_call(struct turns *t, struct slice id, struct slice signa
     return st;
 }
 
+/* An image that the model made before, to be edited. */
+static enum status take_image(struct turns *t, yyjson_val *image)
+{
+    struct slice signature = {NULL, 0};
+    enum status st = check_is(t->from, NULL, image, IS_OBJECT);
+
+    if (st == ST_OK)
+        st = signature_of(t, image, &signature);
+    if (st == ST_OK)
+        st = add_image(t, true, image);
+    if (st != ST_OK)
+        return st;
+    if (signature.n == 0 && t->family == GEMINI_LEVEL)
+        signature = slice_of(GEMINI_LOST_SIGNATURE);
+    if (signature.n > 0)
+        making_put_text(t->to, yyjson_mut_arr_get_last(t->parts), "thoughtSignature", signature);
+    return ST_OK;
+}
+
+static enum status take_images(struct turns *t, yyjson_val *message)
+{
+    yyjson_val *images = NULL, *image;
+    enum status st = check_get(t->from, message, "images", IS_ARRAY, &images);
+    size_t i, n;
+
+    yyjson_arr_foreach(images, i, n, image)
+    {
+        check_enter_item(t->from, "images", i);
+        st = take_image(t, image);
+        if (st != ST_OK)
+            return st;
+        check_leave(t->from);
+    }
+    return st;
+}
+
 static enum status take_tool_call(struct turns *t, yyjson_val *call)
 {
     yyjson_val *type = yyjson_obj_get(call, "type"), *function = NULL;
@@ -401,12 +438,38 @@ static enum status result_text(struct turns *t, yyjson_val *content, struct buf 
     return ST_OK;
 }
 
-/* An object goes as it is, all else as its member "result". */
+/* Has it a member "$ref"? What is nested deeper than JSON of the client's may be counts as if. */
+static bool has_reference(yyjson_val *v, unsigned depth)
+{
+    yyjson_val *key, *item;
+    size_t i, n;
+
+    if (depth > JSON_DEPTH_MAX || yyjson_obj_get(v, "$ref") != NULL)
+        return true;
+    yyjson_arr_foreach(v, i, n, item)
+    {
+        if (yyjson_is_ctn(item) && has_reference(item, depth + 1))
+            return true;
+    }
+    if (!yyjson_is_obj(v))
+        return false;
+    yyjson_obj_foreach(v, i, n, key, item)
+    {
+        if (yyjson_is_ctn(item) && has_reference(item, depth + 1))
+            return true;
+    }
+    return false;
+}
+
+/* An object goes as it is, all else as its member "result". A "$ref" in an object means a picture to Google, beside
+ * it in the functionResponse: a tool that answers with a JSON schema would be a 400 ("The referenced name '…' in
+ * function_response.response does not match to a display_name …") now and in every later turn. In a text it is a text.
+ */
 static void put_result(struct turns *t, yyjson_mut_val *response, struct slice text)
 {
     yyjson_doc *doc = object_of(text);
 
-    if (doc != NULL)
+    if (doc != NULL && !has_reference(yyjson_doc_get_root(doc), 1))
         making_put_value(t->to, response, "response", yyjson_doc_get_root(doc));
     else
         making_put_copy(t->to, making_put_object(t->to, response, "response"), "result", text);
@@ -548,7 +611,8 @@ static enum status take_assistant(struct turns *t, yyjson_val *message, yyjson_v
         return st;
     add_text(t, true, facts_text(content));
     add_text(t, true, facts_text(refusal));
-    return take_tool_calls(t, message);
+    st = take_images(t, message);
+    return st == ST_OK ? take_tool_calls(t, message) : st;
 }
 
 static enum status take_message(struct turns *t, yyjson_val *message, size_t place)
@@ -588,6 +652,8 @@ static enum status take_messages(struct turns *t, yyjson_val *messages)
             return st;
         check_leave(t->from);
     }
+    if (t->parts == NULL && t->system != NULL) /* OpenAI answers instructions alone, Google wants contents */
+        add_text(t, false, slice_of(TRANSLATE_EMPTY_TURN));
     if (t->parts == NULL && !t->to->lost)
         return check_invalid(t->from, "messages", "a message of a user that is not empty");
     return ST_OK;

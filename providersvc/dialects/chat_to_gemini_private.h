@@ -11,7 +11,7 @@
 #define GEMINI_NAME "Gemini"
 #define GEMINI_CANDIDATES_MAX 8 /* candidateCount, and so an index: 0 … 7 */
 #define GEMINI_ID_MAX 128 /* bytes of an upstream's id that is passed on */
-/* What stands for a signature that the client has lost: without one Gemini 3 refuses the history. */
+/* What stands for a signature that the client has lost: without one Gemini 3 refuses a call or image of the history. */
 #define GEMINI_LOST_SIGNATURE "skip_thought_signature_validator"
 
 /* ---- the request -------------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ enum status gemini_tools(struct asking *a, yyjson_val *tools, yyjson_val *functi
 struct gemini_choice {
     bool started;
     const char *finish; /* of a candidate that has ended, OpenAI's word; NULL = it has not */
-    uint64_t calls;
+    uint64_t calls, images;
 };
 
 /* One call. Holds no memory. */

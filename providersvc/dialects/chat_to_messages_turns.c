@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PLACEHOLDER "." /* of a turn that Anthropic demands and the client left empty */
-
 /* ---- turns --------------------------------------------------------------------------------------------------------
  */
 
@@ -22,7 +20,7 @@ static void add_placeholder(struct c2m *m)
 {
     yyjson_mut_val *content = making_array(&m->r.to);
 
-    c2m_text_block(m, slice_of(PLACEHOLDER), content);
+    c2m_text_block(m, slice_of(TRANSLATE_EMPTY_TURN), content);
     add_message(m, "user", content);
 }
 
@@ -79,7 +77,7 @@ static void close_user(struct c2m *m)
     while ((block = yyjson_mut_arr_remove_first(t->rest)) != NULL)
         making_push(&m->r.to, to, block);
     if (yyjson_mut_arr_size(to) == 0)
-        c2m_text_block(m, slice_of(PLACEHOLDER), to);
+        c2m_text_block(m, slice_of(TRANSLATE_EMPTY_TURN), to);
     if (t->heard == NULL)
         add_message(m, "user", to);
     t->heard = to;

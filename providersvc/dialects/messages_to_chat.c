@@ -377,6 +377,18 @@ static bool is_effort(yyjson_val *v)
     return false;
 }
 
+/* A model that may not be told is not told what a budget amounts to, which nobody asked for. */
+static enum status put_effort(struct m2c *t, const char *effort, bool asked)
+{
+    const char *said = effort != NULL ? translate_effort(t->r.from.call, effort) : NULL;
+
+    if (said != NULL)
+        making_put_text(&t->r.to, t->r.to.root, "reasoning_effort", slice_of(said));
+    else if (asked)
+        return check_unsupported(&t->r.from, "output_config.effort");
+    return ST_OK;
+}
+
 /* Nothing is said where thinking is off: models without reasoning refuse the parameter, others its "none". */
 static enum status take_effort(struct m2c *t, yyjson_val *in, yyjson_val *config)
 {
@@ -397,11 +409,7 @@ static enum status take_effort(struct m2c *t, yyjson_val *in, yyjson_val *config
     check_leave(&t->r.from);
     if (st != ST_OK || off)
         return st;
-    if (v != NULL)
-        making_put_value(&t->r.to, t->r.to.root, "reasoning_effort", v);
-    else if (effort != NULL)
-        making_put_word(&t->r.to, t->r.to.root, "reasoning_effort", effort);
-    return ST_OK;
+    return put_effort(t, v != NULL ? yyjson_get_str(v) : effort, v != NULL);
 }
 
 static enum status take_format(struct m2c *t, yyjson_val *format)

@@ -65,6 +65,7 @@ struct m2c_state {
     uint64_t places; /* blocks that the client knows */
     bool begun, answered, refused, called; /* message_start is out; upstream chose, refused, called a tool */
     char finish[32]; /* upstream's finish_reason, cut; empty = none yet */
+    struct buf images; /* what there is to say of them */
     struct buf event; /* the one being written */
 };
 

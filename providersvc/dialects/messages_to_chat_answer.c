@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "providersvc/dialects/data_url.h"
 #include "services/json.h"
 
 #define BLOCKS_MAX 512 /* of one answer */
 #define ID_MAX LIMIT_OBJECT_ID
 #define KEY_NONE UINT64_MAX /* a call that upstream gave no index */
 #define KEY_FUNCTION (UINT64_MAX - 1) /* chat's old function_call: there is one */
+#define NOTES_MAX 4096 /* bytes that are said of images */
 #define EVENT_MAX (16u * 1024u * 1024u) /* bytes: what is held, escaped, and a little around it */
 
 /* ---- writing -------------------------------------------------------------------------------------------------------
@@ -100,6 +102,38 @@ static const char *stop_reason(struct slice finish, bool called, bool refused)
     return refused ? "refusal" : "end_turn";
 }
 
+/* ---- images --------------------------------------------------------------------------------------------------------
+ */
+
+static size_t decoded_size(struct slice base64)
+{
+    while (base64.n > 0 && base64.p[base64.n - 1] == '=')
+        base64.n--;
+    return base64.n / 4 * 3 + base64.n % 4 * 3 / 4;
+}
+
+/* Says in words which images a message, or a delta, has: Anthropic's answers have no block for one. It is told where
+ * nothing else is: an empty answer, or an error, would look like a failure that is worth another try, which costs
+ * again. What has no room in notes is left out. */
+static void note_images(yyjson_val *message, struct buf *notes)
+{
+    yyjson_val *image;
+    size_t i, n;
+
+    yyjson_arr_foreach(yyjson_obj_get(message, "images"), i, n, image)
+    {
+        struct slice url = facts_text(yyjson_obj_get(yyjson_obj_get(image, "image_url"), "url"));
+        const char *before = notes->n > 0 ? "\n" : "";
+        struct data_url data;
+
+        if (data_url_read(url, &data))
+            (void)buf_addf(notes, "%s[image: " SLICE_FMT ", %zu bytes]", before, SLICE_ARG(data.type),
+                           decoded_size(data.base64));
+        else if (url.n > 0)
+            (void)buf_addf(notes, "%s[image: " SLICE_FMT "]", before, SLICE_ARG(url));
+    }
+}
+
 /* ---- a whole answer ------------------------------------------------------------------------------------------------
  */
 
@@ -146,6 +180,16 @@ static bool is_list(yyjson_val *v)
     return v == NULL || yyjson_is_null(v) || yyjson_is_arr(v);
 }
 
+static void answer_block(struct answering *a, const struct buf *text)
+{
+    if (text->n == 0)
+        return;
+    begin_block(a);
+    put_raw(&a->w, "{\"type\":\"text\",\"text\":");
+    put_string(&a->w, (struct slice){text->p, text->n});
+    put_raw(&a->w, "}");
+}
+
 static enum status answer_text(struct answering *a, yyjson_val *content)
 {
     enum status st;
@@ -155,14 +199,20 @@ static enum status answer_text(struct answering *a, yyjson_val *content)
         return translate_nonsense(a->err, "content is no text");
     buf_init(&text, EVENT_MAX);
     st = collect(content, &text);
-    if (st == ST_OK && text.n > 0) {
-        begin_block(a);
-        put_raw(&a->w, "{\"type\":\"text\",\"text\":");
-        put_string(&a->w, (struct slice){text.p, text.n});
-        put_raw(&a->w, "}");
-    }
+    if (st == ST_OK)
+        answer_block(a, &text);
     buf_fini(&text);
     return st;
+}
+
+static void answer_images(struct answering *a, yyjson_val *message)
+{
+    struct buf notes;
+
+    buf_init(&notes, NOTES_MAX);
+    note_images(message, &notes);
+    answer_block(a, &notes);
+    buf_fini(&notes);
 }
 
 /* Only of models that want it back: who gets no block cannot give it back, and Anthropic's own models, to which a
@@ -226,6 +276,8 @@ static enum status answer_message(struct answering *a, yyjson_val *message)
     }
     if (st == ST_OK && yyjson_is_obj(old) && yyjson_arr_size(calls) == 0)
         st = answer_call(a, NULL, old);
+    if (st == ST_OK && a->places == 0)
+        answer_images(a, message);
     return st;
 }
 
@@ -606,6 +658,9 @@ static enum status take_choice(struct streaming *x, yyjson_val *choice)
     yyjson_val *refusal = yyjson_obj_get(delta, "refusal"), *old = yyjson_obj_get(delta, "function_call");
     enum status st = ST_OK;
 
+    if (x->s->images.max == 0)
+        buf_init(&x->s->images, NOTES_MAX);
+    note_images(delta, &x->s->images);
     if (translate_wants_reasoning(x->call))
         st = take_text(x, translate_reasoning_of(delta), true);
     if (st == ST_OK)
@@ -687,6 +742,8 @@ enum status m2c_end(void *state, const struct translate_call *call, enum transla
         return translate_nonsense(err, "a tool call has no name");
     if (!x.s->begun)
         st = give_start(&x, (struct slice){NULL, 0});
+    if (st == ST_OK && x.s->n == 0)
+        st = take_text(&x, (struct slice){x.s->images.p, x.s->images.n}, false);
     if (st == ST_OK)
         st = pump(&x, true);
     return st == ST_OK ? give_end(&x, how, usage) : st;
@@ -705,5 +762,7 @@ void m2c_fini(void *state)
     free(s->names.items);
     if (s->event.max > 0)
         buf_fini(&s->event);
+    if (s->images.max > 0)
+        buf_fini(&s->images);
     memset(s, 0, sizeof(*s));
 }

@@ -1,10 +1,11 @@
 #include "providersvc/dialects/translate.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include <sodium.h>
 #include <yyjson.h>
+
+#include "providersvc/dialects/data_url.h"
 
 #define NAME_DIGEST 8 /* bytes: enough to tell the tools of one client apart */
 #define NAME_KEPT (TRANSLATE_NAME_MAX - 2 * NAME_DIGEST - 1) /* of its beginning */
@@ -74,10 +75,21 @@ struct slice translate_short_name(struct slice name, char *to)
     return (struct slice){to, TRANSLATE_NAME_MAX};
 }
 
+/* ---- what models are known to take, by the beginning of their names: the first row that fits counts ---------------
+ */
+
+/* Without the path that some hosts put before it: "kimi-k2.6" of "moonshotai/kimi-k2.6". */
+static struct slice bare_name(const struct translate_call *call)
+{
+    struct slice name = call->upstream_model;
+
+    for (size_t i = name.n; i > 0; i--)
+        if (name.p[i - 1] == '/')
+            return (struct slice){name.p + i, name.n - i};
+    return name;
+}
+
 /*
- * By the beginning of the model's name, behind the path that some hosts put before it ("moonshotai/kimi-k2.6"); the
- * first row that fits counts.
- *
  * DeepSeek (api-docs.deepseek.com/guides/thinking_mode): thinking is on by default; what a turn with tool calls thought
  * must come back in all later requests, else 400; of other turns it is ignored. Its R1 refuses the member
  * (guides/reasoning_model). Moonshot (platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model): likewise, 400
@@ -91,22 +103,66 @@ static const struct {
 
 bool translate_wants_reasoning(const struct translate_call *call)
 {
-    struct slice name = call->upstream_model;
+    struct slice name = bare_name(call);
 
-    for (size_t i = name.n; i > 0; i--) {
-        if (name.p[i - 1] != '/')
-            continue;
-        name.p += i;
-        name.n -= i;
-        break;
-    }
-    for (size_t i = 0; i < sizeof(reasoners) / sizeof(reasoners[0]); i++) {
-        size_t n = strlen(reasoners[i].begins);
-
-        if (name.n >= n && strncasecmp(name.p, reasoners[i].begins, n) == 0)
+    for (size_t i = 0; i < sizeof(reasoners) / sizeof(reasoners[0]); i++)
+        if (slice_starts(name, reasoners[i].begins))
             return reasoners[i].wants;
-    }
     return false;
+}
+
+/*
+ * OpenAI's reference of reasoning_effort: xhigh is for all models after gpt-5.1-codex-max, that one included; max came
+ * with gpt-5.6. Models that do not reason answer 400 "Unrecognized request argument supplied: reasoning_effort", the
+ * first two of o1 likewise; those of ChatGPT have one effort. DeepSeek V4 has low, high and max
+ * (api-docs.deepseek.com/guides/thinking_mode). Most hosts of open weights end at high: "Input should be 'low',
+ * 'medium' or 'high'".
+ */
+static const struct efforts {
+    const char *begins;
+    const char *xhigh, *max; /* what they are there; NULL = no effort may be said at all */
+} efforts[] = {
+    {"gpt-3", NULL, NULL},
+    {"gpt-4", NULL, NULL},
+    {"ft:gpt-3", NULL, NULL},
+    {"ft:gpt-4", NULL, NULL},
+    {"chatgpt-", NULL, NULL},
+    {"o1-mini", NULL, NULL},
+    {"o1-preview", NULL, NULL},
+    {"gpt-5-chat", NULL, NULL},
+    {"gpt-5.1-chat", NULL, NULL},
+    {"gpt-5.2-chat", NULL, NULL},
+    {"gpt-5.3-chat", NULL, NULL},
+    {"gpt-5.1-codex-max", "xhigh", "xhigh"},
+    {"gpt-5.1", "high", "high"},
+    {"gpt-5.2", "xhigh", "xhigh"},
+    {"gpt-5.3", "xhigh", "xhigh"},
+    {"gpt-5.4", "xhigh", "xhigh"},
+    {"gpt-5.5", "xhigh", "xhigh"},
+    {"gpt-5.", "xhigh", "max"},
+    {"gpt-6", "xhigh", "max"},
+    {"deepseek-v4", "high", "max"},
+    /* as chat_to_gemini knows them */
+    {"gemma", NULL, NULL},
+    {"learnlm", NULL, NULL},
+    {"gemini-1", NULL, NULL},
+    {"gemini-2.0", NULL, NULL},
+};
+
+const char *translate_effort(const struct translate_call *call, const char *effort)
+{
+    static const struct efforts unknown = {"", "high", "high"};
+    const struct efforts *row = &unknown;
+    struct slice name = bare_name(call);
+
+    for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]) && row == &unknown; i++)
+        if (slice_starts(name, efforts[i].begins))
+            row = &efforts[i];
+    if (row->max == NULL)
+        return NULL;
+    if (strcmp(effort, "max") == 0)
+        return row->max;
+    return strcmp(effort, "xhigh") == 0 ? row->xhigh : effort;
 }
 
 struct slice translate_reasoning_of(yyjson_val *message)

@@ -19,6 +19,7 @@
 
 #define TRANSLATE_DROPPED_MAX 512 /* bytes of the list of dropped fields */
 #define TRANSLATE_NAME_MAX 64 /* bytes of a tool's name in chat completions, as OpenAI checks it */
+#define TRANSLATE_EMPTY_TURN "." /* what a turn says that upstream demands and the client has not */
 #define TRANSLATE_STATE_MAX (8u * 1024u * 1024u) /* what one call's state may hold of unfinished pieces */
 
 /* Constant for the call, except for dropped and counted. Borrowed. */
@@ -94,7 +95,11 @@ struct slice translate_short_name(struct slice name, char *to);
 /* Does the model want its own reasoning back, as `reasoning_content` of its messages, and refuse a turn without it? Its
  * name says so. Other upstreams refuse the member. */
 bool translate_wants_reasoning(const struct translate_call *call);
-/* What a message, or a delta, of chat completions says of it under either name that hosts give it; empty = nothing. */
+/* How hard the model is to be told to think where the client wants `effort` (minimal … high, xhigh, max): that, or less
+ * where its name says that it has no more, or nothing. NULL: it refuses to be told. Borrows. */
+const char *translate_effort(const struct translate_call *call, const char *effort);
+/* What a message, or a delta, of chat completions says of its reasoning under either name that hosts give it; empty =
+ * nothing. */
 struct slice translate_reasoning_of(struct yyjson_val *message);
 struct slice translate_bare_id(struct slice request_id); /* without its "req_": what other ids are made of */
 

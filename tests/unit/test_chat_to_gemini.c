@@ -154,6 +154,14 @@ struct messages_row {
 #define PART_TEXT(text) "{\"type\":\"text\",\"text\":\"" text "\"}"
 #define IMAGE(url) "{\"type\":\"image_url\",\"image_url\":{\"url\":\"" url "\",\"detail\":\"low\"}}"
 
+/* One call, and what came of it: as the client says it and as Gemini is told. */
+#define REFERRING(result)                                                                                              \
+    "{\"role\":\"assistant\",\"tool_calls\":[" CALLS("1", "f", "") "]},{\"role\":\"tool\",\"tool_call_id\":\"1\","     \
+                                                                   "\"content\":\"" result "\"}"
+#define REFERRED(response)                                                                                             \
+    "{\"contents\":[" ANSWER("{\"functionCall\":{\"id\":\"1\",\"name\":\"f\",\"args\":{}}" PLACEHOLDER "}") "," USER(  \
+        "{\"functionResponse\":{\"id\":\"1\",\"name\":\"f\",\"response\":" response "}}") "]}"
+
 static const struct messages_row messages_rows[] = {
     /* system texts wherever they stand; neighbours become one; empty texts are nothing */
     {"{\"role\":\"system\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"b\",\"name\":\"x\"},"
@@ -207,6 +215,14 @@ static const struct messages_row messages_rows[] = {
          "}}") "," ANSWER("{\"functionCall\":{\"id\":\"1\",\"name\":\"g\",\"args\":{}"
                           "}" PLACEHOLDER "}") "," USER("{\"functionResponse\":{\"id\":\"1\",\"name\":\"g\","
                                                         "\"response\":{\"result\":\"\"}}}") "]}"},
+    /* a result with references, in any spelling and at any depth, stays a text */
+    {REFERRING("{\\\"a\\\":[{\\\"$ref\\\":\\\"#/a\\\"}]}"),
+     REFERRED("{\"result\":\"{\\\"a\\\":[{\\\"$ref\\\":\\\"#/a\\\"}]}\"}")},
+    {REFERRING("{\\\"\\\\u0024ref\\\":7}"), REFERRED("{\"result\":\"{\\\"\\\\u0024ref\\\":7}\"}")},
+    {REFERRING("{\\\"a\\\":\\\"$ref\\\",\\\"$refs\\\":1}"), REFERRED("{\"a\":\"$ref\",\"$refs\":1}")},
+    /* instructions alone: there has to be a turn */
+    {"{\"role\":\"system\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"\"}",
+     "{\"systemInstruction\":{\"parts\":[" TEXT("a") "]},\"contents\":[" USER(TEXT(".")) "]}"},
     /* the older form */
     {"{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}},"
      "{\"role\":\"function\",\"name\":\"f\",\"content\":\"r\"}",
@@ -255,6 +271,32 @@ static void numbers_stay_as_they_are_written(void **state)
     translating_end(&t);
 }
 
+/* How deep they are looked for is bounded, how deep they are is the client's choice. */
+static void a_deep_result_is_a_text(void **state)
+{
+    static const char head[] = "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[" CALLS(
+        "1", "f", "") "]},"
+                      "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"";
+    struct translating t;
+    struct buf body;
+
+    (void)state;
+    buf_init(&body, LIMIT_BODY);
+    assert_int_equal(buf_addc(&body, head), ST_OK);
+    for (unsigned i = 0; i < 100000; i++)
+        assert_int_equal(buf_addc(&body, "{\\\"a\\\":"), ST_OK);
+    assert_int_equal(buf_addc(&body, "1"), ST_OK);
+    for (unsigned i = 0; i < 100000; i++)
+        assert_int_equal(buf_addc(&body, "}"), ST_OK);
+    assert_int_equal(buf_addc(&body, "\"}]}"), ST_OK);
+    begin(&t, MODEL);
+    assert_int_equal(translating_request(&t, (struct slice){body.p, body.n}), ST_OK);
+    assert_int_equal(buf_add(&t.out, "", 1), ST_OK);
+    assert_non_null(strstr(t.out.p, "\"response\":{\"result\":\"{\\\"a\\\":{\\\"a\\\":"));
+    translating_end(&t);
+    buf_fini(&body);
+}
+
 static void the_limit_of_the_credit_is_set(void **state)
 {
     struct translate_call call = call_of("gemini-2.5-flash");
@@ -293,7 +335,8 @@ static const struct refused_row refused_rows[] = {
     {MESSAGE("{\"role\":\"user\"}"), "missing_required_parameter", "messages[0].content"},
     {MESSAGE("{\"role\":\"user\",\"content\":{}}"), "invalid_type", "messages[0].content"},
     {MESSAGE("{\"role\":\"user\",\"content\":\"\"}"), "invalid_value", "messages"},
-    {MESSAGE("{\"role\":\"system\",\"content\":\"a\"}"), "invalid_value", "messages"},
+    {MESSAGE("{\"role\":\"system\",\"content\":\"\"},{\"role\":\"user\",\"content\":\"\"}"), "invalid_value",
+     "messages"},
     {MESSAGE("{\"role\":\"system\",\"content\":3}"), "invalid_type", "messages[0].content"},
     {MESSAGE(PARTS("system", IMAGE("x"))), "invalid_value", "messages[0].content[0].type"},
     {MESSAGE(PARTS("assistant", IMAGE("x"))), "invalid_value", "messages[0].content[0].type"},
@@ -508,6 +551,7 @@ int main(void)
         cmocka_unit_test(fields_are_turned),
         cmocka_unit_test(messages_are_turned),
         cmocka_unit_test(numbers_stay_as_they_are_written),
+        cmocka_unit_test(a_deep_result_is_a_text),
         cmocka_unit_test(the_limit_of_the_credit_is_set),
         cmocka_unit_test(what_cannot_be_said_is_refused_by_name),
         cmocka_unit_test(what_cannot_be_said_can_be_dropped),

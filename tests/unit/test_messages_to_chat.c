@@ -130,10 +130,10 @@ static const struct request_case members[] = {
     {WITH(",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2000}"), ",\"reasoning_effort\":\"medium\""},
     {WITH(",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":31999}"), ",\"reasoning_effort\":\"high\""},
     {WITH(",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1024},\"output_config\":{\"effort\":\"max\"}"),
-     ",\"reasoning_effort\":\"max\""},
+     ",\"reasoning_effort\":\"high\""},
     {WITH(",\"thinking\":{\"type\":\"adaptive\",\"display\":\"summarized\"}"), ""},
     {WITH(",\"thinking\":{\"type\":\"adaptive\"},\"output_config\":{\"effort\":\"xhigh\"}"),
-     ",\"reasoning_effort\":\"xhigh\""},
+     ",\"reasoning_effort\":\"high\""},
     {WITH(",\"output_config\":{\"effort\":\"low\"}"), ",\"reasoning_effort\":\"low\""},
     {WITH(",\"thinking\":{\"type\":\"disabled\"},\"output_config\":{\"effort\":\"low\"}"), ""},
     {WITH(",\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":{\"type\":\"object\",\"properties\":{"

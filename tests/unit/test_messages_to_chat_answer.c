@@ -51,6 +51,12 @@ static void the_fixture_becomes_a_message(void **state)
     "{\"choices\":[{\"message\":{\"content\":null,\"tool_calls\":[" calls "]},\"finish_reason\":\"" finish "\"}]}"
 #define USE(id, input) "{\"type\":\"tool_use\",\"id\":\"" id "\",\"name\":\"f\",\"input\":" input "}"
 
+/* What a message has beside nothing else. */
+#define IMAGES(list) "{\"choices\":[{\"message\":{\"content\":null,\"images\":" list "},\"finish_reason\":\"stop\"}]}"
+#define IMAGE(url) "{\"type\":\"image_url\",\"image_url\":{\"url\":\"" url "\"}}"
+#define PNG IMAGE("data:image/png;base64,AAAAAA==")
+#define PNG_TEXT "[image: image/png, 4 bytes]"
+
 struct answer_case {
     const char *upstream;
     const char *id, *content, *stop_reason, *usage; /* usage NULL = all zero */
@@ -90,6 +96,12 @@ static const struct answer_case answers[] = {
      "{\"input_tokens\":10,\"cache_creation_input_tokens\":30,\"cache_read_input_tokens\":60,\"cache_creation\":{"
      "\"ephemeral_5m_input_tokens\":30,\"ephemeral_1h_input_tokens\":0},\"output_tokens\":9,\"output_tokens_details\":{"
      "\"thinking_tokens\":4},\"service_tier\":\"standard\"}"},
+    /* an image alone is told of */
+    {IMAGES("[" PNG "]"), "msg_test", TEXT(PNG_TEXT), "end_turn", NULL},
+    {IMAGES("[" PNG ",7,{},{\"image_url\":{\"url\":7}}," IMAGE("") "," IMAGE("https://x/y.png") "]"), "msg_test",
+     TEXT(PNG_TEXT "\\n[image: https://x/y.png]"), "end_turn", NULL},
+    {IMAGES("[" PNG "],\"refusal\":\"no\""), "msg_test", TEXT("no"), "refusal", NULL},
+    {IMAGES("7"), "msg_test", "", "end_turn", NULL},
     {"{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":-5}}",
      "msg_test", TEXT("x"), "end_turn", NULL},
 };
@@ -273,6 +285,12 @@ static const struct stream_case streams[] = {
      "start msg_9\nopen 0 text\n0 a\nstop 0\nend end_turn 0 0\ndone\n"},
     {CHUNK("\"delta\":{\"content\":[{\"type\":\"thinking\"},{\"type\":\"text\",\"text\":\"a\"}]}") END("stop"),
      "start msg_9\nopen 0 text\n0 a\nstop 0\nend end_turn 0 0\ndone\n"},
+    /* images are told of where nothing else is said, before or behind them */
+    {CHUNK("\"delta\":{\"content\":\"\",\"images\":[" PNG "]}") CHUNK("\"delta\":{\"images\":[" PNG "]}") END("stop"),
+     "start msg_9\nopen 0 text\n0 " PNG_TEXT "\n" PNG_TEXT "\nstop 0\nend end_turn 0 0\ndone\n"},
+    {CHUNK("\"delta\":{\"images\":[" PNG "]}") SAY("a") END("stop"),
+     "start msg_9\nopen 0 text\n0 a\nstop 0\nend end_turn 0 0\ndone\n"},
+    {CHUNK("\"delta\":{\"images\":7}") END("stop"), "start msg_9\nend end_turn 0 0\ndone\n"},
     /* an event without a choice before the first, usage with the last */
     {"data: {\"id\":\"\",\"choices\":[],\"prompt_filter_results\":[]}\n\n" SAY(
          "a") "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"prompt_tokens_details\":{"

@@ -1,4 +1,5 @@
-/* The translator messages_to_chat at models that want their reasoning back: thinking blocks. In tables ' is ". */
+/* The translator messages_to_chat and thinking: blocks of it, at models that want their reasoning back, and how hard a
+ * model is told to think. In tables ' is ". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,6 +82,84 @@ static void thinking_goes_back(void **state)
         drop(body);
     }
 }
+
+/* ---- how hard to think ----------------------------------------------------------------------------------------------
+ */
+
+#define BUDGET "'thinking':{'type':'enabled','budget_tokens':9000}"
+#define EFFORT(word) "'output_config':{'effort':'" word "'}"
+
+/* No more than the model has; where it has none, what a budget amounts to is left out, what is asked for is named. */
+static void efforts_are_what_the_model_takes(void **state)
+{
+    static const struct {
+        const char *model, *member, *effort; /* effort: NULL = none is sent, "" = refused by name */
+    } rows[] = {
+        {"unheard-of", BUDGET, "high"},
+        {"unheard-of", EFFORT("medium"), "medium"},
+        {"unheard-of", EFFORT("xhigh"), "high"},
+        {"unheard-of", EFFORT("max"), "high"},
+        {"openai/gpt-oss-120b", EFFORT("max"), "high"},
+        {"o3-mini", EFFORT("xhigh"), "high"},
+        {"o4-mini", BUDGET, "high"},
+        {"gpt-5", EFFORT("max"), "high"},
+        {"gpt-5-mini", BUDGET, "high"},
+        {"gpt-5.1-codex", EFFORT("xhigh"), "high"},
+        {"gpt-5.1-codex-max", EFFORT("max"), "xhigh"},
+        {"openai/gpt-5.2", EFFORT("xhigh"), "xhigh"},
+        {"gpt-5.5", EFFORT("max"), "xhigh"},
+        {"gpt-5.6-terra", EFFORT("max"), "max"},
+        {"gpt-6", EFFORT("xhigh"), "xhigh"},
+        {"GPT-6", EFFORT("max"), "max"},
+        {"deepseek/deepseek-v4-pro", EFFORT("max"), "max"},
+        {"deepseek-v4-flash", EFFORT("xhigh"), "high"},
+        {"gemini-3.8-flash", EFFORT("max"), "high"},
+        {"gpt-4o", BUDGET, NULL},
+        {"openai/gpt-4.1-mini", BUDGET, NULL},
+        {"gpt-4.5-preview", BUDGET, NULL},
+        {"ft:gpt-4o-mini-2024-07-18:me::a1", BUDGET, NULL},
+        {"gpt-3.5-turbo", BUDGET, NULL},
+        {"chatgpt-4o-latest", BUDGET, NULL},
+        {"o1-mini", BUDGET, NULL},
+        {"gpt-5.2-chat-latest", BUDGET, NULL},
+        {"gemma-3-27b-it", BUDGET, NULL},
+        {"gemini-2.0-flash", BUDGET, NULL},
+        {"gpt-4o", EFFORT("low"), ""},
+        {"openai/gpt-4.1", EFFORT("max") "," BUDGET, ""},
+        {"gpt-4o", "'thinking':{'type':'disabled'}," EFFORT("low"), NULL},
+    };
+    char from[512], to[512];
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *effort = rows[i / 2].effort;
+        bool refused = effort != NULL && effort[0] == '\0', dropping = i % 2 == 1;
+        struct translating t;
+        struct slice body;
+
+        snprintf(from, sizeof(from), "{'model':'m','max_tokens':9999,'messages':[{'role':'user','content':'x'}],%s}",
+                 rows[i / 2].member);
+        snprintf(to, sizeof(to),
+                 "{'model':'%s','max_completion_tokens':9999,'messages':[{'role':'user','content':'x'}]%s%s%s}",
+                 rows[i / 2].model, effort != NULL && !refused ? ",'reasoning_effort':'" : "",
+                 effort != NULL ? effort : "", effort != NULL && !refused ? "'" : "");
+        body = quoted(from);
+        begin(&t, rows[i / 2].model);
+        t.call.drop_unsupported = dropping;
+        if (translating_request(&t, body) != (refused && !dropping ? ST_BAD_REQUEST : ST_OK))
+            fail_msg("row %zu: %s", i / 2, t.err.text);
+        assert_string_equal(t.err.param, refused && !dropping ? "output_config.effort" : "");
+        assert_true(
+            slice_is((struct slice){t.dropped.p, t.dropped.n}, refused && dropping ? "output_config.effort" : ""));
+        if (!refused || dropping)
+            expect(&t, to);
+        translating_end(&t);
+        drop(body);
+    }
+}
+
+/* ---- answers --------------------------------------------------------------------------------------------------------
+ */
 
 #define USAGE                                                                                                          \
     "'usage':{'input_tokens':0,'cache_creation_input_tokens':0,'cache_read_input_tokens':0,'cache_creation':{"         \
@@ -218,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(thinking_goes_back),
+        cmocka_unit_test(efforts_are_what_the_model_takes),
         cmocka_unit_test(reasoning_becomes_a_thinking_block),
         cmocka_unit_test(a_stream_thinks_first_wherever_it_is_cut),
         cmocka_unit_test(a_thought_that_we_cut_is_closed),

@@ -357,6 +357,7 @@ struct row {
 static const struct row streams[] = {
     {&m2g, "gemini/stream.sse", "[text " HOLA "] end_turn {5>13}"},
     {&m2g, "translate/gemini_stream_to_chat/1_gemini.sse", G_MESSAGE},
+    {&m2g, "gemini/stream_image.sse", "[text [image: image/png, 67 bytes]] end_turn {9>1299}"},
     {&m2r, "openai/responses_stream.sse", "[text " HOLA "] end_turn {12>4}"},
     {&m2r, "openai/responses_stream_tool.sse", "[tool_use get_weather" LIMA "] tool_use {58>17}"},
     {&m2r, "translate/responses_stream_to_chat/1_responses.sse", "[tool_use get_weather" LIMA "] tool_use {58>17}"},
@@ -369,6 +370,7 @@ static const struct row streams[] = {
 static const struct row answers[] = {
     {&m2g, "gemini/generate_plain.response.json", "[text Lima] end_turn {5>1}"},
     {&m2g, "gemini/generate_tools.response.json", "[tool_use get_weather{\"city\":\"Lima\"}] tool_use {120>45}"},
+    {&m2g, "gemini/generate_image.response.json", "[text [image: image/png, 67 bytes]] end_turn {9>1299}"},
     {&m2r, "openai/responses.response.json", "[text Lima] end_turn {17>2}"},
     {&m2r, "translate/chat_to_responses/3_responses.response.json",
      "[tool_use get_weather{\"city\":\"Lima\"}] tool_use {150>40}"},
