@@ -652,8 +652,10 @@ enum status output_request(void *state, struct translate_call *call, struct slic
 
     o->spaced.n = 0;
     q.reasons = translate_wants_reasoning(call);
-    buf_init(&q.thought, INPUT_THOUGHT_MAX);
-    buf_init(&q.pending, INPUT_THOUGHT_MAX);
+    buf_init(&q.system, INPUT_TEXT_MAX);
+    buf_init(&q.said, INPUT_TEXT_MAX);
+    buf_init(&q.thought, INPUT_TEXT_MAX);
+    buf_init(&q.pending, INPUT_TEXT_MAX);
     if (st == ST_OK) {
         q.echo = making_object(&q.r.to);
         q.messages = making_array(&q.r.to);
@@ -663,6 +665,8 @@ enum status output_request(void *state, struct translate_call *call, struct slic
         st = finish(&q);
     if (st == ST_OK)
         st = finish_echo(&q, o);
+    buf_fini(&q.system);
+    buf_fini(&q.said);
     buf_fini(&q.thought);
     buf_fini(&q.pending);
     return reshape_end(&q.r, st, out);

@@ -11,7 +11,7 @@
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */
 #define OUTPUT_TOOLS_MAX 1024 /* in namespaces, of one request */
 #define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
-#define INPUT_THOUGHT_MAX (2u * LIMIT_BODY) /* bytes of reasoning in one message, as it is put together */
+#define INPUT_TEXT_MAX (2u * LIMIT_BODY) /* bytes of what is put together of the body's texts for one message */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
 #define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
 
@@ -41,8 +41,11 @@ struct input_making {
     struct output_tools *spaced;
     yyjson_mut_val *echo; /* the members that every response object repeats */
     yyjson_mut_val *messages;
+    struct buf system; /* what is told before everything else */
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
+    struct buf said; /* in it */
+    yyjson_val *refusal; /* likewise; NULL = none */
     yyjson_mut_val *seen; /* parts that results have beside their text: a user's message behind them; NULL = none yet */
     /* Where upstream wants its reasoning back: what belongs to `assistant`, and what came behind its last piece and
      * belongs to whatever the model said next. */

@@ -189,10 +189,6 @@ static void members_are_translated(void **state)
 static void items_are_translated(void **state)
 {
     static const struct pair rows[] = {
-        {"{'role':'developer','content':[{'type':'input_text','text':'a'}]},{'type':'message','role':'system',"
-         "'content':[{'type':'input_text','text':'a'},{'type':'input_text','text':'b'}]}",
-         "{'role':'system','content':'a'},{'role':'system','content':[{'type':'text','text':'a'},{'type':'text',"
-         "'text':'b'}]}"},
         {"{'role':'user','content':[{'type':'input_image','image_url':'https://x','detail':'low'},{'type':'input_file',"
          "'filename':'f','file_data':'d'},{'type':'input_audio','input_audio':{'data':'','format':'wav'}}]}",
          "{'role':'user','content':[{'type':'image_url','image_url':{'url':'https://x','detail':'low'}},{'type':'file',"

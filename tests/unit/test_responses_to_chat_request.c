@@ -1,4 +1,4 @@
-/* Responses over chat completions, requests: the limit of the answer, images in results. In tables ' is ". */
+/* Responses over chat completions, requests: the limit of the answer, the order of messages. In tables ' is ". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +27,19 @@ static void becomes(struct translating *t, const char *client, const char *upstr
     if (!json_alike(got, want))
         fail_msg("got  " SLICE_FMT "\nwant " SLICE_FMT, SLICE_ARG(got), SLICE_ARG(want));
     drop(body), drop(want);
+}
+
+/* The messages that it becomes, and nothing else. */
+static void body_becomes(const char *client, const char *messages)
+{
+    char upstream[2048];
+    struct translating t;
+
+    snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[%s]}", messages);
+    translating_begin(&t, &responses_to_chat, NULL);
+    t.call.stream = false;
+    becomes(&t, client, upstream);
+    translating_end(&t);
 }
 
 static void a_limit_beyond_the_model_is_the_models(void **state)
@@ -100,15 +113,45 @@ static void what_a_result_shows_follows_the_results(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char client[2048], upstream[2048];
-        struct translating t;
+        char client[2048];
 
         snprintf(client, sizeof(client), "{'input':[%s]}", rows[i].items);
-        snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[%s]}", rows[i].messages);
-        translating_begin(&t, &responses_to_chat, NULL);
-        t.call.stream = false;
-        becomes(&t, client, upstream);
-        translating_end(&t);
+        body_becomes(client, rows[i].messages);
+    }
+}
+
+#define SYSTEM(text) "{'role':'system','content':'" text "'}"
+#define ASKED "{'role':'user','content':'q'}"
+#define DEVELOPER(content) "{'type':'message','role':'developer','content':" content "}"
+
+/* Chat templates of many models take one system message, at the beginning. */
+static void what_is_told_first_is_one_message(void **state)
+{
+    static const struct {
+        const char *body, *messages;
+    } rows[] = {
+        {"'instructions':'i','input':'q'", SYSTEM("i") "," ASKED},
+        {"'instructions':'i','input':[" DEVELOPER("'a'") "," DEVELOPER(
+             "[" TEXT_IN("b") "," TEXT_IN("c") "]") ",{'role':'system','content':'d'}," ASKED "]",
+         SYSTEM("i\\n\\na\\n\\nb\\n\\nc\\n\\nd") "," ASKED},
+        {"'input':[" DEVELOPER("'a'") ",{'type':'reasoning','summary':[]}," DEVELOPER("'b'") "," CALL_IN("1") "]",
+         SYSTEM("a\\n\\nb") "," CALLS_OUT(CALL_OUT("1"))},
+        {"'input':[" DEVELOPER("'a'") "," OUT("1", "") "]", SYSTEM("a") "," TOOL("1", "''")},
+        {"'instructions':'i','input':[]", SYSTEM("i")},
+        {"'input':[" DEVELOPER("'a'") "]", SYSTEM("a")},
+        /* nothing told is no message */
+        {"'instructions':'','input':[" DEVELOPER("''") "," DEVELOPER("[]") "," ASKED "]", ASKED},
+        /* what comes later stays where it is */
+        {"'instructions':'i','input':[" ASKED
+         "," DEVELOPER("[" TEXT_IN("a") "," TEXT_IN("b") "]") "," DEVELOPER("'c'") "," DEVELOPER("''") "," ASKED "]",
+         SYSTEM("i") "," ASKED "," SYSTEM("a\\n\\nb") "," SYSTEM("c") "," ASKED},
+    };
+    char client[2048];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(client, sizeof(client), "{%s}", rows[i].body);
+        body_becomes(client, rows[i].messages);
     }
 }
 
@@ -117,6 +160,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_beyond_the_model_is_the_models),
         cmocka_unit_test(what_a_result_shows_follows_the_results),
+        cmocka_unit_test(what_is_told_first_is_one_message),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
