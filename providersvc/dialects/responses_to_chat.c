@@ -652,6 +652,7 @@ enum status output_request(void *state, struct translate_call *call, struct slic
 
     o->spaced.n = 0;
     q.reasons = translate_wants_reasoning(call);
+    buf_init(&q.results, INPUT_RESULTS_MAX);
     buf_init(&q.system, INPUT_TEXT_MAX);
     buf_init(&q.said, INPUT_TEXT_MAX);
     buf_init(&q.thought, INPUT_TEXT_MAX);
@@ -665,6 +666,7 @@ enum status output_request(void *state, struct translate_call *call, struct slic
         st = finish(&q);
     if (st == ST_OK)
         st = finish_echo(&q, o);
+    buf_fini(&q.results);
     buf_fini(&q.system);
     buf_fini(&q.said);
     buf_fini(&q.thought);

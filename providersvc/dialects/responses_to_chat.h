@@ -12,6 +12,7 @@
 #define OUTPUT_TOOLS_MAX 1024 /* in namespaces, of one request */
 #define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
 #define INPUT_TEXT_MAX (2u * LIMIT_BODY) /* bytes of what is put together of the body's texts for one message */
+#define INPUT_RESULTS_MAX LIMIT_BODY /* bytes of the list of results, each of which is longer in the body */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
 #define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
 
@@ -36,6 +37,11 @@ struct output_tools {
 /* ---- a request while it is made ------------------------------------------------------------------------------------
  */
 
+struct input_result {
+    struct slice call; /* its id */
+    size_t at; /* which item of input it is */
+};
+
 struct input_making {
     struct reshape r;
     struct output_tools *spaced;
@@ -46,6 +52,11 @@ struct input_making {
     yyjson_mut_val *calls; /* of it; NULL = none yet */
     struct buf said; /* in it */
     yyjson_val *refusal; /* likewise; NULL = none */
+    /* Until the results of its calls are all there, only results follow it: what the model says in between becomes part
+     * of it, what others say is held. */
+    struct buf results; /* struct input_result, by call, then by place: of the whole input */
+    size_t at, until; /* the item of input where we are, and the last of those results */
+    yyjson_mut_val *held; /* messages */
     yyjson_mut_val *seen; /* parts that results have beside their text: a user's message behind them; NULL = none yet */
     /* Where upstream wants its reasoning back: what belongs to `assistant`, and what came behind its last piece and
      * belongs to whatever the model said next. */

@@ -1,4 +1,5 @@
 /* Responses to chat completions: input items become messages (contract, section 1.9). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "providersvc/dialects/responses_to_chat.h"
@@ -207,31 +208,97 @@ static enum status join_reasoning(struct input_making *q)
     return st;
 }
 
+/* ---- which results are still to come --------------------------------------------------------------------------------
+ */
+
+static int by_call(const void *x, const void *y)
+{
+    const struct input_result *a = x, *b = y;
+    size_t n = a->call.n < b->call.n ? a->call.n : b->call.n;
+    int c = n > 0 ? memcmp(a->call.p, b->call.p, n) : 0;
+
+    if (c == 0)
+        c = (a->call.n > b->call.n) - (a->call.n < b->call.n);
+    return c != 0 ? c : (a->at > b->at) - (a->at < b->at);
+}
+
+static bool is_output(yyjson_val *type)
+{
+    return yyjson_equals_str(type, "function_call_output") || yyjson_equals_str(type, "custom_tool_call_output");
+}
+
+static enum status note_results(struct input_making *q)
+{
+    enum status st = ST_OK;
+    yyjson_val *item;
+    size_t i, n;
+
+    yyjson_arr_foreach(q->input, i, n, item)
+    {
+        struct input_result result = {facts_text(yyjson_obj_get(item, "call_id")), i};
+
+        if (st == ST_OK && is_output(yyjson_obj_get(item, "type")))
+            st = buf_add(&q->results, &result, sizeof(result));
+    }
+    if (q->results.n > 0)
+        qsort(q->results.p, q->results.n / sizeof(struct input_result), sizeof(struct input_result), by_call);
+    return st == ST_OK ? ST_OK : translate_no_memory(q->r.from.err);
+}
+
+/* The first one behind where we are, if there is one. Ids may be used again later. */
+static void await_result(struct input_making *q, struct slice call)
+{
+    const struct input_result *all = (const void *)q->results.p, here = {call, q->at};
+    size_t n = q->results.n / sizeof(here), low = 0, high = n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (by_call(&all[middle], &here) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < n && slice_eq(all[low].call, call) && all[low].at > q->until)
+        q->until = all[low].at;
+}
+
+static bool waiting(const struct input_making *q)
+{
+    return q->at < q->until;
+}
+
 /* ---- messages -------------------------------------------------------------------------------------------------------
  */
 
-/* One message of all that was told; none where it is empty. */
-static void push_system(struct input_making *q)
+static yyjson_mut_val *push_to(struct input_making *q, yyjson_mut_val *list, const char *role)
 {
-    yyjson_mut_val *message;
+    yyjson_mut_val *message = making_push_object(&q->r.to, list);
 
-    if (q->system.n == 0)
-        return;
-    message = making_push_object(&q->r.to, q->messages);
-    making_put_word(&q->r.to, message, "role", "system");
-    making_put_copy(&q->r.to, message, "content", (struct slice){q->system.p, q->system.n});
+    making_put_word(&q->r.to, message, "role", role);
+    return message;
+}
+
+/* One message of all that was told; none where it is empty. Few upstreams know the role developer; those that do take
+ * system for it. */
+static void push_system(struct input_making *q, yyjson_mut_val *list)
+{
+    if (q->system.n > 0)
+        making_put_copy(&q->r.to, push_to(q, list, "system"), "content", (struct slice){q->system.p, q->system.n});
     q->system.n = 0;
 }
 
-/* The next message. Few upstreams know the role developer; those that do take system for it. */
+/* The next message of the model or of a tool. */
 static yyjson_mut_val *push_message(struct input_making *q, const char *role)
 {
-    yyjson_mut_val *message;
+    push_system(q, q->messages); /* what came before all others */
+    return push_to(q, q->messages, role);
+}
 
-    push_system(q); /* what came before all others */
-    message = making_push_object(&q->r.to, q->messages);
-    making_put_word(&q->r.to, message, "role", role);
-    return message;
+/* Of somebody else. */
+static yyjson_mut_val *push_user(struct input_making *q)
+{
+    return waiting(q) ? push_to(q, q->held, "user") : push_message(q, "user");
 }
 
 /* Nothing comes to the model's message any more. One with calls must say what was thought even where nobody knows it:
@@ -271,7 +338,8 @@ static enum status add_said(struct input_making *q, yyjson_val *content)
 {
     enum status st;
 
-    begin_assistant(q);
+    if (!waiting(q))
+        begin_assistant(q);
     st = join_content(&q->r, content, &q->said, &q->refusal);
     return st == ST_OK ? join_reasoning(q) : st;
 }
@@ -283,7 +351,7 @@ static enum status add_told(struct input_making *q, yyjson_val *content)
     enum status st = join_content(&q->r, content, &q->system, NULL);
 
     if (!first)
-        push_system(q);
+        push_system(q, waiting(q) ? q->held : q->messages);
     return st;
 }
 
@@ -298,10 +366,11 @@ static enum status add_message(struct input_making *q, yyjson_val *item)
         return st;
     if (yyjson_equals_str(role, "assistant"))
         return add_said(q, content);
-    end_assistant(q);
+    if (!waiting(q))
+        end_assistant(q);
     q->pending.n = 0;
     if (yyjson_equals_str(role, "user"))
-        return add_content(&q->r, content, push_message(q, "user"));
+        return add_content(&q->r, content, push_user(q));
     if (yyjson_equals_str(role, "system") || yyjson_equals_str(role, "developer"))
         return add_told(q, content);
     return check_invalid(&q->r.from, "role", "developer, system, user or assistant");
@@ -333,6 +402,7 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
     making_put_word(&r->to, to, "type", custom ? "custom" : "function");
     making_put(&r->to, to, custom ? "custom" : "function", body);
     making_push(&r->to, q->calls, to);
+    await_result(q, facts_text(id));
     return join_reasoning(q);
 }
 
@@ -376,13 +446,16 @@ static enum status add_output_parts(struct input_making *q, yyjson_val *output, 
     return ST_OK;
 }
 
-/* The results are together: what is seen in them may follow. */
-static void show_seen(struct input_making *q)
+/* The results are together: what is seen in them may follow, then what was said meanwhile. */
+static void end_results(struct input_making *q)
 {
-    if (q->seen == NULL)
-        return;
-    making_put(&q->r.to, push_message(q, "user"), "content", q->seen);
+    yyjson_mut_val *message;
+
+    if (q->seen != NULL)
+        making_put(&q->r.to, push_message(q, "user"), "content", q->seen);
     q->seen = NULL;
+    while ((message = yyjson_mut_arr_remove_first(q->held)) != NULL)
+        making_push(&q->r.to, q->messages, message);
 }
 
 static enum status add_output(struct input_making *q, yyjson_val *item)
@@ -396,7 +469,8 @@ static enum status add_output(struct input_making *q, yyjson_val *item)
         st = check_need(&r->from, item, "output", IS_STRING | IS_ARRAY, &output);
     if (st != ST_OK)
         return st;
-    end_assistant(q);
+    if (!waiting(q))
+        end_assistant(q);
     to = push_message(q, "tool");
     making_put_value(&r->to, to, "tool_call_id", id);
     if (!yyjson_is_str(output))
@@ -414,11 +488,12 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         st = check_get(&q->r.from, item, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
-    if (yyjson_equals_str(type, "function_call_output") || yyjson_equals_str(type, "custom_tool_call_output"))
+    if (is_output(type))
         return add_output(q, item);
     if (yyjson_equals_str(type, "reasoning"))
         return add_reasoning(q, item);
-    show_seen(q);
+    if (!waiting(q))
+        end_results(q);
     if (type == NULL || yyjson_equals_str(type, "message"))
         return add_message(q, item);
     if (yyjson_equals_str(type, "function_call"))
@@ -437,6 +512,9 @@ enum status input_messages(struct input_making *q)
     yyjson_val *item;
     size_t i, n;
 
+    q->held = making_array(&r->to);
+    if (st == ST_OK)
+        st = note_results(q);
     if (st == ST_OK && q->input == NULL)
         st = check_missing(&r->from, "input");
     if (yyjson_is_str(q->input))
@@ -446,6 +524,7 @@ enum status input_messages(struct input_making *q)
         if (st != ST_OK)
             return st;
         check_enter_item(&r->from, "input", i);
+        q->at = i;
         st = add_item(q, item);
         if (st == ST_OK)
             check_leave(&r->from);
@@ -453,7 +532,7 @@ enum status input_messages(struct input_making *q)
     if (st != ST_OK)
         return st;
     end_assistant(q);
-    show_seen(q);
-    push_system(q);
+    end_results(q);
+    push_system(q, q->messages);
     return yyjson_mut_arr_size(q->messages) > 0 ? ST_OK : check_invalid(&r->from, "input", "at least one item");
 }
