@@ -1,6 +1,6 @@
 /*
- * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c), the names of tools in
- * namespaces (_names.c) and the answers (_answer.c, _stream.c, _object.c). Private.
+ * What the parts of responses_to_chat share: the request (responses_to_chat.c, _input.c, _tools.c), the names of
+ * tools in namespaces (_names.c) and the answers (_answer.c, _stream.c, _object.c). Private.
  */
 #ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
@@ -46,6 +46,7 @@ struct input_making {
     struct reshape r;
     struct output_tools *spaced;
     yyjson_mut_val *echo; /* the members that every response object repeats */
+    yyjson_mut_val *tools, *tools_shown; /* as upstream is told them, as the client told them */
     yyjson_mut_val *messages;
     struct buf system; /* what is told before everything else */
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
@@ -65,11 +66,16 @@ struct input_making {
     yyjson_val *instructions, *input;
     yyjson_val *top_logprobs, *tool_choice, *parallel;
     uint64_t limit; /* of the answer's tokens; 0 = none */
-    bool logprobs, has_tools;
+    bool logprobs;
 };
 
 /* Adds the messages that `instructions` and `input` are. */
 enum status input_messages(struct input_making *q);
+
+/* Adds the tools of the list, which is the member `tools` of where we are. */
+enum status input_add_tools(struct input_making *q, yyjson_val *list);
+enum status input_finish_tools(struct input_making *q); /* no more of them come */
+enum status input_finish_choice(struct input_making *q); /* after the tools */
 
 /* The member `name` of a tool, of a call or of a choice as upstream is told it. space: the namespace it is in; empty =
  * none. ST_BAD_REQUEST: there is no name, or one is too long. */
@@ -80,7 +86,7 @@ enum status input_spaced_name(struct reshape *r, yyjson_val *object, yyjson_mut_
 enum status input_keep_tool(struct input_making *q, yyjson_val *tool, struct slice space, yyjson_mut_val *sent,
                             struct output_tool t);
 /* All tools of upstream are there: orders those in namespaces. ST_BAD_REQUEST: another tool has the name of one. */
-enum status input_check_tools(struct input_making *q, yyjson_mut_val *tools);
+enum status input_check_tools(struct input_making *q);
 
 /* ---- an answer while it is made ------------------------------------------------------------------------------------
  */

@@ -87,7 +87,7 @@ static const struct output_tool *find(const struct output_tools *all, struct sli
     return bsearch(&key, all->items, all->n, sizeof(key), by_sent);
 }
 
-enum status input_check_tools(struct input_making *q, yyjson_mut_val *tools)
+enum status input_check_tools(struct input_making *q)
 {
     struct output_tools *all = q->spaced;
     yyjson_mut_val *tool;
@@ -96,7 +96,7 @@ enum status input_check_tools(struct input_making *q, yyjson_mut_val *tools)
     if (all->n == 0)
         return ST_OK;
     qsort(all->items, all->n, sizeof(*all->items), by_sent);
-    yyjson_mut_arr_foreach(tools, i, n, tool)
+    yyjson_mut_arr_foreach(q->tools, i, n, tool)
     {
         yyjson_mut_val *custom = yyjson_mut_obj_get(tool, "custom");
         yyjson_mut_val *body = custom != NULL ? custom : yyjson_mut_obj_get(tool, "function");
