@@ -22,7 +22,7 @@ static void echo(struct input_making *q, const char *name, yyjson_val *v)
 
 static enum status take_tools(void *ctx, yyjson_val *list)
 {
-    return input_add_tools(ctx, list);
+    return input_add_tools(ctx, list, OUTPUT_NOWHERE);
 }
 
 static enum status take_tool_choice(void *ctx, yyjson_val *v)

@@ -11,6 +11,7 @@
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */
 #define OUTPUT_TOOLS_MAX 1024 /* in namespaces, of one request */
 #define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
+#define OUTPUT_NOWHERE SIZE_MAX /* where a tool does not stand: in an item of input */
 #define INPUT_TEXT_MAX (2u * LIMIT_BODY) /* bytes of what is put together of the body's texts for one message */
 #define INPUT_RESULTS_MAX LIMIT_BODY /* bytes of the list of results, each of which is longer in the body */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
@@ -25,7 +26,7 @@ struct output_tool {
     char sent[TRANSLATE_NAME_MAX + 1]; /* to upstream */
     char given[2 * OUTPUT_NAME_MAX]; /* the client's: namespace, then name */
     size_t n_space, n_name; /* bytes of each */
-    size_t at, inner; /* where it stands: tools[at].tools[inner] */
+    size_t item, at, inner; /* where it stands: input[item].tools[at].tools[inner] */
     size_t place; /* in upstream's tools */
 };
 
@@ -72,8 +73,8 @@ struct input_making {
 /* Adds the messages that `instructions` and `input` are. */
 enum status input_messages(struct input_making *q);
 
-/* Adds the tools of the list, which is the member `tools` of where we are. */
-enum status input_add_tools(struct input_making *q, yyjson_val *list);
+/* Adds the tools of the list, which is the member `tools` of where we are: of that item of input, or OUTPUT_NOWHERE. */
+enum status input_add_tools(struct input_making *q, yyjson_val *list, size_t item);
 enum status input_finish_tools(struct input_making *q); /* no more of them come */
 enum status input_finish_choice(struct input_making *q); /* after the tools */
 

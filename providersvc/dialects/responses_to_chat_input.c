@@ -479,6 +479,15 @@ static enum status add_output(struct input_making *q, yyjson_val *item)
     return ST_OK;
 }
 
+/* Tools in place of, or beside, those of the request: Codex gives its own so. */
+static enum status add_tools(struct input_making *q, yyjson_val *item)
+{
+    yyjson_val *list = NULL;
+    enum status st = check_need(&q->r.from, item, "tools", IS_ARRAY, &list);
+
+    return st == ST_OK ? input_add_tools(q, list, q->at) : st;
+}
+
 static enum status add_item(struct input_making *q, yyjson_val *item)
 {
     yyjson_val *type = NULL;
@@ -492,6 +501,8 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         return add_output(q, item);
     if (yyjson_equals_str(type, "reasoning"))
         return add_reasoning(q, item);
+    if (yyjson_equals_str(type, "additional_tools"))
+        return add_tools(q, item);
     if (!waiting(q))
         end_results(q);
     if (type == NULL || yyjson_equals_str(type, "message"))

@@ -104,6 +104,8 @@ enum status input_check_tools(struct input_making *q)
 
         if (t == NULL || t->place == i)
             continue;
+        if (t->item != OUTPUT_NOWHERE)
+            check_enter_item(&q->r.from, "input", t->item);
         check_enter_item(&q->r.from, "tools", t->at);
         check_enter_item(&q->r.from, "tools", t->inner);
         return check_invalid(&q->r.from, "name",

@@ -88,7 +88,7 @@ static enum status add_own(struct reshape *r, yyjson_val *tool, struct slice spa
 }
 
 /* Its description is not said: there is no place for it but every tool's own, again and again. */
-static enum status add_namespace(struct input_making *q, yyjson_val *namespace, size_t at)
+static enum status add_namespace(struct input_making *q, yyjson_val *namespace, size_t item, size_t at)
 {
     struct reshape *r = &q->r;
     struct slice space = {NULL, 0};
@@ -100,7 +100,7 @@ static enum status add_namespace(struct input_making *q, yyjson_val *namespace, 
         st = check_need(&r->from, namespace, "tools", IS_ARRAY, &list);
     yyjson_arr_foreach(list, i, n, tool)
     {
-        struct output_tool t = {.at = at, .inner = i, .place = yyjson_mut_arr_size(q->tools)};
+        struct output_tool t = {.item = item, .at = at, .inner = i, .place = yyjson_mut_arr_size(q->tools)};
         yyjson_mut_val *name = NULL;
 
         check_enter_item(&r->from, "tools", i);
@@ -114,7 +114,7 @@ static enum status add_namespace(struct input_making *q, yyjson_val *namespace, 
     return st;
 }
 
-static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t at)
+static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t item, size_t at)
 {
     struct reshape *r = &q->r;
     yyjson_mut_val *name = NULL, *shown;
@@ -122,7 +122,7 @@ static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t at)
     enum status st;
 
     if (yyjson_equals_str(yyjson_obj_get(tool, "type"), "namespace")) {
-        st = add_namespace(q, tool, at);
+        st = add_namespace(q, tool, item, at);
         making_push(&r->to, q->tools_shown, making_value(&r->to, tool));
         return st;
     }
@@ -138,7 +138,7 @@ static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t at)
     return ST_OK;
 }
 
-enum status input_add_tools(struct input_making *q, yyjson_val *list)
+enum status input_add_tools(struct input_making *q, yyjson_val *list, size_t item)
 {
     yyjson_val *tool;
     size_t i, n;
@@ -148,7 +148,7 @@ enum status input_add_tools(struct input_making *q, yyjson_val *list)
         enum status st;
 
         check_enter_item(&q->r.from, "tools", i);
-        st = add_tool(q, tool, i);
+        st = add_tool(q, tool, item, i);
         if (st != ST_OK)
             return st;
         check_leave(&q->r.from);
