@@ -376,6 +376,21 @@ static enum status add_message(struct input_making *q, yyjson_val *item)
     return check_invalid(&q->r.from, "role", "developer, system, user or assistant");
 }
 
+/* A custom tool's input as the arguments of the function that it is upstream. */
+static enum status put_input(struct reshape *r, yyjson_mut_val *function, struct slice input)
+{
+    struct buf text;
+    struct put p = {&text, ST_OK};
+
+    buf_init(&text, INPUT_ARGUMENTS_MAX);
+    put_raw(&p, "{\"" INPUT_TEXT "\":");
+    put_string(&p, input);
+    put_raw(&p, "}");
+    making_put_copy(&r->to, function, "arguments", (struct slice){text.p, text.n});
+    buf_fini(&text);
+    return p.st == ST_OK ? ST_OK : translate_no_memory(r->from.err); /* it is bounded by the body */
+}
+
 /* Calls that follow each other, or what the model said before them, are one message. */
 static enum status add_call(struct input_making *q, yyjson_val *item, bool custom)
 {
@@ -396,14 +411,17 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
         q->calls = making_put_array(&r->to, q->assistant, "tool_calls");
     body = making_object(&r->to);
     making_put(&r->to, body, "name", name);
-    making_put_value(&r->to, body, custom ? "input" : "arguments", arguments);
+    if (custom)
+        st = put_input(r, body, facts_text(arguments));
+    else
+        making_put_value(&r->to, body, "arguments", arguments);
     to = making_object(&r->to);
     making_put_value(&r->to, to, "id", id);
-    making_put_word(&r->to, to, "type", custom ? "custom" : "function");
-    making_put(&r->to, to, custom ? "custom" : "function", body);
+    making_put_word(&r->to, to, "type", "function");
+    making_put(&r->to, to, "function", body);
     making_push(&r->to, q->calls, to);
     await_result(q, facts_text(id));
-    return join_reasoning(q);
+    return st == ST_OK ? join_reasoning(q) : st;
 }
 
 static void label_seen(struct input_making *q, yyjson_val *call_id)

@@ -22,51 +22,69 @@ static enum status add_function(struct reshape *r, yyjson_val *tool, yyjson_mut_
     return ST_OK;
 }
 
-/* {type: grammar, syntax, definition} is nested in chat. */
-static enum status add_custom_format(struct reshape *r, yyjson_val *format, yyjson_mut_val *custom)
+/* What the model is told of the text beside the tool's own words. */
+static enum status describe_grammar(struct reshape *r, yyjson_val *tool, struct buf *to)
 {
-    yyjson_mut_val *to = making_object(&r->to), *grammar;
-    yyjson_val *type = NULL;
-    enum status st;
+    yyjson_val *format = NULL, *type = NULL, *syntax = NULL, *definition = NULL;
+    enum status st = check_get(&r->from, tool, "format", IS_OBJECT, &format);
 
+    if (st != ST_OK || format == NULL)
+        return st;
     check_enter(&r->from, "format");
     st = check_need(&r->from, format, "type", IS_STRING, &type);
-    if (st == ST_OK && yyjson_equals_str(type, "grammar")) {
-        grammar = making_object(&r->to);
-        st = reshape_move(r, format, "syntax", IS_STRING, grammar, "syntax");
+    if (st == ST_OK && !yyjson_equals_str(type, "text")) {
+        if (!yyjson_equals_str(type, "grammar"))
+            return check_invalid(&r->from, "type", "text or grammar");
+        st = check_need(&r->from, format, "syntax", IS_STRING, &syntax);
         if (st == ST_OK)
-            st = reshape_move(r, format, "definition", IS_STRING, grammar, "definition");
-        making_put(&r->to, to, "grammar", grammar);
+            st = check_need(&r->from, format, "definition", IS_STRING, &definition);
+        if (st == ST_OK &&
+            buf_addf(to, "%sThe input is text that this %s grammar describes:\n%s", to->n > 0 ? "\n\n" : "",
+                     yyjson_get_str(syntax), yyjson_get_str(definition)) != ST_OK)
+            st = translate_no_memory(r->from.err);
     }
-    if (st != ST_OK)
-        return st;
-    making_put_value(&r->to, to, "type", type);
-    making_put(&r->to, custom, "format", to);
-    check_leave(&r->from);
-    return ST_OK;
+    if (st == ST_OK)
+        check_leave(&r->from);
+    return st;
 }
 
+static void put_text_parameter(struct making *m, yyjson_mut_val *function)
+{
+    yyjson_mut_val *parameters = making_put_object(m, function, "parameters");
+    yyjson_mut_val *properties = making_put_object(m, parameters, "properties");
+
+    making_put_word(m, parameters, "type", "object");
+    making_put_word(m, making_put_object(m, properties, INPUT_TEXT), "type", "string");
+    making_push(m, making_put_array(m, parameters, "required"), making_word(m, INPUT_TEXT));
+}
+
+/* A tool whose input is text: few upstreams know such, but all know a function that takes one. */
 static enum status add_custom(struct reshape *r, yyjson_val *tool, yyjson_mut_val *name, yyjson_mut_val *to)
 {
-    yyjson_mut_val *custom = making_object(&r->to);
-    yyjson_val *format = NULL;
-    enum status st = reshape_move(r, tool, "description", IS_STRING, custom, "description");
+    yyjson_mut_val *function = making_put_object(&r->to, to, "function");
+    yyjson_val *v = NULL;
+    struct buf description;
+    enum status st = check_get(&r->from, tool, "description", IS_STRING, &v);
+
+    buf_init(&description, INPUT_TEXT_MAX);
+    if (st == ST_OK && buf_add(&description, yyjson_get_str(v), yyjson_get_len(v)) != ST_OK)
+        st = translate_no_memory(r->from.err);
     if (st == ST_OK)
-        st = check_get(&r->from, tool, "format", IS_OBJECT, &format);
-    if (st == ST_OK && format != NULL)
-        st = add_custom_format(r, format, custom);
-    if (st != ST_OK)
-        return st;
-    making_put(&r->to, custom, "name", name);
-    making_put_word(&r->to, to, "type", "custom");
-    making_put(&r->to, to, "custom", custom);
-    return ST_OK;
+        st = describe_grammar(r, tool, &description);
+    making_put_word(&r->to, to, "type", "function");
+    making_put(&r->to, function, "name", name);
+    if (description.n > 0)
+        making_put_copy(&r->to, function, "description", (struct slice){description.p, description.n});
+    put_text_parameter(&r->to, function);
+    buf_fini(&description);
+    return st;
 }
 
-/* A tool that the client runs itself. *ret: its name as upstream is told it; NULL = it was left out. */
-static enum status add_own(struct reshape *r, yyjson_val *tool, struct slice space, yyjson_mut_val *tools,
-                           yyjson_mut_val **ret)
+/* A tool that the client runs itself. t: where it stands. *ret: upstream is told it; else it was left out. */
+static enum status add_own(struct input_making *q, yyjson_val *tool, struct slice space, struct output_tool t,
+                           bool *ret)
 {
+    struct reshape *r = &q->r;
     yyjson_mut_val *to = making_object(&r->to), *name = NULL;
     yyjson_val *type = NULL;
     enum status st = check_is(&r->from, NULL, tool, IS_OBJECT);
@@ -75,38 +93,39 @@ static enum status add_own(struct reshape *r, yyjson_val *tool, struct slice spa
         st = check_need(&r->from, tool, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
-    if (!yyjson_equals_str(type, "function") && !yyjson_equals_str(type, "custom")) /* OpenAI runs it: web_search … */
+    t.custom = yyjson_equals_str(type, "custom");
+    t.place = yyjson_mut_arr_size(q->tools);
+    if (!t.custom && !yyjson_equals_str(type, "function")) /* OpenAI runs it: web_search … */
         return check_unsupported_value(&r->from, "type", type);
     st = input_name(r, tool, space, &name);
     if (st == ST_OK)
-        st = yyjson_equals_str(type, "custom") ? add_custom(r, tool, name, to) : add_function(r, tool, name, to);
+        st = t.custom ? add_custom(r, tool, name, to) : add_function(r, tool, name, to);
+    if (st == ST_OK && (t.custom || space.n > 0))
+        st = input_keep_tool(q, tool, space, name, t);
     if (st != ST_OK)
         return st;
-    making_push(&r->to, tools, to);
-    *ret = name;
+    making_push(&r->to, q->tools, to);
+    *ret = true;
     return ST_OK;
 }
 
 /* Its description is not said: there is no place for it but every tool's own, again and again. */
-static enum status add_namespace(struct input_making *q, yyjson_val *namespace, size_t item, size_t at)
+static enum status add_namespace(struct input_making *q, yyjson_val *namespace, struct output_tool t)
 {
     struct reshape *r = &q->r;
     struct slice space = {NULL, 0};
     yyjson_val *list = NULL, *tool;
     enum status st = check_name(&r->from, namespace, "name", &space);
+    bool told = false;
     size_t i, n;
 
     if (st == ST_OK)
         st = check_need(&r->from, namespace, "tools", IS_ARRAY, &list);
     yyjson_arr_foreach(list, i, n, tool)
     {
-        struct output_tool t = {.item = item, .at = at, .inner = i, .place = yyjson_mut_arr_size(q->tools)};
-        yyjson_mut_val *name = NULL;
-
+        t.inner = i;
         check_enter_item(&r->from, "tools", i);
-        st = add_own(r, tool, space, q->tools, &name);
-        if (st == ST_OK && name != NULL)
-            st = input_keep_tool(q, tool, space, name, t);
+        st = add_own(q, tool, space, t, &told);
         if (st != ST_OK)
             return st;
         check_leave(&r->from);
@@ -114,20 +133,20 @@ static enum status add_namespace(struct input_making *q, yyjson_val *namespace, 
     return st;
 }
 
-static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t item, size_t at)
+static enum status add_tool(struct input_making *q, yyjson_val *tool, struct output_tool t)
 {
     struct reshape *r = &q->r;
-    yyjson_mut_val *name = NULL, *shown;
-    bool function = yyjson_equals_str(yyjson_obj_get(tool, "type"), "function");
+    yyjson_mut_val *shown;
+    bool function = yyjson_equals_str(yyjson_obj_get(tool, "type"), "function"), told = false;
     enum status st;
 
     if (yyjson_equals_str(yyjson_obj_get(tool, "type"), "namespace")) {
-        st = add_namespace(q, tool, item, at);
+        st = add_namespace(q, tool, t);
         making_push(&r->to, q->tools_shown, making_value(&r->to, tool));
         return st;
     }
-    st = add_own(r, tool, (struct slice){NULL, 0}, q->tools, &name);
-    if (st != ST_OK || name == NULL)
+    st = add_own(q, tool, (struct slice){NULL, 0}, t, &told);
+    if (st != ST_OK || !told)
         return st;
     shown = making_value(&r->to, tool);
     if (function && yyjson_obj_get(tool, "parameters") == NULL)
@@ -145,10 +164,11 @@ enum status input_add_tools(struct input_making *q, yyjson_val *list, size_t ite
 
     yyjson_arr_foreach(list, i, n, tool)
     {
+        struct output_tool t = {.item = item, .at = i, .inner = OUTPUT_NOWHERE};
         enum status st;
 
         check_enter_item(&q->r.from, "tools", i);
-        st = add_tool(q, tool, item, i);
+        st = add_tool(q, tool, t);
         if (st != ST_OK)
             return st;
         check_leave(&q->r.from);
@@ -169,27 +189,25 @@ enum status input_finish_tools(struct input_making *q)
 /* ---- the choice -----------------------------------------------------------------------------------------------------
  */
 
-/* {type: function, name} → {type: function, function: {name}}; custom likewise. */
+/* {type: function, name} → {type: function, function: {name}}; custom ones are functions, too. */
 static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
 {
     yyjson_mut_val *named = making_object(&r->to), *name = NULL;
     yyjson_val *type = NULL;
     enum status st = check_is(&r->from, NULL, choice, IS_OBJECT);
-    bool custom;
 
     if (st == ST_OK)
         st = check_need(&r->from, choice, "type", IS_STRING, &type);
     if (st != ST_OK)
         return st;
-    custom = yyjson_equals_str(type, "custom");
-    if (!custom && !yyjson_equals_str(type, "function"))
+    if (!yyjson_equals_str(type, "custom") && !yyjson_equals_str(type, "function"))
         return check_unsupported_value(&r->from, "type", type);
     st = input_spaced_name(r, choice, &name);
     if (st != ST_OK)
         return st;
     making_put(&r->to, named, "name", name);
-    making_put_value(&r->to, to, "type", type);
-    making_put(&r->to, to, custom ? "custom" : "function", named);
+    making_put_word(&r->to, to, "type", "function");
+    making_put(&r->to, to, "function", named);
     return ST_OK;
 }
 

@@ -52,7 +52,8 @@ static void expect(const struct translating *t, const char *text)
 /* what upstream gets for both */
 #define GITHUB_SENT                                                                                                    \
     "{'type':'function','function':{'name':'mcp__github__search','description':'s','strict':false,"                    \
-    "'parameters':{'x':1}}},{'type':'custom','custom':{'name':'mcp__github__run'}}"
+    "'parameters':{'x':1}}},{'type':'function','function':{'name':'mcp__github__run','parameters':{'type':'object',"   \
+    "'properties':{'input':{'type':'string'}},'required':['input']}}}"
 #define PLAIN_SENT "{'type':'function','function':{'name':'search'}}"
 
 static void tools_of_a_namespace_become_plain_ones(void **state)
@@ -67,7 +68,8 @@ static void tools_of_a_namespace_become_plain_ones(void **state)
         {"'tools':[" GITHUB "," PLAIN "],'tool_choice':{'type':'allowed_tools','mode':'auto','tools':[{'type':'custom',"
          "'namespace':'mcp__github','name':'run'},{'type':'function','namespace':null,'name':'search'}]}",
          "'tools':[" GITHUB_SENT "," PLAIN_SENT "],'tool_choice':{'type':'allowed_tools','allowed_tools':{'mode':"
-         "'auto','tools':[{'type':'custom','custom':{'name':'mcp__github__run'}},{'type':'function','function':{'name':"
+         "'auto','tools':[{'type':'function','function':{'name':'mcp__github__run'}},{'type':'function','function':{'"
+         "name':"
          "'search'}}]}}"},
         /* what chat does not take in a name */
         {"'tools':[{'type':'namespace','name':'a.b','tools':[{'type':'function','name':'c d'}]}]",
@@ -149,7 +151,8 @@ static void calls_of_earlier_turns_name_the_same_tool(void **state)
                      ST_OK);
     expect(&t, "{'model':'u','messages':[{'role':'user','content':'x'},{'role':'assistant','content':null,"
                "'tool_calls':[{'id':'1','type':'function','function':{'name':'mcp__github__search','arguments':'{}'}},"
-               "{'id':'2','type':'custom','custom':{'name':'mcp__github__run','input':'i'}},{'id':'3','type':"
+               "{'id':'2','type':'function','function':{'name':'mcp__github__run','arguments':'{\\u0022input\\u0022:"
+               "\\u0022i\\u0022}'}},{'id':'3','type':"
                "'function','function':{'name':'search','arguments':''}}]}]}");
     translating_end(&t);
     /* a long one as well */
@@ -189,7 +192,8 @@ static void wrong_namespaces_are_named(void **state)
         /* two tools would be one */
         {"'tools':[" GITHUB ",{'type':'function','name':'mcp__github__search'}]", "invalid_value",
          "tools[0].tools[0].name"},
-        {"'tools':[{'type':'custom','name':'mcp__github__run'}," GITHUB "]", "invalid_value", "tools[1].tools[1].name"},
+        {"'tools':[{'type':'function','name':'mcp__github__run'}," GITHUB "]", "invalid_value",
+         "tools[1].tools[1].name"},
         {"'tools':[" GITHUB ",{'type':'namespace','name':'mcp','tools':[{'type':'function','name':'github__run'}]}]",
          "invalid_value", NULL},
         {"'tools':[" GITHUB "],'tool_choice':{'type':'function','name':'search','namespace':7}", "invalid_type",
@@ -244,7 +248,8 @@ static void tools_of_namespaces_are_bounded(void **state)
 
 #define CALLS                                                                                                          \
     "{'id':'1','type':'function','function':{'name':'mcp__github__search','arguments':'{}'}},{'id':'2','type':"        \
-    "'custom','custom':{'name':'mcp__github__run','input':'i'}},{'id':'3','type':'function','function':{'name':"       \
+    "'function','function':{'name':'mcp__github__run','arguments':'{\\u0022input\\u0022:\\u0022i\\u0022}'}},{'id':'3'" \
+    ",'type':'function','function':{'name':"                                                                           \
     "'search','arguments':'{}'}},{'id':'4','type':'function','function':{'name':'mcp__github__made_up','arguments':"   \
     "'{}'}}"
 /* Their items, when they are done. */
@@ -290,8 +295,9 @@ static void streamed_calls_too_wherever_they_are_cut(void **state)
         quoted("data: {'choices':[{'index':0,'delta':{'tool_calls':[{'index':0,'id':'1','type':'function',"
                "'function':{'name':'mcp__github__search','arguments':''}}]}}]}\n\n"
                "data: {'choices':[{'index':0,'delta':{'tool_calls':[{'index':0,'function':{'arguments':"
-               "'{}'}},{'index':1,'id':'2','type':'custom','custom':{'name':'mcp__github__run','input':"
-               "'i'}},{'index':2,'id':'3','function':{'name':'search','arguments':'{}'}}]}}]}\n\n"
+               "'{}'}},{'index':1,'id':'2','type':'function','function':{'name':'mcp__github__run','arguments':"
+               "'{\\u0022input\\u0022:\\u0022i\\u0022}'}},{'index':2,'id':'3','function':{'name':'search','arguments':'"
+               "{}'}}]}}]}\n\n"
                "data: {'choices':[{'index':0,'delta':{},'finish_reason':'tool_calls'}]}\n\n"
                "data: [DONE]\n\n");
 
