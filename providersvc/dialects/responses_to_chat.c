@@ -17,169 +17,12 @@ static void echo(struct input_making *q, const char *name, yyjson_val *v)
     making_put_value(&q->r.to, q->echo, name, v);
 }
 
-/* ---- tools ----------------------------------------------------------------------------------------------------------
+/* ---- members --------------------------------------------------------------------------------------------------------
  */
-
-/* Flat → nested. What is absent stays absent: `strict` is true by default in Responses as far as a schema allows it,
- * which another upstream does not know. */
-static enum status add_function(struct reshape *r, yyjson_val *tool, yyjson_mut_val *name, yyjson_mut_val *to)
-{
-    yyjson_mut_val *function = making_object(&r->to);
-    enum status st = reshape_move(r, tool, "description", IS_STRING, function, "description");
-    if (st == ST_OK)
-        st = reshape_move(r, tool, "parameters", IS_OBJECT, function, "parameters");
-    if (st == ST_OK)
-        st = reshape_move(r, tool, "strict", IS_BOOL, function, "strict");
-    if (st != ST_OK)
-        return st;
-    making_put(&r->to, function, "name", name);
-    making_put_word(&r->to, to, "type", "function");
-    making_put(&r->to, to, "function", function);
-    return ST_OK;
-}
-
-/* {type: grammar, syntax, definition} is nested in chat. */
-static enum status add_custom_format(struct reshape *r, yyjson_val *format, yyjson_mut_val *custom)
-{
-    yyjson_mut_val *to = making_object(&r->to), *grammar;
-    yyjson_val *type = NULL;
-    enum status st;
-
-    check_enter(&r->from, "format");
-    st = check_need(&r->from, format, "type", IS_STRING, &type);
-    if (st == ST_OK && yyjson_equals_str(type, "grammar")) {
-        grammar = making_object(&r->to);
-        st = reshape_move(r, format, "syntax", IS_STRING, grammar, "syntax");
-        if (st == ST_OK)
-            st = reshape_move(r, format, "definition", IS_STRING, grammar, "definition");
-        making_put(&r->to, to, "grammar", grammar);
-    }
-    if (st != ST_OK)
-        return st;
-    making_put_value(&r->to, to, "type", type);
-    making_put(&r->to, custom, "format", to);
-    check_leave(&r->from);
-    return ST_OK;
-}
-
-static enum status add_custom(struct reshape *r, yyjson_val *tool, yyjson_mut_val *name, yyjson_mut_val *to)
-{
-    yyjson_mut_val *custom = making_object(&r->to);
-    yyjson_val *format = NULL;
-    enum status st = reshape_move(r, tool, "description", IS_STRING, custom, "description");
-    if (st == ST_OK)
-        st = check_get(&r->from, tool, "format", IS_OBJECT, &format);
-    if (st == ST_OK && format != NULL)
-        st = add_custom_format(r, format, custom);
-    if (st != ST_OK)
-        return st;
-    making_put(&r->to, custom, "name", name);
-    making_put_word(&r->to, to, "type", "custom");
-    making_put(&r->to, to, "custom", custom);
-    return ST_OK;
-}
-
-/* A tool that the client runs itself. *ret: its name as upstream is told it; NULL = it was left out. */
-static enum status add_own(struct reshape *r, yyjson_val *tool, struct slice space, yyjson_mut_val *tools,
-                           yyjson_mut_val **ret)
-{
-    yyjson_mut_val *to = making_object(&r->to), *name = NULL;
-    yyjson_val *type = NULL;
-    enum status st = check_is(&r->from, NULL, tool, IS_OBJECT);
-
-    if (st == ST_OK)
-        st = check_need(&r->from, tool, "type", IS_STRING, &type);
-    if (st != ST_OK)
-        return st;
-    if (!yyjson_equals_str(type, "function") && !yyjson_equals_str(type, "custom")) /* OpenAI runs it: web_search … */
-        return check_unsupported_value(&r->from, "type", type);
-    st = input_name(r, tool, space, &name);
-    if (st == ST_OK)
-        st = yyjson_equals_str(type, "custom") ? add_custom(r, tool, name, to) : add_function(r, tool, name, to);
-    if (st != ST_OK)
-        return st;
-    making_push(&r->to, tools, to);
-    *ret = name;
-    return ST_OK;
-}
-
-/* Its description is not said: there is no place for it but every tool's own, again and again. */
-static enum status add_namespace(struct input_making *q, yyjson_val *namespace, size_t at, yyjson_mut_val *tools)
-{
-    struct reshape *r = &q->r;
-    struct slice space = {NULL, 0};
-    yyjson_val *list = NULL, *tool;
-    enum status st = check_name(&r->from, namespace, "name", &space);
-    size_t i, n;
-
-    if (st == ST_OK)
-        st = check_need(&r->from, namespace, "tools", IS_ARRAY, &list);
-    yyjson_arr_foreach(list, i, n, tool)
-    {
-        struct output_tool t = {.at = at, .inner = i, .place = yyjson_mut_arr_size(tools)};
-        yyjson_mut_val *name = NULL;
-
-        check_enter_item(&r->from, "tools", i);
-        st = add_own(r, tool, space, tools, &name);
-        if (st == ST_OK && name != NULL)
-            st = input_keep_tool(q, tool, space, name, t);
-        if (st != ST_OK)
-            return st;
-        check_leave(&r->from);
-    }
-    return st;
-}
-
-static enum status add_tool(struct input_making *q, yyjson_val *tool, size_t at, yyjson_mut_val *tools,
-                            yyjson_mut_val *all_shown)
-{
-    struct reshape *r = &q->r;
-    yyjson_mut_val *name = NULL, *shown;
-    bool function = yyjson_equals_str(yyjson_obj_get(tool, "type"), "function");
-    enum status st;
-
-    if (yyjson_equals_str(yyjson_obj_get(tool, "type"), "namespace")) {
-        st = add_namespace(q, tool, at, tools);
-        making_push(&r->to, all_shown, making_value(&r->to, tool));
-        return st;
-    }
-    st = add_own(r, tool, (struct slice){NULL, 0}, tools, &name);
-    if (st != ST_OK || name == NULL)
-        return st;
-    shown = making_value(&r->to, tool);
-    if (function && yyjson_obj_get(tool, "parameters") == NULL)
-        making_put(&r->to, shown, "parameters", making_null(&r->to));
-    if (function && yyjson_obj_get(tool, "strict") == NULL)
-        making_put(&r->to, shown, "strict", making_bool(&r->to, false));
-    making_push(&r->to, all_shown, shown);
-    return ST_OK;
-}
 
 static enum status take_tools(void *ctx, yyjson_val *list)
 {
-    struct input_making *q = ctx;
-    yyjson_mut_val *tools = making_array(&q->r.to), *shown = making_array(&q->r.to);
-    yyjson_val *tool;
-    enum status st = ST_OK;
-    size_t i, n;
-
-    yyjson_arr_foreach(list, i, n, tool)
-    {
-
-        check_enter_item(&q->r.from, "tools", i);
-        st = add_tool(q, tool, i, tools, shown);
-        if (st != ST_OK)
-            return st;
-        check_leave(&q->r.from);
-    }
-    st = input_check_tools(q, tools);
-    if (st != ST_OK)
-        return st;
-    making_put(&q->r.to, q->echo, "tools", shown);
-    q->has_tools = yyjson_mut_arr_size(tools) > 0;
-    if (q->has_tools) /* an empty list is an error at some upstreams */
-        making_put(&q->r.to, q->r.to.root, "tools", tools);
-    return ST_OK;
+    return input_add_tools(ctx, list, OUTPUT_NOWHERE);
 }
 
 static enum status take_tool_choice(void *ctx, yyjson_val *v)
@@ -196,99 +39,6 @@ static enum status take_parallel(void *ctx, yyjson_val *v)
     echo(q, "parallel_tool_calls", v);
     return ST_OK;
 }
-
-/* {type: function, name} → {type: function, function: {name}}; custom likewise. */
-static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
-{
-    yyjson_mut_val *named = making_object(&r->to), *name = NULL;
-    yyjson_val *type = NULL;
-    enum status st = check_is(&r->from, NULL, choice, IS_OBJECT);
-    bool custom;
-
-    if (st == ST_OK)
-        st = check_need(&r->from, choice, "type", IS_STRING, &type);
-    if (st != ST_OK)
-        return st;
-    custom = yyjson_equals_str(type, "custom");
-    if (!custom && !yyjson_equals_str(type, "function"))
-        return check_unsupported_value(&r->from, "type", type);
-    st = input_spaced_name(r, choice, &name);
-    if (st != ST_OK)
-        return st;
-    making_put(&r->to, named, "name", name);
-    making_put_value(&r->to, to, "type", type);
-    making_put(&r->to, to, custom ? "custom" : "function", named);
-    return ST_OK;
-}
-
-static enum status allow_tools(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
-{
-    yyjson_mut_val *tools = making_array(&r->to), *allowed = making_object(&r->to);
-    yyjson_val *list = NULL, *mode = NULL, *tool;
-    enum status st = check_need(&r->from, choice, "mode", IS_STRING, &mode);
-    size_t i, n;
-
-    if (st == ST_OK)
-        st = check_need(&r->from, choice, "tools", IS_ARRAY, &list);
-    if (st != ST_OK)
-        return st;
-    yyjson_arr_foreach(list, i, n, tool)
-    {
-        yyjson_mut_val *item = making_object(&r->to);
-
-        check_enter_item(&r->from, "tools", i);
-        st = name_tool(r, tool, item);
-        if (st != ST_OK)
-            return st;
-        if (yyjson_mut_obj_size(item) > 0)
-            making_push(&r->to, tools, item);
-        check_leave(&r->from);
-    }
-    making_put_value(&r->to, allowed, "mode", mode);
-    making_put(&r->to, allowed, "tools", tools);
-    making_put_word(&r->to, to, "type", "allowed_tools");
-    making_put(&r->to, to, "allowed_tools", allowed);
-    return ST_OK;
-}
-
-/* Without tools a choice is an error in chat, even one that chooses nothing. */
-static enum status finish_tool_choice(struct input_making *q)
-{
-    struct reshape *r = &q->r;
-    yyjson_val *choice = q->tool_choice;
-    yyjson_mut_val *to;
-    enum status st;
-
-    if (choice == NULL)
-        return ST_OK;
-    if (yyjson_is_str(choice)) {
-        bool must = yyjson_equals_str(choice, "required");
-
-        if (!must && !yyjson_equals_str(choice, "none") && !yyjson_equals_str(choice, "auto"))
-            return check_invalid(&r->from, "tool_choice", "none, auto or required, or a tool");
-        echo(q, "tool_choice", choice);
-        if (q->has_tools || must)
-            making_put_value(&r->to, r->to.root, "tool_choice", choice);
-        return ST_OK;
-    }
-    to = making_object(&r->to);
-    check_enter(&r->from, "tool_choice");
-    if (yyjson_equals_str(yyjson_obj_get(choice, "type"), "allowed_tools"))
-        st = allow_tools(r, choice, to);
-    else
-        st = name_tool(r, choice, to);
-    if (st != ST_OK)
-        return st;
-    check_leave(&r->from);
-    if (yyjson_mut_obj_size(to) > 0) { /* else it was left out */
-        making_put(&r->to, r->to.root, "tool_choice", to);
-        echo(q, "tool_choice", choice);
-    }
-    return ST_OK;
-}
-
-/* ---- the rest -------------------------------------------------------------------------------------------------------
- */
 
 static enum status take_input(void *ctx, yyjson_val *v)
 {
@@ -594,7 +344,6 @@ static enum status finish_echo(struct input_making *q, struct output *o)
                     {"temperature", "1"},
                     {"text", "{\"format\":{\"type\":\"text\"}}"},
                     {"tool_choice", "\"auto\""},
-                    {"tools", "[]"},
                     {"top_p", "1"},
                     {"reasoning", "{\"effort\":null,\"summary\":null}"},
                     {"truncation", "\"disabled\""}};
@@ -619,11 +368,13 @@ static enum status finish(struct input_making *q)
     enum status st = input_messages(q);
 
     if (st == ST_OK)
-        st = finish_tool_choice(q);
+        st = input_finish_tools(q);
+    if (st == ST_OK)
+        st = input_finish_choice(q);
     if (st != ST_OK)
         return st;
     making_put(&r->to, r->to.root, "messages", q->messages);
-    if (q->parallel != NULL && q->has_tools)
+    if (q->parallel != NULL && yyjson_mut_arr_size(q->tools) > 0)
         making_put_value(&r->to, r->to.root, "parallel_tool_calls", q->parallel);
     making_put_text(&r->to, r->to.root, "model", r->from.call->upstream_model);
     if (q->limit > 0 || r->from.call->output_limit > 0)
@@ -652,17 +403,25 @@ enum status output_request(void *state, struct translate_call *call, struct slic
 
     o->spaced.n = 0;
     q.reasons = translate_wants_reasoning(call);
-    buf_init(&q.thought, INPUT_THOUGHT_MAX);
-    buf_init(&q.pending, INPUT_THOUGHT_MAX);
+    buf_init(&q.results, INPUT_RESULTS_MAX);
+    buf_init(&q.system, INPUT_TEXT_MAX);
+    buf_init(&q.said, INPUT_TEXT_MAX);
+    buf_init(&q.thought, INPUT_TEXT_MAX);
+    buf_init(&q.pending, INPUT_TEXT_MAX);
     if (st == ST_OK) {
         q.echo = making_object(&q.r.to);
         q.messages = making_array(&q.r.to);
+        q.tools = making_array(&q.r.to);
+        q.tools_shown = making_array(&q.r.to);
         st = reshape_fields(&q.r, fields, sizeof(fields) / sizeof(fields[0]), &q);
     }
     if (st == ST_OK)
         st = finish(&q);
     if (st == ST_OK)
         st = finish_echo(&q, o);
+    buf_fini(&q.results);
+    buf_fini(&q.system);
+    buf_fini(&q.said);
     buf_fini(&q.thought);
     buf_fini(&q.pending);
     return reshape_end(&q.r, st, out);

@@ -83,15 +83,14 @@ static enum status add_content(struct output *o, yyjson_val *content, yyjson_val
 
 static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
 {
-    yyjson_val *custom = yyjson_obj_get(call, "custom");
-    yyjson_val *body = custom != NULL ? custom : yyjson_obj_get(call, "function");
-    struct slice name = facts_text(yyjson_obj_get(body, "name"));
+    yyjson_val *function = yyjson_obj_get(call, "function");
+    struct slice name = facts_text(yyjson_obj_get(function, "name"));
     struct output_item *item = NULL;
     enum status st;
 
     if (name.n == 0)
         return translate_nonsense(err, "a tool call without a name");
-    st = output_new(o, custom != NULL ? OUTPUT_CUSTOM : OUTPUT_CALL, &item, err);
+    st = output_new(o, OUTPUT_CALL, &item, err);
     if (st != ST_OK)
         return st;
     item->added = true;
@@ -99,8 +98,8 @@ static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
     if (st == ST_OK)
         st = output_say(o, &item->call_id, facts_text(yyjson_obj_get(call, "id")), err);
     if (st == ST_OK)
-        st = output_say_arguments(o, &item->text, yyjson_obj_get(body, custom != NULL ? "input" : "arguments"), err);
-    return st;
+        st = output_say_arguments(o, &item->text, yyjson_obj_get(function, "arguments"), err);
+    return st == ST_OK && item->kind == OUTPUT_CUSTOM ? output_unwrap(o, item, err) : st;
 }
 
 static enum status read_message(struct output *o, yyjson_val *choice, struct err *err)

@@ -1,4 +1,4 @@
-/* Responses to chat completions: tools in namespaces, and what upstream calls them. */
+/* Responses to chat completions: tools in namespaces and custom ones, and what upstream calls them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +56,9 @@ enum status input_keep_tool(struct input_making *q, yyjson_val *tool, struct sli
     struct output_tool *more;
 
     if (all->n == OUTPUT_TOOLS_MAX)
-        return check_invalid(&q->r.from, NULL, "at most 1024 tools in namespaces");
+        return check_invalid(&q->r.from, NULL, "at most 1024 tools in namespaces or custom");
+    if (space.n == 0 && (!check_word(name) || name.n > TRANSLATE_NAME_MAX))
+        return check_invalid(&q->r.from, "name", "at most 64 letters, digits, _ and -");
     if ((all->n & (all->n - 1)) == 0) { /* 0, 1, 2, 4, …: room for twice as many */
         more = realloc(all->items, (all->n > 0 ? 2 * all->n : 1) * sizeof(*more));
         if (more == NULL)
@@ -66,7 +68,8 @@ enum status input_keep_tool(struct input_making *q, yyjson_val *tool, struct sli
     (void)slice_copy(making_text_of(sent), t.sent, sizeof(t.sent));
     t.n_space = space.n;
     t.n_name = name.n;
-    memcpy(t.given, space.p, space.n);
+    if (space.n > 0)
+        memcpy(t.given, space.p, space.n);
     memcpy(t.given + space.n, name.p, name.n);
     all->items[all->n++] = t;
     return ST_OK;
@@ -87,7 +90,7 @@ static const struct output_tool *find(const struct output_tools *all, struct sli
     return bsearch(&key, all->items, all->n, sizeof(key), by_sent);
 }
 
-enum status input_check_tools(struct input_making *q, yyjson_mut_val *tools)
+enum status input_check_tools(struct input_making *q)
 {
     struct output_tools *all = q->spaced;
     yyjson_mut_val *tool;
@@ -96,15 +99,18 @@ enum status input_check_tools(struct input_making *q, yyjson_mut_val *tools)
     if (all->n == 0)
         return ST_OK;
     qsort(all->items, all->n, sizeof(*all->items), by_sent);
-    yyjson_mut_arr_foreach(tools, i, n, tool)
+    yyjson_mut_arr_foreach(q->tools, i, n, tool)
     {
-        yyjson_mut_val *custom = yyjson_mut_obj_get(tool, "custom");
-        yyjson_mut_val *body = custom != NULL ? custom : yyjson_mut_obj_get(tool, "function");
-        const struct output_tool *t = find(all, making_text_of(yyjson_mut_obj_get(body, "name")));
+        yyjson_mut_val *name = yyjson_mut_obj_get(yyjson_mut_obj_get(tool, "function"), "name");
+        const struct output_tool *t = find(all, making_text_of(name));
 
         if (t == NULL || t->place == i)
             continue;
+        if (t->item != OUTPUT_NOWHERE)
+            check_enter_item(&q->r.from, "input", t->item);
         check_enter_item(&q->r.from, "tools", t->at);
+        if (t->inner == OUTPUT_NOWHERE)
+            return check_invalid(&q->r.from, "name", "a name that no other tool has");
         check_enter_item(&q->r.from, "tools", t->inner);
         return check_invalid(&q->r.from, "name",
                              "a name that, joined with its namespace by \"" BETWEEN "\", no other tool has");
@@ -121,6 +127,8 @@ enum status output_name_call(struct output *o, struct output_item *item, struct 
 
     if (t == NULL)
         return output_say(o, &item->name, sent, err);
+    if (t->custom)
+        item->kind = OUTPUT_CUSTOM;
     item->space = (struct slice){t->given, t->n_space};
     return output_say(o, &item->name, (struct slice){t->given + t->n_space, t->n_name}, err);
 }

@@ -61,6 +61,21 @@ enum status output_say(struct output *o, struct buf *to, struct slice text, stru
     return st == ST_OK ? ST_OK : err_set(err, st, "%s", status_text(st));
 }
 
+enum status output_unwrap(struct output *o, struct output_item *item, struct err *err)
+{
+    yyjson_doc *doc = facts_parse((struct slice){item->text.p, item->text.n}, NULL);
+    yyjson_val *input = yyjson_obj_get(yyjson_doc_get_root(doc), INPUT_TEXT);
+    enum status st = ST_OK;
+
+    if (yyjson_is_str(input)) {
+        o->held -= item->text.n;
+        item->text.n = 0;
+        st = output_say(o, &item->text, facts_text(input), err);
+    }
+    yyjson_doc_free(doc);
+    return st;
+}
+
 enum status output_note_logprobs(struct output *o, struct output_item *item, yyjson_val *logprobs, struct err *err)
 {
     struct put p = {&item->logprobs, ST_OK};

@@ -2,7 +2,7 @@
  * Responses to chat completions: streams (contract, section 1.3: the order of events).
  *
  * Text items are open one at a time; tool calls stay open until the end, since an upstream may speak of several in
- * turn. Nothing waits but a call whose name has not come.
+ * turn. Nothing waits but a call whose name has not come, and what a custom tool's call says.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +183,11 @@ static enum status close_item(struct giving *g, struct output_item *item, enum o
         if (st == ST_OK)
             st = give_delta(g, item, (struct slice){"{}", 2}, NULL);
     }
+    if (item->kind == OUTPUT_CUSTOM) {
+        st = output_unwrap(g->o, item, g->err);
+        if (st == ST_OK && item->text.n > 0)
+            st = give_delta(g, item, (struct slice){item->text.p, item->text.n}, NULL);
+    }
     if (st == ST_OK)
         st = give_done(g, item);
     if (st == ST_OK && !is_call(item))
@@ -269,12 +274,12 @@ static struct output_item *call_of(struct output *o, yyjson_val *index, struct s
     return NULL;
 }
 
-static enum status new_call(struct giving *g, yyjson_val *index, bool custom, struct output_item **ret)
+static enum status new_call(struct giving *g, yyjson_val *index, struct output_item **ret)
 {
     enum status st = close_text(g);
 
     if (st == ST_OK)
-        st = output_new(g->o, custom ? OUTPUT_CUSTOM : OUTPUT_CALL, ret, g->err);
+        st = output_new(g->o, OUTPUT_CALL, ret, g->err);
     if (st == ST_OK)
         (*ret)->index = yyjson_is_uint(index) ? yyjson_get_uint(index) : g->o->n_items;
     return st;
@@ -282,28 +287,27 @@ static enum status new_call(struct giving *g, yyjson_val *index, bool custom, st
 
 static enum status take_call(struct giving *g, yyjson_val *delta)
 {
-    yyjson_val *index = yyjson_obj_get(delta, "index"), *custom = yyjson_obj_get(delta, "custom");
-    yyjson_val *body = custom != NULL ? custom : yyjson_obj_get(delta, "function");
-    struct slice id = facts_text(yyjson_obj_get(delta, "id")), name = facts_text(yyjson_obj_get(body, "name"));
+    yyjson_val *index = yyjson_obj_get(delta, "index"), *function = yyjson_obj_get(delta, "function");
+    struct slice id = facts_text(yyjson_obj_get(delta, "id")), name = facts_text(yyjson_obj_get(function, "name"));
     struct output_item *item = call_of(g->o, index, id, name.n > 0);
     enum status st = ST_OK;
     size_t before;
 
     if (item == NULL)
-        st = new_call(g, index, custom != NULL, &item);
+        st = new_call(g, index, &item);
     if (st == ST_OK && item->call_id.n == 0 && !item->added)
         st = output_say(g->o, &item->call_id, id, g->err);
     if (st != ST_OK)
         return st;
     before = item->text.n;
-    st = output_say_arguments(g->o, &item->text, yyjson_obj_get(body, custom != NULL ? "input" : "arguments"), g->err);
+    st = output_say_arguments(g->o, &item->text, yyjson_obj_get(function, "arguments"), g->err);
     if (st == ST_OK && !item->added && name.n > 0) {
         st = output_name_call(g->o, item, name, g->err);
         if (st == ST_OK)
             st = add_item(g, item);
         before = 0;
     }
-    if (st != ST_OK || !item->added || item->text.n == before)
+    if (st != ST_OK || !item->added || item->text.n == before || item->kind == OUTPUT_CUSTOM)
         return st;
     return give_delta(g, item, (struct slice){item->text.p + before, item->text.n - before}, NULL);
 }

@@ -149,16 +149,13 @@ static void members_are_translated(void **state)
         {",'include':['message.output_text.logprobs','reasoning.encrypted_content'],'top_logprobs':2",
          ",'logprobs':true,'top_logprobs':2"},
         {",'tools':[],'tool_choice':'auto','parallel_tool_calls':true", ""},
-        {",'tool_choice':'none','tools':[{'type':'function','name':'f'},{'type':'custom','name':'c','description':'d',"
-         "'format':{'type':'grammar','syntax':'lark','definition':'x'}}],'parallel_tool_calls':false",
-         ",'tool_choice':'none','tools':[{'type':'function','function':{'name':'f'}},{'type':'custom','custom':"
-         "{'name':'c','description':'d','format':{'type':'grammar','grammar':{'syntax':'lark','definition':'x'}}}}],"
-         "'parallel_tool_calls':false"},
+        {",'tool_choice':'none','tools':[{'type':'function','name':'f'}],'parallel_tool_calls':false",
+         ",'tool_choice':'none','tools':[{'type':'function','function':{'name':'f'}}],'parallel_tool_calls':false"},
         {",'tool_choice':{'type':'function','name':'f'}", ",'tool_choice':{'type':'function','function':{'name':'f'}}"},
         {",'tool_choice':{'type':'allowed_tools','mode':'required','tools':[{'type':'function','name':'f'},"
          "{'type':'custom','name':'c'}]}",
          ",'tool_choice':{'type':'allowed_tools','allowed_tools':{'mode':'required','tools':[{'type':'function',"
-         "'function':{'name':'f'}},{'type':'custom','custom':{'name':'c'}}]}}"},
+         "'function':{'name':'f'}},{'type':'function','function':{'name':'c'}}]}}"},
         {",'user':'u','service_tier':'flex'", ",'user':'u','service_tier':'flex'"},
         /* without effect */
         {",'metadata':{'a':'b'},'safety_identifier':'s','prompt_cache_key':'k','prompt_cache_retention':'24h',"
@@ -189,10 +186,6 @@ static void members_are_translated(void **state)
 static void items_are_translated(void **state)
 {
     static const struct pair rows[] = {
-        {"{'role':'developer','content':[{'type':'input_text','text':'a'}]},{'type':'message','role':'system',"
-         "'content':[{'type':'input_text','text':'a'},{'type':'input_text','text':'b'}]}",
-         "{'role':'system','content':'a'},{'role':'system','content':[{'type':'text','text':'a'},{'type':'text',"
-         "'text':'b'}]}"},
         {"{'role':'user','content':[{'type':'input_image','image_url':'https://x','detail':'low'},{'type':'input_file',"
          "'filename':'f','file_data':'d'},{'type':'input_audio','input_audio':{'data':'','format':'wav'}}]}",
          "{'role':'user','content':[{'type':'image_url','image_url':{'url':'https://x','detail':'low'}},{'type':'file',"
@@ -205,7 +198,8 @@ static void items_are_translated(void **state)
          "'call_id':'2','output':[{'type':'input_text','text':'p'}]},{'type':'function_call','call_id':'3','name':'g',"
          "'arguments':''}",
          "{'role':'assistant','content':'t','tool_calls':[{'id':'1','type':'function','function':{'name':'f',"
-         "'arguments':'{}'}},{'id':'2','type':'custom','custom':{'name':'c','input':'i'}}]},{'role':'tool',"
+         "'arguments':'{}'}},{'id':'2','type':'function','function':{'name':'c','arguments':'{\\u0022input\\u0022:"
+         "\\u0022i\\u0022}'}}]},{'role':'tool',"
          "'tool_call_id':'1','content':'o'},{'role':'tool','tool_call_id':'2','content':'p'},{'role':'assistant',"
          "'content':null,'tool_calls':[{'id':'3','type':'function','function':{'name':'g','arguments':''}}]}"},
         {"{'role':'assistant','content':[{'type':'refusal','refusal':'no'}]}",
@@ -398,13 +392,11 @@ static void answers_are_translated(void **state)
          "'summary_text','text':'r'}]},{'id':'msg_test_1','type':'message','status':'completed','role':'assistant',"
          "'content':[{'type':'output_text','text':'ab','annotations':[],'logprobs':[]}]},{'id':'msg_test_2','type':"
          "'message','status':'incomplete','role':'assistant','content':[{'type':'refusal','refusal':'no'}]}]"},
-        {"{'message':{'content':null,'tool_calls':[{'function':{'name':'f','arguments':''}},{'id':'c','type':'custom',"
-         "'custom':{'name':'g','input':''}},{'id':'d','function':{'name':'h','arguments':{'a':1}}}]},'finish_reason':"
-         "'tool_calls'}]",
+        {"{'message':{'content':null,'tool_calls':[{'function':{'name':'f','arguments':''}},{'id':'d','function':"
+         "{'name':'h','arguments':{'a':1}}}]},'finish_reason':'tool_calls'}]",
          "'status':'completed','incomplete_details':null,'service_tier':'default','usage':null,'output':[{'id':"
          "'fc_test_0','type':'function_call','status':'completed','call_id':'call_test_0','name':'f','arguments':'{}'},"
-         "{'id':'ctc_test_1','type':'custom_tool_call','status':'completed','call_id':'c','name':'g','input':''},"
-         "{'id':'fc_test_2','type':'function_call','status':'completed','call_id':'d','name':'h','arguments':"
+         "{'id':'fc_test_1','type':'function_call','status':'completed','call_id':'d','name':'h','arguments':"
          "'{\\u0022a\\u0022:1}'}]"},
         {"{'message':{'content':''},'finish_reason':'content_filter'}]",
          "'status':'incomplete','incomplete_details':{'reason':'content_filter'},'service_tier':'default','usage':null,"
@@ -561,17 +553,17 @@ static void streams_are_translated(void **state)
         {{"{'content':'t','tool_calls':[{'index':0,'id':'1','function':{'name':'f','arguments':''}},{'index':1,'id':"
           "'2','function':{'arguments':'[1'}}]}",
           "{'tool_calls':[{'index':1,'function':{'name':'g','arguments':']'}}]}",
-          "{'tool_calls':[{'index':2,'id':'3','type':'custom','custom':{'name':'c','input':'i'}}]}",
+          "{'tool_calls':[{'index':2,'id':'3','type':'function','function':{'name':'c','arguments':'i'}}]}",
           "{'tool_calls':[{'index':1,'function':{'name':'g','arguments':'!'}}]}"},
          "'tool_calls'",
          "created\nin_progress\n"
          "output_item.added 0\ncontent_part.added 0 \"\noutput_text.delta 0 \"t\"\noutput_text.done 0 t\"\n"
          "content_part.done 0 t\"\noutput_item.done 0 t\"\n"
          "output_item.added 1 \"\noutput_item.added 2 \"\nfunction_call_arguments.delta 2 \"[1]\"\n"
-         "output_item.added 3 \"\ncustom_tool_call_input.delta 3 \"i\"\nfunction_call_arguments.delta 2 \"!\"\n"
+         "output_item.added 3 \"\nfunction_call_arguments.delta 3 \"i\"\nfunction_call_arguments.delta 2 \"!\"\n"
          "function_call_arguments.delta 1 \"{\nfunction_call_arguments.done 1 {\noutput_item.done 1 {\n"
          "function_call_arguments.done 2 [1]!\"\noutput_item.done 2 [1]!\"\n"
-         "custom_tool_call_input.done 3 i\"\noutput_item.done 3 i\"\n"
+         "function_call_arguments.done 3 i\"\noutput_item.done 3 i\"\n"
          "completed\n"},
         /* no index, or always the same; a name that is repeated */
         {{"{'tool_calls':[{'id':'1','function':{'name':'f','arguments':'a'}}]}",

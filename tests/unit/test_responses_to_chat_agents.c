@@ -52,7 +52,8 @@ static void expect(const struct translating *t, const char *text)
 /* what upstream gets for both */
 #define GITHUB_SENT                                                                                                    \
     "{'type':'function','function':{'name':'mcp__github__search','description':'s','strict':false,"                    \
-    "'parameters':{'x':1}}},{'type':'custom','custom':{'name':'mcp__github__run'}}"
+    "'parameters':{'x':1}}},{'type':'function','function':{'name':'mcp__github__run','parameters':{'type':'object',"   \
+    "'properties':{'input':{'type':'string'}},'required':['input']}}}"
 #define PLAIN_SENT "{'type':'function','function':{'name':'search'}}"
 
 static void tools_of_a_namespace_become_plain_ones(void **state)
@@ -67,7 +68,8 @@ static void tools_of_a_namespace_become_plain_ones(void **state)
         {"'tools':[" GITHUB "," PLAIN "],'tool_choice':{'type':'allowed_tools','mode':'auto','tools':[{'type':'custom',"
          "'namespace':'mcp__github','name':'run'},{'type':'function','namespace':null,'name':'search'}]}",
          "'tools':[" GITHUB_SENT "," PLAIN_SENT "],'tool_choice':{'type':'allowed_tools','allowed_tools':{'mode':"
-         "'auto','tools':[{'type':'custom','custom':{'name':'mcp__github__run'}},{'type':'function','function':{'name':"
+         "'auto','tools':[{'type':'function','function':{'name':'mcp__github__run'}},{'type':'function','function':{'"
+         "name':"
          "'search'}}]}}"},
         /* what chat does not take in a name */
         {"'tools':[{'type':'namespace','name':'a.b','tools':[{'type':'function','name':'c d'}]}]",
@@ -90,6 +92,51 @@ static void tools_of_a_namespace_become_plain_ones(void **state)
     }
 }
 
+#define MORE(tools) "{'type':'additional_tools','id':'at_1','role':'developer','tools':[" tools "]}"
+
+/* Codex gives its tools in the input where a model's description says so. */
+static void tools_in_the_input_are_tools(void **state)
+{
+    static const struct {
+        const char *from, *to;
+    } rows[] = {
+        {"'input':[" MORE(GITHUB) ",{'role':'developer','content':'d'},{'role':'user','content':'x'}],'instructions':"
+                                  "'i','tool_choice':'auto','parallel_tool_calls':false",
+         "'messages':[{'role':'system','content':'i\\n\\nd'},{'role':'user','content':'x'}],'tools':[" GITHUB_SENT
+         "],'tool_choice':'auto','parallel_tool_calls':false"},
+        {"'tools':[" PLAIN "],'input':[{'role':'user','content':'x'}," MORE(GITHUB) "," MORE("") "," MORE(
+             "{'type':'function','name':'f'}") "]",
+         "'messages':[{'role':'user','content':'x'}],'tools':[" PLAIN_SENT "," GITHUB_SENT
+         ",{'type':'function','function':{'name':'f'}}]"},
+        /* between a call and its result */
+        {"'input':[{'type':'function_call','call_id':'1','name':'f','arguments':''}," MORE(
+             PLAIN) ",{'type':'function_call_output','call_id':'1','output':'o'}]",
+         "'messages':[{'role':'assistant','content':null,'tool_calls':[{'id':'1','type':'function','function':{'name':"
+         "'f','arguments':''}}]},{'role':'tool','tool_call_id':'1','content':'o'}],'tools':[" PLAIN_SENT "]"},
+    };
+    char from[1024], to[1024];
+    struct translating t;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(from, sizeof(from), "{%s}", rows[i].from);
+        snprintf(to, sizeof(to), "{'model':'u',%s}", rows[i].to);
+        begin(&t);
+        if (ask(&t, from) != ST_OK)
+            fail_msg("row %zu: %s", i, t.err.text);
+        expect(&t, to);
+        translating_end(&t);
+    }
+    /* what only OpenAI runs can be left out there, too */
+    begin(&t);
+    t.call.drop_unsupported = true;
+    assert_int_equal(ask(&t, "{'input':[" MORE("{'type':'web_search'}," PLAIN) ",{'role':'user','content':'x'}]}"),
+                     ST_OK);
+    expect(&t, "{'model':'u','messages':[{'role':'user','content':'x'}],'tools':[" PLAIN_SENT "]}");
+    assert_true(slice_is((struct slice){t.dropped.p, t.dropped.n}, "input[0].tools[0].type"));
+    translating_end(&t);
+}
+
 static void calls_of_earlier_turns_name_the_same_tool(void **state)
 {
     struct translating t;
@@ -104,7 +151,8 @@ static void calls_of_earlier_turns_name_the_same_tool(void **state)
                      ST_OK);
     expect(&t, "{'model':'u','messages':[{'role':'user','content':'x'},{'role':'assistant','content':null,"
                "'tool_calls':[{'id':'1','type':'function','function':{'name':'mcp__github__search','arguments':'{}'}},"
-               "{'id':'2','type':'custom','custom':{'name':'mcp__github__run','input':'i'}},{'id':'3','type':"
+               "{'id':'2','type':'function','function':{'name':'mcp__github__run','arguments':'{\\u0022input\\u0022:"
+               "\\u0022i\\u0022}'}},{'id':'3','type':"
                "'function','function':{'name':'search','arguments':''}}]}]}");
     translating_end(&t);
     /* a long one as well */
@@ -144,11 +192,22 @@ static void wrong_namespaces_are_named(void **state)
         /* two tools would be one */
         {"'tools':[" GITHUB ",{'type':'function','name':'mcp__github__search'}]", "invalid_value",
          "tools[0].tools[0].name"},
-        {"'tools':[{'type':'custom','name':'mcp__github__run'}," GITHUB "]", "invalid_value", "tools[1].tools[1].name"},
+        {"'tools':[{'type':'function','name':'mcp__github__run'}," GITHUB "]", "invalid_value",
+         "tools[1].tools[1].name"},
         {"'tools':[" GITHUB ",{'type':'namespace','name':'mcp','tools':[{'type':'function','name':'github__run'}]}]",
          "invalid_value", NULL},
         {"'tools':[" GITHUB "],'tool_choice':{'type':'function','name':'search','namespace':7}", "invalid_type",
          "tool_choice.namespace"},
+        /* in the input */
+        {"'input':[{'type':'additional_tools'}]", "missing_required_parameter", "input[0].tools"},
+        {"'input':[{'type':'additional_tools','tools':{}}]", "invalid_type", "input[0].tools"},
+        {"'input':[" MORE(PLAIN ",{'type':'namespace','name':'n','tools':[7]}") "]", "invalid_type",
+         "input[0].tools[1].tools[0]"},
+        {"'input':[" MORE("{'type':'web_search'}") "]", "unsupported_value", "input[0].tools[0].type"},
+        {"'tools':[{'type':'function','name':'mcp__github__search'}],'input':[" MORE(PLAIN) "," MORE(
+             GITHUB) ","
+                     "{'role':'user','content':'x'}]",
+         "invalid_value", "input[1].tools[0].tools[0].name"},
     };
     char from[1024];
 
@@ -156,7 +215,8 @@ static void wrong_namespaces_are_named(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct translating t;
 
-        snprintf(from, sizeof(from), "{'input':'x',%s}", rows[i].from);
+        snprintf(from, sizeof(from), strstr(rows[i].from, "'input'") != NULL ? "{%s}" : "{'input':'x',%s}",
+                 rows[i].from);
         begin(&t);
         assert_int_equal(ask(&t, from), ST_BAD_REQUEST);
         if (strcmp(t.err.code, rows[i].code) != 0 || (rows[i].param != NULL && strcmp(t.err.param, rows[i].param) != 0))
@@ -188,7 +248,8 @@ static void tools_of_namespaces_are_bounded(void **state)
 
 #define CALLS                                                                                                          \
     "{'id':'1','type':'function','function':{'name':'mcp__github__search','arguments':'{}'}},{'id':'2','type':"        \
-    "'custom','custom':{'name':'mcp__github__run','input':'i'}},{'id':'3','type':'function','function':{'name':"       \
+    "'function','function':{'name':'mcp__github__run','arguments':'{\\u0022input\\u0022:\\u0022i\\u0022}'}},{'id':'3'" \
+    ",'type':'function','function':{'name':"                                                                           \
     "'search','arguments':'{}'}},{'id':'4','type':'function','function':{'name':'mcp__github__made_up','arguments':"   \
     "'{}'}}"
 /* Their items, when they are done. */
@@ -234,8 +295,9 @@ static void streamed_calls_too_wherever_they_are_cut(void **state)
         quoted("data: {'choices':[{'index':0,'delta':{'tool_calls':[{'index':0,'id':'1','type':'function',"
                "'function':{'name':'mcp__github__search','arguments':''}}]}}]}\n\n"
                "data: {'choices':[{'index':0,'delta':{'tool_calls':[{'index':0,'function':{'arguments':"
-               "'{}'}},{'index':1,'id':'2','type':'custom','custom':{'name':'mcp__github__run','input':"
-               "'i'}},{'index':2,'id':'3','function':{'name':'search','arguments':'{}'}}]}}]}\n\n"
+               "'{}'}},{'index':1,'id':'2','type':'function','function':{'name':'mcp__github__run','arguments':"
+               "'{\\u0022input\\u0022:\\u0022i\\u0022}'}},{'index':2,'id':'3','function':{'name':'search','arguments':'"
+               "{}'}}]}}]}\n\n"
                "data: {'choices':[{'index':0,'delta':{},'finish_reason':'tool_calls'}]}\n\n"
                "data: [DONE]\n\n");
 
@@ -374,6 +436,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tools_of_a_namespace_become_plain_ones),
+        cmocka_unit_test(tools_in_the_input_are_tools),
         cmocka_unit_test(calls_of_earlier_turns_name_the_same_tool),
         cmocka_unit_test(wrong_namespaces_are_named),
         cmocka_unit_test(tools_of_namespaces_are_bounded),

@@ -1,4 +1,4 @@
-/* Responses over chat completions, requests: the limit of the answer, images in results. In tables ' is ". */
+/* Responses over chat completions, requests: the limit of the answer, the order of messages. In tables ' is ". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +27,19 @@ static void becomes(struct translating *t, const char *client, const char *upstr
     if (!json_alike(got, want))
         fail_msg("got  " SLICE_FMT "\nwant " SLICE_FMT, SLICE_ARG(got), SLICE_ARG(want));
     drop(body), drop(want);
+}
+
+/* The messages that it becomes, and nothing else. */
+static void body_becomes(const char *client, const char *messages)
+{
+    char upstream[2048];
+    struct translating t;
+
+    snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[%s]}", messages);
+    translating_begin(&t, &responses_to_chat, NULL);
+    t.call.stream = false;
+    becomes(&t, client, upstream);
+    translating_end(&t);
 }
 
 static void a_limit_beyond_the_model_is_the_models(void **state)
@@ -100,16 +113,125 @@ static void what_a_result_shows_follows_the_results(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char client[2048], upstream[2048];
-        struct translating t;
+        char client[2048];
 
         snprintf(client, sizeof(client), "{'input':[%s]}", rows[i].items);
-        snprintf(upstream, sizeof(upstream), "{'model':'u','messages':[%s]}", rows[i].messages);
-        translating_begin(&t, &responses_to_chat, NULL);
-        t.call.stream = false;
-        becomes(&t, client, upstream);
-        translating_end(&t);
+        body_becomes(client, rows[i].messages);
     }
+}
+
+#define SYSTEM(text) "{'role':'system','content':'" text "'}"
+#define ASKED "{'role':'user','content':'q'}"
+#define DEVELOPER(content) "{'type':'message','role':'developer','content':" content "}"
+
+/* Chat templates of many models take one system message, at the beginning. */
+static void what_is_told_first_is_one_message(void **state)
+{
+    static const struct {
+        const char *body, *messages;
+    } rows[] = {
+        {"'instructions':'i','input':'q'", SYSTEM("i") "," ASKED},
+        {"'instructions':'i','input':[" DEVELOPER("'a'") "," DEVELOPER(
+             "[" TEXT_IN("b") "," TEXT_IN("c") "]") ",{'role':'system','content':'d'}," ASKED "]",
+         SYSTEM("i\\n\\na\\n\\nb\\n\\nc\\n\\nd") "," ASKED},
+        {"'input':[" DEVELOPER("'a'") ",{'type':'reasoning','summary':[]}," DEVELOPER("'b'") "," CALL_IN("1") "]",
+         SYSTEM("a\\n\\nb") "," CALLS_OUT(CALL_OUT("1"))},
+        {"'input':[" DEVELOPER("'a'") "," OUT("1", "") "]", SYSTEM("a") "," TOOL("1", "''")},
+        {"'instructions':'i','input':[]", SYSTEM("i")},
+        {"'input':[" DEVELOPER("'a'") "]", SYSTEM("a")},
+        /* nothing told is no message */
+        {"'instructions':'','input':[" DEVELOPER("''") "," DEVELOPER("[]") "," ASKED "]", ASKED},
+        /* what comes later stays where it is */
+        {"'instructions':'i','input':[" ASKED
+         "," DEVELOPER("[" TEXT_IN("a") "," TEXT_IN("b") "]") "," DEVELOPER("'c'") "," DEVELOPER("''") "," ASKED "]",
+         SYSTEM("i") "," ASKED "," SYSTEM("a\\n\\nb") "," SYSTEM("c") "," ASKED},
+    };
+    char client[2048];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        snprintf(client, sizeof(client), "{%s}", rows[i].body);
+        body_becomes(client, rows[i].messages);
+    }
+}
+
+#define SAID(text) "{'type':'message','role':'assistant','content':[{'type':'output_text','text':'" text "'}]}"
+#define SAID_OUT(text) "{'role':'assistant','content':'" text "'}"
+#define RESULT(id) "{'type':'function_call_output','call_id':'" id "','output':'o'}"
+#define RESULT_OUT(id) TOOL(id, "'o'")
+#define SAID_CALLS_OUT(text, calls) "{'role':'assistant','content':'" text "','tool_calls':[" calls "]}"
+
+/* In chat nothing stands between calls and their results. */
+static void what_comes_between_calls_and_results_moves(void **state)
+{
+    static const struct {
+        const char *items, *messages;
+    } rows[] = {
+        /* as our own streams give it, and Codex gives it back */
+        {CALL_IN("a") "," SAID("t") "," RESULT("a") "," SAID("u"),
+         SAID_CALLS_OUT("t", CALL_OUT("a")) "," RESULT_OUT("a") "," SAID_OUT("u")},
+        {SAID("s") "," CALL_IN("a") "," SAID("t") "," CALL_IN("b") "," RESULT("b") "," SAID("u") "," RESULT("a"),
+         SAID_CALLS_OUT("s\\n\\nt\\n\\nu", CALL_OUT("a") "," CALL_OUT("b")) "," RESULT_OUT("b") "," RESULT_OUT("a")},
+        /* somebody else's words wait for the results, behind what is seen in them */
+        {CALL_IN("a") "," CALL_IN("b") "," ASKED "," OUT("a", IMAGE_IN) "," DEVELOPER("'d'") "," RESULT(
+             "b") "," ASKED "," SAID("t"),
+         CALLS_OUT(CALL_OUT("a") "," CALL_OUT("b")) "," TOOL("a", "''") "," RESULT_OUT("b") "," USER(
+             LABEL("a") "," IMAGE) "," ASKED "," SYSTEM("d") "," ASKED "," SAID_OUT("t")},
+        {CALL_IN("a") "," ASKED "," RESULT("a"), CALLS_OUT(CALL_OUT("a")) "," RESULT_OUT("a") "," ASKED},
+        /* a call that begins before the results of others are there */
+        {CALL_IN("a") "," CALL_IN("b") "," RESULT("a") "," CALL_IN("c") "," RESULT("b") "," RESULT("c"),
+         CALLS_OUT(CALL_OUT("a") "," CALL_OUT("b") "," CALL_OUT("c")) "," RESULT_OUT("a") "," RESULT_OUT(
+             "b") "," RESULT_OUT("c")},
+        {CALL_IN("a") ",{'type':'message','role':'assistant','content':[{'type':'refusal','refusal':'no'}]}," RESULT(
+             "a"),
+         "{'role':'assistant','content':null,'refusal':'no','tool_calls':[" CALL_OUT("a") "]}," RESULT_OUT("a")},
+        /* nobody waits for what does not come, or came before */
+        {CALL_IN("a") "," ASKED "," SAID("t") "," ASKED,
+         CALLS_OUT(CALL_OUT("a")) "," ASKED "," SAID_OUT("t") "," ASKED},
+        {RESULT("a") "," CALL_IN("a") "," ASKED, RESULT_OUT("a") "," CALLS_OUT(CALL_OUT("a")) "," ASKED},
+        /* the same id again: each call has the next result */
+        {CALL_IN("a") "," RESULT("a") "," ASKED "," CALL_IN("a") "," ASKED "," RESULT("a"),
+         CALLS_OUT(CALL_OUT("a")) "," RESULT_OUT("a") "," ASKED
+                                                      "," CALLS_OUT(CALL_OUT("a")) "," RESULT_OUT("a") "," ASKED},
+        /* another's result in between */
+        {CALL_IN("a") "," RESULT("x") "," ASKED "," RESULT("a"),
+         CALLS_OUT(CALL_OUT("a")) "," RESULT_OUT("x") "," RESULT_OUT("a") "," ASKED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char client[2048];
+
+        snprintf(client, sizeof(client), "{'input':[%s]}", rows[i].items);
+        body_becomes(client, rows[i].messages);
+    }
+}
+
+/* What many items are put together of costs no more than they are long. */
+static void much_that_waits_is_borne(void **state)
+{
+    enum { N = 20000 };
+    struct translating t;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, TRANSLATING_OUT_MAX);
+    (void)buf_addc(&b, "{\"input\":[");
+    for (size_t i = 0; i < N; i++)
+        (void)buf_addf(&b,
+                       "{\"type\":\"function_call\",\"call_id\":\"c%zu\",\"name\":\"f\",\"arguments\":\"\"},"
+                       "{\"role\":\"assistant\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},",
+                       i);
+    for (size_t i = 0; i < N; i++)
+        (void)buf_addf(&b, "%s{\"type\":\"function_call_output\",\"call_id\":\"c%zu\",\"output\":\"\"}",
+                       i > 0 ? "," : "", i);
+    (void)buf_addc(&b, "]}");
+    translating_begin(&t, &responses_to_chat, NULL);
+    assert_int_equal(translating_request(&t, (struct slice){b.p, b.n}), ST_OK);
+    assert_non_null(strstr(t.out.p, "s\\n\\ns\\n\\ns"));
+    assert_true(strstr(t.out.p, "\"u\"") > strstr(t.out.p, "\"c19999\",\"content\""));
+    translating_end(&t);
+    buf_fini(&b);
 }
 
 int main(void)
@@ -117,6 +239,9 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_limit_beyond_the_model_is_the_models),
         cmocka_unit_test(what_a_result_shows_follows_the_results),
+        cmocka_unit_test(what_is_told_first_is_one_message),
+        cmocka_unit_test(what_comes_between_calls_and_results_moves),
+        cmocka_unit_test(much_that_waits_is_borne),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
