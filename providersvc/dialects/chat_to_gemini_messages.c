@@ -273,14 +273,19 @@ static yyjson_doc *object_of(struct slice text)
     return NULL;
 }
 
-static enum status put_args(struct turns *t, yyjson_mut_val *to, yyjson_val *function)
+/* custom: the call is of a tool whose input is text, of a model that has such. */
+static enum status put_args(struct turns *t, yyjson_mut_val *to, yyjson_val *called, bool custom)
 {
     yyjson_val *v = NULL;
-    enum status st = check_need(t->from, function, "arguments", IS_STRING, &v);
+    enum status st = check_need(t->from, called, custom ? "input" : "arguments", IS_STRING, &v);
     yyjson_doc *doc;
 
     if (st != ST_OK)
         return st;
+    if (custom) {
+        making_put_value(t->to, making_put_object(t->to, to, "args"), "input", v);
+        return ST_OK;
+    }
     if (yyjson_get_len(v) == 0) {
         making_put_object(t->to, to, "args");
         return ST_OK;
@@ -294,11 +299,11 @@ static enum status put_args(struct turns *t, yyjson_mut_val *to, yyjson_val *fun
 }
 
 /* id: empty = the call has none. */
-static enum status add_call(struct turns *t, struct slice id, struct slice signature, yyjson_val *function)
+static enum status add_call(struct turns *t, struct slice id, struct slice signature, yyjson_val *called, bool custom)
 {
     struct slice name = {NULL, 0};
     yyjson_mut_val *part, *made;
-    enum status st = check_name(t->from, function, "name", &name);
+    enum status st = check_name(t->from, called, "name", &name);
 
     if (st != ST_OK)
         return st;
@@ -307,7 +312,7 @@ static enum status add_call(struct turns *t, struct slice id, struct slice signa
     if (id.n > 0)
         making_put_text(t->to, made, "id", id);
     making_put_text(t->to, made, "name", name);
-    st = put_args(t, made, function);
+    st = put_args(t, made, called, custom);
     if (signature.n == 0 && !t->called && t->family == GEMINI_LEVEL)
         signature = slice_of(GEMINI_LOST_SIGNATURE); /* of parallel calls the first one has it */
     if (signature.n > 0)
@@ -354,25 +359,24 @@ static enum status take_images(struct turns *t, yyjson_val *message)
 
 static enum status take_tool_call(struct turns *t, yyjson_val *call)
 {
-    yyjson_val *type = yyjson_obj_get(call, "type"), *function = NULL;
+    yyjson_val *type = yyjson_obj_get(call, "type"), *called = NULL;
     struct slice id = {NULL, 0}, signature = {NULL, 0};
     enum status st = check_is(t->from, NULL, call, IS_OBJECT);
+    bool custom = yyjson_equals_str(type, "custom");
 
     if (st != ST_OK)
         return st;
-    if (yyjson_equals_str(type, "custom"))
-        return check_unsupported(t->from, NULL);
-    if (type != NULL && !yyjson_equals_str(type, "function"))
+    if (type != NULL && !custom && !yyjson_equals_str(type, "function"))
         return check_invalid(t->from, "type", "one of 'function' and 'custom'");
-    st = check_need(t->from, call, "function", IS_OBJECT, &function);
+    st = check_need(t->from, call, custom ? "custom" : "function", IS_OBJECT, &called);
     if (st == ST_OK)
         st = check_name(t->from, call, "id", &id);
     if (st == ST_OK)
         st = signature_of(t, call, &signature);
     if (st != ST_OK)
         return st;
-    check_enter(t->from, "function");
-    st = add_call(t, id, signature, function);
+    check_enter(t->from, custom ? "custom" : "function");
+    st = add_call(t, id, signature, called, custom);
     check_leave(t->from);
     return st;
 }
@@ -399,7 +403,7 @@ static enum status take_tool_calls(struct turns *t, yyjson_val *message)
     check_enter(t->from, "function_call");
     st = signature_of(t, function, &signature);
     if (st == ST_OK)
-        st = add_call(t, (struct slice){NULL, 0}, signature, function);
+        st = add_call(t, (struct slice){NULL, 0}, signature, function, false);
     check_leave(t->from);
     return st;
 }
@@ -543,8 +547,10 @@ static enum status note_calls(yyjson_val *messages, struct buf *calls)
 
         yyjson_arr_foreach(list, j, m, call)
         {
+            bool custom = yyjson_equals_str(yyjson_obj_get(call, "type"), "custom");
+            yyjson_val *called = yyjson_obj_get(call, custom ? "custom" : "function");
             struct known_call known = {facts_text(yyjson_obj_get(call, "id")),
-                                       facts_text(yyjson_obj_get(yyjson_obj_get(call, "function"), "name")), i};
+                                       facts_text(yyjson_obj_get(called, "name")), i};
 
             if (known.id.n > 0 && known.name.n > 0 && st == ST_OK)
                 st = buf_add(calls, &known, sizeof(known));

@@ -223,6 +223,13 @@ static const struct messages_row messages_rows[] = {
     /* instructions alone: there has to be a turn */
     {"{\"role\":\"system\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"\"}",
      "{\"systemInstruction\":{\"parts\":[" TEXT("a") "]},\"contents\":[" USER(TEXT(".")) "]}"},
+    /* a custom tool's, from a model that has such: its input is text, as at Claude */
+    {"{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"custom\",\"custom\":{\"name\":\"f\",\"input\":"
+     "\"a\\nb\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"r\"}",
+     "{\"contents\":[" ANSWER(
+         "{\"functionCall\":{\"id\":\"1\",\"name\":\"f\",\"args\":{\"input\":\"a\\nb\"}}" PLACEHOLDER
+         "}") "," USER("{\"functionResponse\":{\"id\":\"1\",\"name\":\"f\",\"response\":{"
+                       "\"result\":\"r\"}}}") "]}"},
     /* the older form */
     {"{\"role\":\"assistant\",\"content\":null,\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}},"
      "{\"role\":\"function\",\"name\":\"f\",\"content\":\"r\"}",
@@ -374,7 +381,9 @@ static const struct refused_row refused_rows[] = {
     {MESSAGE("{\"role\":\"assistant\",\"tool_calls\":{}}"), "invalid_type", "messages[0].tool_calls"},
     {BAD_CALL("7"), "invalid_type", "messages[0].tool_calls[0]"},
     {BAD_CALL("{\"type\":\"odd\"}"), "invalid_value", "messages[0].tool_calls[0].type"},
-    {BAD_CALL("{\"type\":\"custom\"}"), "unsupported_parameter", "messages[0].tool_calls[0]"},
+    {BAD_CALL("{\"type\":\"custom\"}"), "missing_required_parameter", "messages[0].tool_calls[0].custom"},
+    {BAD_CALL("{\"id\":\"1\",\"type\":\"custom\",\"custom\":{\"name\":\"f\",\"input\":{}}}"), "invalid_type",
+     "messages[0].tool_calls[0].custom.input"},
     {BAD_CALL("{\"id\":\"1\"}"), "missing_required_parameter", "messages[0].tool_calls[0].function"},
     {BAD_CALL("{\"id\":\"1\",\"function\":7}"), "invalid_type", "messages[0].tool_calls[0].function"},
     {BAD_CALL("{\"function\":{\"name\":\"f\",\"arguments\":\"\"}}"), "missing_required_parameter",

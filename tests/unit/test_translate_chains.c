@@ -242,7 +242,8 @@ static void tell_response(struct telling *t, yyjson_val *response)
 
     yyjson_arr_foreach(yyjson_obj_get(response, "output"), i, n, item)
     {
-        (void)buf_addf(t->to, "[%s %s%s", text_at(item, "/type"), text_at(item, "/name"), text_at(item, "/arguments"));
+        (void)buf_addf(t->to, "[%s %s%s%s", text_at(item, "/type"), text_at(item, "/name"), text_at(item, "/arguments"),
+                       text_at(item, "/input"));
         yyjson_arr_foreach(yyjson_obj_get(item, "content"), j, m, part)(void) buf_addc(t->to, text_at(part, "/text"));
         yyjson_arr_foreach(yyjson_obj_get(item, "summary"), j, m, part)(void) buf_addc(t->to, text_at(part, "/text"));
         (void)buf_addc(t->to, "]");
@@ -449,6 +450,51 @@ static void only_what_openai_takes_is_strict(void **state)
     }
 }
 
+/* A turn of Codex: tools in the input, a custom one among them that was called, a word before the result. */
+static void agents_of_responses_pass_both(void **state)
+{
+    static const char asked[] =
+        "{'instructions':'i','input':[{'type':'additional_tools','role':'developer','tools':[{'type':'custom','name':"
+        "'apply_patch','format':{'type':'grammar','syntax':'lark','definition':'g'}}]},{'role':'developer','content':"
+        "'d'},{'role':'user','content':'q'},{'type':'custom_tool_call','call_id':'c1','name':'apply_patch','input':"
+        "'*** Begin'},{'type':'message','role':'assistant','content':[{'type':'output_text','text':'Patched.'}]},"
+        "{'type':'custom_tool_call_output','call_id':'c1','output':'Done'}]}";
+    static const struct {
+        const struct translator *upstream;
+        const char *model, *history, *answer;
+    } rows[] = {
+        {&chat_to_messages, "claude-sonnet-4-5",
+         "{'role':'assistant','content':[{'type':'text','text':'Patched.'},{'type':'tool_use','id':'c1','name':"
+         "'apply_patch','input':{'input':'*** Begin'}}]},{'role':'user','content':[{'type':'tool_result',"
+         "'tool_use_id':'c1','content':'Done'}]}",
+         "{'type':'message','content':[{'type':'tool_use','id':'c2','name':'apply_patch','input':{'input':'*** End'}}],"
+         "'stop_reason':'tool_use','usage':{'input_tokens':5,'output_tokens':3}}"},
+        {&chat_to_gemini, "gemini-2.5-flash",
+         "{'role':'model','parts':[{'text':'Patched.'},{'functionCall':{'id':'c1','name':'apply_patch','args':{'input':"
+         "'*** Begin'}}}]},{'role':'user','parts':[{'functionResponse':{'id':'c1','name':'apply_patch','response':"
+         "{'result':'Done'}}}]}",
+         "{'candidates':[{'content':{'parts':[{'functionCall':{'name':'apply_patch','args':{'input':'*** End'}}}]},"
+         "'finishReason':'STOP'}],'usageMetadata':{'promptTokenCount':5,'candidatesTokenCount':3}}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct slice body = quoted(asked), history = quoted(rows[i].history), answer = quoted(rows[i].answer);
+        struct chain c;
+
+        chain_begin(&c, &responses_to_chat, rows[i].upstream, rows[i].model, false);
+        if (chain_request(&c, body) != ST_OK)
+            fail_msg("%s: %s", rows[i].model, c.err.text);
+        if (memmem(c.out.p, c.out.n, history.p, history.n) == NULL)
+            fail_msg("no " SLICE_FMT " in " SLICE_FMT, SLICE_ARG(history), (int)c.out.n, c.out.p);
+        if (chain_answer(&c, answer) != ST_OK)
+            fail_msg("%s: %s", rows[i].model, c.err.text);
+        assert_told(&c, false, "[custom_tool_call apply_patch*** End] completed {5>3}");
+        chain_end(&c);
+        free((void *)(uintptr_t)body.p), free((void *)(uintptr_t)history.p), free((void *)(uintptr_t)answer.p);
+    }
+}
+
 static void answers_pass_both(void **state)
 {
     (void)state;
@@ -559,6 +605,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_pass_both),
         cmocka_unit_test(only_what_openai_takes_is_strict),
+        cmocka_unit_test(agents_of_responses_pass_both),
         cmocka_unit_test(answers_pass_both),
         cmocka_unit_test(streams_pass_both_wherever_they_are_cut),
         cmocka_unit_test(streams_can_be_ended_anywhere),
