@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include <yyjson.h>
 
@@ -39,6 +40,18 @@ enum status member_missing(struct call_reading *r, const char *param)
                          "Missing required parameter: '%s'.", param);
 }
 
+static bool equals_but_for_case(yyjson_val *key, const char *name)
+{
+    return yyjson_get_len(key) == strlen(name) && !strncasecmp(yyjson_get_str(key), name, yyjson_get_len(key));
+}
+
+/* Upstream may be one that matches names without case. It has no NUL: it is as long as the name. */
+static enum status misspelt(struct call_reading *r, yyjson_val *key, const char *name)
+{
+    return err_set_field(r->err, ST_BAD_REQUEST, "invalid_value", yyjson_get_str(key),
+                         "Unknown parameter: '%s'. Did you mean '%s'?", yyjson_get_str(key), name);
+}
+
 enum status members_find(struct call_reading *r, yyjson_val *root, const char *const *names, size_t n_names,
                          yyjson_val **found)
 {
@@ -49,10 +62,12 @@ enum status members_find(struct call_reading *r, yyjson_val *root, const char *c
     memset(found, 0, n_names * sizeof(*found));
     yyjson_obj_foreach(root, i, n, key, value)
     {
-        for (m = 0; m < n_names && !yyjson_equals_str(key, names[m]); m++)
+        for (m = 0; m < n_names && !equals_but_for_case(key, names[m]); m++)
             ;
         if (m == n_names)
             continue;
+        if (!yyjson_equals_str(key, names[m]))
+            return misspelt(r, key, names[m]);
         if (seen >> m & 1u)
             return err_set_field(r->err, ST_BAD_REQUEST, "invalid_value", names[m],
                                  "Parameter given more than once: '%s'.", names[m]);
@@ -60,6 +75,19 @@ enum status members_find(struct call_reading *r, yyjson_val *root, const char *c
         found[m] = yyjson_is_null(value) ? NULL : value;
     }
     return ST_OK;
+}
+
+enum status member_within(struct call_reading *r, yyjson_val *object, const char *name, const char *member,
+                          yyjson_val **found)
+{
+    enum status st = members_find(r, object, &member, 1, found);
+    char param[sizeof(r->err->param) + 64], why[128];
+
+    if (st == ST_OK)
+        return st;
+    snprintf(param, sizeof(param), "%s.%s", name, r->err->param);
+    snprintf(why, sizeof(why), "Invalid '%s': '%s' is read once, and written so.", name, member);
+    return err_set_field(r->err, st, "invalid_value", param, "%s", why);
 }
 
 static enum status keep_text(struct call_reading *r, struct slice text, struct slice *ret)
@@ -146,8 +174,8 @@ enum status member_stream(struct call_reading *r, yyjson_val *stream, yyjson_val
         return st;
     if (!yyjson_is_obj(options))
         return member_type(r, "stream_options", "an object", options);
-    usage = yyjson_obj_get(options, "include_usage");
-    return member_flag(r, yyjson_is_null(usage) ? NULL : usage, "stream_options.include_usage", &r->ret->usage_asked);
+    st = member_within(r, options, "stream_options", "include_usage", &usage);
+    return st == ST_OK ? member_flag(r, usage, "stream_options.include_usage", &r->ret->usage_asked) : st;
 }
 
 enum status member_messages(struct call_reading *r, yyjson_val *v)

@@ -70,9 +70,12 @@ enum status call_request_read_form(const struct surface *s, const struct form *f
 /* ---- for readers: members of the body ---------------------------------------------------------------------------- */
 
 /* Fills found[i] with the member names[i]; a null counts as absent. A member given twice is refused: it would be read
- * by us one way and upstream another. */
+ * by us one way and upstream another. So is one whose name differs in case alone. */
 enum status members_find(struct call_reading *r, struct yyjson_val *root, const char *const *names, size_t n,
                          struct yyjson_val **found);
+/* The same of one member of an object within the body, which is called name there; errors say "name.member". */
+enum status member_within(struct call_reading *r, struct yyjson_val *object, const char *name, const char *member,
+                          struct yyjson_val **found);
 enum status member_missing(struct call_reading *r, const char *param);
 enum status member_type(struct call_reading *r, const char *param, const char *expected, struct yyjson_val *got);
 /* v NULL = absent: the URL's, the surface's, or an error. */

@@ -108,21 +108,16 @@ enum status read_completions(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
-/* "conversation": its id, or {"id": …}; of several upstream may take any. */
+/* "conversation": its id, or {"id": …}. */
 static enum status read_conversation(struct call_reading *r, yyjson_val *conversation)
 {
-    enum status st = ST_OK;
-    yyjson_val *k, *v;
-    size_t i, n;
+    yyjson_val *id;
+    enum status st;
 
     if (!yyjson_is_obj(conversation))
         return member_object(r, conversation, "conversation");
-    yyjson_obj_foreach(conversation, i, n, k, v)
-    {
-        if (st == ST_OK && yyjson_equals_str(k, "id") && !yyjson_is_null(v))
-            st = member_object(r, v, "conversation");
-    }
-    return st;
+    st = member_within(r, conversation, "conversation", "id", &id);
+    return st == ST_OK ? member_object(r, id, "conversation") : st;
 }
 
 /* {"variables": {NAME: text or a part with a file}}: a name says nothing. */

@@ -16,6 +16,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
+#define USAGE "stream_options.include_usage"
 #define BASE "\"model\":\"m\"," MESSAGES
 
 static int set_up(void **state)
@@ -83,6 +84,14 @@ static void wrong_fields_are_named(void **state)
         {"{" BASE ",\"mod\\u0065l\":\"other\"}", "model", "invalid_value"},
         {"{" BASE ",\"stream\":true,\"stream\":false}", "stream", "invalid_value"},
         {"{" BASE ",\"max_tokens\":1,\"max_tokens\":9}", "max_tokens", "invalid_value"},
+        {"{" BASE ",\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}", USAGE, "invalid_value"},
+        {"{" BASE ",\"stream_options\":{\"include_usage\":false,\"include_usage\":true}}", USAGE, "invalid_value"},
+        {"{" BASE ",\"stream_options\":{\"include_usage\":true,\"include_us\\u0061ge\":false}}", USAGE,
+         "invalid_value"},
+        {"{" BASE ",\"stream_options\":{\"Include_usage\":false}}", "stream_options.Include_usage", "invalid_value"},
+        {"{" BASE ",\"Model\":\"other\"}", "Model", "invalid_value"},
+        {"{\"Model\":\"m\"," MESSAGES "}", "Model", "invalid_value"},
+        {"{" BASE ",\"MAX_t\\u006fkens\":9}", "MAX_tokens", "invalid_value"},
     };
     struct call_request r;
     struct err err;
