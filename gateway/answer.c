@@ -189,7 +189,7 @@ enum status answer_head(const struct request *r, struct buf *out, int http, stru
         buf_addc(out, "content-length: ");
         buf_addu(out, (uint64_t)length);
         buf_addc(out, "\r\n");
-    } else if (length < 0 && !r->http10) {
+    } else if (length < 0 && !no_body(http) && !r->http10) { /* RFC 9112, section 6.1 */
         buf_addc(out, "transfer-encoding: chunked\r\n");
     }
     if (!r->keep_alive)
@@ -243,7 +243,7 @@ void answer_send(struct request *r, int http, const char *type, struct slice ext
         return;
     }
     parts[0] = (struct iovec){out->p, out->n};
-    if (body.n && !r->head) {
+    if (body.n && !r->head && !no_body(http)) {
         union {
             const char *in;
             void *out;

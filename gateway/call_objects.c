@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "gateway/call.h"
+#include "gateway/caller.h"
 #include "services/clock.h"
 
 #define OBJECT_ASK_MS 2000u /* meterd may take so long */
@@ -30,6 +31,7 @@ static enum status find(struct call *c, const struct call_object *o, uint64_t un
 {
     struct object_find_req req = {.object_id = o->id, .key_digest = {(const char *)c->digest, sizeof(c->digest)}};
     enum status st;
+    bool checked = false;
 
     if (o->id.n > LIMIT_OBJECT_ID)
         return not_found(o, err);
@@ -38,6 +40,9 @@ static enum status find(struct call *c, const struct call_object *o, uint64_t un
                        c->r->arena, OBJECT_ASK_MS, err);
         if (st != ST_NOT_FOUND || clock_ms() >= until_ms || atomic_load(&c->gw->closing))
             break;
+        if (!checked && caller_check_key(c->r, err) != ST_OK) /* nobody waits for a stranger */
+            return err->status;
+        checked = true;
         conn_sleep(c->conn, 0, OBJECT_PAUSE_MS);
     }
     if (st == ST_OK)

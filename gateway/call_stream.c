@@ -19,7 +19,8 @@ static bool type_is(struct slice type, const char *wanted)
 
 static enum call_mode mode_of(const struct response_head *h)
 {
-    if (h->http_status >= 300 || !h->content_type.n || type_is(h->content_type, "application/json"))
+    if (h->http_status == 204 || h->http_status >= 300 || !h->content_type.n ||
+        type_is(h->content_type, "application/json"))
         return CALL_WHOLE;
     return type_is(h->content_type, events_type) ? CALL_EVENTS : CALL_BYTES;
 }

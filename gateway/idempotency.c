@@ -235,7 +235,7 @@ bool idempotency_begin(struct idempotency *i, struct request *r, const uint8_t k
     struct arena a;
     bool mine;
 
-    if (!r->idempotency_key.n)
+    if (!r->idempotency_key.n || !slice_is(r->method, "POST")) /* what only looks or deletes may be made again */
         return true;
     i->r = r;
     i->key = r->idempotency_key;

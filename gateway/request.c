@@ -129,6 +129,8 @@ static void read_headers(struct request *r, const struct mg_request_info *info)
             read_header(r, h);
     }
     r->keep_alive = connection ? has_word(connection, "keep-alive") : !r->http10;
+    if (connection && has_word(connection, "upgrade"))
+        r->keep_alive = false; /* civetweb closes after it, so no answer may promise more */
 }
 
 /* Fit for a message: printable ASCII, not too long. */

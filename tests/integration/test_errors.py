@@ -1,5 +1,6 @@
 """Bad input gets a clear error naming the field, in OpenAI's shape."""
 import json
+import time
 
 import pytest
 
@@ -60,6 +61,23 @@ def test_no_key_or_a_wrong_one(router, headers):
     assert a.status == 401, a
     e = check_shape(a)
     assert e["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "method,path,body,status",
+    [
+        ("GET", "/v1/files/file-abc", None, 404),
+        ("DELETE", "/v1/responses/resp_abc", None, 404),
+        ("POST", "/v1/responses", {"model": "gpt-4o-mini", "input": "hi", "previous_response_id": "resp_abc"}, 400),
+    ],
+)
+def test_a_wrong_key_does_not_wait_for_an_object(router, account, method, path, body, status):
+    began = time.monotonic()
+    a = router.call(method, path, body, "sk-or-wrong")
+    assert time.monotonic() - began < 0.5
+    assert a.status == 401, a
+    assert check_shape(a)["code"] == "invalid_api_key"
+    assert router.call(method, path, body, account[2]).status == status
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "api-key"])

@@ -103,6 +103,14 @@ def test_chunked_and_pipelined_requests(router, account):
     assert answer.count(b"HTTP/1.1 200") == 3, answer
 
 
+@pytest.mark.parametrize("more", [b"", b"Upgrade: TLS/1.0", b"Upgrade: websocket"])
+def test_who_offers_an_upgrade_is_told_that_nothing_follows(router, account, more):
+    """The HTTP library ends such a connection: a client that reused it would lose its next request."""
+    lines = [b"Host: x", b"Authorization: Bearer " + account[2].encode(), b"Connection: keep-alive, Upgrade", b"Content-Length: %d" % len(BODY)]
+    answer, closed = raw(router.port, head(*lines, *([more] if more else [])) + BODY, answers=1)
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"\r\nconnection: close\r\n" in answer.lower() and closed
+
+
 def test_expect_continue(router, account):
     data = head(
         b"Host: x", b"Authorization: Bearer " + account[2].encode(), b"Content-Type: application/json", b"Expect: 100-continue",

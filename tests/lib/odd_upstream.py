@@ -111,10 +111,10 @@ class Call:
         self.whole(200, json.dumps(answer).encode())
 
     def status(self):
-        """"status" with "body" and header "lines" """
+        """"status" with "body" of "type" and header "lines" """
         code = self.do.get("status", 500)
         body = self.do["body"].encode() if "body" in self.do else error()
-        self.whole(code, body, lines=self.do.get("lines", ()))
+        self.whole(code, body, self.do.get("type", JSON), self.do.get("lines", ()))
 
     def hang(self):
         """not a byte"""
