@@ -188,7 +188,7 @@ static void what_is_wrong_is_said_with_its_line(void **state)
         {CHAT(",\"stream\":true"), "Invalid 'stream'"},
         {LINE("/v1/embeddings", "{\"model\":\"m\",\"input\":\"x\",\"stream\":true}"), "Invalid 'stream'"},
         {CHAT(",\"n\":0"), "Invalid 'n'"},
-        {LINE("/v1/completions", "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":65}"), "Invalid 'prompt'"},
+        {LINE("/v1/completions", "{\"model\":\"m\",\"prompt\":\"a\",\"best_of\":129}"), "Invalid 'best_of'"},
         {CHAT(",\"max_tokens\":1000000001"), "Invalid 'max_tokens'"},
         {LINE("/v1/responses", "{\"model\":\"m\",\"previous_response_id\":\"\"}"), "Invalid 'previous_response_id'"},
     };

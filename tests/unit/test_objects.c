@@ -65,7 +65,6 @@ static void calls_go_where_their_objects_are(void **state)
          "{\"model\":\"m\",\"prompt\":{\"id\":\"p\",\"variables\":{\"file_id\":\"x\",\"a\":{\"type\":\"input_file\","
          "\"file_id\":\"file-1-mine\"}},\"variables\":{\"b\":{\"file_id\":\"file-2-mine\"}}}}",
          2},
-        {"POST", "/v1/responses", "{\"model\":\"m\",\"conversation\":{\"id\":\"conv_mine\",\"id\":\"conv2_mine\"}}", 2},
         {"POST", "/v1/images/edits",
          "{\"model\":\"m\",\"prompt\":\"p\",\"images\":[{\"file_id\":\"file-1-mine\"}],\"mask\":{\"file_id\":"
          "\"file-2-mine\"}}",

@@ -159,6 +159,8 @@ static void wrong_fields_are_named(void **state)
         {"/v1/responses", "{\"model\":\"m\",\"stream\":1}", "stream", "invalid_type"},
         {"/v1/responses", "{\"model\":\"m\",\"previous_response_id\":7}", "previous_response_id", "invalid_type"},
         {"/v1/responses", "{\"model\":\"m\",\"conversation\":{\"id\":[]}}", "conversation", "invalid_type"},
+        {"/v1/responses", "{\"model\":\"m\",\"conversation\":{\"id\":\"conv_a\",\"id\":\"conv_b\"}}", "conversation.id",
+         "invalid_value"},
         {"/v1/embeddings", "{\"model\":\"m\"}", "input", "missing_required_parameter"},
         {"/v1/embeddings", "{\"model\":\"m\",\"input\":true}", "input", "invalid_type"},
         {"/v1/embeddings", "{\"model\":\"m\",\"model\":\"n\",\"input\":\"x\"}", "model", "invalid_value"},
