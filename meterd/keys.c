@@ -5,20 +5,25 @@
 #include "meterd/users.h"
 
 #define KEYS_PAGE 100
+#define KEYS_FRESH_S                                                                                                   \
+    600u /* so long a new key has its place, revoked or not: its calls go on, its successor's limits are full */
 
 /* Counted in the transaction that adds the key: two calls at once cannot both take the last place. */
 static enum status check_room(struct work *w, const struct user_row *user)
 {
     struct plan plan = {0};
+    uint64_t now_s = w->s->now_ms / 1000, fresh_s = now_s > KEYS_FRESH_S ? now_s - KEYS_FRESH_S : 0;
     int64_t active = 0;
     enum status st = record_get(w, SQL_PLAN_BY_NAME, BINDS(B_S(user->user.plan)), record_plan, &plan);
 
     if (st == ST_OK)
-        st = store_number(w->s, SQL_KEY_COUNT, BINDS(B_I(user->num), B_I(w->s->now_ms / 1000)), 0, &active, w->err);
+        st = store_number(w->s, SQL_KEY_COUNT, BINDS(B_I(user->num), B_I(now_s), B_I(fresh_s)), 0, &active, w->err);
     if (st == ST_OK && plan.max_keys > 0 && (uint64_t)active >= plan.max_keys)
-        st = err_set_field(w->err, ST_FORBIDDEN, "too_many_keys", NULL,
-                           "The plan '" SLICE_FMT "' allows %llu active API keys. Revoke one first.",
-                           SLICE_ARG(plan.name), (unsigned long long)plan.max_keys);
+        st =
+            err_set_field(w->err, ST_FORBIDDEN, "too_many_keys", NULL,
+                          "The plan '" SLICE_FMT "' allows %llu active API keys. Revoke one first; one made within the "
+                          "last %u minutes keeps its place until they are over.",
+                          SLICE_ARG(plan.name), (unsigned long long)plan.max_keys, KEYS_FRESH_S / 60);
     return st;
 }
 

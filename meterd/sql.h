@@ -117,8 +117,8 @@
     S(KEY_BY_REVISION, SQL_KEY "WHERE k.revision = ?1")                                                                \
     S(KEYS, SQL_KEY "WHERE k.user_num = ?1 AND k.num < ?2 ORDER BY k.num DESC LIMIT ?3")                               \
     S(KEY_TAKEN, "SELECT 1 FROM api_key WHERE id = ?1 OR digest = ?2")                                                 \
-    S(KEY_COUNT, "SELECT count(*) FROM api_key WHERE user_num = ?1 AND status = 'active' "                             \
-      "AND (expires_at = 0 OR expires_at > ?2)")                                                                       \
+    S(KEY_COUNT, "SELECT count(*) FROM api_key WHERE user_num = ?1 AND (created > ?3 "                                 \
+      "OR (status = 'active' AND (expires_at = 0 OR expires_at > ?2)))")                                               \
     S(KEY_OF_USER, SQL_KEY "WHERE k.user_num = ?1 AND k.id = ?2")                                                      \
     S(KEY_INSERT, "INSERT INTO api_key(id, user_num, digest, name, prefix, rpm, tpm, concurrency, models, expires_at, " \
       "status, created, revision, budget_nano, budget_period, budget_until) "                                          \

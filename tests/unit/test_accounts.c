@@ -232,6 +232,10 @@ static void a_plan_bounds_the_number_of_active_keys(void **state)
     assert_int_equal(put_key(m, user, "key_5", 6), ST_FORBIDDEN);
     assert_non_null(strstr(m->err.text, "allows 5"));
     METER_OK(m, op_key_revoke, &revoke, &empty);
+    assert_int_equal(put_key(m, user, "key_5", 6), ST_FORBIDDEN); /* or whoever wants more than its limits makes keys */
+    meter_sql(m, "UPDATE api_key SET created = created - 500 WHERE id = 'key_2'");
+    assert_int_equal(put_key(m, user, "key_5", 6), ST_FORBIDDEN);
+    meter_sql(m, "UPDATE api_key SET created = created - 100 WHERE id = 'key_2'"); /* ten minutes in all */
     assert_int_equal(put_key(m, user, "key_5", 6), ST_OK);
     METER_OK(m, op_plan_update, &plan, &plan_rep);
     assert_int_equal(put_key(m, user, "key_6", 7), ST_OK);
