@@ -31,7 +31,7 @@ static enum status unknown(int argc, char **argv, struct err *err)
 
 static bool is_flag(const struct word *w)
 {
-    return w->kind == WORD_QUERY_FLAG || w->kind == WORD_OWN_FLAG;
+    return w->kind == WORD_QUERY_FLAG || w->kind == WORD_ALL_FLAG || w->kind == WORD_OWN_FLAG;
 }
 
 static const char *value_of(const struct word *w)

@@ -11,8 +11,15 @@
 #define PLAN_COLUMNS "name,rpm,tpm,concurrency,max_keys,monthly_credit_usd"
 #define PRICE_COLUMNS "model,provider,input,cached_input,output,context_window,max_output,created,ended"
 #define CALL_COLUMNS                                                                                                   \
-    "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms"
-#define GROUP_COLUMNS "model,key_id,time,requests,errors,prompt_tokens,completion_tokens,cost_usd"
+    "request_id,created,model,provider,status,http_status,prompt_tokens,completion_tokens,cost_usd,latency_ms,user_id"
+#define GROUP_COLUMNS "?user_id,?email,model,key_id,time,requests,errors,prompt_tokens,completion_tokens,cost_usd"
+
+/* What administrators ask of everybody. */
+#define ALL(path)                                                                                                      \
+    {"all", WORD_ALL_FLAG, path},                                                                                      \
+    {                                                                                                                  \
+        "user", WORD_QUERY_USER, NULL                                                                                  \
+    }
 
 #define PROVIDER_COLUMNS "name,kind,base_url,keys,internal,chat_only,disabled,source"
 #define MODEL_COLUMNS "name,aliases,routes,max_output,context_window,routing,own_price,source"
@@ -113,14 +120,16 @@ const struct command commands[] = {
     {"codes", "revoke", "DELETE", "/api/admin/codes/%s", {{"CODE_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "refuse a code from now on", NULL},
     {"usage", "", "GET", "/api/usage", {{NULL, WORD_NONE, NULL}},
-     {{"group-by", WORD_QUERY, NULL}, {"from", WORD_QUERY_TIME, NULL}, {"to", WORD_QUERY_TIME, NULL}},
-     NULL, GROUP_COLUMNS, "your usage in sums; --group-by model,key,day,hour; --from, and --to before which: " TIMES_FORMS, NULL},
+     {{"group-by", WORD_QUERY, NULL}, {"from", WORD_QUERY_TIME, NULL}, {"to", WORD_QUERY_TIME, NULL}, ALL("/api/admin/usage")},
+     NULL, GROUP_COLUMNS, "your usage in sums; --group-by model,key,day,hour; --from, and --to before which: " TIMES_FORMS
+     "; administrators: --all everybody's, --group-by user, too; --user ID or e-mail address", NULL},
     {"requests", "", "GET", "/api/usage/requests", {{NULL, WORD_NONE, NULL}},
      {PAGE, {"from", WORD_QUERY_TIME, NULL}, {"to", WORD_QUERY_TIME, NULL}, {"model", WORD_QUERY, NULL}, {"key", WORD_QUERY, NULL},
-      {"status", WORD_QUERY, NULL}},
-     NULL, CALL_COLUMNS, "your calls, newest first; --from, and --to before which: " TIMES_FORMS, NULL},
-    {"receipt", "", "GET", "/api/usage/requests/%s", {{"REQUEST_ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
-     NULL, NULL, "one call of yours: tokens, price, attempts, ledger entries", NULL},
+      {"status", WORD_QUERY, NULL}, ALL("/api/admin/requests")},
+     NULL, CALL_COLUMNS, "your calls, newest first; --from, and --to before which: " TIMES_FORMS
+     "; administrators: --all everybody's, --user ID or e-mail address", NULL},
+    {"receipt", "", "GET", "/api/usage/requests/%s", {{"REQUEST_ID", WORD_PATH, NULL}}, {{"all", WORD_ALL_FLAG, "/api/admin/requests/%s"}},
+     NULL, NULL, "one call of yours: tokens, price, attempts, ledger entries; administrators: --all anybody's", NULL},
     {"price", "list", "GET", "/api/admin/prices", {{NULL, WORD_NONE, NULL}},
      {PAGE, {"model", WORD_QUERY, NULL}, {"history", WORD_QUERY_FLAG, NULL}},
      NULL, PRICE_COLUMNS, "prices in force, USD per 1,000,000 tokens; --model M --history: every version of one model", NULL},
@@ -177,8 +186,8 @@ const struct command commands[] = {
      NULL, AUDIT_COLUMNS, "who changed what, newest first", NULL},
     {"health", "", "GET", "/api/admin/system", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "every service and what it depends on", NULL},
-    {"ledger", "list", "GET", "/api/admin/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE},
-     NULL, ENTRY_COLUMNS, "all entries, everybody's and the operator's, newest first", NULL},
+    {"ledger", "list", "GET", "/api/admin/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE, {"user", WORD_QUERY_USER, NULL}},
+     NULL, ENTRY_COLUMNS, "all entries, everybody's and the operator's, newest first; --user ID or e-mail address: one user's", NULL},
     {"ledger", "verify", "GET", "/api/admin/system/ledger", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "recompute every balance from its entries; exit 1 on any difference", special_ledger_verify},
     {"backup", "", "POST", "/api/admin/system/backup", {{"[NAME]", WORD_STRING, "name"}}, {{NULL, WORD_NONE, NULL}},

@@ -23,6 +23,8 @@ enum word_kind {
     WORD_QUERY, /* a parameter of the query */
     WORD_QUERY_TIME,
     WORD_QUERY_FLAG, /* the same, without a value of its own: given = true */
+    WORD_QUERY_USER, /* id or e-mail address: its id, a parameter of the query; asks everybody's path */
+    WORD_ALL_FLAG, /* asks everybody's path, which is its field, in the place of the caller's own */
     WORD_OWN, /* for the command's own function */
     WORD_OWN_FLAG,
 };

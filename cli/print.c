@@ -56,17 +56,34 @@ void print_value(FILE *out, yyjson_val *v, int width)
         fputc(' ', out);
 }
 
-static size_t split_columns(const char *columns, struct column *to)
+static bool any_has(yyjson_val *rows, const char *name)
+{
+    size_t i, max;
+    yyjson_val *row;
+    char buf[NAME_SIZE];
+
+    yyjson_arr_foreach(rows, i, max, row)
+    {
+        if (text_of(yyjson_obj_get(row, name), buf, sizeof(buf)).n)
+            return true;
+    }
+    return false;
+}
+
+static size_t split_columns(const char *columns, yyjson_val *rows, struct column *to)
 {
     size_t n = 0;
 
     while (columns && *columns && n < COLUMNS_MAX) {
-        size_t len = strcspn(columns, ",");
+        bool maybe = *columns == '?';
+        const char *name = columns + maybe;
+        size_t len = strcspn(name, ",");
 
-        slice_copy((struct slice){columns, len}, to[n].name, sizeof(to[n].name));
+        slice_copy((struct slice){name, len}, to[n].name, sizeof(to[n].name));
         to[n].width = (int)len;
-        n++;
-        columns += len + (columns[len] == ',');
+        if (!maybe || any_has(rows, to[n].name))
+            n++;
+        columns = name + len + (name[len] == ',');
     }
     return n;
 }
@@ -93,7 +110,7 @@ static void measure(yyjson_val *rows, struct column *columns, size_t n)
 static void print_rows(FILE *out, yyjson_val *rows, const char *list)
 {
     struct column columns[COLUMNS_MAX];
-    size_t n = split_columns(list, columns), i, max, c;
+    size_t n = split_columns(list, rows, columns), i, max, c;
     yyjson_val *row;
 
     measure(rows, columns, n);

@@ -9,7 +9,8 @@
 
 #include "proto/status.h"
 
-void print_answer(FILE *out, yyjson_val *root, const char *columns); /* a list has "data" */
+/* A list has "data". columns: names with commas; one behind a '?' is left out where no row has it. */
+void print_answer(FILE *out, yyjson_val *root, const char *columns);
 enum status print_field(FILE *out, yyjson_val *root, const char *path, struct err *err); /* a.0.b */
 void print_value(FILE *out, yyjson_val *v, int width);
 

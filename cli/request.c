@@ -266,12 +266,28 @@ static enum status find_user(struct http *h, const char *who, char *id, size_t s
     return st;
 }
 
+/* The command's own, or everybody's where an option asks for that. */
+static const char *path_of(const struct args *a)
+{
+    const struct word *w = a->command->options;
+    const char *all = NULL;
+    bool asked = false;
+    size_t i;
+
+    for (i = 0; i < COMMAND_OPTIONS && w[i].name; i++) {
+        if (w[i].kind == WORD_ALL_FLAG)
+            all = w[i].field;
+        asked |= a->options[i] && (w[i].kind == WORD_ALL_FLAG || w[i].kind == WORD_QUERY_USER);
+    }
+    return all && asked ? all : a->command->path;
+}
+
 static enum status add_path(struct http *h, const struct args *a, struct buf *b, struct err *err)
 {
     const struct command *c = a->command;
-    const char *hole = strstr(c->path, "%s");
+    const char *path = path_of(a), *hole = strstr(path, "%s");
     char user[ID_TEXT_SIZE] = "";
-    enum status st = buf_add(b, c->path, hole ? (size_t)(hole - c->path) : strlen(c->path));
+    enum status st = buf_add(b, path, hole ? (size_t)(hole - path) : strlen(path));
     size_t i;
 
     for (i = 0; hole && st == ST_OK && i < COMMAND_ARGS && c->args[i].name; i++) {
@@ -290,18 +306,25 @@ static enum status add_path(struct http *h, const struct args *a, struct buf *b,
 
 static bool in_query(const struct word *w)
 {
-    return w->kind == WORD_QUERY || w->kind == WORD_QUERY_TIME || w->kind == WORD_QUERY_FLAG;
+    return w->kind == WORD_QUERY || w->kind == WORD_QUERY_TIME || w->kind == WORD_QUERY_FLAG ||
+           w->kind == WORD_QUERY_USER;
 }
 
-static enum status add_parameter(const struct word *w, const char *value, char mark, struct buf *b, struct err *err)
+static enum status add_parameter(struct http *h, const struct word *w, const char *value, char mark, struct buf *b,
+                                 struct err *err)
 {
-    char buf[FIELD_SIZE];
+    char buf[FIELD_SIZE], user[ID_TEXT_SIZE] = "";
     uint64_t t = 0;
-    enum status st;
+    enum status st = ST_OK;
 
     if (w->kind == WORD_QUERY_TIME && !times_read(value, &t))
         return unfit(w, value, err);
-    st = buf_addf(b, "%c%s=", mark, field_of(w, buf));
+    if (w->kind == WORD_QUERY_USER) {
+        st = find_user(h, value, user, sizeof(user), err);
+        value = user;
+    }
+    if (st == ST_OK)
+        st = buf_addf(b, "%c%s=", mark, field_of(w, buf));
     if (st != ST_OK)
         return st;
     return w->kind == WORD_QUERY_TIME ? buf_addu(b, t) : request_add_escaped(b, value);
@@ -317,7 +340,7 @@ static enum status make_path(struct http *h, const struct args *a, struct buf *b
     for (i = 0; st == ST_OK && i < COMMAND_OPTIONS && c->options[i].name; i++) {
         if (!in_query(&c->options[i]) || !a->options[i])
             continue;
-        st = add_parameter(&c->options[i], a->options[i], mark, b, err);
+        st = add_parameter(h, &c->options[i], a->options[i], mark, b, err);
         mark = '&';
     }
     if (st == ST_OK)

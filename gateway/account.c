@@ -17,6 +17,9 @@
 /* Members that only the gateway sets. */
 static const char *const reserved[] = {"actor_id", "client_ip", "session_id", "idempotency_key", "create"};
 
+/* Of whom an administrator wants to see what everybody has; others see their own. */
+#define WHOSE "user"
+
 #define RESERVED_N (sizeof(reserved) / sizeof(reserved[0]))
 #define PARAM_NAME_MAX 32
 
@@ -24,18 +27,20 @@ static const char *const reserved[] = {"actor_id", "client_ip", "session_id", "i
  * refund names a user in the path and a call in the body. */
 struct closed {
     char param[PARAM_NAME_MAX]; /* the member that the {…} of the path fills; empty = the path has none */
-    const char *names[RESERVED_N + 2];
+    const char *names[RESERVED_N + 3];
 };
 
 static void close_members(const struct request *r, struct closed *c)
 {
     const char *open = strchr(r->route->path, '{');
-    size_t n = open ? strcspn(open + 1, "}*") : 0;
+    size_t n = open ? strcspn(open + 1, "}*") : 0, used = RESERVED_N;
 
     memcpy(c->names, reserved, sizeof(reserved));
-    c->names[RESERVED_N] = c->names[RESERVED_N + 1] = NULL;
     if (slice_copy((struct slice){open ? open + 1 : "", n}, c->param, sizeof(c->param)) && r->param.n)
-        c->names[RESERVED_N] = c->param;
+        c->names[used++] = c->param;
+    if (!(r->route->flags & ROUTE_EVERYBODY))
+        c->names[used++] = WHOSE;
+    c->names[used] = NULL;
 }
 
 /* What is longer than its member may be names nothing. */

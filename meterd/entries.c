@@ -27,19 +27,20 @@ enum status op_ledger_list(struct work *w, const void *in, void *out)
     const struct ledger_list_req *req = in;
     uint64_t before = 0, limit = record_limit(req->limit, ENTRIES_PAGE);
     int64_t held = 0;
-    struct user_row user;
+    struct user_row user = {0};
     struct record_page page = {
         .sql = SQL_ENTRIES, .fill = record_entry, .size = sizeof(struct ledger_row), .limit = limit};
     enum status st = record_cursor(w, req->cursor, LIMIT_ID, &before);
 
+    if (st == ST_OK)
+        st = users_whose(w, req->actor_id, req->user, &user);
     if (st != ST_OK)
         return st;
     page.binds = BINDS(B_I(before), B_I(limit + 1));
-    if (req->actor_id.n == 0)
+    if (user.num == 0)
         return page_of(w, &page, out);
-    st = users_find(w, req->actor_id, &user);
-    if (st == ST_OK) /* who has never had credit held durably has no such account */
-        st = store_number(w->s, SQL_ACCOUNT_OF_USER, BINDS(B_I(user.num), B_C("held")), 0, &held, w->err);
+    /* who has never had credit held durably has no such account */
+    st = store_number(w->s, SQL_ACCOUNT_OF_USER, BINDS(B_I(user.num), B_C("held")), 0, &held, w->err);
     if (st != ST_OK)
         return st;
     page.sql = SQL_ENTRIES_OF_USER;

@@ -53,14 +53,20 @@
 #define SQL_SUM                                                                                                        \
     "count(*), sum(status <> 'ok'), sum(prompt_tokens), sum(cached_tokens), "                                          \
     "sum(cache_write_tokens + cache_write_long_tokens), sum(completion_tokens), sum(reasoning_tokens), "               \
-    "sum(cost_nano), sum(latency_ms) / max(1, count(*)) "
-#define SQL_SUM_SINCE "FROM usage WHERE created_ms >= ?2 AND created_ms < ?3 "
-#define SQL_SUM_USER "FROM usage WHERE user_num = ?1 AND created_ms >= ?2 AND created_ms < ?3 "
-/* ?4.. = group by model, key, day, hour: 0 or 1 */
+    "sum(cost_nano), sum(latency_ms) / max(1, count(*))"
+#define SQL_SUM_SINCE " FROM usage WHERE created_ms >= ?2 AND created_ms < ?3 "
+#define SQL_SUM_USER " FROM usage WHERE user_num = ?1 AND created_ms >= ?2 AND created_ms < ?3 "
+/* Groups by ?4 model, ?5 key, ?8 user (0 or 1) and ?6 ms of time (0 = none), ?7 at most; first whose they are. A call
+ * of nobody that meterd knows has no number of a user: usage_stray has the name that came with it. */
 #define SQL_GROUP                                                                                                      \
-    "SELECT CASE WHEN ?4 THEN model END AS g_model, CASE WHEN ?5 THEN key_id END AS g_key, "                           \
-    "CASE WHEN ?6 > 0 THEN created_ms - created_ms % ?6 END AS g_time, " SQL_SUM
-#define SQL_GROUP_END "GROUP BY g_model, g_key, g_time ORDER BY g_time, g_model, g_key LIMIT ?7"
+    "SELECT coalesce(u.id, g.stray), u.email, g.* FROM (SELECT CASE WHEN ?4 THEN model END AS g_model, "               \
+    "CASE WHEN ?5 THEN key_id END AS g_key, "                                                                          \
+    "CASE WHEN ?6 > 0 THEN created_ms - created_ms % ?6 END AS g_time, " SQL_SUM                                       \
+    ", CASE WHEN ?8 THEN user_num END AS g_user, CASE WHEN ?8 AND user_num IS NULL THEN "                              \
+    "(SELECT t.user_id FROM usage_stray t WHERE t.revision = usage.revision) END AS stray "
+#define SQL_GROUP_END                                                                                                  \
+    "GROUP BY g_time, g_user, stray, g_model, g_key LIMIT ?7) g LEFT JOIN user u ON u.num = g.g_user "                 \
+    "ORDER BY g.g_time, g.g_user, g.stray, g.g_model, g.g_key"
 #define SQL_REFUNDED(call) "(SELECT coalesce(sum(amount_nano), 0) FROM credit_grant WHERE request_id = " call ")"
 /* Which holds admission hears of: those of somebody (a record names him), and of something. */
 #define SQL_HOLD_TOLD "state = 'open' AND amount_nano > 0 AND user_num IS NOT NULL "
@@ -264,8 +270,8 @@
       "WHERE c.revision = coalesce((SELECT usage FROM correction WHERE revision = ?1), ?1)")                           \
     S(USAGE_ALL, SQL_USAGE "WHERE ?8 = 0 AND " SQL_USAGE_FILTER)                                                       \
     S(USAGE_OF_USER, SQL_USAGE "WHERE c.user_num = ?8 AND " SQL_USAGE_FILTER)                                          \
-    S(SUM_ALL, "SELECT NULL, NULL, NULL, " SQL_SUM SQL_SUM_SINCE)                                                      \
-    S(SUM_OF_USER, "SELECT NULL, NULL, NULL, " SQL_SUM SQL_SUM_USER)                                                   \
+    S(SUM_ALL, "SELECT NULL, NULL, NULL, NULL, NULL, " SQL_SUM SQL_SUM_SINCE)                                                      \
+    S(SUM_OF_USER, "SELECT NULL, NULL, NULL, NULL, NULL, " SQL_SUM SQL_SUM_USER)                                                   \
     S(GROUP_ALL, SQL_GROUP SQL_SUM_SINCE SQL_GROUP_END)                                                                \
     S(GROUP_OF_USER, SQL_GROUP SQL_SUM_USER SQL_GROUP_END)                                                             \
     /* state.c: the log of changes after ?1; kinds are the records' type numbers */                                    \

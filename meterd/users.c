@@ -20,6 +20,20 @@ enum status users_find(struct work *w, struct slice id, struct user_row *ret)
     return st;
 }
 
+enum status users_whose(struct work *w, struct slice actor, struct slice filter, struct user_row *ret)
+{
+    enum status st;
+
+    *ret = (struct user_row){0};
+    if (filter.n == 0)
+        return actor.n > 0 ? users_find(w, actor, ret) : ST_OK;
+    st = actor.n > 0 ? ST_NOT_FOUND : users_find(w, filter, ret);
+    if (st == ST_NOT_FOUND)
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "user",
+                             "Invalid 'user': expected the id of a user.");
+    return st;
+}
+
 static enum status check_role(struct work *w, struct slice role)
 {
     if (slice_is(role, "user") || slice_is(role, "admin"))

@@ -90,7 +90,8 @@
     F(m, 1, STR, actor_id, OPT, LIMIT_ID_TEXT, "whose; empty = everybody's (administrators)")                          \
     F(m, 2, U64, from,     OPT, LIMIT_TIME,    "Unix seconds, inclusive")                                              \
     F(m, 3, U64, to,       OPT, LIMIT_TIME,    "Unix seconds, exclusive; 0 = now")                                     \
-    F(m, 4, STR, group_by, OPT, LIMIT_TITLE,   "any of model,key,day,hour with commas; empty = totals only")
+    F(m, 4, STR, group_by, OPT, LIMIT_TITLE,   "any of model,key,day,hour, and for administrators user, with commas; empty = totals only") \
+    F(m, 5, STR, user,     OPT, LIMIT_ID_TEXT, "administrators: only this user's")
 
 #define USAGE_GROUP(F, L, m)                                                                                           \
     F(m, 1, STR,  model,  OPT, LIMIT_MODEL,   "when grouped by model")                                                 \
@@ -104,7 +105,9 @@
     F(m, 9, U64,  completion_tokens,  REQ, LIMIT_ID, "all output")                                                     \
     F(m, 10, U64, reasoning_tokens,   REQ, LIMIT_ID, "of it reasoning")                                                \
     F(m, 11, NANO, cost_nano,         REQ, MONEY_NANO_MAX, "billed")                                                   \
-    F(m, 12, U64, latency_ms_avg,     REQ, LIMIT_MS, "mean time of a call")
+    F(m, 12, U64, latency_ms_avg,     REQ, LIMIT_MS, "mean time of a call")                                            \
+    F(m, 13, STR, user_id, OPT, LIMIT_ID_TEXT, "when grouped by user")                                                 \
+    F(m, 14, STR, email,   OPT, LIMIT_EMAIL,   "when grouped by user; empty for one who is not known here")
 
 #define USAGE_SUMMARY_REP(F, L, m)                                                                                     \
     L(m, 1, usage_group, total, 1,           "over all")                                                               \
@@ -119,7 +122,8 @@
     F(m, 6, STR, model,    OPT, LIMIT_MODEL,   "only this model")                                                      \
     F(m, 7, STR, key,      OPT, LIMIT_ID_TEXT, "only this key id")                                                     \
     F(m, 8, STR, status,   OPT, LIMIT_NAME,    "only this status: ok, error, cancelled, truncated, expired, void")     \
-    F(m, 9, STR, request_id, OPT, LIMIT_ID_TEXT, "only this call")
+    F(m, 9, STR, request_id, OPT, LIMIT_ID_TEXT, "only this call")                                                     \
+    F(m, 10, STR, user,    OPT, LIMIT_ID_TEXT, "administrators: only this user's")
 
 #define USAGE_ROW(F, L, m)                                                                                             \
     F(m, 1, STR,  request_id,         REQ, LIMIT_ID_TEXT,  "req_…")                                                    \
@@ -280,7 +284,8 @@
 #define LEDGER_LIST_REQ(F, L, m)                                                                                       \
     F(m, 1, STR, actor_id, OPT, LIMIT_ID_TEXT, "whose; empty = everybody's and the operator's (administrators)")       \
     F(m, 2, U64, limit,    OPT, LIMIT_PAGE,    "page size; 0 = 100")                                                   \
-    F(m, 3, STR, cursor,   OPT, LIMIT_TOKEN,   "from the last page")
+    F(m, 3, STR, cursor,   OPT, LIMIT_TOKEN,   "from the last page")                                                   \
+    F(m, 4, STR, user,     OPT, LIMIT_ID_TEXT, "administrators: only this user's")
 
 #define LEDGER_LIST_REP(F, L, m)                                                                                       \
     L(m, 1, ledger_row, data, LIMIT_PAGE,    "newest first")                                                           \

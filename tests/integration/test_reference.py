@@ -59,7 +59,10 @@ def test_what_is_answered_is_what_is_described(furnished):
         bearer = key if "key" in kinds else None if "session" not in kinds else admin if path.startswith("/api/admin/") else token
         parameters = {p["name"] for p in operation.get("parameters", [])}
         url = path[: path.index("{")] + named[path] if "{" in path else path
-        for query in ["", "?limit=1"] if "limit" in parameters else ["", "?group_by=model,key,day"] if "group_by" in parameters else [""]:
+        queries = ["", "?limit=1"] if "limit" in parameters else [""]
+        if "group_by" in parameters:
+            queries.append("?group_by=user,model,key,day" if "user" in parameters else "?group_by=model,key,day")
+        for query in queries:
             a = router.call("GET", url + query, token=bearer)
             content = operation["responses"]["200"]["content"]
             kind = a.headers["content-type"].split(";")[0]

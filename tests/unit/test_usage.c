@@ -2,6 +2,7 @@
 #include "tests/unit/meter_fixture.h"
 
 #define HOUR_MS UINT64_C(3600000)
+#define DAY_MS (24 * HOUR_MS)
 #define BASE_MS UINT64_C(1800000000000) /* 2027-01-15T08:00:00Z */
 #define CALLS 50
 
@@ -167,6 +168,187 @@ static void groups_by_time_begin_at_the_hour_and_the_day(void **state)
     assert_int_equal(meter_run(m, op_usage_summary, &req, &rep), ST_BAD_REQUEST);
 }
 
+/* ---- by user, for administrators -----------------------------------------------------------------------------------
+ */
+
+static const struct usage_group *group_of(const struct usage_summary_rep *rep, struct slice user, const char *model)
+{
+    for (size_t i = 0; i < rep->data.n; i++)
+        if (slice_eq(rep->data.items[i].user_id, user) && slice_is(rep->data.items[i].model, model))
+            return &rep->data.items[i];
+    fail_msg("no group of " SLICE_FMT " and %s", SLICE_ARG(user), model);
+    return NULL;
+}
+
+static void groups_by_user_name_them(void **state)
+{
+    struct meter *m = *state;
+    struct slice other, user = fill_calls(m, &other);
+    struct usage_summary_req req = {.group_by = slice_of("user")};
+    struct usage_summary_rep rep = {0};
+    const struct usage_group *g;
+
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 2);
+    g = group_of(&rep, user, "");
+    assert_true(slice_is(g->email, "a@x.test") && g->key_id.n == 0 && g->time.n == 0);
+    assert_int_equal(g->requests, 40);
+    assert_int_equal(g->cost_nano, meter_credits(m, user).spent_nano);
+    assert_true(slice_is(group_of(&rep, other, "")->email, "b@x.test"));
+    assert_int_equal(group_of(&rep, other, "")->requests, 10);
+
+    req.group_by = slice_of("model,user");
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 4);
+    assert_int_equal(group_of(&rep, user, "echo")->requests, 20);
+    assert_int_equal(group_of(&rep, other, "gpt-4o")->requests, 5);
+    req.group_by = slice_of("user,day");
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 4);
+    assert_true(slice_is(rep.data.items[0].time, "2027-01-15T00:00:00Z") && slice_eq(rep.data.items[0].user_id, user));
+
+    req.group_by = slice_of("user");
+    req.user = other;
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.total.items[0].requests, 10);
+    assert_int_equal(rep.data.n, 1);
+    assert_true(slice_is(rep.data.items[0].email, "b@x.test") && slice_eq(rep.data.items[0].user_id, other));
+    req.group_by = slice_of("");
+    memset(&rep, 0, sizeof(rep));
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_true(rep.total.items[0].requests == 10 && rep.total.items[0].user_id.n == 0 && rep.data.n == 0);
+}
+
+/* Calls by whom meterd does not know have the id that they came with. One that looks like a user's number is none. */
+static void the_calls_of_strangers_are_groups_of_their_own(void **state)
+{
+    static const char *const ids[] = {"usr_nobody", "1", "2"};
+    struct meter *m = *state;
+    struct slice other;
+    struct usage_event e[3];
+    struct usage_summary_req req = {.group_by = slice_of("user")};
+    struct usage_summary_rep rep = {0};
+    size_t i;
+
+    fill_calls(m, &other);
+    for (i = 0; i < 3; i++)
+        e[i] = meter_event(slice_of(ids[i]), ids[i], 0);
+    assert_int_equal(meter_deliver(m, "out1", CALLS + 1, e, 3), CALLS + 3);
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 5);
+    for (i = 0; i < 3; i++) {
+        const struct usage_group *g = group_of(&rep, slice_of(ids[i]), "");
+
+        assert_true(g->requests == 1 && g->email.n == 0);
+    }
+}
+
+static void only_administrators_choose_whose(void **state)
+{
+    struct meter *m = *state;
+    struct slice other, user = fill_calls(m, &other);
+    struct usage_summary_req sum = {.actor_id = user, .group_by = slice_of("user")};
+    struct usage_summary_rep sums = {0};
+    struct usage_list_req list = {.user = other, .limit = 3};
+    struct usage_list_rep rows = {0};
+    struct ledger_list_req entries = {.user = other};
+    struct ledger_list_rep ledger = {0};
+
+    assert_int_equal(walk(m, list), 10);
+    assert_int_equal(walk(m, (struct usage_list_req){.user = user, .status = slice_of("error")}), 5);
+    METER_OK(m, op_ledger_list, &entries, &ledger);
+    assert_int_equal(ledger.data.n, 11);
+    assert_int_equal(ledger.data.items[10].amount_nano, METER_USD); /* what he began with */
+
+    assert_int_equal(meter_run(m, op_usage_summary, &sum, &sums), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "group_by");
+    assert_null(strstr(m->err.text, "user"));
+    sum = (struct usage_summary_req){.actor_id = user, .user = other};
+    assert_int_equal(meter_run(m, op_usage_summary, &sum, &sums), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "user");
+    list.actor_id = entries.actor_id = user;
+    assert_int_equal(meter_run(m, op_usage_list, &list, &rows), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "user");
+    assert_int_equal(meter_run(m, op_ledger_list, &entries, &ledger), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "user");
+
+    sum = (struct usage_summary_req){.user = slice_of("usr_nobody")};
+    assert_int_equal(meter_run(m, op_usage_summary, &sum, &sums), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "user");
+    entries = (struct ledger_list_req){.user = slice_of("' OR 1=1 --")};
+    assert_int_equal(meter_run(m, op_ledger_list, &entries, &ledger), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "user");
+}
+
+static void too_many_groups_are_refused(void **state)
+{
+    struct meter *m = *state;
+    struct slice other;
+    struct usage_summary_req req = {.group_by = slice_of("user,hour")};
+    struct usage_summary_rep rep = {0};
+
+    fill_calls(m, &other);
+    meter_sql(m, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
+                 "INSERT INTO usage SELECT 100000 + i, 'x' || i, user_num, key_id, model, provider, upstream_model, "
+                 "endpoint, stream, status, http_status, prompt_tokens, cached_tokens, cache_write_tokens, "
+                 "cache_write_long_tokens, completion_tokens, reasoning_tokens, estimated, price_id, cost_nano, "
+                 "overage_nano, balance_nano, hold_nano, i * 3600000, latency_ms, ttft_ms, attempts, 0, 0, 0, 0, 0 "
+                 "FROM n JOIN usage ON request_id = 'req_01'");
+    assert_int_equal(meter_run(m, op_usage_summary, &req, &rep), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "group_by");
+    req.user = other;
+    METER_OK(m, op_usage_summary, &req, &rep);
+    assert_int_equal(rep.data.n, 10);
+}
+
+/* What SQLite would do for the statement, as lines of text. */
+static void plan_of(struct meter *m, enum sql sql, const struct bind *binds, char *text, size_t size)
+{
+    char explain[4096];
+    struct store *reader = NULL;
+    sqlite3_stmt *q = NULL;
+    size_t at = 0;
+
+    assert_int_equal(store_open_reader(m->path, &reader, &m->err), ST_OK);
+    assert_int_equal(batch_begin(reader, &m->err), ST_OK);
+    assert_int_equal(store_row(reader, sql, binds, &q, &m->err), ST_OK);
+    store_reset(&q);
+    snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sqlite3_sql(reader->stmts[sql]));
+    assert_int_equal(sqlite3_prepare_v2(reader->db, explain, -1, &q, NULL), SQLITE_OK);
+    while (sqlite3_step(q) == SQLITE_ROW && at < size)
+        at += (size_t)snprintf(text + at, size - at, "%s\n", (const char *)sqlite3_column_text(q, 3));
+    sqlite3_finalize(q);
+    batch_abandon(reader);
+    store_close(reader);
+}
+
+static void one_users_calls_are_found_by_index(void **state)
+{
+    static const enum sql of_user[] = {SQL_SUM_OF_USER, SQL_GROUP_OF_USER, SQL_USAGE_OF_USER};
+    struct meter *m = *state;
+    struct slice other;
+    char text[4096];
+    size_t i;
+
+    fill_calls(m, &other);
+    for (i = 0; i < sizeof(of_user) / sizeof(of_user[0]); i++) {
+        const struct bind *binds = BINDS(B_I(2), B_I(0), B_I(INT64_MAX), B_I(1), B_I(1), B_I(DAY_MS), B_I(9), B_I(1));
+
+        plan_of(m, of_user[i], i == 0 ? BINDS(B_I(2), B_I(0), B_I(INT64_MAX)) : binds, text, sizeof(text));
+        if (!strstr(text, "USING INDEX usage_user (user_num=?") || strstr(text, "SCAN usage") || strstr(text, "SCAN c"))
+            fail_msg("%s", text);
+    }
+    /* Newest first is the index's own order; everybody's sums read no more than the time that is asked for. */
+    assert_null(strstr(text, "TEMP B-TREE"));
+    plan_of(m, SQL_GROUP_ALL, BINDS(B_I(0), B_I(0), B_I(9), B_I(1), B_I(1), B_I(DAY_MS), B_I(9), B_I(1)), text,
+            sizeof(text));
+    if (!strstr(text, "USING INDEX usage_created (created_ms>? AND created_ms<?)") || strstr(text, "SCAN u\n"))
+        fail_msg("%s", text);
+}
+
 static void nothing_sums_to_zero(void **state)
 {
     struct meter *m = *state;
@@ -260,6 +442,11 @@ int main(void)
         T(one_call_is_shown_to_its_payer_only),
         T(sums_agree_with_the_ledger),
         T(groups_by_time_begin_at_the_hour_and_the_day),
+        T(groups_by_user_name_them),
+        T(the_calls_of_strangers_are_groups_of_their_own),
+        T(only_administrators_choose_whose),
+        T(too_many_groups_are_refused),
+        T(one_users_calls_are_found_by_index),
         T(nothing_sums_to_zero),
         T(a_reader_sees_commits_and_cannot_write),
         T(a_query_that_takes_too_long_is_ended),
