@@ -57,8 +57,11 @@ PARTS ?= $(SERVICES)
 sources = $(sort $(wildcard $(addsuffix /*.c,$(1))))
 objects = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
+# The API reference as the gateway serves it, made from docs/openapi.yaml.
+REFERENCE := build/docs/reference.c
+
 CHASSIS_SRC := $(filter-out services/launcher.c,$(call sources,proto services services/bus))
-gateway_SRC := $(call sources,gateway)
+gateway_SRC := $(call sources,gateway) $(REFERENCE)
 authsvc_SRC := $(call sources,authsvc)
 providersvc_SRC := $(call sources,providersvc providersvc/adapters providersvc/dialects)
 meterd_SRC := $(call sources,meterd meterd/schema)
@@ -128,6 +131,11 @@ $(O)/flags.stamp: FORCE
 	if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv $@.$$$$ $@; fi
 .PHONY: FORCE
 FORCE:
+
+# Debian's own python3, which has Debian's python3-yaml; another one on the path may not. Several makes may be at it.
+$(REFERENCE): docs/openapi.yaml docs/reference.py | build/deps/flags.mk
+	@mkdir -p $(@D)
+	$(call show,GEN,$@)/usr/bin/python3 docs/reference.py $< $@.$$$$ && mv $@.$$$$ $@
 
 $(O)/obj/%.o: %.c $(O)/flags.stamp
 	@mkdir -p $(@D)
@@ -275,7 +283,7 @@ test-bare:
 
 # --- lint -----------------------------------------------------------------------------------------------
 
-LINT_SRC := $(sort $(patsubst $(O)/obj/%.o,%.c,$(ALL_OBJ)))
+LINT_SRC := $(filter-out $(REFERENCE),$(sort $(patsubst $(O)/obj/%.o,%.c,$(ALL_OBJ))))
 HEADERS := $(sort $(shell find $(wildcard proto services $(SERVICES) cli tests) -name '*.h'))
 TIDY := $(LINT_SRC:%.c=$(O)/lint/%.tidy)
 ALONE := $(HEADERS:%=$(O)/lint/%.alone)

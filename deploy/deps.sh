@@ -29,7 +29,7 @@ needs() {
     case $1 in
     build)
         echo gcc=gcc libc6-dev pkg-config=pkgconf libcivetweb-dev libcurl4-openssl-dev libsqlite3-dev \
-            libsodium-dev libjwt-dev libhiredis-dev libcyaml-dev libyaml-dev ca-certificates curl=curl
+            libsodium-dev libjwt-dev libhiredis-dev libcyaml-dev libyaml-dev ca-certificates curl=curl python3-yaml
         case $major in
         12) echo libmsgpack-dev ;;
         *) echo libmsgpack-c-dev libnng-dev libyyjson-dev ;;

@@ -1,12 +1,15 @@
-/* What the gateway answers about itself and its house: /, health, metrics, the administrator's view of the system. */
+/* What the gateway answers about itself and its house: /, /docs, health, metrics, the administrator's view of the
+ * system. */
 #include "gateway/answer.h"
 #include "gateway/exposition.h"
+#include "gateway/reference.h"
 #include "gateway/routes.h"
 #include "services/json.h"
 #include "services/version.h"
 
 #define PAGE_CALL_MS 2000u
 #define PAGE_MAX (8u * 1024u * 1024u)
+#define PAGE_LINES_MAX 1024u /* bytes of a page's own headers */
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 static const enum svc_peer peers[] = {SVC_AUTHSVC, SVC_PROVIDERSVC, SVC_METERD};
@@ -40,10 +43,35 @@ void page_root(struct request *r)
         "Accounts                /auth/register  /auth/login  /auth/me\n"
         "Keys, usage, credit     /api/keys  /api/usage  /api/credits\n"
         "Health and metrics      /health  /metrics\n"
+        "API reference           /docs  /docs/openapi.yaml\n"
         "\n"
         "With an OpenAI SDK: base_url = this address followed by /v1, api_key = a key of yours.\n";
 
     answer_send(r, 200, "text/plain; charset=utf-8", (struct slice){NULL, 0}, (struct slice){text, sizeof(text) - 1});
+}
+
+/* Nothing of the page runs and nothing is fetched for it: its own style is all that it may use. */
+void page_docs(struct request *r)
+{
+    struct slice page = {(const char *)reference_page, reference_page_size};
+    struct buf lines;
+
+    buf_init(&lines, PAGE_LINES_MAX);
+    if (buf_addf(&lines,
+                 "content-security-policy: default-src 'none'; style-src '%s'; base-uri 'none'; form-action 'none'; "
+                 "frame-ancestors 'none'\r\nreferrer-policy: no-referrer\r\n",
+                 reference_style) == ST_OK)
+        answer_send(r, 200, "text/html; charset=utf-8", (struct slice){lines.p, lines.n}, page);
+    else
+        answer_error(r, &(struct err){.status = ST_NO_MEMORY});
+    buf_fini(&lines);
+}
+
+/* RFC 9512 */
+void page_openapi(struct request *r)
+{
+    answer_send(r, 200, "application/yaml", (struct slice){NULL, 0},
+                (struct slice){(const char *)reference_yaml, reference_yaml_size});
 }
 
 static void answer_health(struct request *r, bool good, const char *word)
