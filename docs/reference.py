@@ -16,7 +16,7 @@ import yaml
 
 METHODS = ["get", "post", "patch", "put", "delete"]
 SCHEMA_WORDS = {"$ref", "type", "description", "required", "properties", "additionalProperties", "items", "allOf", "enum", "const"}
-SCHEMA_WORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"}
+SCHEMA_WORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern", "format", "default"}
 COMPONENTS = {"parameters", "securitySchemes", "responses", "schemas"}
 OPERATION_WORDS = {"tags", "summary", "description", "security", "parameters", "requestBody", "responses"}
 BYTES_A_LINE = 24
@@ -135,6 +135,7 @@ class Page:
                 said.append(f"at least {node[low]:,}{unit}")
             elif high in node:
                 said.append(f"at most {node[high]:,}{unit}")
+        said += [f"{word} <code>{html.escape(str(node[word]))}</code>" for word in ("format", "default") if word in node]
         if "pattern" in node:
             said.append(f"as <code>{html.escape(node['pattern'])}</code>")
         return ", ".join(said)
@@ -174,6 +175,13 @@ class Page:
             fail(f"nobody knows who {sorted(schemes)} are")
         return "anybody", None
 
+    def least(self, node):
+        """A value with what is required and no more."""
+        node = self.schema(node)
+        if node.get("properties"):
+            return {name: self.least(node["properties"][name]) for name in node.get("required", [])}
+        return node.get("const", {"string": "…", "integer": node.get("minimum", 1), "boolean": True, "array": []}.get(node.get("type"), {}))
+
     def curl(self, method, path, operation):
         _, token = self.caller(operation)
         url = self.document["servers"][0]["url"] + re.sub(r"\{(\w+)\}", lambda m: "$" + m.group(1).upper(), path)
@@ -182,17 +190,16 @@ class Page:
         words = [f'curl "{url}"' if "$" in url or query else f"curl {url}"]
         content = operation.get("requestBody", {}).get("content", {})
         kind, body = next(iter(content.items()), (None, {}))
-        if method not in ("get", "post") or (method == "post" and "example" not in body):
+        if method not in ("get", "post") or (method == "post" and not content):
             words[0] += f" -X {method.upper()}"
         if token:
             words.append(f'-H "Authorization: Bearer ${token}"')
-        if content and "example" not in body and operation["requestBody"].get("required"):
-            fail(f"{method} {path} has no example of its body")
+        example = body.get("example", self.least(body.get("schema", {})))
         if kind == "multipart/form-data":
-            words += [f"-F {name}={value}" for name, value in body["example"].items()]
-        elif "example" in body:
+            words += [f"-F {name}={value}" for name, value in example.items()]
+        elif kind:
             words.append("-H 'Content-Type: application/json'")
-            words.append("-d " + "'" + json.dumps(body["example"], ensure_ascii=False).replace("'", "'\\''") + "'")
+            words.append("-d " + "'" + json.dumps(example, ensure_ascii=False).replace("'", "'\\''") + "'")
         if any("mpeg" in k or "octet" in k for k in operation["responses"].get("200", {}).get("content", {})):
             words.append("-o FILE")
         self.add("<h4>Example</h4>", "<pre><code>" + html.escape(" \\\n  ".join(words), quote=False) + "</code></pre>")

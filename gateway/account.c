@@ -87,14 +87,17 @@ static const char *listed(struct slice name, const char *const *list)
 static enum status set_argument(struct request *r, const struct wire_desc *desc, const struct closed *closed, void *msg,
                                 struct slice raw_name, struct slice raw_value, struct err *err)
 {
-    char name[QUERY_NAME_MAX], value[QUERY_VALUE_MAX]; /* without a NUL at their end */
+    char name[QUERY_NAME_MAX + 1], value[QUERY_VALUE_MAX]; /* the value without a NUL at its end */
     const char *closed_name;
     struct slice n, v;
     enum status st;
 
-    if (!request_decode(raw_name, true, name, sizeof(name), &n) ||
-        !request_decode(raw_value, true, value, sizeof(value), &v))
+    if (!request_decode(raw_name, true, name, QUERY_NAME_MAX, &n))
         return err_set(err, ST_BAD_REQUEST, "The query string is not valid.");
+    name[n.n] = '\0';
+    if (!request_decode(raw_value, true, value, sizeof(value), &v))
+        return err_set_field(err, ST_BAD_REQUEST, "invalid_value", name,
+                             "Invalid '%s': expected %u bytes at most, percent-encoded.", name, QUERY_VALUE_MAX);
     closed_name = listed(n, closed->names);
     if (closed_name)
         return err_set_field(err, ST_BAD_REQUEST, "unknown_parameter", closed_name, "Unknown parameter: '%s'.",

@@ -1,10 +1,12 @@
 """docs/openapi.yaml is true: what the router answers is what it describes."""
+import re
 import time
+import urllib.parse
 
 import pytest
 
 from openapi import Reference
-from router import Events, Router
+from router import ROOT, Events, Router
 
 # A provider's own answers, described as such: nothing of ours to compare.
 PASSED_ON = {"/v1/chat/completions", "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content", "/v1/batches", "/v1/batches/{id}"}
@@ -95,3 +97,86 @@ def test_a_difference_is_seen():
         assert said.startswith(place), said
     receipt = reference.schema({"$ref": "#/components/schemas/Receipt"})
     assert {"price", "request_id"} <= set(receipt["properties"]) and "request_id" in receipt["required"]
+
+
+ROUTE = re.compile(r'^    (CALL|PLAIN|SERVE)\("(\w+|\*)", +("[^"]+"|REST),([^}]*?)\),?(?: /\*.*\*/)?$', re.M)
+OURS = {"actor_id", "client_ip", "session_id", "idempotency_key", "create"}  # set by the gateway
+
+
+def messages():
+    """{message: {member as JSON has it: (required, limit)}}, from docs/proto.md."""
+    found = {}
+    for name, table in re.findall(r"^### (\w+)\n(.*?)(?=^###|\Z)", (ROOT / "docs" / "proto.md").read_text(), re.M | re.S):
+        rows = re.findall(r"^\| \d+ \| `(\w+)` \| [^|]+ \|([^|]*)\| (\d+) \|", table, re.M)
+        found[name] = {re.sub("_pico$", "", re.sub("_nano$", "_usd", f)): (need.strip() == "yes", int(limit)) for f, need, limit in rows}
+    return found
+
+
+def test_every_route_is_described_with_its_arguments():
+    """gateway/routes.c and the messages that its routes become say the same as the reference: paths, members, what is required, bounds where they are said."""
+    reference, declared = Reference(), messages()
+    rows = ROUTE.findall((ROOT / "gateway" / "routes.c").read_text())
+    routes = {(method.lower(), path.strip('"').replace("*}", "}")) for _, method, path, _ in rows if path != "REST"}
+    described = {(m, path) for path, methods in reference.paths.items() for m in methods}
+    assert routes == described and len(routes) > 80
+    calls = [(method, path.strip('"'), *(word.strip() for word in rest.split(","))) for kind, method, path, rest in rows if kind == "CALL"]
+    named = {(call[5], n) for call in calls for n in re.findall(r"{(\w+)}", call[1])}  # one of a list has a path of its own
+    wrong = []
+    for method, path, _, _, _, message, _, flags in calls:
+        at = f"{method} {path}"
+        operation = reference.paths[path][method.lower()]
+        taken = {n: f for n, f in declared[message].items() if n not in OURS | set(re.findall(r"{(\w+)}", path))}
+        if "ROUTE_EVERYBODY" not in flags:
+            taken.pop("user", None)
+        if "ROUTE_SELF" in flags or "ROUTE_NO_BODY" in flags:
+            taken = {}
+        said = {p["name"]: (p["schema"], p.get("required", False)) for p in operation.get("parameters", []) if p["in"] == "query"}
+        if "requestBody" in operation:
+            body = reference.schema(operation["requestBody"]["content"]["application/json"]["schema"])
+            said |= {n: (s, n in body.get("required", [])) for n, s in body["properties"].items()}
+            if operation["requestBody"].get("required", False) < any(required for _, required in said.values()):
+                wrong.append(f"{at}: the body is required")
+        if "ROUTE_FIRST" not in flags:  # whose other members narrow a list of one
+            wrong += [f"{at}: {n} is not described" for n in taken if n not in said and n != "unused" and (message, n) not in named]
+        wrong += [f"{at}: {n} is not taken" for n in said if n not in taken]
+        for n, (schema, required) in said.items():
+            due, limit = taken.get(n, (required, 0))
+            if due and not required:
+                wrong.append(f"{at}: {n} is required")
+            wrong += [f"{at}: {n} takes {limit} at most, not {schema[b]}" for b in ("maxLength", "maximum", "maxItems") if schema.get(b, limit) != limit]
+    assert wrong == [], "\n".join(wrong)
+
+
+def too_much(schema):
+    """Values one beyond each bound that a member has."""
+    if "maxLength" in schema:
+        yield "x" * (schema["maxLength"] + 1)
+    if "maximum" in schema:
+        yield schema["maximum"] + 1
+    if "maxItems" in schema:
+        yield ["x" if schema["items"].get("type") == "string" else {"provider": "p", "model": "m"}] * (schema["maxItems"] + 1)
+    if "enum" in schema:
+        yield "none-of-these"
+
+
+def test_what_exceeds_a_bound_is_refused_by_its_name(router, admin):
+    reference, wrong, n = Reference(), [], 0
+    ids = {"/api/admin/users/": router.ok("GET", "/auth/me", token=admin)["id"], "/api/admin/providers/": "bound"}
+    router.ok("POST", "/api/admin/providers", {"name": "bound", "kind": "echo", "disabled": True}, admin)
+    for path, methods in reference.paths.items():
+        if not path.startswith(("/api/", "/auth/")):
+            continue
+        for method, operation in methods.items():
+            url = re.sub(r"{\w+}", next((i for begin, i in ids.items() if path.startswith(begin)), "x"), path)
+            asked = [(p["name"], url + "?" + urllib.parse.urlencode({p["name"]: v}), None) for p in operation.get("parameters", []) if p["in"] == "query" for v in too_much(p["schema"])]
+            media = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if media:
+                members = reference.schema(media["schema"])["properties"]
+                asked += [(name, url, {**media["example"], name: v}) for name, s in members.items() for v in too_much(reference.resolve(s))]
+            for name, where, body in asked:
+                a = router.call(method.upper(), where, body, admin)
+                n += 1
+                if a.status != 400 or a.json()["error"]["param"] != name:
+                    wrong.append(f"{method} {path}: {name}: {a}")
+    router.ok("DELETE", "/api/admin/providers/bound", token=admin)
+    assert wrong == [] and n > 90, "\n".join(wrong)

@@ -90,6 +90,7 @@ BAD = [
     ("usage", "from=yesterday", "from"), ("usage", "to=-1", "to"), ("usage", "from=20&to=20", "to"),
     ("requests", "status=bogus", "status"), ("requests", "limit=501", "limit"), ("requests", "cursor=x", "cursor"),
     ("requests", "model=" + "m" * 257, "model"), ("requests", "key=" + "k" * 65, "key"), ("requests", "group_by=user", "group_by"),
+    ("requests", "cursor=" + "1" * 5000, "cursor"), ("requests", "model=%zz", "model"), ("usage", "user=%00", "user"), ("usage", "group_by=%ff", "group_by"),
     ("ledger", "limit=x", "limit"), ("ledger", "model=gpt-4o", "model"),
 ]  # fmt: skip
 BAD += [(path, f"user={user}", "user") for path in ("usage", "requests", "ledger") for user in ("usr_none", "a@x.test", "%27%20OR%201=1", "u" * 65)]

@@ -13,7 +13,7 @@ KINDS = {
     "null": lambda v: v is None,
 }
 WORDS = {"$ref", "type", "description", "required", "properties", "additionalProperties", "items", "allOf", "enum", "const"}
-WORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "pattern"}
+WORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"}
 
 
 class Reference:
