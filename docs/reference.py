@@ -180,7 +180,12 @@ class Page:
         node = self.schema(node)
         if node.get("properties"):
             return {name: self.least(node["properties"][name]) for name in node.get("required", [])}
-        return node.get("const", {"string": "…", "integer": node.get("minimum", 1), "boolean": True, "array": []}.get(node.get("type"), {}))
+        for value in (*node.get("enum", []), node.get("const")):
+            if value is not None:
+                return value
+        kinds = node.get("type", "object")
+        kind = kinds[0] if isinstance(kinds, list) else kinds
+        return {"string": "…", "integer": node.get("minimum", 1), "boolean": True, "array": [], "object": {}}[kind]
 
     def curl(self, method, path, operation):
         _, token = self.caller(operation)
@@ -194,7 +199,7 @@ class Page:
             words[0] += f" -X {method.upper()}"
         if token:
             words.append(f'-H "Authorization: Bearer ${token}"')
-        example = body.get("example", self.least(body.get("schema", {})))
+        example = body["example"] if "example" in body else self.least(body.get("schema", {}))
         if kind == "multipart/form-data":
             words += [f"-F {name}={value}" for name, value in example.items()]
         elif kind:
