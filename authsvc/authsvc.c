@@ -414,6 +414,8 @@ static const struct svc_route routes[] = {
     {&key_update_req_desc, &key_rep_desc, authsvc_key_update},
     {&credits_req_desc, &credits_rep_desc, authsvc_credits},
     {&admin_user_create_req_desc, &user_rep_desc, authsvc_admin_user_create},
+    {&password_change_req_desc, &empty_desc, authsvc_password_change},
+    {&admin_password_req_desc, &empty_desc, authsvc_admin_password},
     {&state_sync_req_desc, &empty_desc, state_sync},
 };
 
