@@ -35,8 +35,8 @@ static enum status ask(const char *question, char line[LINE_SIZE], struct err *e
         return read_line(line, err);
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden); /* before the question: whoever answers at once is not flushed */
     fprintf(stderr, "%s: ", question);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
     st = read_line(line, err);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
     fputc('\n', stderr);

@@ -1,10 +1,15 @@
 """Passwords are changed, and what administrators change of people and money is in the audit."""
+import contextlib
 import json
+import os
+import pty
 import secrets
+import select
+import subprocess
 
 import pytest
 
-from router import ADMIN_EMAIL, ADMIN_PASSWORD, Router, wait_until
+from router import ADMIN_EMAIL, ADMIN_PASSWORD, BIN, Router, wait_until
 
 FAILURES = 10  # authsvc/throttle.h
 
@@ -157,6 +162,41 @@ def test_routerctl_sets_a_users_password(router, person):
         code, out, err = router.ctl("user", "password", who["email"], stdin=stdin)
         assert code == 1 and out == "" and said in err, err
     assert router.ctl("user", "password", who["email"], "a password", stdin="x")[0] == 2  # never as an argument
+    assert router.call("POST", "/auth/login", {**who, "password": fresh}).status == 200
+
+
+def typed(router, name, *lines):
+    """`routerctl user password` at a terminal: (exit code, what the terminal showed)."""
+    terminal, stdin = pty.openpty()
+    env = {"PATH": os.environ["PATH"], "ROUTER_URL": f"http://127.0.0.1:{router.port}", "ADMIN_EMAIL": ADMIN_EMAIL, "ADMIN_PASSWORD": ADMIN_PASSWORD}
+    p = subprocess.Popen([str(BIN / "routerctl"), "user", "password", name], env=env, stdin=stdin, stdout=stdin, stderr=stdin)
+    os.close(stdin)
+    shown = b""
+    try:
+        for line in lines:
+            while not shown.endswith(b": "):
+                assert select.select([terminal], [], [], 10)[0], shown
+                shown += os.read(terminal, 1000)
+            os.write(terminal, line.encode() + b"\n")
+            shown += b"\n"  # what came before was a question that has its answer
+        code = p.wait(30)
+        with contextlib.suppress(OSError):  # nobody has the other side any more
+            while True:
+                shown += os.read(terminal, 1000)
+    finally:
+        p.kill()
+        os.close(terminal)
+    return code, shown.decode()
+
+
+def test_what_is_typed_is_not_shown(router, person):
+    who, _, _, _ = person
+    fresh = secrets.token_hex(12)
+    code, shown = typed(router, who["email"], fresh, "something else")
+    assert code == 1 and "not the same" in shown and fresh not in shown, shown
+    assert router.call("POST", "/auth/login", who).status == 200
+    code, shown = typed(router, who["email"], fresh, fresh)
+    assert code == 0 and "new password" in shown and "again" in shown and fresh not in shown, shown
     assert router.call("POST", "/auth/login", {**who, "password": fresh}).status == 200
 
 

@@ -413,6 +413,23 @@ static void a_new_password_ends_the_users_other_sessions(void **state)
     assert_int_equal(meter_number(m, "SELECT count(*) FROM user WHERE password_hash = '$argon2id$new'"), 1);
 }
 
+/* More than an answer names: all of them end, those that were renewed last are named. */
+static void a_user_with_too_many_sessions_loses_them_all(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", 0);
+    struct user_password_rep rep;
+
+    meter_sql(m, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500) "
+                 "INSERT INTO session(id, user_num, status, expires_at, created) "
+                 "SELECT 'ses_' || i, (SELECT max(num) FROM user), 'active', 4000000000 + i, 0 FROM n");
+    rep = new_password(m, user, "ses_10499");
+    assert_int_equal(rep.sessions.n, LIMIT_LIST);
+    assert_true(slice_is(rep.sessions.items[0], "ses_10500"));
+    assert_true(slice_is(rep.sessions.items[1], "ses_10498"));
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM session WHERE status = 'active'"), 1);
+}
+
 /* ---- plans and prices
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -499,6 +516,7 @@ int main(void)
         T(a_stolen_refresh_token_ends_its_family),
         T(the_end_of_a_stolen_session_survives_in_a_batch),
         T(a_new_password_ends_the_users_other_sessions),
+        T(a_user_with_too_many_sessions_loses_them_all),
         T(expired_ended_and_disabled_sessions_do_not_rotate),
         T(a_plan_keeps_what_is_not_said_and_zero_can_be_said),
         T(a_price_change_is_a_new_version),
