@@ -1,4 +1,4 @@
-/* Sign-up, sign-in and accounts made by an administrator: what needs a password hash, so it runs on the worker. */
+/* Sign-up, sign-in, accounts made by an administrator, new passwords: what needs a hash, so it runs on the worker. */
 #include <string.h>
 
 #include <sodium.h>
@@ -13,7 +13,7 @@ struct account_job {
     struct authsvc *self;
     const void *in;
     enum status (*work)(struct account_job *j);
-    char email[LIMIT_EMAIL + 1];
+    char email[LIMIT_EMAIL + 1]; /* whose password it is; empty = nobody has asked yet */
 };
 
 static void run(struct worker_job *job, bool closing)
@@ -28,16 +28,18 @@ static void run(struct worker_job *job, bool closing)
     authsvc_finish(j->call, st);
 }
 
-static enum status begin(struct svc_call *call, const void *in, struct slice email,
+/* email: as the request has it; NULL = it has none. */
+static enum status begin(struct svc_call *call, const void *in, const struct slice *email,
                          enum status (*work)(struct account_job *j))
 {
     struct account_job *j = arena_alloc(call->arena, sizeof(*j));
-    enum status st;
+    enum status st = ST_OK;
 
     if (!j)
         return ST_NO_MEMORY;
     *j = (struct account_job){.job = {.run = run}, .call = call, .self = authsvc_of(call), .in = in, .work = work};
-    st = password_email(email, j->email, &call->err);
+    if (email)
+        st = password_email(*email, j->email, &call->err);
     if (st != ST_OK)
         return st;
     st = worker_add(j->self->worker, &j->job, &call->err);
@@ -120,8 +122,8 @@ enum status authsvc_register(struct svc_call *call, const void *in, void *out)
                              invite ? "Sign-up is by invitation: ask an administrator to make your account."
                                     : "Sign-up is closed: ask an administrator to make your account.");
     }
-    st = password_rules(req->password, &call->err);
-    return st == ST_OK ? begin(call, in, req->email, work_register) : st;
+    st = password_rules(req->password, "password", &call->err);
+    return st == ST_OK ? begin(call, in, &req->email, work_register) : st;
 }
 
 static enum status work_admin_user_create(struct account_job *j)
@@ -137,68 +139,100 @@ static enum status work_admin_user_create(struct account_job *j)
     return make_user(j, req->password, &put, svc_out(j->call));
 }
 
+static enum status check_admin(struct svc_call *call, struct slice actor_id)
+{
+    bool admin = false;
+    enum status st = admission_user(&authsvc_of(call)->admission, actor_id, &admin, &call->err);
+
+    if (st == ST_OK && !admin)
+        return err_set(&call->err, ST_FORBIDDEN, "Only an administrator may do this.");
+    return st;
+}
+
 enum status authsvc_admin_user_create(struct svc_call *call, const void *in, void *out)
 {
     const struct admin_user_create_req *req = in;
-    bool admin = false;
-    enum status st = admission_user(&authsvc_of(call)->admission, req->actor_id, &admin, &call->err);
+    enum status st = check_admin(call, req->actor_id);
 
     (void)out;
     if (st != ST_OK)
         return st;
-    if (!admin)
-        return err_set(&call->err, ST_FORBIDDEN, "Only an administrator may do this.");
     if (req->role.n && !slice_is(req->role, "user") && !slice_is(req->role, "admin"))
         return err_set_field(&call->err, ST_BAD_REQUEST, "invalid_value", "role",
                              "Invalid 'role': expected one of user, admin.");
-    st = password_rules(req->password, &call->err);
-    return st == ST_OK ? begin(call, in, req->email, work_admin_user_create) : st;
+    st = password_rules(req->password, "password", &call->err);
+    return st == ST_OK ? begin(call, in, &req->email, work_admin_user_create) : st;
 }
 
-/* ---- sign-in ------------------------------------------------------------------------------------------------------
+/* ---- whose password is it? ----------------------------------------------------------------------------------------
  */
 
-static enum status login_failed(struct account_job *j, const struct login_req *req)
+static enum status check_throttle(struct account_job *j, struct slice client_ip)
 {
-    metric_add(j->self->logins[LOGIN_REFUSED], 1);
-    throttle_failed(&j->self->throttle, slice_of(j->email), req->client_ip, clock_ms());
-    log_event(svc_log(j->call->svc), LOG_WARN, LOG_NO_REQ, "login_failed", LOG_C("email", j->email),
-              LOG_S("client_ip", req->client_ip));
-    return err_set_field(&j->call->err, ST_UNAUTHENTICATED, "invalid_credentials", NULL,
-                         "Incorrect e-mail address or password.");
-}
-
-static enum status check_throttle(struct account_job *j, const struct login_req *req)
-{
-    enum status st = throttle_check(&j->self->throttle, slice_of(j->email), req->client_ip, clock_ms(), &j->call->err);
+    enum status st = throttle_check(&j->self->throttle, slice_of(j->email), client_ip, clock_ms(), &j->call->err);
 
     if (st != ST_OK)
         metric_add(j->self->logins[LOGIN_THROTTLED], 1);
     return st;
 }
 
-/* Looked at again here: those who waited in the queue may have failed meanwhile. */
-static enum status work_login(struct account_job *j)
+/* Counted, wherever it was said. field: of the request, NULL = none alone. */
+static enum status wrong_password(struct account_job *j, struct slice client_ip, const char *event, const char *field,
+                                  const char *text)
 {
-    const struct login_req *req = j->in;
+    metric_add(j->self->logins[LOGIN_REFUSED], 1);
+    throttle_failed(&j->self->throttle, slice_of(j->email), client_ip, clock_ms());
+    log_event(svc_log(j->call->svc), LOG_WARN, LOG_NO_REQ, event, LOG_C("email", j->email),
+              LOG_S("client_ip", client_ip));
+    return err_set_field(&j->call->err, ST_UNAUTHENTICATED, "invalid_credentials", field, "%s", text);
+}
+
+/* *ret: the user of j->email when the password is his, else NULL, after as long a time. The throttle is looked at again
+ * here: those who waited in the queue may have failed meanwhile. */
+static enum status find_user(struct account_job *j, struct slice client_ip, struct slice password,
+                             const struct user **ret)
+{
     struct user_auth_req auth = {.email = slice_of(j->email)};
     struct user_auth_rep found = {.has = 0};
-    const struct user *user = NULL;
-    enum status st = check_throttle(j, req);
+    bool known;
+    enum status st = check_throttle(j, client_ip);
 
+    *ret = NULL;
     if (st == ST_OK)
         st = ask_meterd(j, &user_auth_req_desc, &auth, &user_auth_rep_desc, &found);
     if (st != ST_OK && st != ST_NOT_FOUND)
         return st;
-    if (st == ST_OK && found.user.n)
-        user = &found.user.items[0];
+    known = st == ST_OK && found.user.n > 0;
     memset(&j->call->err, 0, sizeof(j->call->err));
-    if (!password_verify(user ? found.password_hash : (struct slice){NULL, 0}, req->password) || !user)
-        return login_failed(j, req);
+    if (password_verify(known ? found.password_hash : (struct slice){NULL, 0}, password) && known)
+        *ret = &found.user.items[0];
+    return ST_OK;
+}
+
+/* What the right password is good for, too: its failures are forgotten. */
+static enum status let_in(struct account_job *j, const struct user *user, struct slice client_ip)
+{
     if (!slice_is(user->status, "active"))
         return err_set_field(&j->call->err, ST_FORBIDDEN, "account_deactivated", NULL, "The account is disabled.");
-    throttle_passed(&j->self->throttle, slice_of(j->email), req->client_ip);
-    st = open_session(j, user);
+    throttle_passed(&j->self->throttle, slice_of(j->email), client_ip);
+    return ST_OK;
+}
+
+/* ---- sign-in ------------------------------------------------------------------------------------------------------
+ */
+
+static enum status work_login(struct account_job *j)
+{
+    const struct login_req *req = j->in;
+    const struct user *user = NULL;
+    enum status st = find_user(j, req->client_ip, req->password, &user);
+
+    if (st == ST_OK && !user)
+        st = wrong_password(j, req->client_ip, "login_failed", NULL, "Incorrect e-mail address or password.");
+    if (st == ST_OK)
+        st = let_in(j, user, req->client_ip);
+    if (st == ST_OK)
+        st = open_session(j, user);
     if (st == ST_OK)
         metric_add(j->self->logins[LOGIN_OK], 1);
     return st;
@@ -212,6 +246,85 @@ enum status authsvc_login(struct svc_call *call, const void *in, void *out)
 
     (void)out;
     if (st == ST_OK)
-        st = check_throttle(&probe, req); /* before the queue: who is throttled takes nobody's place */
-    return st == ST_OK ? begin(call, in, req->email, work_login) : st;
+        st = check_throttle(&probe, req->client_ip); /* before the queue: who is throttled takes nobody's place */
+    return st == ST_OK ? begin(call, in, &req->email, work_login) : st;
+}
+
+/* ---- new passwords ------------------------------------------------------------------------------------------------
+ */
+
+/* The one worker does a sign-in and a change one after the other, so no session is made by a password that is gone. */
+static enum status set_password(struct account_job *j, struct slice password, struct user_password_req *put)
+{
+    struct user_password_rep rep = {.has = 0};
+    char hash[PASSWORD_HASH_SIZE];
+    enum status st = password_hash(password, hash, &j->call->err);
+    size_t i;
+
+    if (st != ST_OK)
+        return st;
+    put->password_hash = slice_of(hash);
+    st = ask_meterd(j, &user_password_req_desc, put, &user_password_rep_desc, &rep);
+    sodium_memzero(hash, sizeof(hash));
+    if (st != ST_OK)
+        return st;
+    for (i = 0; i < rep.sessions.n; i++)
+        ended_add(&j->self->ended, rep.sessions.items[i], clock_ms());
+    return ST_OK;
+}
+
+static enum status find_email(struct account_job *j, struct slice user_id)
+{
+    struct user_get_req get = {.id = user_id};
+    struct user_rep rep = {.has = 0};
+    enum status st = ask_meterd(j, &user_get_req_desc, &get, &user_rep_desc, &rep);
+
+    if (st == ST_OK && (rep.user.n == 0 || !slice_copy(rep.user.items[0].email, j->email, sizeof(j->email))))
+        st = err_set(&j->call->err, ST_INTERNAL, "the user has no address");
+    return st;
+}
+
+static enum status work_password_change(struct account_job *j)
+{
+    const struct password_change_req *req = j->in;
+    struct user_password_req put = {.actor_id = req->actor_id, .id = req->actor_id, .session_id = req->session_id};
+    const struct user *user = NULL;
+    enum status st = find_email(j, req->actor_id);
+
+    if (st == ST_OK)
+        st = find_user(j, req->client_ip, req->current_password, &user);
+    if (st == ST_OK && !user)
+        st = wrong_password(j, req->client_ip, "password_change_failed", "current_password",
+                            "Incorrect current password.");
+    if (st == ST_OK)
+        st = let_in(j, user, req->client_ip);
+    return st == ST_OK ? set_password(j, req->new_password, &put) : st;
+}
+
+enum status authsvc_password_change(struct svc_call *call, const void *in, void *out)
+{
+    const struct password_change_req *req = in;
+    enum status st = password_rules(req->new_password, "new_password", &call->err);
+
+    (void)out;
+    return st == ST_OK ? begin(call, in, NULL, work_password_change) : st;
+}
+
+static enum status work_admin_password(struct account_job *j)
+{
+    const struct admin_password_req *req = j->in;
+    struct user_password_req put = {.actor_id = req->actor_id, .id = req->id};
+
+    return set_password(j, req->password, &put);
+}
+
+enum status authsvc_admin_password(struct svc_call *call, const void *in, void *out)
+{
+    const struct admin_password_req *req = in;
+    enum status st = check_admin(call, req->actor_id);
+
+    (void)out;
+    if (st == ST_OK)
+        st = password_rules(req->password, "password", &call->err);
+    return st == ST_OK ? begin(call, in, NULL, work_admin_password) : st;
 }

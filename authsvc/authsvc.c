@@ -280,7 +280,7 @@ static void make_metrics(struct authsvc *self, struct metrics *m)
         self->admissions[i] = metric_counter(m, "router_admissions_total", "Calls asked for, by decision.", label);
     }
     for (i = 0; i < LOGIN_OUTCOMES; i++)
-        self->logins[i] = metric_counter(m, "router_logins_total", "Sign-ins, by outcome.", login_labels[i]);
+        self->logins[i] = metric_counter(m, "router_logins_total", "Sign-ins, by outcome; tries at a current password that were refused, too.", login_labels[i]);
     self->admit_seconds =
         metric_histogram(m, "router_admit_seconds", "Time of an admission decision.", NULL, admit_bounds);
     self->holds_open = metric_gauge(m, "router_holds_open", "Calls admitted and not settled.", NULL);
@@ -414,6 +414,8 @@ static const struct svc_route routes[] = {
     {&key_update_req_desc, &key_rep_desc, authsvc_key_update},
     {&credits_req_desc, &credits_rep_desc, authsvc_credits},
     {&admin_user_create_req_desc, &user_rep_desc, authsvc_admin_user_create},
+    {&password_change_req_desc, &empty_desc, authsvc_password_change},
+    {&admin_password_req_desc, &empty_desc, authsvc_admin_password},
     {&state_sync_req_desc, &empty_desc, state_sync},
 };
 

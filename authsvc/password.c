@@ -40,12 +40,12 @@ enum status password_email(struct slice email, char to[LIMIT_EMAIL + 1], struct 
     return ST_OK;
 }
 
-enum status password_rules(struct slice password, struct err *err)
+enum status password_rules(struct slice password, const char *field, struct err *err)
 {
     if (password.n >= PASSWORD_MIN && password.n <= LIMIT_PASSWORD)
         return ST_OK;
-    return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "password",
-                         "Invalid 'password': expected %u to %u bytes.", PASSWORD_MIN, (unsigned)LIMIT_PASSWORD);
+    return err_set_field(err, ST_BAD_REQUEST, "invalid_value", field, "Invalid '%s': expected %u to %u bytes.", field,
+                         PASSWORD_MIN, (unsigned)LIMIT_PASSWORD);
 }
 
 enum status password_hash(struct slice password, char to[PASSWORD_HASH_SIZE], struct err *err)

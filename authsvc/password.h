@@ -14,7 +14,8 @@
 
 /* The address in lower case, ended by NUL. ST_BAD_REQUEST, param email. */
 enum status password_email(struct slice email, char to[LIMIT_EMAIL + 1], struct err *err);
-enum status password_rules(struct slice password, struct err *err); /* ST_BAD_REQUEST, param password */
+/* ST_BAD_REQUEST, param `field`: where it stands in the request. */
+enum status password_rules(struct slice password, const char *field, struct err *err);
 enum status password_hash(struct slice password, char to[PASSWORD_HASH_SIZE], struct err *err);
 bool password_verify(struct slice hash, struct slice password); /* an empty hash takes as long and never matches */
 

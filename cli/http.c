@@ -141,14 +141,20 @@ static enum status perform(struct http *h, const struct http_request *req, struc
 /* ---- signing in ---------------------------------------------------------------------------------------------------
  */
 
-static enum status read_password_file(const struct settings *s, char *to, size_t size, struct err *err)
+static void password_path(const struct settings *s, const char *end, char to[PATH_SIZE])
 {
     const char *slash = strrchr(s->db_path, '/');
+
+    snprintf(to, PATH_SIZE, "%.*s" PASSWORD_FILE "%s", slash ? (int)(slash - s->db_path) + 1 : 0, s->db_path, end);
+}
+
+static enum status read_password_file(const struct settings *s, char *to, size_t size, struct err *err)
+{
     char path[PATH_SIZE];
     ssize_t n;
     int fd;
 
-    snprintf(path, sizeof(path), "%.*s" PASSWORD_FILE, slash ? (int)(slash - s->db_path) + 1 : 0, s->db_path);
+    password_path(s, "", path);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(err, ST_UNAUTHENTICATED,
@@ -164,15 +170,45 @@ static enum status read_password_file(const struct settings *s, char *to, size_t
     return ST_OK;
 }
 
+enum status http_password(const struct settings *s, char *to, size_t size, struct err *err)
+{
+    if (s->router_token)
+        return err_set(err, ST_BAD_REQUEST,
+                       "a token is no password: unset ROUTER_TOKEN, and set ADMIN_EMAIL and "
+                       "ADMIN_PASSWORD");
+    if (!s->admin_password)
+        return read_password_file(s, to, size, err);
+    snprintf(to, size, "%s", s->admin_password);
+    return ST_OK;
+}
+
+enum status http_password_changed(const struct settings *s, const char *password, struct err *err)
+{
+    char path[PATH_SIZE], fresh[PATH_SIZE];
+    bool written;
+    int fd;
+
+    if (s->admin_password)
+        return ST_OK;
+    password_path(s, "", path);
+    password_path(s, ".new", fresh);
+    (void)unlink(fresh);
+    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    written = fd >= 0 && dprintf(fd, "%s\n", password) == (int)strlen(password) + 1 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (written && rename(fresh, path) == 0)
+        return ST_OK;
+    err_set(err, ST_INTERNAL, "the password was changed, but %s could not be written: %s", path, strerror(errno));
+    (void)unlink(fresh);
+    return ST_INTERNAL;
+}
+
 static enum status login_body(const struct settings *s, struct buf *body, struct err *err)
 {
     char password[PASSWORD_MAX + 1];
-    enum status st = ST_OK;
+    enum status st = http_password(s, password, sizeof(password), err);
 
-    if (s->admin_password)
-        snprintf(password, sizeof(password), "%s", s->admin_password);
-    else
-        st = read_password_file(s, password, sizeof(password), err);
     if (st != ST_OK)
         return st;
     st = buf_addf(body, "{\"email\":");

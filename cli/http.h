@@ -46,4 +46,9 @@ void http_reply_fini(struct http_reply *reply);
 /* The reply's error, when its status is not 2xx: message, code, request id. */
 enum status http_check(const struct http_reply *reply, struct err *err);
 
+/* The password that sign-ins use: ADMIN_PASSWORD, else that of the file beside the database. */
+enum status http_password(const struct settings *settings, char *to, size_t size, struct err *err);
+/* It is another one now: where it stood in the file, the file says so. */
+enum status http_password_changed(const struct settings *settings, const char *password, struct err *err);
+
 #endif

@@ -15,6 +15,8 @@ int special_provider_put(struct http *h, const struct command *c, const struct a
 int special_provider_test(struct http *h, const struct command *c, const struct args *a); /* exit 1 when it fails */
 int special_config_apply(struct http *h, const struct command *c, const struct args *a);
 int special_config_export(struct http *h, const struct command *c, const struct args *a); /* prints the file */
+int special_user_password(struct http *h, const struct command *c, const struct args *a); /* of somebody else */
+int special_password(struct http *h, const struct command *c, const struct args *a); /* of whom routerctl signs in as */
 int special_user_create(struct http *h, const struct command *c,
                         const struct args *a); /* makes a password when none is given */
 

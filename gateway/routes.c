@@ -63,6 +63,7 @@ const struct route routes[] = {
     CALL("POST",   "/auth/login",    ROUTE_ANYBODY, 200, SVC_AUTHSVC, login_req,    session_rep, 0),
     CALL("POST",   "/auth/refresh",  ROUTE_ANYBODY, 200, SVC_AUTHSVC, refresh_req,  session_rep, 0),
     CALL("POST",   "/auth/logout",   ROUTE_USER,    204, SVC_AUTHSVC, logout_req,   empty,       ROUTE_NO_BODY),
+    CALL("POST",   "/auth/password", ROUTE_USER,    204, SVC_AUTHSVC, password_change_req, empty,  0),
     CALL("GET",    "/auth/me",       ROUTE_USER,    200, SVC_METERD,  user_get_req, user_rep,    ROUTE_SELF | ROUTE_UNWRAP),
 
     CALL("POST",   "/api/keys",           ROUTE_USER, 201, SVC_AUTHSVC, key_create_req, key_created_rep, 0),
@@ -81,6 +82,7 @@ const struct route routes[] = {
     CALL("POST",   "/api/admin/users",              ROUTE_ADMIN, 201, SVC_AUTHSVC, admin_user_create_req, user_rep, ROUTE_UNWRAP),
     CALL("GET",    "/api/admin/users/{id}",         ROUTE_ADMIN, 200, SVC_METERD,  user_get_req,          user_rep, ROUTE_UNWRAP),
     CALL("PATCH",  "/api/admin/users/{id}",         ROUTE_ADMIN, 200, SVC_METERD,  user_update_req,       user_rep, ROUTE_UNWRAP),
+    CALL("POST",   "/api/admin/users/{id}/password", ROUTE_ADMIN, 204, SVC_AUTHSVC, admin_password_req,   empty, 0),
     CALL("POST",   "/api/admin/users/{id}/credits", ROUTE_ADMIN, 201, SVC_METERD,  credit_grant_req, credit_grant_rep, ROUTE_IDEMPOTENT),
     CALL("GET",    "/api/admin/ledger",             ROUTE_ADMIN, 200, SVC_METERD,  ledger_list_req,       ledger_list_rep, ROUTE_EVERYBODY),
     CALL("GET",    "/api/admin/codes",              ROUTE_ADMIN, 200, SVC_METERD,  code_list_req,         code_list_rep, 0),

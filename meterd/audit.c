@@ -1,5 +1,6 @@
 #include "meterd/audit.h"
 
+#include "meterd/catalog.h"
 #include "meterd/ops.h"
 
 #define AUDIT_PAGE 100
@@ -10,6 +11,15 @@ enum status audit_add(struct work *w, const struct audit_note *note)
         w->s, SQL_AUDIT_INSERT,
         BINDS(B_I(w->s->now_ms / 1000), B_S(note->actor), B_C(note->action), B_S(note->object), B_S(note->detail)),
         w->err);
+}
+
+enum status audit_change(struct work *w, const struct audit_note *note, const struct wire_desc *desc,
+                         const void *before, const void *after)
+{
+    struct audit_note full = *note;
+    enum status st = catalog_diff(w, desc, before, after, false, &full.detail);
+
+    return st == ST_OK && full.detail.n > 0 ? audit_add(w, &full) : st;
 }
 
 static enum status fill_entry(struct work *w, sqlite3_stmt *q, void *to)

@@ -12,5 +12,9 @@ struct audit_note {
 };
 
 enum status audit_add(struct work *w, const struct audit_note *note);
+/* The same with the members that differ as its detail (note->detail is not read), in the form of catalog_diff(). No
+ * entry when none does. The two must hold no secret: it would be written down. */
+enum status audit_change(struct work *w, const struct audit_note *note, const struct wire_desc *desc,
+                         const void *before, const void *after);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * op_backup: the database as one file, while meterd goes on writing. The pages are copied from one transaction that
  * only reads, into a file with a name that nobody can ask for; it gets its own name when it is whole, checked and on
- * the disk. Killed half-way it leaves that file, which the next backup removes.
+ * the disk. Killed half-way it leaves that file, which the next backup removes. The writer then notes it in the audit;
+ * where it cannot, the answer is its failure, and the backup is there all the same.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "meterd/audit.h"
 #include "meterd/ops.h"
 #include "meterd/snapshot.h"
 #include "services/clock.h"
@@ -161,14 +163,12 @@ static enum status give_name(const struct backup *b, uint64_t *ret_bytes)
     return files_sync_folder_of(b->path, b->w->err);
 }
 
-enum status op_backup(struct work *w, const void *in, void *out)
+static enum status make_backup(struct work *w, struct slice name, struct backup_rep *rep)
 {
-    const struct backup_req *req = in;
-    struct backup_rep *rep = out;
     struct backup b = {.w = w, .until_ms = clock_ms() + BACKUP_MS_MAX};
     uint64_t began = clock_ms();
     int64_t revision = 0;
-    enum status st = find_places(&b, req->name);
+    enum status st = find_places(&b, name);
 
     if (st != ST_OK)
         return st;
@@ -186,4 +186,28 @@ enum status op_backup(struct work *w, const void *in, void *out)
     rep->revision = (uint64_t)revision;
     rep->ms = clock_ms() - began;
     return st;
+}
+
+static enum status note_backup(struct work *w, struct slice actor, const struct backup_rep *rep)
+{
+    size_t name = rep->path.n;
+    struct backup_rep before = {.path = rep->path, .ms = rep->ms};
+    struct audit_note note = {.actor = actor, .action = "backup.create"};
+
+    while (name > 0 && rep->path.p[name - 1] != '/')
+        name--;
+    note.object = (struct slice){rep->path.p + name, rep->path.n - name};
+    return audit_change(w, &note, &backup_rep_desc, &before, rep);
+}
+
+/* Comes twice: to a reader, which copies, and then, with the answer filled, to the writer, which writes the entry. */
+enum status op_backup(struct work *w, const void *in, void *out)
+{
+    const struct backup_req *req = in;
+    struct backup_rep *rep = out;
+    enum status st = rep->path.n == 0 ? make_backup(w, req->name, rep) : ST_OK;
+
+    if (st != ST_OK)
+        return st;
+    return w->s->writer ? note_backup(w, req->actor_id, rep) : ST_PENDING;
 }

@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include "meterd/audit.h"
 #include "meterd/credits.h"
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
@@ -73,6 +74,16 @@ static struct slice digest_of(struct slice code, unsigned char to[LIMIT_DIGEST])
     return (struct slice){(const char *)to, LIMIT_DIGEST};
 }
 
+/* What the code is worth, and nothing of the code itself. */
+static enum status note_new(struct work *w, struct slice actor, const struct credit_code *code)
+{
+    struct audit_note note = {.actor = actor, .action = "code.create", .object = code->id};
+    struct credit_code before = {.has = 0};
+    struct credit_code said = {.amount_nano = code->amount_nano, .expires_at = code->expires_at, .note = code->note};
+
+    return audit_change(w, &note, &credit_code_desc, &before, &said);
+}
+
 static enum status make_one(struct work *w, const struct code_create_req *req, struct credit_code *ret)
 {
     unsigned char digest[LIMIT_DIGEST];
@@ -93,10 +104,11 @@ static enum status make_one(struct work *w, const struct code_create_req *req, s
     ret->id = arena_copy(w->a, slice_of(id), &st);
     if (st != ST_OK)
         return err_set(w->err, st, "no memory for a code");
-    return store_run(w->s, SQL_CODE_INSERT,
-                     BINDS(B_S(ret->id), B_B(digest_of(ret->code, digest)), B_S(ret->prefix), B_I(ret->amount_nano),
-                           B_S(ret->note), B_S(req->actor_id), B_I(ret->expires_at), B_I(ret->created)),
-                     w->err);
+    st = store_run(w->s, SQL_CODE_INSERT,
+                   BINDS(B_S(ret->id), B_B(digest_of(ret->code, digest)), B_S(ret->prefix), B_I(ret->amount_nano),
+                         B_S(ret->note), B_S(req->actor_id), B_I(ret->expires_at), B_I(ret->created)),
+                   w->err);
+    return st == ST_OK ? note_new(w, req->actor_id, ret) : st;
 }
 
 enum status op_code_create(struct work *w, const void *in, void *out)
@@ -150,6 +162,7 @@ enum status op_code_list(struct work *w, const void *in, void *out)
 enum status op_code_revoke(struct work *w, const void *in, void *out)
 {
     const struct code_revoke_req *req = in;
+    struct audit_note note = {.actor = req->actor_id, .action = "code.revoke", .object = req->id};
     struct code_row row = {0};
     enum status st = record_get(w, SQL_CODE_BY_ID, BINDS(B_S(req->id)), fill_code_row, &row);
 
@@ -158,7 +171,9 @@ enum status op_code_revoke(struct work *w, const void *in, void *out)
         return err_set_field(w->err, st, "code_not_found", "id", "There is no such code.");
     if (st == ST_OK && slice_is(row.code.status, "redeemed"))
         return err_set_field(w->err, ST_CONFLICT, "code_redeemed", "id", "The code was redeemed.");
-    return st == ST_OK ? store_run(w->s, SQL_CODE_REVOKE, BINDS(B_I(row.num)), w->err) : st;
+    if (st == ST_OK)
+        st = store_run(w->s, SQL_CODE_REVOKE, BINDS(B_I(row.num)), w->err);
+    return st == ST_OK && store_changed(w->s) > 0 ? audit_add(w, &note) : st;
 }
 
 /* ---- redeeming -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 #include "meterd/credits.h"
 
+#include "meterd/audit.h"
 #include "meterd/ledger.h"
 #include "meterd/ops.h"
 #include "meterd/state.h"
@@ -144,6 +145,16 @@ enum status credits_check_amount(struct work *w, int64_t amount, const struct us
                          "The user has %s USD of credit; more than that cannot be taken back.", text);
 }
 
+static enum status note_grant(struct work *w, const struct credit_grant_req *req, const char *kind)
+{
+    struct audit_note note = {.actor = req->actor_id, .action = "credit.grant", .object = req->id};
+    struct credit_grant_req before = {.has = 0};
+    struct credit_grant_req said = {
+        .amount_nano = req->amount_nano, .kind = slice_of(kind), .request_id = req->request_id, .note = req->note};
+
+    return audit_change(w, &note, &credit_grant_req_desc, &before, &said);
+}
+
 enum status op_credit_grant(struct work *w, const void *in, void *out)
 {
     const struct credit_grant_req *req = in;
@@ -174,6 +185,8 @@ enum status op_credit_grant(struct work *w, const void *in, void *out)
         st = check_kind(w, req, grant.kind, user.num);
     if (st == ST_OK)
         st = ledger_give(w, &grant);
+    if (st == ST_OK)
+        st = note_grant(w, req, grant.kind);
     rep->balance_nano = grant.balance_nano;
     rep->entry_id = grant.entry;
     rep->revision = grant.revision;

@@ -140,6 +140,7 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
         st = writer_new(&options, &self->writer, err);
     if (st == ST_OK) {
         reader_hand_over_to(self->quick, writer_mailbox(self->writer));
+        reader_hand_over_to(self->copy, writer_mailbox(self->writer)); /* a backup is in the audit */
         st = feed_sub_new(settings->meterd_events_url, true, on_events, self, &self->sub, err);
     }
     return st;

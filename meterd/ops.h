@@ -3,8 +3,9 @@
  * transaction on the store it is given; it knows neither threads nor the bus. The lane says where it runs: WRITE   the
  * writer's thread, inside a savepoint of its own INGEST  the writer's thread, without savepoint: it fails only when the
  * whole transaction does QUICK   a reader's thread, for what others wait for SLOW    another reader's thread, for what
- * may take long. An operation that a reader runs and that finds that it must write returns ST_PENDING: the writer then
- * runs it from its beginning, as WRITE.
+ * may take long. COPY   a third reader's thread, for a backup. An operation that a reader of QUICK or COPY runs and
+ * that finds that it must write returns ST_PENDING: the writer then runs it from its beginning, as WRITE, with the
+ * reply as it was left.
  */
 #ifndef METERD_OPS_H
 #define METERD_OPS_H
@@ -15,6 +16,7 @@
 #define METERD_OPS(O)                                                   \
     O(WRITE,  user_put,          user_put_req,          user_rep)           \
     O(WRITE,  user_update,       user_update_req,       user_rep)           \
+    O(WRITE,  user_password,     user_password_req,     user_password_rep)  \
     O(QUICK,  user_auth,         user_auth_req,         user_auth_rep)      \
     O(QUICK,  user_get,          user_get_req,          user_rep)           \
     O(QUICK,  user_list,         user_list_req,         user_list_rep)      \

@@ -1,5 +1,6 @@
 #include "meterd/plans.h"
 
+#include "meterd/audit.h"
 #include "meterd/monthly.h"
 #include "meterd/ops.h"
 #include "meterd/state.h"
@@ -48,13 +49,16 @@ enum status op_plan_update(struct work *w, const void *in, void *out)
 {
     const struct plan_update_req *req = in;
     struct plan_rep *rep = out;
-    struct plan *plan = arena_alloc(w->a, sizeof(*plan));
+    struct audit_note note = {.actor = req->actor_id, .action = "plan.update", .object = req->name};
+    struct plan *plan = arena_alloc(w->a, sizeof(*plan)), old;
     enum status st;
 
     if (!plan)
         return err_set(w->err, ST_NO_MEMORY, "no memory for a plan");
     st = record_get(w, SQL_PLAN_BY_NAME, BINDS(B_S(req->name)), record_plan, plan);
+    old = *plan;
     if (st == ST_NOT_FOUND) {
+        note.action = "plan.create";
         plan->name = req->name;
         st = check_new(w, req->name);
     }
@@ -78,7 +82,8 @@ enum status op_plan_update(struct work *w, const void *in, void *out)
     monthly_again(w->s);
     rep->plan.items = plan;
     rep->plan.n = 1;
-    return plans_put(w, plan, &rep->revision);
+    st = plans_put(w, plan, &rep->revision);
+    return st == ST_OK ? audit_change(w, &note, &plan_desc, &old, plan) : st;
 }
 
 enum status op_plan_list(struct work *w, const void *in, void *out)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "meterd/audit.h"
 #include "meterd/ops.h"
 #include "meterd/price_table.h"
 #include "meterd/state.h"
@@ -275,6 +276,16 @@ static enum status before(struct work *w, const struct price_put_req *req, struc
     return ST_OK;
 }
 
+/* What was said of the price: absent members are the old version's, or follow from others. */
+static enum status note_price(struct work *w, const struct price_put_req *req)
+{
+    struct audit_note note = {.actor = req->actor_id, .action = "price.put", .object = req->model};
+    /* A price of zero is said, too. */
+    struct price_put_req before = {.actor_id = req->actor_id, .model = req->model, .input_pico = -1, .output_pico = -1};
+
+    return audit_change(w, &note, &price_put_req_desc, &before, req);
+}
+
 enum status op_price_put(struct work *w, const void *in, void *out)
 {
     const struct price_put_req *req = in;
@@ -295,10 +306,13 @@ enum status op_price_put(struct work *w, const void *in, void *out)
     apply(req, price);
     rep->price.items = price;
     rep->price.n = 1;
-    if (req->valid_from <= w->s->now_ms / 1000)
-        return prices_put(w, price, false, &rep->revision);
-    price->created = req->valid_from;
-    return prices_wait(w, price, &rep->revision);
+    if (req->valid_from <= w->s->now_ms / 1000) {
+        st = prices_put(w, price, false, &rep->revision);
+    } else {
+        price->created = req->valid_from;
+        st = prices_wait(w, price, &rep->revision);
+    }
+    return st == ST_OK ? note_price(w, req) : st;
 }
 
 /* ---- lists ---------------------------------------------------------------------------------------------------------

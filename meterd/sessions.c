@@ -132,6 +132,26 @@ enum status op_session_end(struct work *w, const void *in, void *out)
     return store_run(w->s, SQL_SESSION_END, BINDS(B_S(req->session_id)), w->err);
 }
 
+static enum status fill_id(struct work *w, sqlite3_stmt *q, void *to)
+{
+    return col_text(q, 0, w->a, to, w->err);
+}
+
+enum status sessions_end_others(struct work *w, int64_t user_num, struct slice keep, struct wire_strs *ret)
+{
+    struct record_page page = {.sql = SQL_SESSIONS_OPEN,
+                               .binds = BINDS(B_I(user_num), B_S(keep), B_I(LIMIT_LIST)),
+                               .fill = fill_id,
+                               .size = sizeof(struct slice),
+                               .limit = LIMIT_LIST};
+    enum status st = record_list(w, &page);
+
+    if (st != ST_OK)
+        return st;
+    *ret = (struct wire_strs){page.items, page.n};
+    return store_run(w->s, SQL_SESSIONS_END, BINDS(B_I(user_num), B_S(keep)), w->err);
+}
+
 enum status sessions_forget(struct work *w)
 {
     int64_t before = (int64_t)(w->s->now_ms / 1000) - SESSIONS_KEPT_S;

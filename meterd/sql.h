@@ -103,6 +103,7 @@
     S(USER_INSERT, "INSERT INTO user(id, email, name, role, plan, status, password_hash, created, revision) "          \
       "VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?7, ?8)")                                                             \
     S(USER_UPDATE, "UPDATE user SET name = ?2, role = ?3, plan = ?4, status = ?5, revision = ?6 WHERE num = ?1")       \
+    S(USER_PASSWORD, "UPDATE user SET password_hash = ?2 WHERE num = ?1")                                              \
     S(USER_TOUCH, "UPDATE user SET revision = ?2 WHERE num = ?1")                                                      \
     S(USER_OTHER_ADMINS, "SELECT count(*) FROM user WHERE role = 'admin' AND status = 'active' AND num <> ?1")         \
     S(ACCOUNT_INSERT, "INSERT INTO account(user_num, kind) VALUES (?1, ?2)")                                           \
@@ -111,6 +112,9 @@
     S(SESSION_INSERT, "INSERT INTO session(id, user_num, status, expires_at, created) VALUES (?1, ?2, 'active', ?3, ?4)") \
     S(SESSION_EXISTS, "SELECT 1 FROM session WHERE id = ?1")                                                           \
     S(SESSION_END, "UPDATE session SET status = 'ended' WHERE id = ?1 AND status = 'active'")                          \
+    S(SESSIONS_OPEN, "SELECT id FROM session WHERE user_num = ?1 AND status = 'active' AND id IS NOT ?2 "                   \
+      "ORDER BY expires_at DESC LIMIT ?3")                                                                             \
+    S(SESSIONS_END, "UPDATE session SET status = 'ended' WHERE user_num = ?1 AND status = 'active' AND id IS NOT ?2")      \
     S(SESSION_EXTEND, "UPDATE session SET expires_at = ?2 WHERE id = ?1")                                              \
     S(SESSION_OF_TOKEN, "SELECT t.session, t.used, s.status, s.expires_at, s.user_num "                                \
       "FROM refresh_token t JOIN session s ON s.id = t.session WHERE t.digest = ?1")                                   \

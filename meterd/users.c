@@ -1,8 +1,10 @@
 #include "meterd/users.h"
 
+#include "meterd/audit.h"
 #include "meterd/ledger.h"
 #include "meterd/monthly.h"
 #include "meterd/ops.h"
+#include "meterd/sessions.h"
 #include "meterd/state.h"
 #include "services/ids.h"
 
@@ -120,6 +122,15 @@ static enum status reply_user(struct work *w, struct slice id, struct user_rep *
     return st;
 }
 
+/* Of an administrator: whoever signs up is in no audit. */
+static enum status note_new(struct work *w, struct slice actor, const struct user *user)
+{
+    struct audit_note note = {.actor = actor, .action = "user.create", .object = user->id};
+    struct user before = {.id = user->id};
+
+    return actor.n ? audit_change(w, &note, &user_desc, &before, user) : ST_OK;
+}
+
 enum status op_user_put(struct work *w, const void *in, void *out)
 {
     const struct user_put_req *req = in;
@@ -131,6 +142,8 @@ enum status op_user_put(struct work *w, const void *in, void *out)
     if (req->credit_nano < 0)
         return err_set_field(w->err, ST_BAD_REQUEST, NULL, "credit_usd", "Credit at sign-up cannot be negative.");
     st = users_make(w, &user, &row);
+    if (st == ST_OK)
+        st = note_new(w, req->actor_id, &row.user);
     if (st == ST_OK && req->credit_nano > 0) {
         struct ledger_grant grant = {.user_num = row.num,
                                      .account = row.account,
@@ -253,6 +266,7 @@ enum status op_user_update(struct work *w, const void *in, void *out)
 {
     const struct user_update_req *req = in;
     struct user_rep *rep = out;
+    struct audit_note note = {.actor = req->actor_id, .action = "user.update", .object = req->id};
     struct user_row old;
     struct user now;
     uint64_t revision;
@@ -273,9 +287,29 @@ enum status op_user_update(struct work *w, const void *in, void *out)
                    BINDS(B_I(old.num), B_S(now.name), B_S(now.role), B_S(now.plan), B_S(now.status), B_I(revision)),
                    w->err);
     if (st == ST_OK)
+        st = audit_change(w, &note, &user_desc, &old.user, &now);
+    if (st == ST_OK)
         st = state_changed(w, &user_desc, revision);
     if (st == ST_OK)
         st = monthly_user(w, old.num); /* of a plan that he has joined */
     rep->revision = w->s->revision;
     return st == ST_OK ? reply_user(w, req->id, rep) : st;
+}
+
+enum status op_user_password(struct work *w, const void *in, void *out)
+{
+    const struct user_password_req *req = in;
+    struct user_password_rep *rep = out;
+    struct audit_note note = {.actor = req->actor_id, .action = "user.password", .object = req->id};
+    struct user_row user;
+    enum status st = users_find(w, req->id, &user);
+
+    if (st != ST_OK)
+        return st;
+    if (req->password_hash.n == 0)
+        return err_set_field(w->err, ST_BAD_REQUEST, NULL, "password_hash", "A user needs a password.");
+    st = store_run(w->s, SQL_USER_PASSWORD, BINDS(B_I(user.num), B_S(req->password_hash)), w->err);
+    if (st == ST_OK)
+        st = sessions_end_others(w, user.num, req->session_id, &rep->sessions);
+    return st == ST_OK ? audit_add(w, &note) : st;
 }

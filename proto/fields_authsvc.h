@@ -117,6 +117,18 @@
     F(m, 5, STR,    role,     OPT, LIMIT_NAME,     "user (default) or admin")                                          \
     F(m, 6, STR,    plan,     OPT, LIMIT_NAME,     "absent = SIGNUP_PLAN")
 
+#define PASSWORD_CHANGE_REQ(F, L, m)                                                                                   \
+    F(m, 1, STR,    actor_id,         REQ, LIMIT_ID_TEXT,  "set by the gateway: whose password")                       \
+    F(m, 2, STR,    session_id,       REQ, LIMIT_ID_TEXT,  "set by the gateway: the session that goes on; the user's others end") \
+    F(m, 3, STR,    client_ip,        OPT, LIMIT_NAME,     "set by the gateway")                                       \
+    F(m, 4, SECRET, current_password, REQ, LIMIT_PASSWORD, "the one in force; wrong ones count as failed sign-ins")    \
+    F(m, 5, SECRET, new_password,     REQ, LIMIT_PASSWORD, "8 bytes or more")
+
+#define ADMIN_PASSWORD_REQ(F, L, m)                                                                                    \
+    F(m, 1, STR,    actor_id, REQ, LIMIT_ID_TEXT,  "set by the gateway: the administrator")                            \
+    F(m, 2, STR,    id,       REQ, LIMIT_ID_TEXT,  "usr_…: whose password; all sessions of the user end")              \
+    F(m, 3, SECRET, password, REQ, LIMIT_PASSWORD, "the new one: 8 bytes or more")
+
 #define STATE_SYNC_REQ(F, L, m)                                                                                        \
     F(m, 1, U64, revision, REQ, LIMIT_ID, "answer when the projection has come this far: a write that was answered is in force")
 

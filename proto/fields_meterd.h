@@ -41,6 +41,15 @@
     L(m, 1, user, user, 1,                         "who it is")                                                        \
     F(m, 2, SECRET, password_hash, REQ, LIMIT_TITLE, "argon2id")
 
+#define USER_PASSWORD_REQ(F, L, m)                                                                                     \
+    F(m, 1, STR,    actor_id,      REQ, LIMIT_ID_TEXT, "who did it: the user, or an administrator")                    \
+    F(m, 2, STR,    id,            REQ, LIMIT_ID_TEXT, "usr_…: whose password")                                        \
+    F(m, 3, SECRET, password_hash, REQ, LIMIT_TITLE,   "argon2id, as libsodium writes it")                             \
+    F(m, 4, STR,    session_id,    OPT, LIMIT_ID_TEXT, "goes on; all others of the user end")
+
+#define USER_PASSWORD_REP(F, L, m)                                                                                     \
+    F(m, 1, STRS, sessions, OPT, LIMIT_LIST, "which have ended, newest first; more of them have ended, too, but are not named: their access tokens run out")
+
 #define SESSION_PUT_REQ(F, L, m)                                                                                       \
     F(m, 1, STR, session_id,     REQ, LIMIT_ID_TEXT, "ses_…: the family of refresh tokens")                            \
     F(m, 2, STR, user_id,        REQ, LIMIT_ID_TEXT, "whose")                                                          \

@@ -248,9 +248,9 @@
 #define AUDIT_ENTRY(F, L, m)                                                                                           \
     F(m, 1, U64, id,       REQ, LIMIT_ID,      "its place in the order of entries")                                    \
     F(m, 2, U64, created,  REQ, LIMIT_TIME,    "Unix seconds")                                                         \
-    F(m, 3, STR, actor_id, OPT, LIMIT_ID_TEXT, "which administrator; empty = the CONFIG file at a start")              \
-    F(m, 4, STR, action,   REQ, LIMIT_NAME,    "provider.create, provider.update, provider.delete, model.create …")    \
-    F(m, 5, STR, object,   REQ, LIMIT_MODEL,   "of what: its name")                                                    \
+    F(m, 3, STR, actor_id, OPT, LIMIT_ID_TEXT, "who: an administrator, or a user of the own password; empty = the CONFIG file at a start") \
+    F(m, 4, STR, action,   REQ, LIMIT_NAME,    "provider.create, provider.update …; docs/openapi.yaml names them all") \
+    F(m, 5, STR, object,   REQ, LIMIT_MODEL,   "of what: its name; of a user (credit.grant, too) or a code: its id")   \
     F(m, 6, STR, detail,   OPT, LIMIT_TITLE,   "what changed; secrets masked")
 
 #define MODEL_INFO(F, L, m)                                                                                            \

@@ -82,6 +82,8 @@
     M(KEY_CREATE_REQ, key_create_req, 0x0111, "make an API key")                                                       \
     M(KEY_CREATED_REP, key_created_rep, 0x0112, "the key, its secret shown once")                                      \
     M(ADMIN_USER_CREATE_REQ, admin_user_create_req, 0x0113, "an administrator makes a user")                           \
+    M(PASSWORD_CHANGE_REQ, password_change_req, 0x011d, "a user changes the own password")                             \
+    M(ADMIN_PASSWORD_REQ, admin_password_req, 0x011f, "an administrator sets a user's password")                       \
     M(STATE_SYNC_REQ, state_sync_req, 0x0115, "wait until a change is in force")                                       \
     M(HOLDS_ASSERT_REQ, holds_assert_req, 0x0117, "these holds are open (one way)")                                    \
     M(HOLD_EXTEND_REQ, hold_extend_req, 0x0119, "hold more for a call that runs")                                      \
@@ -100,6 +102,8 @@
     M(USER_REP, user_rep, 0x0304, "a user")                                                                            \
     M(USER_AUTH_REQ, user_auth_req, 0x0305, "a user's password hash (only authsvc asks)")                              \
     M(USER_AUTH_REP, user_auth_rep, 0x0306, "the hash")                                                                \
+    M(USER_PASSWORD_REQ, user_password_req, 0x0357, "another password, and the user's sessions end (only authsvc asks)") \
+    M(USER_PASSWORD_REP, user_password_rep, 0x0358, "these have ended")                                                \
     M(SESSION_PUT_REQ, session_put_req, 0x0307, "a session begins")                                                    \
     M(SESSION_ROTATE_REQ, session_rotate_req, 0x0309, "a refresh token is exchanged")                                  \
     M(SESSION_ROTATE_REP, session_rotate_rep, 0x030a, "whose session it was")                                          \

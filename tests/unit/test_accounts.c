@@ -374,6 +374,62 @@ static void expired_ended_and_disabled_sessions_do_not_rotate(void **state)
     assert_int_equal(meter_number(m, "SELECT count(*) FROM refresh_token"), 2);
 }
 
+static struct user_password_rep new_password(struct meter *m, struct slice user, const char *keep)
+{
+    struct user_password_req req = {
+        .actor_id = user, .id = user, .password_hash = slice_of("$argon2id$new"), .session_id = slice_of(keep)};
+    struct user_password_rep rep = {0};
+
+    METER_OK(m, op_user_password, &req, &rep);
+    return rep;
+}
+
+static void a_new_password_ends_the_users_other_sessions(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", 0), other = meter_user(m, "b@x.test", 0);
+    struct user_password_req nobody = {.actor_id = user, .id = slice_of("usr_none"), .password_hash = slice_of("h")};
+    struct user_password_rep rep;
+
+    begin_session(m, user, "ses_1", 'a', UINT64_C(4000000000));
+    begin_session(m, user, "ses_2", 'b', UINT64_C(4000000001));
+    begin_session(m, user, "ses_3", 'c', UINT64_C(4000000002));
+    begin_session(m, other, "ses_4", 'd', UINT64_C(4000000000));
+    rep = new_password(m, user, "ses_2");
+    assert_int_equal(rep.sessions.n, 2);
+    assert_true(slice_is(rep.sessions.items[0], "ses_3") && slice_is(rep.sessions.items[1], "ses_1"));
+    assert_int_equal(rotate(m, 'a', 'e'), ST_UNAUTHENTICATED);
+    assert_int_equal(rotate(m, 'c', 'e'), ST_UNAUTHENTICATED);
+    assert_int_equal(rotate(m, 'b', 'f'), ST_OK);
+    assert_int_equal(rotate(m, 'd', 'g'), ST_OK);
+    rep = new_password(m, user, "");
+    assert_int_equal(rep.sessions.n, 1);
+    assert_int_equal(rotate(m, 'f', 'h'), ST_UNAUTHENTICATED);
+    assert_int_equal(new_password(m, user, "").sessions.n, 0);
+    assert_int_equal(meter_run(m, op_user_password, &nobody, &rep), ST_NOT_FOUND);
+    nobody = (struct user_password_req){.actor_id = user, .id = user};
+    assert_int_equal(meter_run(m, op_user_password, &nobody, &rep), ST_BAD_REQUEST);
+    assert_string_equal(m->err.param, "password_hash");
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM user WHERE password_hash = '$argon2id$new'"), 1);
+}
+
+/* More than an answer names: all of them end, those that were renewed last are named. */
+static void a_user_with_too_many_sessions_loses_them_all(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", 0);
+    struct user_password_rep rep;
+
+    meter_sql(m, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500) "
+                 "INSERT INTO session(id, user_num, status, expires_at, created) "
+                 "SELECT 'ses_' || i, (SELECT max(num) FROM user), 'active', 4000000000 + i, 0 FROM n");
+    rep = new_password(m, user, "ses_10499");
+    assert_int_equal(rep.sessions.n, LIMIT_LIST);
+    assert_true(slice_is(rep.sessions.items[0], "ses_10500"));
+    assert_true(slice_is(rep.sessions.items[1], "ses_10498"));
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM session WHERE status = 'active'"), 1);
+}
+
 /* ---- plans and prices
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -459,6 +515,8 @@ int main(void)
         T(a_key_is_its_owners),
         T(a_stolen_refresh_token_ends_its_family),
         T(the_end_of_a_stolen_session_survives_in_a_batch),
+        T(a_new_password_ends_the_users_other_sessions),
+        T(a_user_with_too_many_sessions_loses_them_all),
         T(expired_ended_and_disabled_sessions_do_not_rotate),
         T(a_plan_keeps_what_is_not_said_and_zero_can_be_said),
         T(a_price_change_is_a_new_version),

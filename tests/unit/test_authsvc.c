@@ -219,6 +219,133 @@ static void ten_wrong_passwords_stop_the_next_right_one_from_there_only(void **s
     sign_in(w, "admin@localhost", PASSWORD, "198.51.100.2", ST_OK);
 }
 
+/* ---- new passwords -------------------------------------------------------------------------------------------------
+ */
+
+#define OTHER_PASSWORD "staple battery horse"
+
+static enum status change(struct world *w, struct slice token, const char *current, const char *wanted, const char *ip)
+{
+    struct session_check_rep who;
+    struct password_change_req req = {
+        .client_ip = slice_of(ip), .current_password = slice_of(current), .new_password = slice_of(wanted)};
+    struct empty done;
+
+    assert_int_equal(check(w, token, &who), ST_OK);
+    req.actor_id = who.user_id;
+    req.session_id = who.session_id;
+    return ASK(w, password_change_req, empty, &req, &done);
+}
+
+static enum status renew(struct world *w, struct slice refresh_token)
+{
+    struct refresh_req req = {.refresh_token = refresh_token};
+    struct session_rep rep;
+
+    return ASK(w, refresh_req, session_rep, &req, &rep);
+}
+
+static struct session_rep sign_up(struct world *w, const char *email)
+{
+    struct register_req req = {.email = slice_of(email), .password = slice_of(PASSWORD)};
+    struct session_rep rep;
+
+    assert_int_equal(ASK(w, register_req, session_rep, &req, &rep), ST_OK);
+    in_force(w, rep.revision);
+    return rep;
+}
+
+static void a_new_password_ends_all_sessions_but_its_own(void **state)
+{
+    struct world *w = *state;
+    struct session_rep own = sign_up(w, "changes@example.com"), other;
+    struct session_check_rep who;
+
+    other = sign_in(w, "changes@example.com", PASSWORD, "192.0.2.7", ST_OK);
+    assert_int_equal(change(w, own.access_token, "not the password", OTHER_PASSWORD, "192.0.2.7"), ST_UNAUTHENTICATED);
+    assert_string_equal(w->err.code, "invalid_credentials");
+    assert_string_equal(w->err.param, "current_password");
+    assert_int_equal(change(w, own.access_token, PASSWORD, "short", "192.0.2.7"), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "new_password");
+    assert_int_equal(check(w, other.access_token, &who), ST_OK); /* nothing has happened yet */
+    assert_int_equal(change(w, own.access_token, PASSWORD, OTHER_PASSWORD, "192.0.2.7"), ST_OK);
+    assert_int_equal(check(w, other.access_token, &who), ST_UNAUTHENTICATED);
+    assert_int_equal(renew(w, other.refresh_token), ST_UNAUTHENTICATED);
+    assert_int_equal(check(w, own.access_token, &who), ST_OK);
+    assert_int_equal(renew(w, own.refresh_token), ST_OK);
+    sign_in(w, "changes@example.com", PASSWORD, "192.0.2.7", ST_UNAUTHENTICATED);
+    sign_in(w, "changes@example.com", OTHER_PASSWORD, "192.0.2.7", ST_OK);
+}
+
+/* Whoever has only a session guesses no faster than one who has none. */
+static void guesses_at_the_current_password_are_failed_sign_ins(void **state)
+{
+    struct world *w = *state;
+    struct session_rep own = sign_up(w, "guessed@example.com");
+    struct session_check_rep who;
+    unsigned i;
+
+    for (i = 0; i < THROTTLE_FAILURES - 1; i++)
+        assert_int_equal(change(w, own.access_token, "a guess", OTHER_PASSWORD, "192.0.2.8"), ST_UNAUTHENTICATED);
+    sign_in(w, "guessed@example.com", "a guess", "192.0.2.8", ST_UNAUTHENTICATED);
+    assert_int_equal(change(w, own.access_token, PASSWORD, OTHER_PASSWORD, "192.0.2.8"), ST_SLOW_DOWN);
+    assert_true(w->err.retry_after_ms > 0);
+    sign_in(w, "guessed@example.com", PASSWORD, "192.0.2.8", ST_SLOW_DOWN);
+    assert_int_equal(check(w, own.access_token, &who), ST_OK);
+    assert_int_equal(change(w, own.access_token, PASSWORD, OTHER_PASSWORD, "192.0.2.9"), ST_OK);
+}
+
+static enum status reset(struct world *w, struct slice actor, struct slice user, const char *password)
+{
+    struct admin_password_req req = {.actor_id = actor, .id = user, .password = slice_of(password)};
+    struct empty done;
+
+    return ASK(w, admin_password_req, empty, &req, &done);
+}
+
+static void an_administrator_sets_a_password_and_nobody_else_does(void **state)
+{
+    struct world *w = *state;
+    struct slice admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.3", ST_OK).user.items[0].id;
+    struct session_rep own = sign_up(w, "forgets@example.com");
+    struct slice user = own.user.items[0].id;
+    struct session_check_rep who;
+
+    assert_int_equal(reset(w, user, admin, OTHER_PASSWORD), ST_FORBIDDEN);
+    assert_int_equal(reset(w, admin, user, "short"), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "password");
+    assert_int_equal(reset(w, admin, slice_of("usr_none"), OTHER_PASSWORD), ST_NOT_FOUND);
+    assert_int_equal(check(w, own.access_token, &who), ST_OK);
+    assert_int_equal(reset(w, admin, user, OTHER_PASSWORD), ST_OK);
+    assert_int_equal(check(w, own.access_token, &who), ST_UNAUTHENTICATED);
+    assert_int_equal(renew(w, own.refresh_token), ST_UNAUTHENTICATED);
+    sign_in(w, "forgets@example.com", PASSWORD, "192.0.2.7", ST_UNAUTHENTICATED);
+    sign_in(w, "forgets@example.com", OTHER_PASSWORD, "192.0.2.7", ST_OK);
+}
+
+static void the_disabled_change_nothing(void **state)
+{
+    struct world *w = *state;
+    struct session_rep own = sign_up(w, "disabled@example.com");
+    struct slice user = own.user.items[0].id;
+    struct user_update_req disable = {.actor_id = user, .id = user, .status = slice_of("disabled")};
+    struct password_change_req req = {.actor_id = user,
+                                      .session_id = slice_of("ses_any"),
+                                      .client_ip = slice_of("192.0.2.7"),
+                                      .current_password = slice_of(PASSWORD),
+                                      .new_password = slice_of(OTHER_PASSWORD)};
+    struct user_rep rep;
+    struct empty done;
+
+    assert_int_equal(
+        call_wait(w->meter, &user_update_req_desc, &disable, &user_rep_desc, &rep, &w->arena, CALL_MS, &w->err), ST_OK);
+    in_force(w, rep.revision);
+    assert_int_equal(ASK(w, password_change_req, empty, &req, &done), ST_FORBIDDEN);
+    assert_string_equal(w->err.code, "account_deactivated");
+    req.actor_id = slice_of("usr_none");
+    assert_int_equal(ASK(w, password_change_req, empty, &req, &done), ST_NOT_FOUND);
+}
+
 static struct key_created_rep make_key(struct world *w, struct slice user)
 {
     struct key_create_req req = {.actor_id = user, .name = slice_of("k")};
@@ -567,6 +694,10 @@ int main(void)
         cmocka_unit_test(a_refresh_token_is_good_once),
         cmocka_unit_test(a_session_ends_at_once),
         cmocka_unit_test(ten_wrong_passwords_stop_the_next_right_one_from_there_only),
+        cmocka_unit_test(a_new_password_ends_all_sessions_but_its_own),
+        cmocka_unit_test(guesses_at_the_current_password_are_failed_sign_ins),
+        cmocka_unit_test(an_administrator_sets_a_password_and_nobody_else_does),
+        cmocka_unit_test(the_disabled_change_nothing),
         cmocka_unit_test(a_keys_budget_holds_from_its_making_to_the_bill),
         cmocka_unit_test(a_key_is_made_used_and_its_call_settled),
         cmocka_unit_test(an_administrator_makes_users_and_nobody_else_does),

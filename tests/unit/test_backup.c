@@ -56,6 +56,8 @@ static enum status back_up(struct meter *m, const char *name, struct backup_rep 
     w.s = s;
     st = batch_single(&w, op_backup, &req, rep);
     store_close(s);
+    if (st == ST_PENDING) /* copied: the writer has an entry to write */
+        st = meter_run(m, op_backup, &req, rep);
     return st;
 }
 
@@ -184,7 +186,7 @@ static void calls_are_billed_meanwhile(void **state)
         assert_int_equal(store_checkpoint(m->store, true, &m->err), ST_OK); /* a reader in the way is no error */
     }
     pthread_join(thread, NULL);
-    if (c.st != ST_OK)
+    if (c.st != ST_PENDING) /* the entry is the writer's */
         fail_msg("backup: %s", c.err.text);
     snprintf(path, sizeof(path), "%s/backups/live.db", m->folder);
     assert_true(count_in(path, "SELECT count(*) FROM usage") >= CALLS);

@@ -64,10 +64,10 @@ static void passwords_have_bounds(void **state)
 
     (void)state;
     memset(text, 'x', sizeof(text));
-    assert_int_equal(password_rules((struct slice){text, 7}, NULL), ST_BAD_REQUEST);
-    assert_int_equal(password_rules((struct slice){text, 8}, NULL), ST_OK);
-    assert_int_equal(password_rules((struct slice){text, LIMIT_PASSWORD}, NULL), ST_OK);
-    assert_int_equal(password_rules((struct slice){text, LIMIT_PASSWORD + 1}, NULL), ST_BAD_REQUEST);
+    assert_int_equal(password_rules((struct slice){text, 7}, "password", NULL), ST_BAD_REQUEST);
+    assert_int_equal(password_rules((struct slice){text, 8}, "password", NULL), ST_OK);
+    assert_int_equal(password_rules((struct slice){text, LIMIT_PASSWORD}, "password", NULL), ST_OK);
+    assert_int_equal(password_rules((struct slice){text, LIMIT_PASSWORD + 1}, "password", NULL), ST_BAD_REQUEST);
 }
 
 static void a_hash_matches_its_password_only(void **state)
