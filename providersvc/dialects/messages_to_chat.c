@@ -385,7 +385,7 @@ static enum status put_effort(struct m2c *t, const char *effort, bool asked)
     if (said != NULL)
         making_put_text(&t->r.to, t->r.to.root, "reasoning_effort", slice_of(said));
     else if (asked)
-        return check_unsupported(&t->r.from, "output_config.effort");
+        return check_unsupported_model(&t->r.from, "output_config.effort");
     return ST_OK;
 }
 

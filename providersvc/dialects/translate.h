@@ -95,8 +95,8 @@ struct slice translate_short_name(struct slice name, char *to);
 /* Does the model want its own reasoning back, as `reasoning_content` of its messages, and refuse a turn without it? Its
  * name says so. Other upstreams refuse the member. */
 bool translate_wants_reasoning(const struct translate_call *call);
-/* How hard the model is to be told to think where the client wants `effort` (minimal … high, xhigh, max): that, or less
- * where its name says that it has no more, or nothing. NULL: it refuses to be told. Borrows. */
+/* How hard the model is to be told to think where the client wants `effort` (none, minimal … high, xhigh, max): that,
+ * or what its name says that it has in its place: less, or the least. NULL: it refuses to be told. Borrows. */
 const char *translate_effort(const struct translate_call *call, const char *effort);
 /* What a message, or a delta, of chat completions says of its reasoning under either name that hosts give it; empty =
  * nothing. */
