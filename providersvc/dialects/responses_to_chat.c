@@ -415,6 +415,7 @@ enum status output_request(void *state, struct translate_call *call, struct slic
 
     o->spaced.n = 0;
     q.reasons = translate_wants_reasoning(call);
+    buf_init(&q.names, INPUT_NAMES_MAX * sizeof(struct input_tool));
     buf_init(&q.results, INPUT_RESULTS_MAX);
     buf_init(&q.system, INPUT_TEXT_MAX);
     buf_init(&q.said, INPUT_TEXT_MAX);
@@ -425,12 +426,15 @@ enum status output_request(void *state, struct translate_call *call, struct slic
         q.messages = making_array(&q.r.to);
         q.tools = making_array(&q.r.to);
         q.tools_shown = making_array(&q.r.to);
-        st = reshape_fields(&q.r, fields, sizeof(fields) / sizeof(fields[0]), &q);
+        st = input_note_names(&q, reshape_body(&q.r));
     }
+    if (st == ST_OK)
+        st = reshape_fields(&q.r, fields, sizeof(fields) / sizeof(fields[0]), &q);
     if (st == ST_OK)
         st = finish(&q);
     if (st == ST_OK)
         st = finish_echo(&q, o);
+    buf_fini(&q.names);
     buf_fini(&q.results);
     buf_fini(&q.system);
     buf_fini(&q.said);

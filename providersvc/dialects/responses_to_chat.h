@@ -9,8 +9,9 @@
 #include "providersvc/dialects/reshape.h"
 
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */
-#define OUTPUT_TOOLS_MAX 1024 /* in namespaces or custom, of one request */
-#define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
+#define OUTPUT_TOOLS_MAX 1024 /* that are something else upstream, of one request */
+#define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's */
+#define INPUT_NAMES_MAX 4096 /* tools of one request */
 #define OUTPUT_NOWHERE SIZE_MAX /* where a tool does not stand: in an item of input, in a namespace */
 #define INPUT_TEXT "input" /* the parameter that a custom tool has as a function */
 #define INPUT_TEXT_MAX (2u * LIMIT_BODY) /* bytes of what is put together of the body's texts for one message */
@@ -23,8 +24,12 @@
  * Tools that are something else upstream.
  *
  * In namespaces: Codex wraps the tools of each MCP server, which it runs itself, as {type: namespace, name, tools}.
- * Chat has no such thing: upstream gets them as plain tools, whose names are joined of both. The same two names always
- * give the same, which is what makes the calls of earlier turns fit.
+ * Chat has no such thing: upstream gets them as plain tools, whose names are joined of both.
+ *
+ * Long names: chat takes 64 bytes, Responses 128.
+ *
+ * What upstream calls a tool is made of the client's name for it and, where two would be called the same, of nothing
+ * but that both are in the request: calls of earlier turns fit, since every request has the tools.
  *
  * Custom: their input is text, of a grammar perhaps (Codex's apply_patch). Most upstreams know functions only: they get
  * one with a single parameter, and what they say for it becomes the text again.
@@ -46,6 +51,15 @@ struct output_tools {
 /* ---- a request while it is made ------------------------------------------------------------------------------------
  */
 
+/* A tool of the request's lists. */
+struct input_tool {
+    struct slice space, name; /* the client's; no namespace: empty */
+    bool custom;
+    bool shared; /* what upstream would call it is what it calls another */
+    size_t n_base;
+    char base[TRANSLATE_NAME_MAX + 1]; /* what that is */
+};
+
 struct input_result {
     struct slice call; /* its id */
     size_t at; /* which item of input it is */
@@ -57,6 +71,7 @@ struct input_making {
     yyjson_mut_val *echo; /* the members that every response object repeats */
     yyjson_mut_val *tools, *tools_shown; /* as upstream is told them, as the client told them */
     yyjson_mut_val *messages;
+    struct buf names; /* struct input_tool, by what the client calls them */
     struct buf system; /* what is told before everything else */
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
@@ -86,13 +101,17 @@ enum status input_add_tools(struct input_making *q, yyjson_val *list, size_t ite
 enum status input_finish_tools(struct input_making *q); /* no more of them come */
 enum status input_finish_choice(struct input_making *q); /* after the tools */
 
+/* Reads the names of all tools of the body, before anything else is made. What is wrong with them is found later.
+ * ST_BAD_REQUEST: too many. */
+enum status input_note_names(struct input_making *q, yyjson_val *body);
 /* The member `name` of a tool, of a call or of a choice as upstream is told it. space: the namespace it is in; empty =
  * none. ST_BAD_REQUEST: there is no name, or one is too long. */
-enum status input_name(struct reshape *r, yyjson_val *object, struct slice space, yyjson_mut_val **ret);
+enum status input_name(struct input_making *q, yyjson_val *object, struct slice space, bool custom,
+                       yyjson_mut_val **ret);
 /* The same with the object's own member `namespace`. */
-enum status input_spaced_name(struct reshape *r, yyjson_val *object, yyjson_mut_val **ret);
-/* Keeps what answers need of a tool in a namespace, or of a custom one. t: where it stands. ST_BAD_REQUEST: too many,
- * or a name that chat does not take. */
+enum status input_spaced_name(struct input_making *q, yyjson_val *object, bool custom, yyjson_mut_val **ret);
+/* Keeps what answers need of a tool that is something else upstream; of others nothing. t: where it stands.
+ * ST_BAD_REQUEST: too many, or a name that chat does not take. */
 enum status input_keep_tool(struct input_making *q, yyjson_val *tool, struct slice space, yyjson_mut_val *sent,
                             struct output_tool t);
 /* All tools of upstream are there: orders those that were kept. ST_BAD_REQUEST: another tool has the name of one. */

@@ -400,7 +400,7 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
     enum status st = check_need(&r->from, item, "call_id", IS_STRING, &id);
 
     if (st == ST_OK)
-        st = input_spaced_name(r, item, &name);
+        st = input_spaced_name(q, item, custom, &name);
     if (st == ST_OK)
         st = check_need(&r->from, item, custom ? "input" : "arguments", IS_STRING, &arguments);
     if (st != ST_OK)

@@ -62,17 +62,21 @@ const char *translate_limit_name(const struct translate_call *call)
     return call->old_limit ? "max_tokens" : "max_completion_tokens";
 }
 
-struct slice translate_short_name(struct slice name, char *to)
+struct slice translate_distinct_name(struct slice name, struct slice whole, char *to)
 {
     unsigned char digest[crypto_generichash_BYTES];
+    size_t n = name.n < NAME_KEPT ? name.n : NAME_KEPT;
 
-    if (name.n <= TRANSLATE_NAME_MAX)
-        return name;
-    (void)crypto_generichash(digest, sizeof(digest), (const unsigned char *)name.p, name.n, NULL, 0);
-    memcpy(to, name.p, NAME_KEPT);
-    to[NAME_KEPT] = '_';
-    (void)sodium_bin2hex(to + NAME_KEPT + 1, 2 * NAME_DIGEST + 1, digest, NAME_DIGEST);
-    return (struct slice){to, TRANSLATE_NAME_MAX};
+    (void)crypto_generichash(digest, sizeof(digest), (const unsigned char *)whole.p, whole.n, NULL, 0);
+    memcpy(to, name.p, n);
+    to[n] = '_';
+    (void)sodium_bin2hex(to + n + 1, 2 * NAME_DIGEST + 1, digest, NAME_DIGEST);
+    return (struct slice){to, n + 1 + 2 * NAME_DIGEST};
+}
+
+struct slice translate_short_name(struct slice name, char *to)
+{
+    return name.n <= TRANSLATE_NAME_MAX ? name : translate_distinct_name(name, name, to);
 }
 
 /* ---- what models are known to take, by the beginning of their names: the first row that fits counts ---------------

@@ -92,6 +92,8 @@ const char *translate_limit_name(const struct translate_call *call);
 /* A tool's name as chat completions take it: itself, or its beginning and a digest of the whole, so that the same name
  * is always sent as the same. to: at least TRANSLATE_NAME_MAX + 1 bytes, which the answer may be in. */
 struct slice translate_short_name(struct slice name, char *to);
+/* The beginning of a name, which is not empty, and a digest of the whole that tells it from others that begin so. */
+struct slice translate_distinct_name(struct slice name, struct slice whole, char *to);
 /* Does the model want its own reasoning back, as `reasoning_content` of its messages, and refuse a turn without it? Its
  * name says so. Other upstreams refuse the member. */
 bool translate_wants_reasoning(const struct translate_call *call);

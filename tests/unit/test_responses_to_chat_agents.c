@@ -190,11 +190,7 @@ static void wrong_namespaces_are_named(void **state)
         {"'tools':[" PLAIN ",{'type':'namespace','name':'" NAME_60 NAME_60 NAME_60 "','tools':[" PLAIN "]}]",
          "invalid_value", "tools[1].tools[0].name"},
         /* two tools would be one */
-        {"'tools':[" GITHUB ",{'type':'function','name':'mcp__github__search'}]", "invalid_value",
-         "tools[0].tools[0].name"},
-        {"'tools':[{'type':'function','name':'mcp__github__run'}," GITHUB "]", "invalid_value",
-         "tools[1].tools[1].name"},
-        {"'tools':[" GITHUB ",{'type':'namespace','name':'mcp','tools':[{'type':'function','name':'github__run'}]}]",
+        {"'tools':[" GITHUB ",{'type':'namespace','name':'mcp__github','tools':[{'type':'custom','name':'run'}]}]",
          "invalid_value", NULL},
         {"'tools':[" GITHUB "],'tool_choice':{'type':'function','name':'search','namespace':7}", "invalid_type",
          "tool_choice.namespace"},
@@ -204,10 +200,10 @@ static void wrong_namespaces_are_named(void **state)
         {"'input':[" MORE(PLAIN ",{'type':'namespace','name':'n','tools':[7]}") "]", "invalid_type",
          "input[0].tools[1].tools[0]"},
         {"'input':[" MORE("{'type':'web_search'}") "]", "unsupported_value", "input[0].tools[0].type"},
-        {"'tools':[{'type':'function','name':'mcp__github__search'}],'input':[" MORE(PLAIN) "," MORE(
-             GITHUB) ","
-                     "{'role':'user','content':'x'}]",
-         "invalid_value", "input[1].tools[0].tools[0].name"},
+        {"'input':[" MORE(PLAIN) "," MORE("{'type':'namespace','name':'n','tools':[" PLAIN "," PLAIN
+                                          "]}") ","
+                                                "{'role':'user','content':'x'}]",
+         "invalid_value", NULL},
     };
     char from[1024];
 
