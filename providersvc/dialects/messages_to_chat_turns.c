@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "providersvc/dialects/data_url.h"
 #include "providersvc/dialects/result_label.h"
 
 #define BETWEEN_TEXTS "\n\n"
@@ -89,19 +90,6 @@ static yyjson_mut_val *data_url(struct m2c *t, struct slice type, struct slice d
     t->r.to.lost |= v == NULL;
     buf_fini(&b);
     return v;
-}
-
-static bool is_base64(struct slice s)
-{
-    while (s.n > 0 && s.p[s.n - 1] == '=')
-        s.n--;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '+' && c != '/')
-            return false;
-    }
-    return s.n > 0;
 }
 
 /* The two members of a base64 source. */

@@ -5,6 +5,7 @@
 #ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 
+#include "providersvc/dialects/data_url.h"
 #include "providersvc/dialects/put.h"
 #include "providersvc/dialects/reshape.h"
 
@@ -17,6 +18,9 @@
 #define INPUT_TEXT_MAX (2u * LIMIT_BODY) /* bytes of what is put together of the body's texts for one message */
 #define INPUT_ARGUMENTS_MAX (6u * LIMIT_BODY + 64u) /* bytes of a custom tool's input, escaped, as arguments */
 #define INPUT_RESULTS_MAX LIMIT_BODY /* bytes of the list of results, each of which is longer in the body */
+#define OUTPUT_PICTURES_MAX                                                                                            \
+    (4u * TRANSLATE_STATE_MAX) /* bytes of a stream's pictures, which its last event repeats                           \
+                                */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
 #define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
 
@@ -75,6 +79,7 @@ struct input_making {
     struct buf system; /* what is told before everything else */
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
+    yyjson_mut_val *pictures; /* of it, likewise */
     struct buf said; /* in it */
     yyjson_val *refusal; /* likewise; NULL = none */
     /* Until the results of its calls are all there, only results follow it: what the model says in between becomes part
@@ -120,7 +125,7 @@ enum status input_check_tools(struct input_making *q);
 /* ---- an answer while it is made ------------------------------------------------------------------------------------
  */
 
-enum output_kind { OUTPUT_REASONING, OUTPUT_TEXT, OUTPUT_REFUSAL, OUTPUT_CALL, OUTPUT_CUSTOM };
+enum output_kind { OUTPUT_REASONING, OUTPUT_TEXT, OUTPUT_REFUSAL, OUTPUT_CALL, OUTPUT_CUSTOM, OUTPUT_PICTURE };
 
 /* One item of the output. Its place in the array is its output_index. A message has one part. */
 struct output_item {
@@ -129,8 +134,9 @@ struct output_item {
     bool closed;
     uint64_t index; /* of a call: upstream's */
     struct buf text; /* what it says, or a call's arguments; of a custom tool's, too, until output_unwrap */
+    struct slice picture; /* base64: in the answer's document, or a stream's in text */
     struct buf logprobs; /* of a text: JSON, without the brackets */
-    struct buf call_id, name; /* of a call */
+    struct buf call_id, name; /* of a call; of a picture the name is its format's: png */
     struct slice space; /* the namespace of its tool; empty = none */
 };
 
@@ -143,7 +149,7 @@ struct output {
     uint64_t created; /* of upstream; 0 = not said */
     const char *finish; /* upstream's word for the answer's end; NULL = none yet */
     char tier[OUTPUT_TIER_MAX];
-    size_t held; /* bytes in the items */
+    size_t held, pictured; /* bytes in the items, in those that are pictures */
     size_t n_items, cap_items;
     struct output_item *items;
     struct buf event; /* being made */
@@ -168,6 +174,11 @@ enum status output_name_call(struct output *o, struct output_item *item, struct 
  * as it is, half a call above all, which must not be taken for a whole one. */
 enum status output_unwrap(struct output *o, struct output_item *item, struct err *err);
 enum status output_note_logprobs(struct output *o, struct output_item *item, yyjson_val *logprobs, struct err *err);
+/* The picture that an item of `images`, or a part of content, is, if its URL has it. */
+bool output_picture_of(yyjson_val *image, struct data_url *ret);
+/* The same as a new item, which is known to the client, whole and closed. keep: the picture is copied. */
+enum status output_add_picture(struct output *o, const struct data_url *picture, bool keep, struct output_item **ret,
+                               struct err *err);
 /* "msg_…", "fc_…": made of the request's id and the item's place; the ids of calls that upstream gave none. */
 void output_put_id(struct put *p, const struct output *o, const struct translate_call *call,
                    const struct output_item *item);

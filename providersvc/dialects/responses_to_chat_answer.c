@@ -58,6 +58,36 @@ static enum status add_text(struct output *o, enum output_kind kind, struct slic
     return output_say(o, &item->text, text, err);
 }
 
+/* Of a list of images, or of parts among which some are. */
+static enum status add_pictures(struct output *o, yyjson_val *list, struct err *err)
+{
+    struct output_item *item = NULL;
+    struct data_url picture;
+    enum status st = ST_OK;
+    yyjson_val *image;
+    size_t i, n;
+
+    yyjson_arr_foreach(list, i, n, image)
+    {
+        if (st == ST_OK && output_picture_of(image, &picture))
+            st = output_add_picture(o, &picture, false, &item, err);
+    }
+    return st;
+}
+
+static bool has_text(yyjson_val *content)
+{
+    yyjson_val *part;
+    size_t i, n;
+
+    yyjson_arr_foreach(content, i, n, part)
+    {
+        if (yyjson_is_str(yyjson_obj_get(part, "text")))
+            return true;
+    }
+    return facts_text(content).n > 0;
+}
+
 /* A string, or what some give in its place: parts with text. */
 static enum status add_content(struct output *o, yyjson_val *content, yyjson_val *logprobs, struct err *err)
 {
@@ -66,7 +96,7 @@ static enum status add_content(struct output *o, yyjson_val *content, yyjson_val
     enum status st;
     size_t i, n;
 
-    if ((!yyjson_is_str(content) || yyjson_get_len(content) == 0) && yyjson_arr_size(content) == 0)
+    if (!has_text(content))
         return ST_OK;
     st = add_text(o, OUTPUT_TEXT, facts_text(content), err);
     if (st != ST_OK)
@@ -117,6 +147,10 @@ static enum status read_message(struct output *o, yyjson_val *choice, struct err
         st = add_text(o, OUTPUT_REASONING, reasoning, err);
     if (st == ST_OK)
         st = add_content(o, yyjson_obj_get(message, "content"), yyjson_obj_get(choice, "logprobs"), err);
+    if (st == ST_OK)
+        st = add_pictures(o, yyjson_obj_get(message, "content"), err);
+    if (st == ST_OK)
+        st = add_pictures(o, yyjson_obj_get(message, "images"), err);
     if (st == ST_OK && refusal.n > 0)
         st = add_text(o, OUTPUT_REFUSAL, refusal, err);
     if (st != ST_OK)

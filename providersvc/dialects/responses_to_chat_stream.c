@@ -231,6 +231,39 @@ static enum status say(struct giving *g, enum output_kind kind, struct slice tex
     return st == ST_OK ? give_delta(g, item, text, logprobs) : st;
 }
 
+/* It comes whole, so it is there at once. */
+static enum status give_picture(struct giving *g, const struct data_url *picture)
+{
+    struct output_item *item = NULL;
+    enum status st = close_text(g);
+    struct put p;
+
+    if (st == ST_OK)
+        st = output_add_picture(g->o, picture, true, &item, g->err);
+    if (st == ST_OK)
+        st = give_item(g, "response.output_item.added", item, OUTPUT_IN_PROGRESS);
+    if (st != ST_OK)
+        return st;
+    p = begin_of(g, "response.image_generation_call.completed", item, false);
+    st = give(g, &p);
+    return st == ST_OK ? give_item(g, "response.output_item.done", item, OUTPUT_COMPLETED) : st;
+}
+
+static enum status give_pictures(struct giving *g, yyjson_val *images)
+{
+    struct data_url picture;
+    enum status st = ST_OK;
+    yyjson_val *image;
+    size_t i, n;
+
+    yyjson_arr_foreach(images, i, n, image)
+    {
+        if (st == ST_OK && output_picture_of(image, &picture))
+            st = give_picture(g, &picture);
+    }
+    return st;
+}
+
 /* Some give parts in place of the text. */
 static enum status say_content(struct giving *g, yyjson_val *content, yyjson_val *logprobs)
 {
@@ -243,7 +276,7 @@ static enum status say_content(struct giving *g, yyjson_val *content, yyjson_val
         if (st == ST_OK)
             st = say(g, OUTPUT_TEXT, facts_text(yyjson_obj_get(part, "text")), NULL);
     }
-    return st;
+    return st == ST_OK ? give_pictures(g, content) : st;
 }
 
 /* ---- tool calls -----------------------------------------------------------------------------------------------------
@@ -325,6 +358,8 @@ static enum status take_choice(struct giving *g, yyjson_val *choice)
 
     if (st == ST_OK)
         st = say_content(g, yyjson_obj_get(delta, "content"), logprobs);
+    if (st == ST_OK)
+        st = give_pictures(g, yyjson_obj_get(delta, "images"));
     if (st == ST_OK)
         st = say(g, OUTPUT_REFUSAL, facts_text(yyjson_obj_get(delta, "refusal")), NULL);
     if (st != ST_OK)

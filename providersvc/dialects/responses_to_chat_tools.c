@@ -133,15 +133,30 @@ static enum status add_namespace(struct input_making *q, yyjson_val *namespace, 
     return st;
 }
 
+/* A model that makes pictures itself is asked for them. How they are to be, it takes from words only. */
+static enum status add_pictures(struct input_making *q, yyjson_val *tool)
+{
+    static const char *const known[] = {"type", NULL};
+    struct reshape *r = &q->r;
+    yyjson_mut_val *list = making_array(&r->to);
+
+    making_push(&r->to, list, making_word(&r->to, "text"));
+    making_push(&r->to, list, making_word(&r->to, "image"));
+    making_put(&r->to, r->to.root, "modalities", list);
+    return check_only(&r->from, tool, known);
+}
+
 static enum status add_tool(struct input_making *q, yyjson_val *tool, struct output_tool t)
 {
     struct reshape *r = &q->r;
     yyjson_mut_val *shown;
-    bool function = yyjson_equals_str(yyjson_obj_get(tool, "type"), "function"), told = false;
+    yyjson_val *type = yyjson_obj_get(tool, "type");
+    bool function = yyjson_equals_str(type, "function"), told = false;
+    bool pictures = yyjson_equals_str(type, "image_generation") && r->from.call->own_pictures;
     enum status st;
 
-    if (yyjson_equals_str(yyjson_obj_get(tool, "type"), "namespace")) {
-        st = add_namespace(q, tool, t);
+    if (pictures || yyjson_equals_str(type, "namespace")) {
+        st = pictures ? add_pictures(q, tool) : add_namespace(q, tool, t);
         making_push(&r->to, q->tools_shown, making_value(&r->to, tool));
         return st;
     }

@@ -32,6 +32,7 @@ struct translate_call {
     uint64_t max_output; /* the model's longest answer; 0 = not known */
     struct usage counted; /* what an answer without usage is said to have used; not known = its client is told none */
     bool old_limit; /* in chat completions for upstream the limit is called max_tokens, not max_completion_tokens */
+    bool own_pictures; /* upstream takes pictures that its model made: in chat `images` of an assistant's message */
     bool stream;
     bool usage_asked; /* the client wants usage in its stream */
     bool drop_unsupported; /* leave out what cannot be said upstream; else it is refused by name */

@@ -242,8 +242,8 @@ static void tell_response(struct telling *t, yyjson_val *response)
 
     yyjson_arr_foreach(yyjson_obj_get(response, "output"), i, n, item)
     {
-        (void)buf_addf(t->to, "[%s %s%s%s", text_at(item, "/type"), text_at(item, "/name"), text_at(item, "/arguments"),
-                       text_at(item, "/input"));
+        (void)buf_addf(t->to, "[%s %s%s%s%s", text_at(item, "/type"), text_at(item, "/name"),
+                       text_at(item, "/arguments"), text_at(item, "/input"), text_at(item, "/output_format"));
         yyjson_arr_foreach(yyjson_obj_get(item, "content"), j, m, part)(void) buf_addc(t->to, text_at(part, "/text"));
         yyjson_arr_foreach(yyjson_obj_get(item, "summary"), j, m, part)(void) buf_addc(t->to, text_at(part, "/text"));
         (void)buf_addc(t->to, "]");
@@ -366,6 +366,7 @@ static const struct row streams[] = {
     {&r2m, "translate/anthropic_stream_to_chat/1_anthropic.sse", A_RESPONSE},
     {&r2g, "gemini/stream.sse", "[message " HOLA "] completed {5>13}"},
     {&r2g, "translate/gemini_stream_to_chat/1_gemini.sse", G_RESPONSE},
+    {&r2g, "gemini/stream_image.sse", "[image_generation_call png] completed {9>1299}"},
 };
 
 static const struct row answers[] = {
@@ -380,6 +381,7 @@ static const struct row answers[] = {
      "[message I'll check both cities.][function_call get_weather{\"city\":\"Lima\"}]"
      "[function_call get_weather{\"city\":\"Oslo\"}] completed {410>96}"},
     {&r2g, "gemini/generate_plain.response.json", "[message Lima] completed {5>1}"},
+    {&r2g, "gemini/generate_image.response.json", "[image_generation_call png] completed {9>1299}"},
     {&r2g, "gemini/generate_tools.response.json", "[function_call get_weather{\"city\":\"Lima\"}] completed {120>45}"},
 };
 
