@@ -317,9 +317,12 @@ struct pair {
     const char *upstream_says[3]; /* pieces of the body */
 };
 
-static const struct pair m2g = {
-    &messages_to_chat, &chat_to_gemini,       "gemini-3.8-flash",
-    ANTHROPIC,         "parallel_tool_calls", {"\"systemInstruction\"", "\"functionResponse\"", "\"mode\":\"ANY\""}};
+static const struct pair m2g = {&messages_to_chat,
+                                &chat_to_gemini,
+                                "gemini-3.8-flash",
+                                ANTHROPIC,
+                                NULL,
+                                {"\"systemInstruction\"", "\"functionResponse\"", "\"mode\":\"ANY\""}};
 static const struct pair m2r = {&messages_to_chat,
                                 &chat_to_responses,
                                 "gpt-6",
@@ -347,7 +350,8 @@ struct row {
 
 #define HOLA "\xc2\xa1Hola!"
 #define LIMA "{\"city\":\"Lima\",\"unit\":\"c\"}"
-#define G_MESSAGE "[text " HOLA "][tool_use get_weather" LIMA "][tool_use get_time{}] tool_use {80>43}"
+/* one call: the client asked for no more at once */
+#define G_MESSAGE "[text " HOLA "][tool_use get_weather" LIMA "] tool_use {80>43}"
 #define G_RESPONSE                                                                                                     \
     "[reasoning The weather is asked for.][message " HOLA "][function_call get_weather" LIMA                           \
     "][function_call get_time{}] completed {80>43}"
