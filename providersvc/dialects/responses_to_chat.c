@@ -202,7 +202,7 @@ static enum status take_top_logprobs(void *ctx, yyjson_val *v)
 {
     struct input_making *q = ctx;
 
-    q->top_logprobs = v;
+    q->top_logprobs = is_zero(v) ? NULL : v; /* none: what is the case anyway */
     echo(q, "top_logprobs", v);
     return ST_OK;
 }

@@ -6,7 +6,10 @@
 #include "providersvc/dialects/result_label.h"
 
 #define PICTURE_LABEL "[The picture that you made:]"
-#define NO_STORE "the router keeps no answers for it"
+/* What clients do that believe their answers are kept: the AI SDK of Vercel does unless it is told otherwise. */
+#define NO_ITEM                                                                                                        \
+    "the router keeps no answers for it, so that the item itself has to be sent (clients do with 'store' set to "      \
+    "false)"
 
 /* ---- content parts --------------------------------------------------------------------------------------------------
  */
@@ -580,6 +583,8 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         return add_tools(q, item);
     if (!waiting(q))
         end_results(q);
+    if (type == NULL && yyjson_obj_get(item, "role") == NULL && yyjson_is_str(yyjson_obj_get(item, "id")))
+        return check_refuse(&q->r.from, NULL, NO_ITEM); /* a reference need not say that it is one */
     if (type == NULL || yyjson_equals_str(type, "message"))
         return add_message(q, item);
     if (yyjson_equals_str(type, "function_call"))
@@ -589,7 +594,7 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
     if (yyjson_equals_str(type, "image_generation_call"))
         return add_picture(q, item);
     if (yyjson_equals_str(type, "item_reference"))
-        return check_refuse(&q->r.from, NULL, NO_STORE);
+        return check_refuse(&q->r.from, NULL, NO_ITEM);
     return check_unsupported_value(&q->r.from, "type", type); /* of hosted tools */
 }
 

@@ -408,8 +408,10 @@ enum status output_end(void *state, const struct translate_call *call, enum tran
     enum status st = ST_OK;
     size_t i;
 
-    if (status == OUTPUT_IN_PROGRESS)
+    if (status == OUTPUT_IN_PROGRESS && o->n_items == 0)
         return translate_nonsense(err, "the stream has no end");
+    if (status == OUTPUT_IN_PROGRESS) /* some say [DONE] alone */
+        status = OUTPUT_COMPLETED;
     for (i = 0; how == TRANSLATE_WHOLE && i < o->n_items; i++) {
         if (!o->items[i].added)
             return translate_nonsense(err, "a tool call without a name");
