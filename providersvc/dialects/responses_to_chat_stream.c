@@ -318,10 +318,10 @@ static enum status new_call(struct giving *g, yyjson_val *index, struct output_i
     return st;
 }
 
-static enum status take_call(struct giving *g, yyjson_val *delta)
+/* index: may be NULL. */
+static enum status take_call(struct giving *g, yyjson_val *index, struct slice id, yyjson_val *function)
 {
-    yyjson_val *index = yyjson_obj_get(delta, "index"), *function = yyjson_obj_get(delta, "function");
-    struct slice id = facts_text(yyjson_obj_get(delta, "id")), name = facts_text(yyjson_obj_get(function, "name"));
+    struct slice name = facts_text(yyjson_obj_get(function, "name"));
     struct output_item *item = call_of(g->o, index, id, name.n > 0);
     enum status st = ST_OK;
     size_t before;
@@ -366,10 +366,16 @@ static enum status take_choice(struct giving *g, yyjson_val *choice)
         return st;
     yyjson_arr_foreach(yyjson_obj_get(delta, "tool_calls"), i, n, call)
     {
-        st = take_call(g, call);
+        st = take_call(g, yyjson_obj_get(call, "index"), facts_text(yyjson_obj_get(call, "id")),
+                       yyjson_obj_get(call, "function"));
         if (st != ST_OK)
             return st;
     }
+    call = yyjson_obj_get(delta, "function_call"); /* the older form */
+    if (yyjson_is_obj(call))
+        st = take_call(g, NULL, (struct slice){NULL, 0}, call);
+    if (st != ST_OK)
+        return st;
     if (finish != NULL)
         g->o->finish = finish;
     return ST_OK;

@@ -318,6 +318,41 @@ static void streamed_calls_too_wherever_they_are_cut(void **state)
     drop(sse);
 }
 
+/* A host that knows the older form only, and one with a word of its own for a limit. */
+static void older_calls_are_calls(void **state)
+{
+    struct slice answer = quoted("{'choices':[{'message':{'content':null,'function_call':{'name':'search','arguments':"
+                                 "'{}'}},'finish_reason':'model_length'}]}");
+    struct slice sse = quoted("data: {'choices':[{'index':0,'delta':{'content':'a'}}]}\n\n"
+                              "data: {'choices':[{'index':0,'delta':{'function_call':{'name':'search','arguments':''}}"
+                              "}]}\n\n"
+                              "data: {'choices':[{'index':0,'delta':{'function_call':{'arguments':'{}'}}}]}\n\n"
+                              "data: {'choices':[{'index':0,'delta':{},'finish_reason':'function_call'}]}\n\n"
+                              "data: [DONE]\n\n");
+    struct translating t;
+
+    (void)state;
+    begin(&t);
+    assert_int_equal(ask(&t, "{'input':'x'}"), ST_OK);
+    assert_int_equal(translating_answer(&t, answer), ST_OK);
+    finds(&t, "'status':'incomplete','background':false,'error':null,'incomplete_details':{'reason':"
+              "'max_output_tokens'}");
+    finds(&t, "'output':[{'id':'fc_test_0','type':'function_call','status':'incomplete','call_id':'call_test_0','name':"
+              "'search','arguments':'{}'}]");
+    translating_end(&t);
+    for (size_t step = 1; step <= sse.n; step++) {
+        begin(&t);
+        t.call.stream = true;
+        assert_int_equal(ask(&t, "{'input':'x','stream':true}"), ST_OK);
+        assert_int_equal(translating_stream(&t, sse, step), ST_OK);
+        finds(&t, "'output_index':1,'item':{'id':'fc_test_1','type':'function_call','status':'completed','call_id':"
+                  "'call_test_1','name':'search','arguments':'{}'}");
+        translating_end(&t);
+    }
+    drop(answer);
+    drop(sse);
+}
+
 /* ---- reasoning ------------------------------------------------------------------------------------------------------
  */
 
@@ -438,6 +473,7 @@ int main(void)
         cmocka_unit_test(tools_of_namespaces_are_bounded),
         cmocka_unit_test(calls_come_back_with_their_namespace),
         cmocka_unit_test(streamed_calls_too_wherever_they_are_cut),
+        cmocka_unit_test(older_calls_are_calls),
         cmocka_unit_test(reasoning_goes_back_to_models_that_want_it),
         cmocka_unit_test(no_other_model_gets_it),
         cmocka_unit_test(much_reasoning_is_borne),
