@@ -5,6 +5,8 @@
 
 #include "providersvc/dialects/responses_to_chat.h"
 
+#define IMAGE_TYPE "image/" /* its beginning */
+
 /* ---- collecting -----------------------------------------------------------------------------------------------------
  */
 
@@ -63,19 +65,18 @@ enum status output_say(struct output *o, struct buf *to, struct slice text, stru
 
 bool output_picture_of(yyjson_val *image, struct data_url *ret)
 {
-    return data_url_read(facts_text(yyjson_obj_get(yyjson_obj_get(image, "image_url"), "url")), ret);
+    return data_url_read(facts_text(yyjson_obj_get(yyjson_obj_get(image, "image_url"), "url")), ret) &&
+           slice_starts(ret->type, IMAGE_TYPE) && ret->type.n > strlen(IMAGE_TYPE);
 }
 
 enum status output_add_picture(struct output *o, const struct data_url *picture, bool keep, struct output_item **ret,
                                struct err *err)
 {
-    static const char prefix[] = "image/";
-    struct slice format = picture->type;
+    const size_t n = strlen(IMAGE_TYPE);
+    struct slice format = {picture->type.p + n, picture->type.n - n};
     struct output_item *item = NULL;
     enum status st = output_new(o, OUTPUT_PICTURE, &item, err);
 
-    if (slice_starts(format, prefix))
-        format = (struct slice){format.p + sizeof(prefix) - 1, format.n - (sizeof(prefix) - 1)};
     if (st == ST_OK)
         st = output_say(o, &item->name, format, err);
     if (st != ST_OK)

@@ -153,21 +153,24 @@ static const struct efforts {
     {"gpt-6.", "low", "low", "xhigh", "max"},
     {"gpt-6", "none", "low", "xhigh", "max"},
     {"deepseek-v4", "none", "low", "high", "max"},
-    /* what chat_to_gemini and chat_to_messages know better */
+    /* what chat_to_gemini knows better */
     {"gemma", NOTHING},
     {"learnlm", NOTHING},
     {"gemini-1", NOTHING},
     {"gemini-2.0", NOTHING},
     {"gemini", "none", "minimal", "high", "high"},
-    {"claude", "none", "minimal", "xhigh", "max"},
 };
 
 const char *translate_effort(const struct translate_call *call, const char *effort)
 {
     static const struct efforts unknown = {"", "none", "low", "high", "high"};
+    static const struct efforts claude = {"", "none", "minimal", "xhigh", "max"}; /* chat_to_messages knows better */
     const struct efforts *row = &unknown;
     struct slice name = bare_name(call);
 
+    if (name.n > 0 &&
+        memmem(name.p, name.n, "claude", strlen("claude")) != NULL) /* anthropic.claude-…, us.anthropic.claude-… */
+        row = &claude;
     for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]) && row == &unknown; i++)
         if (slice_starts(name, efforts[i].begins))
             row = &efforts[i];

@@ -54,7 +54,10 @@ static void finds(const struct translating *t, const char *text)
 #define JPEG IMAGE("data:image/jpeg;base64,/9j/")
 /* What is none that can be given. */
 #define ELSEWHERE IMAGE("https://example.org/a.png")
-#define BROKEN IMAGE("data:image/png,x") ",7,{'image_url':7},{'image_url':{'url':7}},{}"
+#define BROKEN                                                                                                         \
+    IMAGE("data:image/png,x")                                                                                          \
+    "," IMAGE("data:text/html;base64,AAAA") "," IMAGE(                                                                 \
+        "data:image/;base64,AAAA") ",7,{'image_url':7},{'image_url':{'url':7}},{}"
 
 #define ITEM(n, status, format, result)                                                                                \
     "{'id':'ig_test_" n "','type':'image_generation_call','status':'" status "','output_format':'" format              \

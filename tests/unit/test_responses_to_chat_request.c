@@ -271,6 +271,7 @@ static void efforts_are_what_the_model_takes(void **state)
         {"gemini-2.0-flash", "'high'", ""},
         {"claude-opus-4-8", "'xhigh'", "xhigh"},
         {"claude-opus-4-8", "'max'", "max"},
+        {"us.anthropic.claude-opus-4-8-v1:0", "'xhigh'", "xhigh"},
     };
     char from[256], to[256];
 
