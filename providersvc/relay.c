@@ -452,6 +452,7 @@ static enum status translate_request(struct completion *c, struct relay *s)
                                       .output_limit = r->output_limit,
                                       .max_output = c->route->price.n > 0 ? c->route->price.items[0].max_output : 0,
                                       .old_limit = s->plan.old_limit,
+                                      .own_pictures = s->plan.upstream == &dialect_gemini,
                                       .stream = r->stream,
                                       .usage_asked = r->usage_asked,
                                       .drop_unsupported = c->loop->self->drop_unsupported,

@@ -11,6 +11,7 @@
 
 #define STOP_MAX 5
 #define LOGPROBS_MAX 20
+#define TOP_K_OFF (-1) /* of all tokens, as hosts of open weights have it; 0 likewise */
 #define BUDGET_LOW 1024
 #define BUDGET_MEDIUM 8192
 #define BUDGET_HIGH 24576
@@ -24,7 +25,7 @@
 struct given { /* NULL = absent, or null */
     yyjson_val *messages, *max_completion_tokens, *max_tokens, *temperature, *top_p, *frequency_penalty,
         *presence_penalty, *seed, *stop, *n, *logprobs, *top_logprobs, *response_format, *reasoning_effort, *tools,
-        *tool_choice, *functions, *function_call, *modalities;
+        *tool_choice, *functions, *function_call, *modalities, *top_k, *parallel_tool_calls;
 };
 
 struct gemini_request {
@@ -64,6 +65,8 @@ static const struct reshape_field fields[] = {
     READ(functions),
     READ(function_call),
     READ(modalities),
+    READ(top_k),
+    KEPT("parallel_tool_calls", IS_BOOL, offsetof(struct gemini_request, given.parallel_tool_calls)),
     LEFT("model", 0),
     LEFT("stream", 0),
     LEFT("stream_options", 0),
@@ -75,7 +78,6 @@ static const struct reshape_field fields[] = {
     LEFT("prompt_cache_options", 0),
     NEUTRAL("store", 0, is_false),
     NEUTRAL("service_tier", 0, is_usual_tier),
-    NEUTRAL("parallel_tool_calls", 0, is_true),
     NEUTRAL("logit_bias", 0, is_empty),
     NEUTRAL("verbosity", 0, is_medium),
 };
@@ -148,8 +150,12 @@ static enum status take_integer(struct configuring *c, const char *name, yyjson_
 static enum status take_sampling(struct configuring *c)
 {
     enum status st = take_decimal(c, "temperature", c->given->temperature, "temperature", 0, 2);
-    int64_t seed = 0;
+    int64_t seed = 0, top_k = 0;
 
+    if (st == ST_OK)
+        st = take_integer(c, "top_k", c->given->top_k, TOP_K_OFF, INT32_MAX, &top_k);
+    if (st == ST_OK && top_k > 0)
+        making_put_value(c->to, config(c), "topK", c->given->top_k);
     if (st == ST_OK)
         st = take_decimal(c, "top_p", c->given->top_p, "topP", 0, 1);
     if (st == ST_OK)
@@ -433,6 +439,7 @@ static enum status make_request(struct gemini_request *q, struct gemini_state *s
     if (st == ST_OK)
         st = take_config(a, given);
     s->legacy = given->functions != NULL && given->tools == NULL;
+    s->one_call = s->legacy || yyjson_is_false(given->parallel_tool_calls);
     return st;
 }
 

@@ -323,12 +323,12 @@ static enum status put_calls(struct saying *s, struct making *out, yyjson_mut_va
     *ret_calls = 0;
     yyjson_arr_foreach(parts, i, n, part)
     {
-        if (kind_of_part(part) != PART_CALL)
+        if (kind_of_part(part) != PART_CALL || (s->state->one_call && *ret_calls > 0))
             continue;
-        if (s->state->legacy && *ret_calls == 0) {
+        if (s->state->legacy) {
             st = put_function(s, out, making_put_object(out, message, "function_call"),
                               yyjson_obj_get(part, "functionCall"));
-        } else if (!s->state->legacy) {
+        } else {
             if (list == NULL)
                 list = making_put_array(out, message, "tool_calls");
             st = put_tool_call(s, out, making_push_object(out, list), part);
@@ -566,8 +566,8 @@ static enum status give_call(struct saying *s, size_t k, yyjson_val *part)
     struct chunk c;
     enum status st;
 
-    if (s->state->legacy && choice->calls > 0)
-        return ST_OK; /* there the client knows one call only */
+    if (s->state->one_call && choice->calls > 0)
+        return ST_OK;
     chunk_begin(s, &c, k);
     if (s->state->legacy) {
         st = put_function(s, &c.out, making_put_object(&c.out, c.delta, "function_call"),

@@ -658,10 +658,10 @@ static enum status take_messages(struct turns *t, yyjson_val *messages)
             return st;
         check_leave(t->from);
     }
-    if (t->parts == NULL && t->system != NULL) /* OpenAI answers instructions alone, Google wants contents */
+    if (t->parts == NULL && n > 0) /* OpenAI answers instructions alone, or nothing; Google wants contents */
         add_text(t, false, slice_of(TRANSLATE_EMPTY_TURN));
     if (t->parts == NULL && !t->to->lost)
-        return check_invalid(t->from, "messages", "a message of a user that is not empty");
+        return check_invalid(t->from, "messages", "at least one message");
     return ST_OK;
 }
 

@@ -47,6 +47,9 @@ struct gemini_choice {
 /* One call. Holds no memory. */
 struct gemini_state {
     bool legacy; /* the client speaks of functions, not of tools */
+    /* The client takes one call at a time. Gemini cannot be asked for that; of those it makes at once the first is the
+     * one that it would have made, and the only one with its signature. It makes the others when it has the result. */
+    bool one_call;
     char id[GEMINI_ID_MAX + 1]; /* of a stream: what chunks are called; empty = none yet */
     uint64_t made_ids;
     struct gemini_choice choices[GEMINI_CANDIDATES_MAX];

@@ -10,6 +10,8 @@
 #define OUTPUT_DEFAULT 4096 /* max_tokens when nobody says how much the model can */
 #define OUTPUT_WHOLE_MAX 16384 /* default of an answer that is not streamed: longer ones are cut after ten minutes */
 #define BUDGET_MIN 1024 /* of thinking: Anthropic's bound */
+#define BUDGET_LOW 2000 /* fewer tokens of thinking than that are low effort, */
+#define BUDGET_MEDIUM 8000 /* fewer than that medium (contract, section 4.6) */
 #define TEMPERATURE_MAX 2 /* OpenAI's; Anthropic's is 1 */
 #define TOP_P_THINKING_MIN 0.95 /* less is refused beside thinking */
 #define TOP_P_FIXED_MIN 0.99 /* less is refused by models that take no sampling parameters */
@@ -43,6 +45,7 @@ static const struct reshape_field fields[] = {
     READ(user),
     READ(response_format),
     READ(reasoning_effort),
+    READ(thinking),
     READ(safety_identifier),
     READ(modalities),
     READ(service_tier),
@@ -133,15 +136,16 @@ static void put_no_thinking(struct c2m *m)
         making_put(&m->r.to, m->r.to.root, "thinking", c2m_object(m, "disabled"));
 }
 
-/* A budget is written with the limit, on which it depends. With one the turn whose calls are answered would have to
+/* e: NULL = as hard as the model likes, of one that takes no budget. A budget is written with the limit, on which it
+ * depends. With one the turn whose calls are answered would have to
  * begin with the thinking that led to them, which chat has no place for. */
 static void put_effort(struct c2m *m, const struct effort *e)
 {
     m->thinks = m->can.thinking != CLAUDE_THINKS_BUDGET || !m->turns.answers;
-    if (m->can.effort != CLAUDE_EFFORT_NOT)
+    if (e != NULL && m->can.effort != CLAUDE_EFFORT_NOT)
         put_config(m, "effort", making_word(&m->r.to, e->upto[m->can.effort]));
     if (m->can.thinking == CLAUDE_THINKS_BUDGET) {
-        m->budget = m->thinks ? e->budget : 0;
+        m->budget = m->thinks && e != NULL ? e->budget : 0;
     } else {
         yyjson_mut_val *thinking = c2m_object(m, "adaptive");
 
@@ -150,27 +154,68 @@ static void put_effort(struct c2m *m, const struct effort *e)
     }
 }
 
+static const struct effort *effort_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++)
+        if (strcmp(efforts[i].name, name) == 0)
+            return &efforts[i];
+    return NULL;
+}
+
+/* Anthropic's own member, which clients of its models add to OpenAI's, as its own chat completions take it. */
+static enum status take_thinking(struct c2m *m)
+{
+    yyjson_val *type = NULL, *budget = NULL;
+    uint64_t tokens = BUDGET_MIN;
+    enum status st = check_is(&m->r.from, "thinking", m->f.thinking, IS_OBJECT);
+
+    check_enter(&m->r.from, "thinking");
+    if (st == ST_OK)
+        st = check_need(&m->r.from, m->f.thinking, "type", IS_STRING, &type);
+    if (st == ST_OK && yyjson_equals_str(type, "enabled"))
+        st = check_count(&m->r.from, m->f.thinking, "budget_tokens", true, BUDGET_MIN, &budget);
+    else if (st == ST_OK && !yyjson_equals_str(type, "disabled") && !yyjson_equals_str(type, "adaptive"))
+        st = check_invalid(&m->r.from, "type", "enabled, disabled or adaptive");
+    if (st == ST_OK)
+        st = read_count(m, budget, "budget_tokens", &tokens);
+    if (st != ST_OK)
+        return st;
+    check_leave(&m->r.from);
+    if (yyjson_equals_str(type, "disabled")) {
+        put_no_thinking(m);
+        return ST_OK;
+    }
+    if (m->can.thinking == CLAUDE_THINKS_NOT || (budget == NULL && m->can.thinking == CLAUDE_THINKS_BUDGET))
+        return check_unsupported_by(&m->r.from, "thinking", "Anthropic's model");
+    put_effort(m, budget == NULL           ? NULL
+                  : tokens < BUDGET_LOW    ? effort_named("low")
+                  : tokens < BUDGET_MEDIUM ? effort_named("medium")
+                                           : effort_named("high"));
+    if (m->budget > 0)
+        m->budget = tokens;
+    return ST_OK;
+}
+
 static enum status put_thinking(struct c2m *m)
 {
     yyjson_val *v = m->f.reasoning_effort;
+    const struct effort *e;
 
     if (v == NULL)
-        return ST_OK;
+        return m->f.thinking != NULL ? take_thinking(m) : ST_OK;
     if (!yyjson_is_str(v))
         return check_wrong_type(&m->r.from, "reasoning_effort", "a string", v);
     if (yyjson_equals_str(v, "none")) {
         put_no_thinking(m);
         return ST_OK;
     }
-    for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++) {
-        if (!yyjson_equals_str(v, efforts[i].name))
-            continue;
-        if (m->can.thinking == CLAUDE_THINKS_NOT)
-            return check_unsupported_by(&m->r.from, "reasoning_effort", "Anthropic's model");
-        put_effort(m, &efforts[i]);
-        return ST_OK;
-    }
-    return check_invalid(&m->r.from, "reasoning_effort", "none, minimal, low, medium, high, xhigh or max");
+    e = effort_named(yyjson_get_str(v));
+    if (e == NULL)
+        return check_invalid(&m->r.from, "reasoning_effort", "none, minimal, low, medium, high, xhigh or max");
+    if (m->can.thinking == CLAUDE_THINKS_NOT)
+        return check_unsupported_by(&m->r.from, "reasoning_effort", "Anthropic's model");
+    put_effort(m, e);
+    return ST_OK;
 }
 
 static uint64_t default_limit(const struct translate_call *call)
@@ -260,7 +305,7 @@ static enum status put_sampling(struct c2m *m)
     if (temperature < 1 && (!m->can.sampling || m->thinks)) {
         put = false;
         st = check_unsupported_by(&m->r.from, "temperature",
-                                  m->thinks ? "Anthropic's model, while it thinks," : UPSTREAM_NAME);
+                                  m->thinks ? "Anthropic's model, while it thinks," : "Anthropic's model");
     } else if (!(temperature < 1) && (!m->can.sampling || (m->can.one_sampler && top_p < 1))) {
         put = false;
     }
@@ -284,6 +329,8 @@ static enum status add_stop(struct c2m *m, yyjson_val *stop, yyjson_mut_val *to)
 {
     if (!yyjson_is_str(stop))
         return check_wrong_type(&m->r.from, "stop", "a string or an array of strings", stop);
+    if (yyjson_get_len(stop) == 0)
+        return ST_OK; /* nothing ends at an empty text */
     if (blank(stop))
         return check_unsupported_by(&m->r.from, "stop", "Anthropic's Messages, for nothing but white space,");
     making_push(&m->r.to, to, making_value(&m->r.to, stop));

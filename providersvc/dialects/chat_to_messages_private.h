@@ -66,7 +66,8 @@ struct turns {
 struct chat_fields {
     yyjson_val *messages, *max_tokens, *max_completion_tokens, *temperature, *top_p, *top_k, *stop, *n;
     yyjson_val *tools, *tool_choice, *parallel_tool_calls, *functions, *function_call;
-    yyjson_val *response_format, *reasoning_effort, *service_tier, *user, *safety_identifier, *modalities, *audio;
+    yyjson_val *response_format, *reasoning_effort, *thinking, *service_tier, *user, *safety_identifier, *modalities,
+        *audio;
 };
 
 struct c2m {

@@ -334,7 +334,7 @@ static enum status take_logprobs(void *ctx, yyjson_val *v)
 
 static enum status take_top_logprobs(void *ctx, yyjson_val *v)
 {
-    ((struct bridge_making *)ctx)->top_logprobs = v;
+    ((struct bridge_making *)ctx)->top_logprobs = is_zero(v) ? NULL : v;
     return ST_OK;
 }
 

@@ -151,6 +151,8 @@ static enum status add_assistant_text(struct reshape *r, yyjson_val *message, yy
 
     if (st == ST_OK)
         st = check_get(&r->from, message, "refusal", IS_STRING, &refusal);
+    if (content != NULL && is_empty(content)) /* beside calls many give one */
+        content = NULL;
     if (st != ST_OK || (content == NULL && refusal == NULL))
         return st;
     to = making_object(&r->to);

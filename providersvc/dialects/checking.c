@@ -7,6 +7,7 @@
 
 #define COUNT_DIGITS 19 /* of a whole number that surely fits */
 #define WORD_MAX 64 /* bytes of a member's name that is repeated */
+#define MODEL_SHOWN_MAX (LIMIT_MODEL + 16) /* bytes of "the model '…'", closing NUL included */
 
 /* ---- where we are --------------------------------------------------------------------------------------------------
  */
@@ -133,6 +134,14 @@ enum status check_unsupported_by(struct checking *c, const char *key, const char
 enum status check_unsupported(struct checking *c, const char *key)
 {
     return check_unsupported_by(c, key, c->upstream);
+}
+
+enum status check_unsupported_model(struct checking *c, const char *key)
+{
+    char name[MODEL_SHOWN_MAX];
+
+    snprintf(name, sizeof(name), "the model '" SLICE_FMT "'", SLICE_ARG(c->call->model));
+    return check_unsupported_by(c, key, name);
 }
 
 enum status check_unsupported_value(struct checking *c, const char *key, yyjson_val *text)

@@ -52,6 +52,8 @@ enum status check_invalid(struct checking *c, const char *key, const char *expec
 enum status check_missing(struct checking *c, const char *key);
 enum status check_unsupported(struct checking *c, const char *key);
 enum status check_unsupported_by(struct checking *c, const char *key, const char *upstream);
+/* It is the model that has no such thing, which the error calls as the client does. */
+enum status check_unsupported_model(struct checking *c, const char *key);
 enum status check_unsupported_value(struct checking *c, const char *key, yyjson_val *text);
 /* What would change the call's meaning if it were left out, so never is. */
 enum status check_refuse(struct checking *c, const char *key, const char *why);

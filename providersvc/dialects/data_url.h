@@ -12,6 +12,9 @@ struct data_url {
 };
 
 bool data_url_read(struct slice url, struct data_url *ret); /* false: none, or one without a type or without data */
+bool is_base64(struct slice s); /* letters of the usual alphabet, at least one, and padding */
+/* What picture begins so: "image/png", …; PNG where nothing tells, which is what image models give. */
+const char *picture_type(struct slice base64);
 bool slice_starts(struct slice s, const char *with); /* letters of either case are the same */
 
 #endif

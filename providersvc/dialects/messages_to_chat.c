@@ -5,6 +5,7 @@
 
 #include <sodium.h>
 
+#include "providersvc/dialects/data_url.h"
 #include "services/json.h"
 
 #define STOPS_MAX 4 /* that chat takes */
@@ -208,24 +209,78 @@ static yyjson_mut_val *parameters(struct m2c *t, yyjson_val *schema)
     return v;
 }
 
+/* Chat has no place for examples of a tool's input but the words about it. */
+static enum status describe(struct m2c *t, yyjson_val *tool, yyjson_mut_val *function)
+{
+    yyjson_val *description = NULL, *examples = NULL, *example;
+    enum status st = check_get(&t->r.from, tool, "description", IS_STRING, &description);
+    struct buf text;
+    size_t i, n;
+
+    if (st == ST_OK)
+        st = check_get(&t->r.from, tool, "input_examples", IS_ARRAY, &examples);
+    if (st != ST_OK)
+        return st;
+    if (yyjson_arr_size(examples) == 0) {
+        if (description != NULL)
+            making_put_value(&t->r.to, function, "description", description);
+        return ST_OK;
+    }
+    buf_init(&text, M2C_TEXT_MAX);
+    st = buf_add(&text, yyjson_get_str(description), yyjson_get_len(description));
+    if (st == ST_OK)
+        st = buf_addf(&text, "%sExamples of its input:", text.n > 0 ? "\n\n" : "");
+    yyjson_arr_foreach(examples, i, n, example)
+    {
+        struct put p = {&text, st};
+
+        put_raw(&p, "\n");
+        put_value(&p, example);
+        st = p.st;
+    }
+    making_put_copy(&t->r.to, function, "description", (struct slice){text.p, text.n});
+    buf_fini(&text);
+    return st;
+}
+
+/* Whoever may call it, the model itself may: others are programs that Anthropic's servers run. */
+static enum status check_callers(struct m2c *t, yyjson_val *tool)
+{
+    yyjson_val *callers = NULL;
+    enum status st = check_get(&t->r.from, tool, "allowed_callers", IS_ARRAY, &callers);
+
+    if (st == ST_OK && callers != NULL &&
+        (yyjson_arr_size(callers) != 1 || !yyjson_equals_str(yyjson_arr_get_first(callers), "direct")))
+        st = check_unsupported(&t->r.from, "allowed_callers");
+    return st;
+}
+
 static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *tools)
 {
     /* what only says when a tool is loaded, cached or sent changes nothing here */
-    static const char *const known[] = {"type",   "name",          "description",   "input_schema",
-                                        "strict", "cache_control", "defer_loading", "eager_input_streaming",
+    static const char *const known[] = {"type",
+                                        "name",
+                                        "description",
+                                        "input_schema",
+                                        "strict",
+                                        "cache_control",
+                                        "defer_loading",
+                                        "eager_input_streaming",
+                                        "input_examples",
+                                        "allowed_callers",
                                         NULL};
-    yyjson_val *description = NULL, *schema = NULL, *strict = NULL;
+    yyjson_val *schema = NULL, *strict = NULL;
     char name_memory[TRANSLATE_NAME_MAX + 1];
     yyjson_mut_val *function, *item;
     struct slice name = {NULL, 0};
     enum status st = m2c_tool_name(t, tool, name_memory, &name);
 
     if (st == ST_OK)
-        st = check_get(&t->r.from, tool, "description", IS_STRING, &description);
-    if (st == ST_OK)
         st = check_need(&t->r.from, tool, "input_schema", IS_OBJECT, &schema);
     if (st == ST_OK)
         st = check_get(&t->r.from, tool, "strict", IS_BOOL, &strict);
+    if (st == ST_OK)
+        st = check_callers(t, tool);
     if (st == ST_OK)
         st = check_only(&t->r.from, tool, known);
     if (st == ST_OK)
@@ -234,8 +289,7 @@ static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *too
         return st;
     function = making_object(&t->r.to);
     making_put_copy(&t->r.to, function, "name", name);
-    if (description != NULL)
-        making_put_value(&t->r.to, function, "description", description);
+    st = describe(t, tool, function);
     making_put(&t->r.to, function, "parameters", parameters(t, schema));
     if (strict != NULL)
         making_put(&t->r.to, function, "strict", making_bool(&t->r.to, yyjson_is_true(strict) && is_strict(schema, 0)));
@@ -243,7 +297,7 @@ static enum status add_tool(struct m2c *t, yyjson_val *tool, yyjson_mut_val *too
     making_put_word(&t->r.to, item, "type", "function");
     making_put(&t->r.to, item, "function", function);
     making_push(&t->r.to, tools, item);
-    return ST_OK;
+    return st;
 }
 
 /* mode, or the named tool. */
@@ -270,7 +324,6 @@ static enum status put_choice(struct m2c *t, yyjson_val *choice, const char *mod
     return ST_OK;
 }
 
-/* given: tools that the client named, kept: that are left of them. */
 /* *ret_mode: NULL = the named tool. */
 static enum status read_mode(struct m2c *t, yyjson_val *choice, const char **ret_mode, bool *ret_alone)
 {
@@ -331,7 +384,9 @@ static enum status take_tools(struct m2c *t, yyjson_val *in)
         st = check_is(&t->r.from, NULL, tool, IS_OBJECT);
         if (st == ST_OK)
             st = check_get(&t->r.from, tool, "type", IS_STRING, &type);
-        if (st == ST_OK && type != NULL && !yyjson_equals_str(type, "custom"))
+        if (st == ST_OK && type != NULL && slice_starts(facts_text(type), "tool_search_tool"))
+            ; /* it finds tools that are not loaded: here all of them are */
+        else if (st == ST_OK && type != NULL && !yyjson_equals_str(type, "custom"))
             st = check_unsupported(&t->r.from, NULL); /* web_search_…: Anthropic's servers run it, or know its schema */
         else if (st == ST_OK)
             st = add_tool(t, tool, tools);
@@ -385,7 +440,7 @@ static enum status put_effort(struct m2c *t, const char *effort, bool asked)
     if (said != NULL)
         making_put_text(&t->r.to, t->r.to.root, "reasoning_effort", slice_of(said));
     else if (asked)
-        return check_unsupported(&t->r.from, "output_config.effort");
+        return check_unsupported_model(&t->r.from, "output_config.effort");
     return ST_OK;
 }
 

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "providersvc/dialects/data_url.h"
 #include "providersvc/dialects/result_label.h"
 
 #define BETWEEN_TEXTS "\n\n"
+#define FAILED "Error" /* what the result of a call says that failed without a word */
 #define PDF "application/pdf"
 #define PDF_NAME "document.pdf" /* of a document without a title: chat demands one */
 /* Claude Code's first system block. It says who is billed, and its digest changes with every call: upstream's cache of
@@ -89,19 +91,6 @@ static yyjson_mut_val *data_url(struct m2c *t, struct slice type, struct slice d
     t->r.to.lost |= v == NULL;
     buf_fini(&b);
     return v;
-}
-
-static bool is_base64(struct slice s)
-{
-    while (s.n > 0 && s.p[s.n - 1] == '=')
-        s.n--;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '+' && c != '/')
-            return false;
-    }
-    return s.n > 0;
 }
 
 /* The two members of a base64 source. */
@@ -330,6 +319,10 @@ static enum status add_block(struct m2c *t, yyjson_val *block, yyjson_val *type,
         return add_document(t, block, to);
     if (yyjson_equals_str(type, "search_result"))
         return add_search_result(t, block, to);
+    if (yyjson_equals_str(type, "tool_reference")) { /* of a search among tools: the model knows it by its name */
+        st = check_need(&t->r.from, block, "tool_name", IS_STRING, &text);
+        return st == ST_OK ? add_text(t, to, facts_text(text)) : st;
+    }
     if (!yyjson_equals_str(type, "text"))
         return check_unsupported(&t->r.from, NULL);
     st = check_need(&t->r.from, block, "text", IS_STRING, &text);
@@ -359,7 +352,7 @@ static enum status add_result(struct m2c *t, yyjson_val *block, yyjson_mut_val *
     size_t i, n;
 
     if (st == ST_OK)
-        st = check_get(&t->r.from, block, "is_error", IS_BOOL, &is_error); /* the text says it */
+        st = check_get(&t->r.from, block, "is_error", IS_BOOL, &is_error); /* the text says it, if there is one */
     if (st == ST_OK)
         st = check_get(&t->r.from, block, "content", IS_STRING | IS_ARRAY, &content);
     if (st != ST_OK)
@@ -379,6 +372,8 @@ static enum status add_result(struct m2c *t, yyjson_val *block, yyjson_mut_val *
             st = add_block(t, item, type, &to);
         check_leave(&t->r.from);
     }
+    if (st == ST_OK && text.n == 0 && yyjson_is_true(is_error))
+        st = buf_addc(&text, FAILED);
     message = add_message(t, messages, "tool");
     making_put_text(&t->r.to, message, "tool_call_id", facts_text(id));
     making_put_copy(&t->r.to, message, "content", (struct slice){text.p, text.n});

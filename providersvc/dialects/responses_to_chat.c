@@ -128,6 +128,18 @@ static enum status take_text(void *ctx, yyjson_val *text)
     return ST_OK;
 }
 
+/* As the model takes it. One that does not reason anyway is not told so. */
+static enum status put_effort(struct reshape *r, yyjson_val *effort)
+{
+    const char *said = translate_effort(r->from.call, yyjson_get_str(effort));
+
+    if (said != NULL)
+        making_put_text(&r->to, r->to.root, "reasoning_effort", slice_of(said));
+    else if (!yyjson_equals_str(effort, "none"))
+        return check_unsupported_model(&r->from, "effort");
+    return ST_OK;
+}
+
 /* A summary cannot be asked for; where an upstream shows its reasoning, the client gets it as one. */
 static enum status take_reasoning(void *ctx, yyjson_val *reasoning)
 {
@@ -141,11 +153,11 @@ static enum status take_reasoning(void *ctx, yyjson_val *reasoning)
     st = check_get(&r->from, reasoning, "effort", IS_STRING, &effort);
     if (st == ST_OK)
         st = check_get(&r->from, reasoning, "summary", IS_STRING, &summary);
+    if (st == ST_OK && effort != NULL)
+        st = put_effort(r, effort);
     if (st != ST_OK)
         return st;
     check_leave(&r->from);
-    if (effort != NULL)
-        making_put_value(&r->to, r->to.root, "reasoning_effort", effort);
     making_put(&r->to, shown, "effort", effort != NULL ? making_value(&r->to, effort) : making_null(&r->to));
     making_put(&r->to, shown, "summary", summary != NULL ? making_value(&r->to, summary) : making_null(&r->to));
     making_put(&r->to, q->echo, "reasoning", shown);
@@ -190,7 +202,7 @@ static enum status take_top_logprobs(void *ctx, yyjson_val *v)
 {
     struct input_making *q = ctx;
 
-    q->top_logprobs = v;
+    q->top_logprobs = is_zero(v) ? NULL : v; /* none: what is the case anyway */
     echo(q, "top_logprobs", v);
     return ST_OK;
 }
@@ -403,6 +415,7 @@ enum status output_request(void *state, struct translate_call *call, struct slic
 
     o->spaced.n = 0;
     q.reasons = translate_wants_reasoning(call);
+    buf_init(&q.names, INPUT_NAMES_MAX * sizeof(struct input_tool));
     buf_init(&q.results, INPUT_RESULTS_MAX);
     buf_init(&q.system, INPUT_TEXT_MAX);
     buf_init(&q.said, INPUT_TEXT_MAX);
@@ -413,12 +426,15 @@ enum status output_request(void *state, struct translate_call *call, struct slic
         q.messages = making_array(&q.r.to);
         q.tools = making_array(&q.r.to);
         q.tools_shown = making_array(&q.r.to);
-        st = reshape_fields(&q.r, fields, sizeof(fields) / sizeof(fields[0]), &q);
+        st = input_note_names(&q, reshape_body(&q.r));
     }
+    if (st == ST_OK)
+        st = reshape_fields(&q.r, fields, sizeof(fields) / sizeof(fields[0]), &q);
     if (st == ST_OK)
         st = finish(&q);
     if (st == ST_OK)
         st = finish_echo(&q, o);
+    buf_fini(&q.names);
     buf_fini(&q.results);
     buf_fini(&q.system);
     buf_fini(&q.said);

@@ -5,17 +5,22 @@
 #ifndef PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 #define PROVIDERSVC_DIALECTS_RESPONSES_TO_CHAT_H
 
+#include "providersvc/dialects/data_url.h"
 #include "providersvc/dialects/put.h"
 #include "providersvc/dialects/reshape.h"
 
 #define OUTPUT_ITEMS_MAX 1024 /* of one answer */
-#define OUTPUT_TOOLS_MAX 1024 /* in namespaces or custom, of one request */
-#define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's in one */
+#define OUTPUT_TOOLS_MAX 1024 /* that are something else upstream, of one request */
+#define OUTPUT_NAME_MAX 128 /* bytes of a namespace's name, and of a tool's */
+#define INPUT_NAMES_MAX 4096 /* tools of one request */
 #define OUTPUT_NOWHERE SIZE_MAX /* where a tool does not stand: in an item of input, in a namespace */
 #define INPUT_TEXT "input" /* the parameter that a custom tool has as a function */
 #define INPUT_TEXT_MAX (2u * LIMIT_BODY) /* bytes of what is put together of the body's texts for one message */
 #define INPUT_ARGUMENTS_MAX (6u * LIMIT_BODY + 64u) /* bytes of a custom tool's input, escaped, as arguments */
 #define INPUT_RESULTS_MAX LIMIT_BODY /* bytes of the list of results, each of which is longer in the body */
+#define OUTPUT_PICTURES_MAX                                                                                            \
+    (4u * TRANSLATE_STATE_MAX) /* bytes of a stream's pictures, which its last event repeats                           \
+                                */
 #define OUTPUT_TIER_MAX 32 /* bytes of a service tier's name, closing NUL included */
 #define OUTPUT_BYTES_MAX (6u * (LIMIT_BODY + TRANSLATE_STATE_MAX)) /* an event with a whole object, escaped */
 
@@ -23,8 +28,12 @@
  * Tools that are something else upstream.
  *
  * In namespaces: Codex wraps the tools of each MCP server, which it runs itself, as {type: namespace, name, tools}.
- * Chat has no such thing: upstream gets them as plain tools, whose names are joined of both. The same two names always
- * give the same, which is what makes the calls of earlier turns fit.
+ * Chat has no such thing: upstream gets them as plain tools, whose names are joined of both.
+ *
+ * Long names: chat takes 64 bytes, Responses 128.
+ *
+ * What upstream calls a tool is made of the client's name for it and, where two would be called the same, of nothing
+ * but that both are in the request: calls of earlier turns fit, since every request has the tools.
  *
  * Custom: their input is text, of a grammar perhaps (Codex's apply_patch). Most upstreams know functions only: they get
  * one with a single parameter, and what they say for it becomes the text again.
@@ -46,6 +55,15 @@ struct output_tools {
 /* ---- a request while it is made ------------------------------------------------------------------------------------
  */
 
+/* A tool of the request's lists. */
+struct input_tool {
+    struct slice space, name; /* the client's; no namespace: empty */
+    bool custom;
+    bool shared; /* what upstream would call it is what it calls another */
+    size_t n_base;
+    char base[TRANSLATE_NAME_MAX + 1]; /* what that is */
+};
+
 struct input_result {
     struct slice call; /* its id */
     size_t at; /* which item of input it is */
@@ -57,9 +75,11 @@ struct input_making {
     yyjson_mut_val *echo; /* the members that every response object repeats */
     yyjson_mut_val *tools, *tools_shown; /* as upstream is told them, as the client told them */
     yyjson_mut_val *messages;
+    struct buf names; /* struct input_tool, by what the client calls them */
     struct buf system; /* what is told before everything else */
     yyjson_mut_val *assistant; /* the message that the next function_call joins; NULL = it begins one */
     yyjson_mut_val *calls; /* of it; NULL = none yet */
+    yyjson_mut_val *pictures; /* of it, likewise */
     struct buf said; /* in it */
     yyjson_val *refusal; /* likewise; NULL = none */
     /* Until the results of its calls are all there, only results follow it: what the model says in between becomes part
@@ -86,13 +106,17 @@ enum status input_add_tools(struct input_making *q, yyjson_val *list, size_t ite
 enum status input_finish_tools(struct input_making *q); /* no more of them come */
 enum status input_finish_choice(struct input_making *q); /* after the tools */
 
+/* Reads the names of all tools of the body, before anything else is made. What is wrong with them is found later.
+ * ST_BAD_REQUEST: too many. */
+enum status input_note_names(struct input_making *q, yyjson_val *body);
 /* The member `name` of a tool, of a call or of a choice as upstream is told it. space: the namespace it is in; empty =
  * none. ST_BAD_REQUEST: there is no name, or one is too long. */
-enum status input_name(struct reshape *r, yyjson_val *object, struct slice space, yyjson_mut_val **ret);
+enum status input_name(struct input_making *q, yyjson_val *object, struct slice space, bool custom,
+                       yyjson_mut_val **ret);
 /* The same with the object's own member `namespace`. */
-enum status input_spaced_name(struct reshape *r, yyjson_val *object, yyjson_mut_val **ret);
-/* Keeps what answers need of a tool in a namespace, or of a custom one. t: where it stands. ST_BAD_REQUEST: too many,
- * or a name that chat does not take. */
+enum status input_spaced_name(struct input_making *q, yyjson_val *object, bool custom, yyjson_mut_val **ret);
+/* Keeps what answers need of a tool that is something else upstream; of others nothing. t: where it stands.
+ * ST_BAD_REQUEST: too many, or a name that chat does not take. */
 enum status input_keep_tool(struct input_making *q, yyjson_val *tool, struct slice space, yyjson_mut_val *sent,
                             struct output_tool t);
 /* All tools of upstream are there: orders those that were kept. ST_BAD_REQUEST: another tool has the name of one. */
@@ -101,7 +125,7 @@ enum status input_check_tools(struct input_making *q);
 /* ---- an answer while it is made ------------------------------------------------------------------------------------
  */
 
-enum output_kind { OUTPUT_REASONING, OUTPUT_TEXT, OUTPUT_REFUSAL, OUTPUT_CALL, OUTPUT_CUSTOM };
+enum output_kind { OUTPUT_REASONING, OUTPUT_TEXT, OUTPUT_REFUSAL, OUTPUT_CALL, OUTPUT_CUSTOM, OUTPUT_PICTURE };
 
 /* One item of the output. Its place in the array is its output_index. A message has one part. */
 struct output_item {
@@ -110,8 +134,9 @@ struct output_item {
     bool closed;
     uint64_t index; /* of a call: upstream's */
     struct buf text; /* what it says, or a call's arguments; of a custom tool's, too, until output_unwrap */
+    struct slice picture; /* base64: in the answer's document, or a stream's in text */
     struct buf logprobs; /* of a text: JSON, without the brackets */
-    struct buf call_id, name; /* of a call */
+    struct buf call_id, name; /* of a call; of a picture the name is its format's: png */
     struct slice space; /* the namespace of its tool; empty = none */
 };
 
@@ -124,7 +149,7 @@ struct output {
     uint64_t created; /* of upstream; 0 = not said */
     const char *finish; /* upstream's word for the answer's end; NULL = none yet */
     char tier[OUTPUT_TIER_MAX];
-    size_t held; /* bytes in the items */
+    size_t held, pictured; /* bytes in the items, in those that are pictures */
     size_t n_items, cap_items;
     struct output_item *items;
     struct buf event; /* being made */
@@ -149,6 +174,11 @@ enum status output_name_call(struct output *o, struct output_item *item, struct 
  * as it is, half a call above all, which must not be taken for a whole one. */
 enum status output_unwrap(struct output *o, struct output_item *item, struct err *err);
 enum status output_note_logprobs(struct output *o, struct output_item *item, yyjson_val *logprobs, struct err *err);
+/* The picture that an item of `images`, or a part of content, is, if its URL has it. */
+bool output_picture_of(yyjson_val *image, struct data_url *ret);
+/* The same as a new item, which is known to the client, whole and closed. keep: the picture is copied. */
+enum status output_add_picture(struct output *o, const struct data_url *picture, bool keep, struct output_item **ret,
+                               struct err *err);
 /* "msg_…", "fc_…": made of the request's id and the item's place; the ids of calls that upstream gave none. */
 void output_put_id(struct put *p, const struct output *o, const struct translate_call *call,
                    const struct output_item *item);

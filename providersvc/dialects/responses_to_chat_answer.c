@@ -21,7 +21,7 @@ const char *output_finish_of(yyjson_val *choice)
 
     if (!yyjson_is_str(finish))
         return NULL;
-    if (yyjson_equals_str(finish, "length"))
+    if (yyjson_equals_str(finish, "length") || yyjson_equals_str(finish, "model_length")) /* Mistral's */
         return "length";
     return yyjson_equals_str(finish, "content_filter") ? "content_filter" : "stop";
 }
@@ -58,6 +58,36 @@ static enum status add_text(struct output *o, enum output_kind kind, struct slic
     return output_say(o, &item->text, text, err);
 }
 
+/* Of a list of images, or of parts among which some are. */
+static enum status add_pictures(struct output *o, yyjson_val *list, struct err *err)
+{
+    struct output_item *item = NULL;
+    struct data_url picture;
+    enum status st = ST_OK;
+    yyjson_val *image;
+    size_t i, n;
+
+    yyjson_arr_foreach(list, i, n, image)
+    {
+        if (st == ST_OK && output_picture_of(image, &picture))
+            st = output_add_picture(o, &picture, false, &item, err);
+    }
+    return st;
+}
+
+static bool has_text(yyjson_val *content)
+{
+    yyjson_val *part;
+    size_t i, n;
+
+    yyjson_arr_foreach(content, i, n, part)
+    {
+        if (yyjson_is_str(yyjson_obj_get(part, "text")))
+            return true;
+    }
+    return facts_text(content).n > 0;
+}
+
 /* A string, or what some give in its place: parts with text. */
 static enum status add_content(struct output *o, yyjson_val *content, yyjson_val *logprobs, struct err *err)
 {
@@ -66,7 +96,7 @@ static enum status add_content(struct output *o, yyjson_val *content, yyjson_val
     enum status st;
     size_t i, n;
 
-    if ((!yyjson_is_str(content) || yyjson_get_len(content) == 0) && yyjson_arr_size(content) == 0)
+    if (!has_text(content))
         return ST_OK;
     st = add_text(o, OUTPUT_TEXT, facts_text(content), err);
     if (st != ST_OK)
@@ -81,9 +111,9 @@ static enum status add_content(struct output *o, yyjson_val *content, yyjson_val
     return output_note_logprobs(o, item, yyjson_obj_get(logprobs, "content"), err);
 }
 
-static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
+/* id: may be NULL. */
+static enum status add_call(struct output *o, yyjson_val *id, yyjson_val *function, struct err *err)
 {
-    yyjson_val *function = yyjson_obj_get(call, "function");
     struct slice name = facts_text(yyjson_obj_get(function, "name"));
     struct output_item *item = NULL;
     enum status st;
@@ -96,7 +126,7 @@ static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
     item->added = true;
     st = output_name_call(o, item, name, err);
     if (st == ST_OK)
-        st = output_say(o, &item->call_id, facts_text(yyjson_obj_get(call, "id")), err);
+        st = output_say(o, &item->call_id, facts_text(id), err);
     if (st == ST_OK)
         st = output_say_arguments(o, &item->text, yyjson_obj_get(function, "arguments"), err);
     return st == ST_OK && item->kind == OUTPUT_CUSTOM ? output_unwrap(o, item, err) : st;
@@ -105,11 +135,11 @@ static enum status add_call(struct output *o, yyjson_val *call, struct err *err)
 static enum status read_message(struct output *o, yyjson_val *choice, struct err *err)
 {
     yyjson_val *message = yyjson_obj_get(choice, "message"), *call;
-    yyjson_val *calls = yyjson_obj_get(message, "tool_calls");
+    yyjson_val *calls = yyjson_obj_get(message, "tool_calls"), *older = yyjson_obj_get(message, "function_call");
     struct slice reasoning = translate_reasoning_of(message);
     struct slice refusal = facts_text(yyjson_obj_get(message, "refusal"));
     enum status st = ST_OK;
-    size_t i, n;
+    size_t i, n = 0;
 
     if (!yyjson_is_obj(message))
         return translate_nonsense(err, "it has no message");
@@ -117,17 +147,21 @@ static enum status read_message(struct output *o, yyjson_val *choice, struct err
         st = add_text(o, OUTPUT_REASONING, reasoning, err);
     if (st == ST_OK)
         st = add_content(o, yyjson_obj_get(message, "content"), yyjson_obj_get(choice, "logprobs"), err);
+    if (st == ST_OK)
+        st = add_pictures(o, yyjson_obj_get(message, "content"), err);
+    if (st == ST_OK)
+        st = add_pictures(o, yyjson_obj_get(message, "images"), err);
     if (st == ST_OK && refusal.n > 0)
         st = add_text(o, OUTPUT_REFUSAL, refusal, err);
     if (st != ST_OK)
         return st;
     yyjson_arr_foreach(calls, i, n, call)
     {
-        st = add_call(o, call, err);
+        st = add_call(o, yyjson_obj_get(call, "id"), yyjson_obj_get(call, "function"), err);
         if (st != ST_OK)
             return st;
     }
-    return ST_OK;
+    return yyjson_is_obj(older) && n == 0 ? add_call(o, NULL, older, err) : ST_OK;
 }
 
 /* A client parses arguments: none are the empty object, unless they were cut. */

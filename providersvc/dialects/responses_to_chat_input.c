@@ -5,7 +5,11 @@
 #include "providersvc/dialects/responses_to_chat.h"
 #include "providersvc/dialects/result_label.h"
 
-#define NO_STORE "the router keeps no answers for it"
+#define PICTURE_LABEL "[The picture that you made:]"
+/* What clients do that believe their answers are kept: the AI SDK of Vercel does unless it is told otherwise. */
+#define NO_ITEM                                                                                                        \
+    "the router keeps no answers for it, so that the item itself has to be sent (clients do with 'store' set to "      \
+    "false)"
 
 /* ---- content parts --------------------------------------------------------------------------------------------------
  */
@@ -313,9 +317,12 @@ static void end_assistant(struct input_making *q)
         making_put_copy(to, q->assistant, "content", (struct slice){q->said.p, q->said.n});
     else
         making_put(to, q->assistant, "content",
-                   q->calls != NULL || q->refusal != NULL ? making_null(to) : making_word(to, ""));
+                   q->calls != NULL || q->refusal != NULL || q->pictures != NULL ? making_null(to)
+                                                                                 : making_word(to, ""));
     if (q->refusal != NULL)
         making_put_value(to, q->assistant, "refusal", q->refusal);
+    if (q->pictures != NULL)
+        making_put(to, q->assistant, "images", q->pictures);
     if (q->reasons && (q->thought.n > 0 || q->calls != NULL))
         making_put_copy(to, q->assistant, "reasoning_content", (struct slice){q->thought.p, q->thought.n});
     q->said.n = 0;
@@ -323,6 +330,7 @@ static void end_assistant(struct input_making *q)
     q->refusal = NULL;
     q->assistant = NULL;
     q->calls = NULL;
+    q->pictures = NULL;
 }
 
 static void begin_assistant(struct input_making *q)
@@ -400,7 +408,7 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
     enum status st = check_need(&r->from, item, "call_id", IS_STRING, &id);
 
     if (st == ST_OK)
-        st = input_spaced_name(r, item, &name);
+        st = input_spaced_name(q, item, custom, &name);
     if (st == ST_OK)
         st = check_need(&r->from, item, custom ? "input" : "arguments", IS_STRING, &arguments);
     if (st != ST_OK)
@@ -424,7 +432,8 @@ static enum status add_call(struct input_making *q, yyjson_val *item, bool custo
     return st == ST_OK ? join_reasoning(q) : st;
 }
 
-static void label_seen(struct input_making *q, yyjson_val *call_id)
+/* Says what is seen behind it. */
+static void label_seen(struct input_making *q, yyjson_mut_val *text)
 {
     struct reshape *r = &q->r;
     yyjson_mut_val *label = making_object(&r->to);
@@ -432,8 +441,59 @@ static void label_seen(struct input_making *q, yyjson_val *call_id)
     if (q->seen == NULL)
         q->seen = making_array(&r->to);
     making_put_word(&r->to, label, "type", "text");
-    making_put(&r->to, label, "text", result_label(&r->to, facts_text(call_id)));
+    making_put(&r->to, label, "text", text);
     making_push(&r->to, q->seen, label);
+}
+
+/* "data:image/png;base64,…" of a picture that has no more than its base64. */
+static enum status picture_url(struct reshape *r, yyjson_val *item, yyjson_mut_val **ret)
+{
+    yyjson_val *result = NULL;
+    enum status st = check_need(&r->from, item, "result", IS_STRING, &result);
+    struct slice base64 = facts_text(result);
+    struct buf url;
+
+    if (st != ST_OK)
+        return st;
+    if (!is_base64(base64))
+        return check_invalid(&r->from, "result", "a picture in base64");
+    buf_init(&url, INPUT_TEXT_MAX);
+    st = buf_addf(&url, "data:%s;base64,", picture_type(base64));
+    if (st == ST_OK)
+        st = buf_add(&url, base64.p, base64.n);
+    *ret = making_copy(&r->to, (struct slice){url.p, url.n});
+    buf_fini(&url);
+    return st == ST_OK ? ST_OK : translate_no_memory(r->from.err); /* it is bounded by the body */
+}
+
+/* A picture that the model made. Where it has no place in the model's own messages, a user's message behind shows it:
+ * every model that sees pictures takes that. One that failed is none. */
+static enum status add_picture(struct input_making *q, yyjson_val *item)
+{
+    struct reshape *r = &q->r;
+    yyjson_mut_val *url = NULL, *part;
+    enum status st;
+
+    if (yyjson_equals_str(yyjson_obj_get(item, "status"), "failed"))
+        return ST_OK;
+    st = picture_url(r, item, &url);
+    if (st != ST_OK)
+        return st;
+    if (r->from.call->own_pictures) {
+        if (q->assistant == NULL)
+            begin_assistant(q);
+        if (q->pictures == NULL)
+            q->pictures = making_array(&r->to);
+        part = making_push_object(&r->to, q->pictures);
+    } else {
+        if (!waiting(q))
+            end_assistant(q);
+        label_seen(q, making_word(&r->to, PICTURE_LABEL));
+        part = making_push_object(&r->to, q->seen);
+    }
+    making_put_word(&r->to, part, "type", "image_url");
+    making_put(&r->to, making_put_object(&r->to, part, "image_url"), "url", url);
+    return ST_OK;
 }
 
 /* What a tool gave beside text is seen behind the results: Codex's view_image, a tool of openai-agents. */
@@ -452,7 +512,7 @@ static enum status add_output_parts(struct input_making *q, yyjson_val *output, 
 
         check_enter_item(&r->from, "output", i);
         if (!text && !labelled) {
-            label_seen(q, id);
+            label_seen(q, result_label(&r->to, facts_text(id)));
             labelled = true;
         }
         st = add_part(r, part, text ? texts : q->seen);
@@ -523,14 +583,18 @@ static enum status add_item(struct input_making *q, yyjson_val *item)
         return add_tools(q, item);
     if (!waiting(q))
         end_results(q);
+    if (type == NULL && yyjson_obj_get(item, "role") == NULL && yyjson_is_str(yyjson_obj_get(item, "id")))
+        return check_refuse(&q->r.from, NULL, NO_ITEM); /* a reference need not say that it is one */
     if (type == NULL || yyjson_equals_str(type, "message"))
         return add_message(q, item);
     if (yyjson_equals_str(type, "function_call"))
         return add_call(q, item, false);
     if (yyjson_equals_str(type, "custom_tool_call"))
         return add_call(q, item, true);
+    if (yyjson_equals_str(type, "image_generation_call"))
+        return add_picture(q, item);
     if (yyjson_equals_str(type, "item_reference"))
-        return check_refuse(&q->r.from, NULL, NO_STORE);
+        return check_refuse(&q->r.from, NULL, NO_ITEM);
     return check_unsupported_value(&q->r.from, "type", type); /* of hosted tools */
 }
 

@@ -5,6 +5,8 @@
 
 #include "providersvc/dialects/responses_to_chat.h"
 
+#define IMAGE_TYPE "image/" /* its beginning */
+
 /* ---- collecting -----------------------------------------------------------------------------------------------------
  */
 
@@ -61,6 +63,37 @@ enum status output_say(struct output *o, struct buf *to, struct slice text, stru
     return st == ST_OK ? ST_OK : err_set(err, st, "%s", status_text(st));
 }
 
+bool output_picture_of(yyjson_val *image, struct data_url *ret)
+{
+    return data_url_read(facts_text(yyjson_obj_get(yyjson_obj_get(image, "image_url"), "url")), ret) &&
+           slice_starts(ret->type, IMAGE_TYPE) && ret->type.n > strlen(IMAGE_TYPE);
+}
+
+enum status output_add_picture(struct output *o, const struct data_url *picture, bool keep, struct output_item **ret,
+                               struct err *err)
+{
+    const size_t n = strlen(IMAGE_TYPE);
+    struct slice format = {picture->type.p + n, picture->type.n - n};
+    struct output_item *item = NULL;
+    enum status st = output_new(o, OUTPUT_PICTURE, &item, err);
+
+    if (st == ST_OK)
+        st = output_say(o, &item->name, format, err);
+    if (st != ST_OK)
+        return st;
+    item->picture = picture->base64;
+    if (keep) {
+        if (picture->base64.n > OUTPUT_PICTURES_MAX - o->pictured)
+            return too_long(err);
+        o->pictured += picture->base64.n;
+        st = buf_add(&item->text, picture->base64.p, picture->base64.n);
+        item->picture = (struct slice){item->text.p, item->text.n};
+    }
+    item->added = item->closed = true;
+    *ret = item;
+    return st == ST_OK ? ST_OK : err_set(err, st, "%s", status_text(st));
+}
+
 enum status output_unwrap(struct output *o, struct output_item *item, struct err *err)
 {
     yyjson_doc *doc = facts_parse((struct slice){item->text.p, item->text.n}, NULL);
@@ -110,11 +143,9 @@ static void put_made_id(struct put *p, const char *prefix, const struct output *
 void output_put_id(struct put *p, const struct output *o, const struct translate_call *call,
                    const struct output_item *item)
 {
-    static const char *const prefixes[] = {[OUTPUT_REASONING] = "rs_",
-                                           [OUTPUT_TEXT] = "msg_",
-                                           [OUTPUT_REFUSAL] = "msg_",
-                                           [OUTPUT_CALL] = "fc_",
-                                           [OUTPUT_CUSTOM] = "ctc_"};
+    static const char *const prefixes[] = {
+        [OUTPUT_REASONING] = "rs_", [OUTPUT_TEXT] = "msg_",   [OUTPUT_REFUSAL] = "msg_",
+        [OUTPUT_CALL] = "fc_",      [OUTPUT_CUSTOM] = "ctc_", [OUTPUT_PICTURE] = "ig_"};
 
     put_made_id(p, prefixes[item->kind], o, call, item);
 }
@@ -170,14 +201,24 @@ static void put_call(struct put *p, const struct output *o, const struct transla
     put_text(p, item, full);
 }
 
+static void put_picture(struct put *p, const struct output_item *item, bool full)
+{
+    put_raw(p, ",\"output_format\":");
+    put_string(p, (struct slice){item->name.p, item->name.n});
+    put_raw(p, ",\"result\":");
+    if (full)
+        put_string(p, item->picture);
+    else
+        put_raw(p, "null");
+}
+
 void output_put_item(struct put *p, const struct output *o, const struct translate_call *call,
                      const struct output_item *item, enum output_status status)
 {
-    static const char *const types[] = {[OUTPUT_REASONING] = "reasoning",
-                                        [OUTPUT_TEXT] = "message",
-                                        [OUTPUT_REFUSAL] = "message",
-                                        [OUTPUT_CALL] = "function_call",
-                                        [OUTPUT_CUSTOM] = "custom_tool_call"};
+    static const char *const types[] = {
+        [OUTPUT_REASONING] = "reasoning",     [OUTPUT_TEXT] = "message",
+        [OUTPUT_REFUSAL] = "message",         [OUTPUT_CALL] = "function_call",
+        [OUTPUT_CUSTOM] = "custom_tool_call", [OUTPUT_PICTURE] = "image_generation_call"};
     static const char *const words[] = {[OUTPUT_IN_PROGRESS] = "in_progress",
                                         [OUTPUT_COMPLETED] = "completed",
                                         [OUTPUT_LENGTH] = "incomplete",
@@ -189,10 +230,12 @@ void output_put_item(struct put *p, const struct output *o, const struct transla
     put_raw(p, ",\"type\":\"");
     put_raw(p, types[item->kind]);
     put_raw(p, "\",\"status\":\"");
-    put_raw(p, words[status]);
+    put_raw(p, words[full && item->kind == OUTPUT_PICTURE ? OUTPUT_COMPLETED : status]); /* they come whole */
     put_raw(p, "\"");
     if (item->kind == OUTPUT_CALL || item->kind == OUTPUT_CUSTOM)
         put_call(p, o, call, item, full);
+    else if (item->kind == OUTPUT_PICTURE)
+        put_picture(p, item, full);
     else {
         put_raw(p, item->kind == OUTPUT_REASONING ? ",\"summary\":[" : ",\"role\":\"assistant\",\"content\":[");
         if (full)

@@ -231,6 +231,39 @@ static enum status say(struct giving *g, enum output_kind kind, struct slice tex
     return st == ST_OK ? give_delta(g, item, text, logprobs) : st;
 }
 
+/* It comes whole, so it is there at once. */
+static enum status give_picture(struct giving *g, const struct data_url *picture)
+{
+    struct output_item *item = NULL;
+    enum status st = close_text(g);
+    struct put p;
+
+    if (st == ST_OK)
+        st = output_add_picture(g->o, picture, true, &item, g->err);
+    if (st == ST_OK)
+        st = give_item(g, "response.output_item.added", item, OUTPUT_IN_PROGRESS);
+    if (st != ST_OK)
+        return st;
+    p = begin_of(g, "response.image_generation_call.completed", item, false);
+    st = give(g, &p);
+    return st == ST_OK ? give_item(g, "response.output_item.done", item, OUTPUT_COMPLETED) : st;
+}
+
+static enum status give_pictures(struct giving *g, yyjson_val *images)
+{
+    struct data_url picture;
+    enum status st = ST_OK;
+    yyjson_val *image;
+    size_t i, n;
+
+    yyjson_arr_foreach(images, i, n, image)
+    {
+        if (st == ST_OK && output_picture_of(image, &picture))
+            st = give_picture(g, &picture);
+    }
+    return st;
+}
+
 /* Some give parts in place of the text. */
 static enum status say_content(struct giving *g, yyjson_val *content, yyjson_val *logprobs)
 {
@@ -243,7 +276,7 @@ static enum status say_content(struct giving *g, yyjson_val *content, yyjson_val
         if (st == ST_OK)
             st = say(g, OUTPUT_TEXT, facts_text(yyjson_obj_get(part, "text")), NULL);
     }
-    return st;
+    return st == ST_OK ? give_pictures(g, content) : st;
 }
 
 /* ---- tool calls -----------------------------------------------------------------------------------------------------
@@ -285,10 +318,10 @@ static enum status new_call(struct giving *g, yyjson_val *index, struct output_i
     return st;
 }
 
-static enum status take_call(struct giving *g, yyjson_val *delta)
+/* index: may be NULL. */
+static enum status take_call(struct giving *g, yyjson_val *index, struct slice id, yyjson_val *function)
 {
-    yyjson_val *index = yyjson_obj_get(delta, "index"), *function = yyjson_obj_get(delta, "function");
-    struct slice id = facts_text(yyjson_obj_get(delta, "id")), name = facts_text(yyjson_obj_get(function, "name"));
+    struct slice name = facts_text(yyjson_obj_get(function, "name"));
     struct output_item *item = call_of(g->o, index, id, name.n > 0);
     enum status st = ST_OK;
     size_t before;
@@ -326,15 +359,23 @@ static enum status take_choice(struct giving *g, yyjson_val *choice)
     if (st == ST_OK)
         st = say_content(g, yyjson_obj_get(delta, "content"), logprobs);
     if (st == ST_OK)
+        st = give_pictures(g, yyjson_obj_get(delta, "images"));
+    if (st == ST_OK)
         st = say(g, OUTPUT_REFUSAL, facts_text(yyjson_obj_get(delta, "refusal")), NULL);
     if (st != ST_OK)
         return st;
     yyjson_arr_foreach(yyjson_obj_get(delta, "tool_calls"), i, n, call)
     {
-        st = take_call(g, call);
+        st = take_call(g, yyjson_obj_get(call, "index"), facts_text(yyjson_obj_get(call, "id")),
+                       yyjson_obj_get(call, "function"));
         if (st != ST_OK)
             return st;
     }
+    call = yyjson_obj_get(delta, "function_call"); /* the older form */
+    if (yyjson_is_obj(call))
+        st = take_call(g, NULL, (struct slice){NULL, 0}, call);
+    if (st != ST_OK)
+        return st;
     if (finish != NULL)
         g->o->finish = finish;
     return ST_OK;
@@ -373,8 +414,10 @@ enum status output_end(void *state, const struct translate_call *call, enum tran
     enum status st = ST_OK;
     size_t i;
 
-    if (status == OUTPUT_IN_PROGRESS)
+    if (status == OUTPUT_IN_PROGRESS && o->n_items == 0)
         return translate_nonsense(err, "the stream has no end");
+    if (status == OUTPUT_IN_PROGRESS) /* some say [DONE] alone */
+        status = OUTPUT_COMPLETED;
     for (i = 0; how == TRANSLATE_WHOLE && i < o->n_items; i++) {
         if (!o->items[i].added)
             return translate_nonsense(err, "a tool call without a name");

@@ -97,10 +97,10 @@ static enum status add_own(struct input_making *q, yyjson_val *tool, struct slic
     t.place = yyjson_mut_arr_size(q->tools);
     if (!t.custom && !yyjson_equals_str(type, "function")) /* OpenAI runs it: web_search … */
         return check_unsupported_value(&r->from, "type", type);
-    st = input_name(r, tool, space, &name);
+    st = input_name(q, tool, space, t.custom, &name);
     if (st == ST_OK)
         st = t.custom ? add_custom(r, tool, name, to) : add_function(r, tool, name, to);
-    if (st == ST_OK && (t.custom || space.n > 0))
+    if (st == ST_OK)
         st = input_keep_tool(q, tool, space, name, t);
     if (st != ST_OK)
         return st;
@@ -133,15 +133,30 @@ static enum status add_namespace(struct input_making *q, yyjson_val *namespace, 
     return st;
 }
 
+/* A model that makes pictures itself is asked for them. How they are to be, it takes from words only. */
+static enum status add_pictures(struct input_making *q, yyjson_val *tool)
+{
+    static const char *const known[] = {"type", NULL};
+    struct reshape *r = &q->r;
+    yyjson_mut_val *list = making_array(&r->to);
+
+    making_push(&r->to, list, making_word(&r->to, "text"));
+    making_push(&r->to, list, making_word(&r->to, "image"));
+    making_put(&r->to, r->to.root, "modalities", list);
+    return check_only(&r->from, tool, known);
+}
+
 static enum status add_tool(struct input_making *q, yyjson_val *tool, struct output_tool t)
 {
     struct reshape *r = &q->r;
     yyjson_mut_val *shown;
-    bool function = yyjson_equals_str(yyjson_obj_get(tool, "type"), "function"), told = false;
+    yyjson_val *type = yyjson_obj_get(tool, "type");
+    bool function = yyjson_equals_str(type, "function"), told = false;
+    bool pictures = yyjson_equals_str(type, "image_generation") && r->from.call->own_pictures;
     enum status st;
 
-    if (yyjson_equals_str(yyjson_obj_get(tool, "type"), "namespace")) {
-        st = add_namespace(q, tool, t);
+    if (pictures || yyjson_equals_str(type, "namespace")) {
+        st = pictures ? add_pictures(q, tool) : add_namespace(q, tool, t);
         making_push(&r->to, q->tools_shown, making_value(&r->to, tool));
         return st;
     }
@@ -190,8 +205,9 @@ enum status input_finish_tools(struct input_making *q)
  */
 
 /* {type: function, name} → {type: function, function: {name}}; custom ones are functions, too. */
-static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
+static enum status name_tool(struct input_making *q, yyjson_val *choice, yyjson_mut_val *to)
 {
+    struct reshape *r = &q->r;
     yyjson_mut_val *named = making_object(&r->to), *name = NULL;
     yyjson_val *type = NULL;
     enum status st = check_is(&r->from, NULL, choice, IS_OBJECT);
@@ -202,7 +218,7 @@ static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_v
         return st;
     if (!yyjson_equals_str(type, "custom") && !yyjson_equals_str(type, "function"))
         return check_unsupported_value(&r->from, "type", type);
-    st = input_spaced_name(r, choice, &name);
+    st = input_spaced_name(q, choice, yyjson_equals_str(type, "custom"), &name);
     if (st != ST_OK)
         return st;
     making_put(&r->to, named, "name", name);
@@ -211,8 +227,9 @@ static enum status name_tool(struct reshape *r, yyjson_val *choice, yyjson_mut_v
     return ST_OK;
 }
 
-static enum status allow_tools(struct reshape *r, yyjson_val *choice, yyjson_mut_val *to)
+static enum status allow_tools(struct input_making *q, yyjson_val *choice, yyjson_mut_val *to)
 {
+    struct reshape *r = &q->r;
     yyjson_mut_val *tools = making_array(&r->to), *allowed = making_object(&r->to);
     yyjson_val *list = NULL, *mode = NULL, *tool;
     enum status st = check_need(&r->from, choice, "mode", IS_STRING, &mode);
@@ -227,7 +244,7 @@ static enum status allow_tools(struct reshape *r, yyjson_val *choice, yyjson_mut
         yyjson_mut_val *item = making_object(&r->to);
 
         check_enter_item(&r->from, "tools", i);
-        st = name_tool(r, tool, item);
+        st = name_tool(q, tool, item);
         if (st != ST_OK)
             return st;
         if (yyjson_mut_obj_size(item) > 0)
@@ -265,9 +282,9 @@ enum status input_finish_choice(struct input_making *q)
     to = making_object(&r->to);
     check_enter(&r->from, "tool_choice");
     if (yyjson_equals_str(yyjson_obj_get(choice, "type"), "allowed_tools"))
-        st = allow_tools(r, choice, to);
+        st = allow_tools(q, choice, to);
     else
-        st = name_tool(r, choice, to);
+        st = name_tool(q, choice, to);
     if (st != ST_OK)
         return st;
     check_leave(&r->from);

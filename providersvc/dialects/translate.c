@@ -62,17 +62,21 @@ const char *translate_limit_name(const struct translate_call *call)
     return call->old_limit ? "max_tokens" : "max_completion_tokens";
 }
 
-struct slice translate_short_name(struct slice name, char *to)
+struct slice translate_distinct_name(struct slice name, struct slice whole, char *to)
 {
     unsigned char digest[crypto_generichash_BYTES];
+    size_t n = name.n < NAME_KEPT ? name.n : NAME_KEPT;
 
-    if (name.n <= TRANSLATE_NAME_MAX)
-        return name;
-    (void)crypto_generichash(digest, sizeof(digest), (const unsigned char *)name.p, name.n, NULL, 0);
-    memcpy(to, name.p, NAME_KEPT);
-    to[NAME_KEPT] = '_';
-    (void)sodium_bin2hex(to + NAME_KEPT + 1, 2 * NAME_DIGEST + 1, digest, NAME_DIGEST);
-    return (struct slice){to, TRANSLATE_NAME_MAX};
+    (void)crypto_generichash(digest, sizeof(digest), (const unsigned char *)whole.p, whole.n, NULL, 0);
+    memcpy(to, name.p, n);
+    to[n] = '_';
+    (void)sodium_bin2hex(to + n + 1, 2 * NAME_DIGEST + 1, digest, NAME_DIGEST);
+    return (struct slice){to, n + 1 + 2 * NAME_DIGEST};
+}
+
+struct slice translate_short_name(struct slice name, char *to)
+{
+    return name.n <= TRANSLATE_NAME_MAX ? name : translate_distinct_name(name, name, to);
 }
 
 /* ---- what models are known to take, by the beginning of their names: the first row that fits counts ---------------
@@ -112,54 +116,70 @@ bool translate_wants_reasoning(const struct translate_call *call)
 }
 
 /*
- * OpenAI's reference of reasoning_effort: xhigh is for all models after gpt-5.1-codex-max, that one included; max came
- * with gpt-5.6. Models that do not reason answer 400 "Unrecognized request argument supplied: reasoning_effort", the
- * first two of o1 likewise; those of ChatGPT have one effort. DeepSeek V4 has low, high and max
- * (api-docs.deepseek.com/guides/thinking_mode). Most hosts of open weights end at high: "Input should be 'low',
- * 'medium' or 'high'".
+ * OpenAI's reference of reasoning_effort: none came with gpt-5.1, which with it lost minimal that gpt-5 has; gpt-6.1
+ * and what follows cannot but reason. xhigh is for all models after gpt-5.1-codex-max, that one included; max came with
+ * gpt-5.6. Models that do not reason answer 400 "Unrecognized request argument supplied: reasoning_effort", the first
+ * two of o1 likewise; those of ChatGPT have one effort. DeepSeek V4 has low, high and max
+ * (api-docs.deepseek.com/guides/thinking_mode). Most hosts of open weights know no more than three: "Input should be
+ * 'low', 'medium' or 'high'"; some know none beside.
  */
+#define NOTHING NULL, NULL, NULL, NULL
 static const struct efforts {
     const char *begins;
-    const char *xhigh, *max; /* what they are there; NULL = no effort may be said at all */
+    const char *none, *minimal, *xhigh, *max; /* what they are there; NULL = no effort may be said at all */
 } efforts[] = {
-    {"gpt-3", NULL, NULL},
-    {"gpt-4", NULL, NULL},
-    {"ft:gpt-3", NULL, NULL},
-    {"ft:gpt-4", NULL, NULL},
-    {"chatgpt-", NULL, NULL},
-    {"o1-mini", NULL, NULL},
-    {"o1-preview", NULL, NULL},
-    {"gpt-5-chat", NULL, NULL},
-    {"gpt-5.1-chat", NULL, NULL},
-    {"gpt-5.2-chat", NULL, NULL},
-    {"gpt-5.3-chat", NULL, NULL},
-    {"gpt-5.1-codex-max", "xhigh", "xhigh"},
-    {"gpt-5.1", "high", "high"},
-    {"gpt-5.2", "xhigh", "xhigh"},
-    {"gpt-5.3", "xhigh", "xhigh"},
-    {"gpt-5.4", "xhigh", "xhigh"},
-    {"gpt-5.5", "xhigh", "xhigh"},
-    {"gpt-5.", "xhigh", "max"},
-    {"gpt-6", "xhigh", "max"},
-    {"deepseek-v4", "high", "max"},
-    /* as chat_to_gemini knows them */
-    {"gemma", NULL, NULL},
-    {"learnlm", NULL, NULL},
-    {"gemini-1", NULL, NULL},
-    {"gemini-2.0", NULL, NULL},
+    {"gpt-3", NOTHING},
+    {"gpt-4", NOTHING},
+    {"ft:gpt-3", NOTHING},
+    {"ft:gpt-4", NOTHING},
+    {"chatgpt-", NOTHING},
+    {"o1-mini", NOTHING},
+    {"o1-preview", NOTHING},
+    {"o1", "low", "low", "high", "high"},
+    {"o3", "low", "low", "high", "high"},
+    {"o4", "low", "low", "high", "high"},
+    {"gpt-5-chat", NOTHING},
+    {"gpt-5.1-chat", NOTHING},
+    {"gpt-5.2-chat", NOTHING},
+    {"gpt-5.3-chat", NOTHING},
+    {"gpt-5.1-codex-max", "none", "low", "xhigh", "xhigh"},
+    {"gpt-5.1", "none", "low", "high", "high"},
+    {"gpt-5.2", "none", "low", "xhigh", "xhigh"},
+    {"gpt-5.3", "none", "low", "xhigh", "xhigh"},
+    {"gpt-5.4", "none", "low", "xhigh", "xhigh"},
+    {"gpt-5.5", "none", "low", "xhigh", "xhigh"},
+    {"gpt-5.", "none", "low", "xhigh", "max"},
+    {"gpt-5", "minimal", "minimal", "high", "high"},
+    {"gpt-6.", "low", "low", "xhigh", "max"},
+    {"gpt-6", "none", "low", "xhigh", "max"},
+    {"deepseek-v4", "none", "low", "high", "max"},
+    /* what chat_to_gemini knows better */
+    {"gemma", NOTHING},
+    {"learnlm", NOTHING},
+    {"gemini-1", NOTHING},
+    {"gemini-2.0", NOTHING},
+    {"gemini", "none", "minimal", "high", "high"},
 };
 
 const char *translate_effort(const struct translate_call *call, const char *effort)
 {
-    static const struct efforts unknown = {"", "high", "high"};
+    static const struct efforts unknown = {"", "none", "low", "high", "high"};
+    static const struct efforts claude = {"", "none", "minimal", "xhigh", "max"}; /* chat_to_messages knows better */
     const struct efforts *row = &unknown;
     struct slice name = bare_name(call);
 
+    if (name.n > 0 &&
+        memmem(name.p, name.n, "claude", strlen("claude")) != NULL) /* anthropic.claude-…, us.anthropic.claude-… */
+        row = &claude;
     for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]) && row == &unknown; i++)
         if (slice_starts(name, efforts[i].begins))
             row = &efforts[i];
     if (row->max == NULL)
         return NULL;
+    if (strcmp(effort, "none") == 0)
+        return row->none;
+    if (strcmp(effort, "minimal") == 0)
+        return row->minimal;
     if (strcmp(effort, "max") == 0)
         return row->max;
     return strcmp(effort, "xhigh") == 0 ? row->xhigh : effort;

@@ -32,6 +32,7 @@ struct translate_call {
     uint64_t max_output; /* the model's longest answer; 0 = not known */
     struct usage counted; /* what an answer without usage is said to have used; not known = its client is told none */
     bool old_limit; /* in chat completions for upstream the limit is called max_tokens, not max_completion_tokens */
+    bool own_pictures; /* upstream takes pictures that its model made: in chat `images` of an assistant's message */
     bool stream;
     bool usage_asked; /* the client wants usage in its stream */
     bool drop_unsupported; /* leave out what cannot be said upstream; else it is refused by name */
@@ -92,11 +93,13 @@ const char *translate_limit_name(const struct translate_call *call);
 /* A tool's name as chat completions take it: itself, or its beginning and a digest of the whole, so that the same name
  * is always sent as the same. to: at least TRANSLATE_NAME_MAX + 1 bytes, which the answer may be in. */
 struct slice translate_short_name(struct slice name, char *to);
+/* The beginning of a name, which is not empty, and a digest of the whole that tells it from others that begin so. */
+struct slice translate_distinct_name(struct slice name, struct slice whole, char *to);
 /* Does the model want its own reasoning back, as `reasoning_content` of its messages, and refuse a turn without it? Its
  * name says so. Other upstreams refuse the member. */
 bool translate_wants_reasoning(const struct translate_call *call);
-/* How hard the model is to be told to think where the client wants `effort` (minimal … high, xhigh, max): that, or less
- * where its name says that it has no more, or nothing. NULL: it refuses to be told. Borrows. */
+/* How hard the model is to be told to think where the client wants `effort` (none, minimal … high, xhigh, max): that,
+ * or what its name says that it has in its place: less, or the least. NULL: it refuses to be told. Borrows. */
 const char *translate_effort(const struct translate_call *call, const char *effort);
 /* What a message, or a delta, of chat completions says of its reasoning under either name that hosts give it; empty =
  * nothing. */

@@ -1,8 +1,8 @@
 /*
  * One translator under hostile input. The first byte says how a stream is cut, whether unsupported fields are dropped
- * and whether the model wants its reasoning back; the rest is split at 0xff into the client's body, upstream's whole
- * answer, upstream's stream. A stream cut at other places must give the same, and whatever upstream and the client get
- * is JSON in lines that are whole.
+ * and whether the model wants its reasoning and its pictures back; the rest is split at 0xff into the client's body,
+ * upstream's whole answer, upstream's stream. A stream cut at other places must give the same, and whatever upstream
+ * and the client get is JSON in lines that are whole.
  */
 #ifndef TESTS_FUZZ_TRANSLATING_FUZZ_H
 #define TESTS_FUZZ_TRANSLATING_FUZZ_H
@@ -65,6 +65,7 @@ static inline void fuzz_begin(struct translating *t, const struct translator *tr
     translating_begin(t, translator, NULL);
     if ((flags & 128) != 0)
         t->call.upstream_model = slice_of("kimi-k2.6");
+    t->call.own_pictures = (flags & 64) != 0;
 }
 
 static inline void fuzz_stream(struct translating *t, const struct translator *translator, unsigned flags,

@@ -181,6 +181,37 @@ static void an_older_client_gets_a_function_call(void **state)
     translating_end(&t);
 }
 
+/* A client that takes one call at a time gets the first, whole and in a stream, of every candidate. */
+static void one_call_at_a_time_is_the_first(void **state)
+{
+    static const char two[] = CANDIDATE("{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}},"
+                                        "\"thoughtSignature\":\"S\"},{\"functionCall\":{\"name\":\"g\"}}",
+                                        "STOP");
+    char sse[512];
+
+    (void)state;
+    for (unsigned parallel = 0; parallel < 2; parallel++) {
+        struct translating t;
+
+        begin(&t, MODEL);
+        assert_int_equal(translating_request(&t, slice_of(parallel ? WITH("\"parallel_tool_calls\":true")
+                                                                   : WITH("\"parallel_tool_calls\":false"))),
+                         ST_OK);
+        assert_int_equal(translating_answer(&t, slice_of(two)), ST_OK);
+        assert_non_null(strstr(t.out.p, "\"name\":\"f\""));
+        assert_int_equal(strstr(t.out.p, "\"g\"") != NULL, parallel);
+        assert_non_null(strstr(t.out.p, "\"thought_signature\":\"S\""));
+        assert_non_null(strstr(t.out.p, "\"finish_reason\":\"tool_calls\""));
+        snprintf(sse, sizeof(sse), "data: %s\n\n", two);
+        assert_int_equal(translating_stream(&t, slice_of(sse), 7), ST_OK);
+        assert_int_equal(buf_add(&t.out, "", 1), ST_OK);
+        assert_non_null(strstr(t.out.p, "\"name\":\"f\""));
+        assert_int_equal(strstr(t.out.p, "\"g\"") != NULL, parallel);
+        assert_non_null(strstr(t.out.p, "\"finish_reason\":\"tool_calls\""));
+        translating_end(&t);
+    }
+}
+
 /* ---- streams -----------------------------------------------------------------------------------------------------
  */
 
@@ -426,6 +457,7 @@ int main(void)
         cmocka_unit_test(senseless_answers_are_upstreams_fault),
         cmocka_unit_test(broken_answers_are_refused),
         cmocka_unit_test(an_older_client_gets_a_function_call),
+        cmocka_unit_test(one_call_at_a_time_is_the_first),
         cmocka_unit_test(every_cut_of_a_stream_gives_the_same),
         cmocka_unit_test(a_truncated_stream_is_no_answer),
         cmocka_unit_test(streams_are_turned),

@@ -116,7 +116,7 @@ static void members_are_translated(void **state)
         {",'response_format':{'type':'json_schema','json_schema':{'name':'a','description':'d','schema':{'x':[1.10]}}}",
          ",'text':{'format':{'type':'json_schema','name':'a','description':'d','schema':{'x':[1.10]}}}"},
         {",'logprobs':true,'top_logprobs':3", ",'include':['message.output_text.logprobs'],'top_logprobs':3"},
-        {",'logprobs':false", ""},
+        {",'logprobs':false,'top_logprobs':0", ""},
         {",'tools':[],'tool_choice':'auto'", ",'tools':[],'tool_choice':'auto'"},
         {",'tools':[{'type':'function','function':{'name':'f'}},{'type':'function','function':{'name':'g','strict':"
          "true,"
@@ -202,6 +202,11 @@ static void messages_are_translated(void **state)
          "{'role':'assistant','content':'a'}"},
         {"{'role':'assistant','content':[{'type':'text','text':'a'},{'type':'refusal','refusal':'b'}]}",
          "{'role':'assistant','content':[{'type':'output_text','text':'a'},{'type':'refusal','refusal':'b'}]}"},
+        /* an empty text is none, as many clients give one beside calls */
+        {"{'role':'assistant','content':'','tool_calls':[{'id':'1','function':{'name':'f','arguments':''}}]},"
+         "{'role':'assistant','content':[],'refusal':'no'},{'role':'assistant','content':''}",
+         "{'type':'function_call','call_id':'1','name':'f','arguments':''},"
+         "{'role':'assistant','content':[{'type':'refusal','refusal':'no'}]}"},
         {"{'role':'assistant','content':null,'refusal':'no'}",
          "{'role':'assistant','content':[{'type':'refusal','refusal':'no'}]}"},
         {"{'role':'assistant','tool_calls':[{'id':'1','type':'function','function':{'name':'f','arguments':''}},"

@@ -115,6 +115,15 @@ static const struct request_case members[] = {
          "\"cache_control\":{},\"input_schema\":{\"type\":\"object\",\"maximum\":12345678901234567890123}}]"),
      ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\",\"strict\":false,"
      "\"parameters\":{\"type\":\"object\",\"maximum\":12345678901234567890123,\"properties\":{}}}}]"},
+    {WITH(",\"tools\":[{\"type\":\"tool_search_tool_regex_20251119\",\"name\":\"tool_search_tool_regex\"}," TOOL "]"),
+     ",\"tools\":[" FUNCTION "]"},
+    {WITH(",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"properties\":{},\"type\":\"object\"},"
+          "\"allowed_callers\":[\"direct\"],\"input_examples\":[]}]"),
+     ",\"tools\":[" FUNCTION "]"},
+    {WITH(",\"tools\":[{\"name\":\"f\",\"description\":\"d\",\"input_schema\":{\"type\":\"object\"},"
+          "\"input_examples\":[{\"a\":1.50},{}]}]"),
+     ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\\n\\nExamples of its "
+     "input:\\n{\\\"a\\\":1.50}\\n{}\",\"parameters\":{\"type\":\"object\",\"properties\":{}}}}]"},
     {WITH(",\"tools\":[" TOOL "],\"tool_choice\":{\"type\":\"auto\"}"),
      ",\"tools\":[" FUNCTION "],\"tool_choice\":\"auto\""},
     {WITH(",\"tools\":[" TOOL "],\"tool_choice\":{\"type\":\"none\"}"),
@@ -345,6 +354,13 @@ static const struct request_case turns[] = {
      "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"x\\n\\ny\"},{\"role\":\"user\",\"content\":[{\"type\":"
      "\"text\",\"text\":\"From the result of tool call 1:\"}," PNG_PART "," PNG_PART
      ",{\"type\":\"text\",\"text\":\"a\"}]}"},
+    /* what a search among tools found; what failed without a word */
+    {BLOCKS(
+         "{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"tool_reference\",\"tool_name\":"
+         "\"f\"},{\"type\":\"tool_reference\",\"tool_name\":\"g\"}]},{\"type\":\"tool_result\",\"tool_use_id\":\"2\","
+         "\"is_error\":true},{\"type\":\"tool_result\",\"tool_use_id\":\"3\",\"is_error\":true,\"content\":\"e\"}"),
+     "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"f\\n\\ng\"},{\"role\":\"tool\",\"tool_call_id\":\"2\","
+     "\"content\":\"Error\"},{\"role\":\"tool\",\"tool_call_id\":\"3\",\"content\":\"e\"}"},
     {SAYS("{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"h\",\"signature\":\"s\"},"
           "{\"type\":\"redacted_thinking\",\"data\":\"d\"}]}"),
      "{\"role\":\"assistant\",\"content\":\"\"}"},
@@ -485,6 +501,8 @@ static const struct refused_case refused[] = {
     {BLOCKS("{\"type\":\"search_result\",\"title\":\"T\",\"source\":\"S\",\"content\":[" PNG "]}"), VALUE,
      "messages.0.content.0.content.0.type"},
     {BLOCKS("{\"type\":\"tool_result\",\"content\":\"x\"}"), MISSING, "messages.0.content.0.tool_use_id"},
+    {BLOCKS("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"tool_reference\"}]}"), MISSING,
+     "messages.0.content.0.content.0.tool_name"},
     {BLOCKS("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"is_error\":\"no\"}"), TYPE,
      "messages.0.content.0.is_error"},
     {BLOCKS("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"text\",\"text\":\"\"},{\"type\":"
@@ -569,9 +587,9 @@ static const struct unsupported_case unsupported[] = {
      ",\"tools\":[" FUNCTION "]"},
     {WITH(",\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"}],\"tool_choice\":{\"type\":\"auto\"}"), "tools.0",
      ""},
-    {WITH(",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"properties\":{},\"type\":\"object\"},\"input_examples\":[]}"
-          "]"),
-     "tools.0.input_examples", ",\"tools\":[" FUNCTION "]"},
+    {WITH(",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"properties\":{},\"type\":\"object\"},"
+          "\"allowed_callers\":[\"direct\",\"code_execution_20250825\"]}]"),
+     "tools.0.allowed_callers", ",\"tools\":[" FUNCTION "]"},
     {BLOCKS("{\"type\":\"image\",\"source\":{\"type\":\"file\",\"file_id\":\"f\"}}"), "messages.0.content.0.source",
      NULL},
     {BLOCKS("{\"type\":\"document\",\"source\":{\"type\":\"url\",\"url\":\"https://a/b.pdf\"}}"),
@@ -581,7 +599,7 @@ static const struct unsupported_case unsupported[] = {
     {BLOCKS("{\"type\":\"container_upload\",\"file_id\":\"f\"}"), "messages.0.content.0", NULL},
     {SAYS("{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"server_tool_use\"}]}"),
      "messages.0.content.1", NULL},
-    {BLOCKS("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"tool_reference\"}]}"),
+    {BLOCKS("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"unheard_of\"}]}"),
      "messages.0.content.0.content.0", NULL},
 };
 

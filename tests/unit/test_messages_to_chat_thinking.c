@@ -149,6 +149,10 @@ static void efforts_are_what_the_model_takes(void **state)
         if (translating_request(&t, body) != (refused && !dropping ? ST_BAD_REQUEST : ST_OK))
             fail_msg("row %zu: %s", i / 2, t.err.text);
         assert_string_equal(t.err.param, refused && !dropping ? "output_config.effort" : "");
+        if (refused && !dropping) { /* which model it is, and the way out */
+            assert_non_null(strstr(t.err.text, "the model 'm'"));
+            assert_non_null(strstr(t.err.text, "DROP_UNSUPPORTED=on"));
+        }
         assert_true(
             slice_is((struct slice){t.dropped.p, t.dropped.n}, refused && dropping ? "output_config.effort" : ""));
         if (!refused || dropping)

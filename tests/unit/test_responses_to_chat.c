@@ -148,6 +148,7 @@ static void members_are_translated(void **state)
          "'schema':{'x':1}}}"},
         {",'include':['message.output_text.logprobs','reasoning.encrypted_content'],'top_logprobs':2",
          ",'logprobs':true,'top_logprobs':2"},
+        {",'top_logprobs':0", ""},
         {",'tools':[],'tool_choice':'auto','parallel_tool_calls':true", ""},
         {",'tool_choice':'none','tools':[{'type':'function','name':'f'}],'parallel_tool_calls':false",
          ",'tool_choice':'none','tools':[{'type':'function','function':{'name':'f'}}],'parallel_tool_calls':false"},
@@ -330,6 +331,7 @@ static void wrong_items_are_named(void **state)
         {"{'type':'function_call_output','call_id':'1','output':[{'type':'input_image','file_id':'f'}]}", UNSUPPORTED,
          "input[0].output[0].file_id"},
         {"{'role':'user','content':'x'},{'type':'item_reference','id':'x'}", UNSUPPORTED, "input[1]"},
+        {"{'role':'user','content':'x'},{'id':'x'}", UNSUPPORTED, "input[1]"},
         {"{'type':'web_search_call','id':'x'}", UNVALUE, "input[0].type"},
     };
     static const struct refused none[] = {
@@ -624,8 +626,9 @@ static void bad_streams_are_upstreams_fault(void **state)
     static const struct {
         const char *deltas[2], *finish;
     } rows[] = {
-        {{"{'content':'x'}"}, "null"},
+        {{"{'content':''}"}, "null"},
         {{"{'tool_calls':[{'index':0,'function':{'arguments':'x'}}]}"}, "'stop'"},
+        {{"{'tool_calls':[{'index':0,'function':{'arguments':'x'}}]}"}, "null"},
         {{"{'tool_calls':[7]}"}, "'stop'"},
     };
 
@@ -642,6 +645,21 @@ static void bad_streams_are_upstreams_fault(void **state)
         buf_fini(&story);
         translating_end(&t);
     }
+}
+
+/* Some say no more than [DONE]. */
+static void a_stream_may_end_without_a_reason(void **state)
+{
+    struct slice sse = quoted("data: {'choices':[{'delta':{'content':'a'}}]}\n\ndata: [DONE]\n\n");
+    struct translating t;
+
+    (void)state;
+    begin(&t);
+    ask(&t);
+    assert_int_equal(translating_stream(&t, sse, 5), ST_OK);
+    assert_non_null(memmem(t.out.p, t.out.n, "event: response.completed\n", 26));
+    translating_end(&t);
+    drop(sse);
 }
 
 static enum status keep(void *ctx, struct slice name, struct slice data)
@@ -760,6 +778,7 @@ int main(void)
         cmocka_unit_test(streams_are_translated),
         cmocka_unit_test(logprobs_come_along),
         cmocka_unit_test(bad_streams_are_upstreams_fault),
+        cmocka_unit_test(a_stream_may_end_without_a_reason),
         cmocka_unit_test(a_sink_that_is_full_stops_it),
         cmocka_unit_test(a_stream_that_we_stop_reached_its_limit),
         cmocka_unit_test(what_a_stream_may_hold_is_bounded),

@@ -190,11 +190,7 @@ static void wrong_namespaces_are_named(void **state)
         {"'tools':[" PLAIN ",{'type':'namespace','name':'" NAME_60 NAME_60 NAME_60 "','tools':[" PLAIN "]}]",
          "invalid_value", "tools[1].tools[0].name"},
         /* two tools would be one */
-        {"'tools':[" GITHUB ",{'type':'function','name':'mcp__github__search'}]", "invalid_value",
-         "tools[0].tools[0].name"},
-        {"'tools':[{'type':'function','name':'mcp__github__run'}," GITHUB "]", "invalid_value",
-         "tools[1].tools[1].name"},
-        {"'tools':[" GITHUB ",{'type':'namespace','name':'mcp','tools':[{'type':'function','name':'github__run'}]}]",
+        {"'tools':[" GITHUB ",{'type':'namespace','name':'mcp__github','tools':[{'type':'custom','name':'run'}]}]",
          "invalid_value", NULL},
         {"'tools':[" GITHUB "],'tool_choice':{'type':'function','name':'search','namespace':7}", "invalid_type",
          "tool_choice.namespace"},
@@ -204,10 +200,10 @@ static void wrong_namespaces_are_named(void **state)
         {"'input':[" MORE(PLAIN ",{'type':'namespace','name':'n','tools':[7]}") "]", "invalid_type",
          "input[0].tools[1].tools[0]"},
         {"'input':[" MORE("{'type':'web_search'}") "]", "unsupported_value", "input[0].tools[0].type"},
-        {"'tools':[{'type':'function','name':'mcp__github__search'}],'input':[" MORE(PLAIN) "," MORE(
-             GITHUB) ","
-                     "{'role':'user','content':'x'}]",
-         "invalid_value", "input[1].tools[0].tools[0].name"},
+        {"'input':[" MORE(PLAIN) "," MORE("{'type':'namespace','name':'n','tools':[" PLAIN "," PLAIN
+                                          "]}") ","
+                                                "{'role':'user','content':'x'}]",
+         "invalid_value", NULL},
     };
     char from[1024];
 
@@ -319,6 +315,41 @@ static void streamed_calls_too_wherever_they_are_cut(void **state)
         finds(&t, "'output':[" ITEM_1 "," ITEM_2 "," ITEM_3 "]");
         translating_end(&t);
     }
+    drop(sse);
+}
+
+/* A host that knows the older form only, and one with a word of its own for a limit. */
+static void older_calls_are_calls(void **state)
+{
+    struct slice answer = quoted("{'choices':[{'message':{'content':null,'function_call':{'name':'search','arguments':"
+                                 "'{}'}},'finish_reason':'model_length'}]}");
+    struct slice sse = quoted("data: {'choices':[{'index':0,'delta':{'content':'a'}}]}\n\n"
+                              "data: {'choices':[{'index':0,'delta':{'function_call':{'name':'search','arguments':''}}"
+                              "}]}\n\n"
+                              "data: {'choices':[{'index':0,'delta':{'function_call':{'arguments':'{}'}}}]}\n\n"
+                              "data: {'choices':[{'index':0,'delta':{},'finish_reason':'function_call'}]}\n\n"
+                              "data: [DONE]\n\n");
+    struct translating t;
+
+    (void)state;
+    begin(&t);
+    assert_int_equal(ask(&t, "{'input':'x'}"), ST_OK);
+    assert_int_equal(translating_answer(&t, answer), ST_OK);
+    finds(&t, "'status':'incomplete','background':false,'error':null,'incomplete_details':{'reason':"
+              "'max_output_tokens'}");
+    finds(&t, "'output':[{'id':'fc_test_0','type':'function_call','status':'incomplete','call_id':'call_test_0','name':"
+              "'search','arguments':'{}'}]");
+    translating_end(&t);
+    for (size_t step = 1; step <= sse.n; step++) {
+        begin(&t);
+        t.call.stream = true;
+        assert_int_equal(ask(&t, "{'input':'x','stream':true}"), ST_OK);
+        assert_int_equal(translating_stream(&t, sse, step), ST_OK);
+        finds(&t, "'output_index':1,'item':{'id':'fc_test_1','type':'function_call','status':'completed','call_id':"
+                  "'call_test_1','name':'search','arguments':'{}'}");
+        translating_end(&t);
+    }
+    drop(answer);
     drop(sse);
 }
 
@@ -442,6 +473,7 @@ int main(void)
         cmocka_unit_test(tools_of_namespaces_are_bounded),
         cmocka_unit_test(calls_come_back_with_their_namespace),
         cmocka_unit_test(streamed_calls_too_wherever_they_are_cut),
+        cmocka_unit_test(older_calls_are_calls),
         cmocka_unit_test(reasoning_goes_back_to_models_that_want_it),
         cmocka_unit_test(no_other_model_gets_it),
         cmocka_unit_test(much_reasoning_is_borne),

@@ -234,6 +234,77 @@ static void much_that_waits_is_borne(void **state)
     buf_fini(&b);
 }
 
+/* ---- how hard to think ----------------------------------------------------------------------------------------------
+ */
+
+/* What the model has of what is wanted; what it cannot be told is named, but that it need not think. */
+static void efforts_are_what_the_model_takes(void **state)
+{
+    static const struct {
+        const char *model, *wanted, *sent; /* sent: NULL = none is, "" = refused by name */
+    } rows[] = {
+        {"u", "'low'", "low"},
+        {"u", "'xhigh'", "high"},
+        {"u", "'max'", "high"},
+        {"u", "'minimal'", "low"},
+        {"u", "'none'", "none"},
+        {"u", "'of-next-year'", "of-next-year"},
+        {"u", "null", NULL},
+        {"gpt-4o", "null", NULL},
+        {"gpt-4o", "'none'", NULL},
+        {"gpt-4o", "'medium'", ""},
+        {"openai/gpt-4.1-mini", "'minimal'", ""},
+        {"o3-mini", "'none'", "low"},
+        {"o4-mini", "'minimal'", "low"},
+        {"o1", "'xhigh'", "high"},
+        {"gpt-5-mini", "'none'", "minimal"},
+        {"gpt-5-mini", "'minimal'", "minimal"},
+        {"gpt-5-mini", "'xhigh'", "high"},
+        {"gpt-5.1", "'none'", "none"},
+        {"gpt-5.1", "'minimal'", "low"},
+        {"gpt-5.6-terra", "'max'", "max"},
+        {"gpt-6", "'none'", "none"},
+        {"gpt-6.1-sol", "'none'", "low"},
+        {"deepseek-v4-pro", "'xhigh'", "high"},
+        {"deepseek-v4-pro", "'max'", "max"},
+        {"gemini-3.1-pro", "'minimal'", "minimal"},
+        {"gemini-2.0-flash", "'high'", ""},
+        {"claude-opus-4-8", "'xhigh'", "xhigh"},
+        {"claude-opus-4-8", "'max'", "max"},
+        {"us.anthropic.claude-opus-4-8-v1:0", "'xhigh'", "xhigh"},
+    };
+    char from[256], to[256];
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *sent = rows[i / 2].sent;
+        bool refused = sent != NULL && sent[0] == '\0', dropping = i % 2 == 1;
+        struct translating t;
+        struct slice body;
+
+        snprintf(from, sizeof(from), "{'input':'x','reasoning':{'effort':%s}}", rows[i / 2].wanted);
+        snprintf(to, sizeof(to), "{'model':'%s','messages':[{'role':'user','content':'x'}]%s%s%s}", rows[i / 2].model,
+                 sent != NULL && !refused ? ",'reasoning_effort':'" : "", sent != NULL ? sent : "",
+                 sent != NULL && !refused ? "'" : "");
+        translating_begin(&t, &responses_to_chat, NULL);
+        t.call.stream = false;
+        t.call.model = slice_of("my-model");
+        t.call.upstream_model = slice_of(rows[i / 2].model);
+        t.call.drop_unsupported = dropping;
+        if (refused && !dropping) {
+            body = quoted(from);
+            assert_int_equal(translating_request(&t, body), ST_BAD_REQUEST);
+            assert_string_equal(t.err.param, "reasoning.effort");
+            assert_non_null(strstr(t.err.text, "'my-model'"));
+            assert_non_null(strstr(t.err.text, "DROP_UNSUPPORTED=on"));
+            drop(body);
+        } else
+            becomes(&t, from, to);
+        assert_true(slice_is((struct slice){t.dropped.p, t.dropped.n}, refused && dropping ? "reasoning.effort" : ""));
+        translating_end(&t);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -242,6 +313,7 @@ int main(void)
         cmocka_unit_test(what_is_told_first_is_one_message),
         cmocka_unit_test(what_comes_between_calls_and_results_moves),
         cmocka_unit_test(much_that_waits_is_borne),
+        cmocka_unit_test(efforts_are_what_the_model_takes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -242,8 +242,8 @@ static void tell_response(struct telling *t, yyjson_val *response)
 
     yyjson_arr_foreach(yyjson_obj_get(response, "output"), i, n, item)
     {
-        (void)buf_addf(t->to, "[%s %s%s%s", text_at(item, "/type"), text_at(item, "/name"), text_at(item, "/arguments"),
-                       text_at(item, "/input"));
+        (void)buf_addf(t->to, "[%s %s%s%s%s", text_at(item, "/type"), text_at(item, "/name"),
+                       text_at(item, "/arguments"), text_at(item, "/input"), text_at(item, "/output_format"));
         yyjson_arr_foreach(yyjson_obj_get(item, "content"), j, m, part)(void) buf_addc(t->to, text_at(part, "/text"));
         yyjson_arr_foreach(yyjson_obj_get(item, "summary"), j, m, part)(void) buf_addc(t->to, text_at(part, "/text"));
         (void)buf_addc(t->to, "]");
@@ -317,9 +317,12 @@ struct pair {
     const char *upstream_says[3]; /* pieces of the body */
 };
 
-static const struct pair m2g = {
-    &messages_to_chat, &chat_to_gemini,       "gemini-3.8-flash",
-    ANTHROPIC,         "parallel_tool_calls", {"\"systemInstruction\"", "\"functionResponse\"", "\"mode\":\"ANY\""}};
+static const struct pair m2g = {&messages_to_chat,
+                                &chat_to_gemini,
+                                "gemini-3.8-flash",
+                                ANTHROPIC,
+                                NULL,
+                                {"\"systemInstruction\"", "\"functionResponse\"", "\"mode\":\"ANY\""}};
 static const struct pair m2r = {&messages_to_chat,
                                 &chat_to_responses,
                                 "gpt-6",
@@ -347,7 +350,8 @@ struct row {
 
 #define HOLA "\xc2\xa1Hola!"
 #define LIMA "{\"city\":\"Lima\",\"unit\":\"c\"}"
-#define G_MESSAGE "[text " HOLA "][tool_use get_weather" LIMA "][tool_use get_time{}] tool_use {80>43}"
+/* one call: the client asked for no more at once */
+#define G_MESSAGE "[text " HOLA "][tool_use get_weather" LIMA "] tool_use {80>43}"
 #define G_RESPONSE                                                                                                     \
     "[reasoning The weather is asked for.][message " HOLA "][function_call get_weather" LIMA                           \
     "][function_call get_time{}] completed {80>43}"
@@ -366,6 +370,7 @@ static const struct row streams[] = {
     {&r2m, "translate/anthropic_stream_to_chat/1_anthropic.sse", A_RESPONSE},
     {&r2g, "gemini/stream.sse", "[message " HOLA "] completed {5>13}"},
     {&r2g, "translate/gemini_stream_to_chat/1_gemini.sse", G_RESPONSE},
+    {&r2g, "gemini/stream_image.sse", "[image_generation_call png] completed {9>1299}"},
 };
 
 static const struct row answers[] = {
@@ -380,6 +385,7 @@ static const struct row answers[] = {
      "[message I'll check both cities.][function_call get_weather{\"city\":\"Lima\"}]"
      "[function_call get_weather{\"city\":\"Oslo\"}] completed {410>96}"},
     {&r2g, "gemini/generate_plain.response.json", "[message Lima] completed {5>1}"},
+    {&r2g, "gemini/generate_image.response.json", "[image_generation_call png] completed {9>1299}"},
     {&r2g, "gemini/generate_tools.response.json", "[function_call get_weather{\"city\":\"Lima\"}] completed {120>45}"},
 };
 
