@@ -97,7 +97,8 @@ enum status call_add_object(struct call_reading *r, const char *param, struct sl
 enum status call_set_model(struct call_reading *r, struct slice name);
 
 struct estimate;
-/* The figures of the estimate, and the objects and the context that it met. */
+/* The figures of the estimate, and the objects and the context that it met. ST_BAD_REQUEST: a part says twice what it
+ * is. */
 enum status call_set_estimate(struct call_reading *r, const struct estimate *e);
 
 #endif

@@ -1,4 +1,6 @@
 /* What is read of a request to a model that writes text: chat completions, completions, responses, messages. */
+#include <strings.h>
+
 #include <yyjson.h>
 
 #include "gateway/call_request.h"
@@ -55,12 +57,14 @@ enum status read_chat(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
-/* Each prompt of a list has its answers. A list that begins with a number is one prompt, of tokens. */
+/* Each prompt of a list has its answers. A list of numbers is one prompt, of tokens. */
 static enum status multiply_choices(struct call_reading *r, yyjson_val *prompt)
 {
-    size_t prompts = yyjson_arr_size(prompt);
+    size_t prompts = 0, i, n;
+    yyjson_val *v;
 
-    if (prompts < 2 || yyjson_is_num(yyjson_arr_get_first(prompt)))
+    yyjson_arr_foreach(prompt, i, n, v) prompts += !yyjson_is_num(v);
+    if (prompts < 2)
         return ST_OK;
     if (prompts > LIMIT_CHOICES / r->ret->choices)
         return err_set_field(r->err, ST_BAD_REQUEST, "array_above_max_length", "prompt",
@@ -123,6 +127,7 @@ static enum status read_conversation(struct call_reading *r, yyjson_val *convers
 /* {"variables": {NAME: text or a part with a file}}: a name says nothing. */
 static void read_variables(struct estimate *e, yyjson_val *prompt)
 {
+    static const char variables[] = "variables";
     yyjson_val *k, *v, *name, *part;
     size_t i, n, j, m;
 
@@ -130,7 +135,7 @@ static void read_variables(struct estimate *e, yyjson_val *prompt)
         return;
     yyjson_obj_foreach(prompt, i, n, k, v)
     {
-        if (yyjson_equals_str(k, "variables"))
+        if (yyjson_get_len(k) == sizeof(variables) - 1 && !strcasecmp(yyjson_get_str(k), variables))
             yyjson_obj_foreach(v, j, m, name, part) estimate_files(e, part);
     }
 }
