@@ -7,6 +7,8 @@
 #include "gateway/estimate.h"
 
 #define N(names) (sizeof(names) / sizeof((names)[0]))
+#define FAST_PERCENT 200u /* of the prices: contract, section 6.2 */
+#define GEO_PERCENT 110u
 #define COMPLETION_TOKENS 16u /* of /v1/completions without max_tokens */
 
 enum status read_chat(struct call_reading *r, yyjson_val *root)
@@ -196,10 +198,22 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
+/* What Anthropic asks more for: the fast mode, and inference in one country. */
+static void read_premium(struct call_reading *r, yyjson_val *speed, yyjson_val *geo)
+{
+    uint64_t percent = yyjson_equals_str(speed, "fast") ? FAST_PERCENT : 100;
+
+    if (yyjson_equals_str(geo, "us"))
+        percent = percent * GEO_PERCENT / 100;
+    if (percent > 100)
+        r->ret->price_percent = percent;
+}
+
 static enum status read_anthropic(struct call_reading *r, yyjson_val *root, bool counting)
 {
-    enum { MODEL, MESSAGES, SYSTEM, STREAM, TOOLS, MAX_TOKENS };
-    static const char *const names[] = {"model", "messages", "system", "stream", "tools", "max_tokens"};
+    enum { MODEL, MESSAGES, SYSTEM, STREAM, TOOLS, MAX_TOKENS, SPEED, GEO };
+    static const char *const names[] = {"model", "messages",   "system", "stream",
+                                        "tools", "max_tokens", "speed",  "inference_geo"};
     yyjson_val *found[N(names)];
     struct estimate e = {.sources = true};
     enum status st = members_find(r, root, names, N(names), found);
@@ -217,6 +231,7 @@ static enum status read_anthropic(struct call_reading *r, yyjson_val *root, bool
     if (st != ST_OK)
         return st;
     r->ret->stream &= !counting;
+    read_premium(r, found[SPEED], found[GEO]);
     estimate_messages(&e, found[MESSAGES]);
     estimate_input(&e, found[SYSTEM]);
     estimate_schema(&e, found[TOOLS]);

@@ -228,6 +228,30 @@ static void a_dearer_tier_is_read(void **state)
     }
 }
 
+static void what_anthropic_asks_more_for_is_read(void **state)
+{
+    static const struct {
+        const char *more;
+        uint64_t percent;
+    } cases[] = {
+        {"", 0},
+        {",\"speed\":\"standard\",\"inference_geo\":\"global\"", 0},
+        {",\"speed\":\"fast\"", 200},
+        {",\"inference_geo\":\"us\"", 110},
+        {",\"speed\":\"fast\",\"inference_geo\":\"us\"", 220},
+    };
+    char text[256];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct call_request r = {.choices = 0};
+        struct err err;
+
+        snprintf(text, sizeof(text), "{" BASE ",\"max_tokens\":9%s}", cases[i].more);
+        assert_int_equal(call_request_read(&surfaces[SURFACE_MESSAGES], slice_of(text), *state, &r, &err), ST_OK);
+        assert_int_equal(r.price_percent, cases[i].percent);
+    }
+}
+
 static void text_is_estimated_by_the_rule(void **state)
 {
     /* "user" is text, too: 4 bytes, a token */
@@ -572,6 +596,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(depth_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_needed_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_dearer_tier_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_anthropic_asks_more_for_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_estimated_by_the_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(images_are_not_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_text_wherever_it_stands, set_up, tear_down),
