@@ -340,9 +340,38 @@ static void count_sound(struct estimate *e, yyjson_val *sound)
     }
 }
 
+static bool is_remote(struct slice url)
+{
+    return begins(url, "http://") || begins(url, "https://");
+}
+
+/* The member that names what upstream fetches or keeps; NULL = it does not. Of images the usual size is counted. */
+static const char *input_elsewhere(yyjson_val *key, yyjson_val *value)
+{
+    static const char *const media[] = {"video_url", "audio_url"};
+    yyjson_val *url = yyjson_is_obj(value) ? yyjson_obj_get(value, "url") : value;
+
+    for (size_t i = 0; i < N(media); i++)
+        if (key_is(key, media[i]))
+            return is_data_url(url) ? NULL : media[i];
+    if (key_is(key, "file_url"))
+        return "file_url";
+    if (key_is(key, "file_data") && yyjson_is_str(value) && is_remote(text_of(value)))
+        return "file_data";
+    return key_is(key, "audio") && yyjson_is_str(yyjson_obj_get(value, "id")) ? "audio" : NULL; /* of an answer */
+}
+
 /* What has its name for a reason; false: any other member. */
 static bool count_member(struct estimate *e, yyjson_val *key, yyjson_val *value)
 {
+    size_t n = yyjson_get_len(key);
+    const char *elsewhere;
+
+    if (n == 4 || n == 7) /* type, text, role, content: not one of those below, and most that there are */
+        return false;
+    elsewhere = input_elsewhere(key, value);
+    if (elsewhere)
+        e->elsewhere = elsewhere;
     if (key_is(key, "image_url")) {
         count_beside_image(e, value);
     } else if (yyjson_is_obj(value) && key_is(key, "input_audio")) {
@@ -352,10 +381,6 @@ static bool count_member(struct estimate *e, yyjson_val *key, yyjson_val *value)
     } else if (is_data_url(value) && key_is(key, "url")) {
         count_data_url(e, value);
     } else {
-        if (key_is(key, "file_url"))
-            e->elsewhere = "file_url";
-        if (key_is(key, "audio") && yyjson_is_str(yyjson_obj_get(value, "id")))
-            e->elsewhere = "audio"; /* of an answer that upstream keeps */
         return false;
     }
     return true;
@@ -374,8 +399,8 @@ static bool count_block_member(struct estimate *e, yyjson_val *type, yyjson_val 
 
 static void count_object(struct estimate *e, yyjson_val *value)
 {
-    enum { TYPE, IMAGE_URL, DETAIL };
-    static const struct slice names[] = {NAME("type"), NAME("image_url"), NAME("detail")};
+    enum { TYPE, IMAGE_URL, DETAIL, ID };
+    static const struct slice names[] = {NAME("type"), NAME("image_url"), NAME("detail"), NAME("id")};
     yyjson_val *found[N(names)], *k, *v;
     const char *elsewhere = e->elsewhere;
     size_t i, n;
@@ -394,6 +419,8 @@ static void count_object(struct estimate *e, yyjson_val *value)
         e->elsewhere = elsewhere;
     if (yyjson_equals_str(found[TYPE], "item_reference"))
         e->elsewhere = "item_reference";
+    if (yyjson_equals_str(found[TYPE], "file_id") && yyjson_is_str(found[ID])) /* as evals name one */
+        keep_file(e, found[ID]);
 }
 
 static void count_value(struct estimate *e, yyjson_val *key, yyjson_val *value)

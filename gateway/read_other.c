@@ -11,8 +11,9 @@
 
 #define N(names) (sizeof(names) / sizeof((names)[0]))
 #define IMAGE_TOKENS 6240u /* of one that is made: a large one of the highest quality (gpt-image-1) */
-#define IMAGE_FAITHFUL 6240u /* more of an image that is edited with "input_fidelity": "high", when it is a large one  \
-                              */
+#define IMAGE_FAITHFUL                                                                                                 \
+    6240u /* more of an image that is edited with "input_fidelity": "high", when it is a large one                     \
+           */
 #define SOUND_BYTES 1000u /* of a recording for a token: mp3; wav has ten times as many */
 
 /* Embeddings and moderations: "input" is text, texts, tokens or lists of tokens. */

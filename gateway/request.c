@@ -135,7 +135,7 @@ static void read_headers(struct request *r, const struct mg_request_info *info)
         else if (named(h->name, "transfer-encoding"))
             r->chunked = true;
         else if (named(h->name, "expect"))
-            r->expects = !strcasecmp(h->value, "100-continue");
+            r->expects |= has_word(h->value, "100-continue");
         else if (named(h->name, "x-forwarded-for"))
             r->forwarded_for = trimmed(h->value); /* the last: a proxy's own may follow the client's */
         else

@@ -542,13 +542,16 @@ static void no_file_hides_behind_another(void **state)
         {INPUT("{\"type\":\"input_file\",\"FILE_ID\":\"b\"}"), 1},
         {INPUT("{\"type\":\"input_file\",\"file_ids\":[\"a\"],\"File_Ids\":[\"b\"]}"), 2},
         {"{\"model\":\"m\",\"input\":\"x\",\"tools\":[{\"container\":{\"File_ids\":[\"a\",\"b\"]}}]}", 2},
+        {"{\"data_source\":{\"source\":{\"type\":\"file_id\",\"id\":\"a\"}}}", 1},
         {"{\"model\":\"m\",\"prompt\":{\"Variables\":{\"x\":{\"file_id\":\"a\"}}}}", 1},
     };
     struct call_request r;
     struct err err;
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        assert_int_equal(read_as(*state, SURFACE_RESPONSES, cases[i].text, &r, &err), ST_OK);
+        enum surface_kind surface = strstr(cases[i].text, "data_source") ? SURFACE_UNKNOWN : SURFACE_RESPONSES;
+
+        assert_int_equal(read_as(*state, surface, cases[i].text, &r, &err), ST_OK);
         if (r.n_objects != cases[i].objects)
             fail_msg("%u objects: %s", r.n_objects, cases[i].text);
     }
@@ -569,6 +572,10 @@ static void what_is_kept_upstream_is_seen(void **state)
          NULL},
         {SURFACE_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"audio\":{\"id\":\"audio_1\"}}]}",
          "audio"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"video_url\",\"video_url\":{\"url\":\"https://h/x.mp4\"}}]"), "video_url"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"audio_url\",\"audio_url\":\"https://h/x.mp3\"}]"), "audio_url"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"video_url\",\"video_url\":{\"url\":\"data:video/mp4;base64,AAAA\"}}]"), NULL},
+        {SURFACE_CHAT, SAY("[{\"type\":\"file\",\"file\":{\"file_data\":\"https://h/x.pdf\"}}]"), "file_data"},
         {SURFACE_CHAT, "{\"model\":\"m\",\"audio\":{\"voice\":\"x\"},\"messages\":[{\"role\":\"user\"}]}", NULL},
     };
     struct call_request r;

@@ -356,7 +356,7 @@ static void no_key_and_bad_bodies(void **state)
     hear(w, fd, NULL);
     HAS(w, "HTTP/1.1 400");
     HAS_NOT(w, "connection: close");
-    post(fd, "/v1/chat/completions", BODY, "Expect: 100-continue\r\n");
+    post(fd, "/v1/chat/completions", BODY, "Expect: 100-continue \r\n");
     hear(w, fd, "{\"a\":1}");
     HAS(w, "HTTP/1.1 100 Continue\r\n\r\n");
     HAS(w, "HTTP/1.1 200 OK\r\n");
