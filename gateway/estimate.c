@@ -60,9 +60,10 @@ static bool key_is_but_for_case(yyjson_val *key, struct slice name)
     return yyjson_get_len(key) == name.n && !strncasecmp(yyjson_get_str(key), name.p, name.n);
 }
 
+/* Empty of what is no text, whose length is another. */
 static struct slice text_of(yyjson_val *v)
 {
-    return (struct slice){yyjson_get_str(v), yyjson_get_len(v)};
+    return yyjson_is_str(v) ? (struct slice){yyjson_get_str(v), yyjson_get_len(v)} : (struct slice){NULL, 0};
 }
 
 static bool begins(struct slice s, const char *with)

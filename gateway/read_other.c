@@ -37,16 +37,17 @@ enum status read_embeddings(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
-/* How faithful an edit is to its images is one word, and not always the caller's. */
-static void hold_faithful(struct estimate *e, size_t images)
+/* fidelity: empty = not said, which is low. */
+static void hold_faithful(struct estimate *e, struct slice fidelity, size_t images)
 {
-    e->extra_upper += IMAGE_FAITHFUL * (uint64_t)images;
+    if (fidelity.n && !slice_is(fidelity, "low"))
+        e->extra_upper += IMAGE_FAITHFUL * (uint64_t)images;
 }
 
 enum status read_images(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, PROMPT, CHOICES, STREAM, IMAGES, MASK };
-    static const char *const names[] = {"model", "prompt", "n", "stream", "images", "mask"};
+    enum { MODEL, PROMPT, CHOICES, STREAM, IMAGES, MASK, FIDELITY };
+    static const char *const names[] = {"model", "prompt", "n", "stream", "images", "mask", "input_fidelity"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -67,7 +68,9 @@ enum status read_images(struct call_reading *r, yyjson_val *root)
     estimate_input(&e, found[PROMPT]);
     estimate_input(&e, found[IMAGES]);
     estimate_input(&e, found[MASK]);
-    hold_faithful(&e, yyjson_arr_size(found[IMAGES]));
+    if (yyjson_is_str(found[FIDELITY]))
+        hold_faithful(&e, (struct slice){yyjson_get_str(found[FIDELITY]), yyjson_get_len(found[FIDELITY])},
+                      yyjson_arr_size(found[IMAGES]));
     return call_set_estimate(r, &e);
 }
 
@@ -190,7 +193,7 @@ enum status read_images_form(struct call_reading *r, const struct form *f)
     count_prompt(&e, f);
     for (i = 0; i < f->files; i++)
         estimate_image(&e);
-    hold_faithful(&e, f->files);
+    hold_faithful(&e, f->part[FORM_INPUT_FIDELITY].kept, f->files);
     return call_set_estimate(r, &e);
 }
 

@@ -426,6 +426,32 @@ static void what_a_part_costs_is_said_once(void **state)
     assert_int_equal(read_text(*state, SAY("[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]"), &r, &err), ST_OK);
 }
 
+/* A list has a length and no text. */
+static void other_types_are_no_text(void **state)
+{
+#define LIST "[1,2,3,4,5,6]"
+    static const struct {
+        enum surface_kind surface;
+        const char *text;
+    } cases[] = {
+        {SURFACE_MESSAGES,
+         DOCUMENT("\"type\":\"base64\",\"media_type\":" LIST ",\"data\":\"JVBERi0x\",\"url\":" LIST, "")},
+        {SURFACE_MESSAGES, DOCUMENT("\"type\":" LIST ",\"data\":" LIST, "")},
+        {SURFACE_CHAT, SAY("[{\"type\":" LIST ",\"detail\":" LIST ",\"id\":" LIST ",\"image_url\":{\"url\":" LIST
+                           ",\"detail\":" LIST "}},{\"file_data\":" LIST "},{\"url\":" LIST "},{\"video_url\":" LIST
+                           "},{\"audio\":" LIST "},{\"input_audio\":{\"data\":" LIST "}},{\"file_id\":" LIST "}]")},
+        {SURFACE_IMAGES, "{\"prompt\":\"a\",\"images\":[1],\"input_fidelity\":[1,2,3]}"},
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":" LIST ",\"prompt\":{\"variables\":" LIST "}}"},
+        {SURFACE_SPEECH, "{\"model\":\"m\",\"input\":\"a\",\"instructions\":" LIST "}"},
+    };
+    struct call_request r;
+    struct err err;
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        if (read_as(*state, cases[i].surface, cases[i].text, &r, &err) != ST_OK)
+            fail_msg("%s: %s", err.text, cases[i].text);
+}
+
 static void only_what_is_surely_cheap_is_cheap(void **state)
 {
     static const struct {
@@ -608,6 +634,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(images_are_not_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_text_wherever_it_stands, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_part_costs_is_said_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_types_are_no_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_is_surely_cheap_is_cheap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_in_base64_is_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_file_hides_behind_another, set_up, tear_down),

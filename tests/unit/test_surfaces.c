@@ -135,8 +135,9 @@ static void inputs_are_estimated(void **state)
          "png\",\"data\":\"AAAA\"}}]}]}",
          1450, 1500},
         {"/v1/images/generations", "{\"prompt\":\"abcdefgh\"}", 2, 4},
-        {"/v1/images/edits", "{\"prompt\":\"abcdefgh\",\"images\":[{\"image_url\":\"https://h/x.png\"}]}", 6240 + 1445,
-         6240 + 1445 + 16},
+        {"/v1/images/edits",
+         "{\"prompt\":\"abcdefgh\",\"input_fidelity\":\"high\",\"images\":[{\"image_url\":\"https://h/x.png\"}]}",
+         6240 + 1445, 6240 + 1445 + 16},
     };
     struct world *w = *state;
     size_t i;

@@ -227,6 +227,7 @@ static void surfaces_read_their_parts(void **state)
     static const char image[] = "--xYz\r\nContent-Disposition: form-data; name=\"image\"; filename=\"i\"\r\n\r\nPNG\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nabcdefgh\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n3\r\n"
+                                "--xYz\r\nContent-Disposition: form-data; name=\"input_fidelity\"\r\n\r\nhigh\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\ntrue" END;
     static const char file[] =
         "--xYz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n" FILE_HEAD "{}" END;
@@ -238,7 +239,7 @@ static void surfaces_read_their_parts(void **state)
     assert_int_equal(look()->choices, 3);
     assert_int_equal(look()->output_limit, 6240);
     assert_true(look()->stream);
-    assert_in_range(look()->estimate, 1446 + 6240, 1450 + 6240); /* however faithful */
+    assert_in_range(look()->estimate, 1446 + 6240, 1450 + 6240);
     upload_fake_reset();
     upload(w, "/v1/files", TYPE, file, sizeof(file) - 1);
     HAS(w, "HTTP/1.1 200 OK\r\n");
