@@ -43,6 +43,33 @@ static void close_members(const struct request *r, struct closed *c)
     c->names[used] = NULL;
 }
 
+/* The code of a 404, by what the path begins with. */
+static const struct {
+    const char *path, *code;
+} missing[] = {
+    {"/api/keys/", "key_not_found"},
+    {"/api/usage/requests/", "request_not_found"},
+    {"/api/admin/requests/", "request_not_found"},
+    {"/api/admin/users/", "user_not_found"},
+    {"/api/admin/codes/", "code_not_found"},
+    {"/api/admin/providers/", "provider_not_found"},
+    {"/api/admin/models/", "model_not_found"},
+};
+
+/* name: as the message calls it. */
+static enum status not_found(const struct request *r, struct slice name, struct err *err)
+{
+    const char *code = NULL;
+    struct closed closed;
+    size_t i;
+
+    close_members(r, &closed);
+    for (i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
+        if (!strncmp(r->route->path, missing[i].path, strlen(missing[i].path)))
+            code = missing[i].code;
+    return err_set_field(err, ST_NOT_FOUND, code, closed.param, "There is no '" SLICE_FMT "'.", SLICE_ARG(name));
+}
+
 /* What is longer than its member may be names nothing. */
 static bool param_fits(const struct wire_desc *desc, const struct closed *closed, struct slice param)
 {
@@ -273,7 +300,7 @@ static void answer_reply(struct request *r, const void *rep)
         if (!rep) {
             struct err err = {.status = ST_OK};
 
-            err_set(&err, ST_NOT_FOUND, "There is no '" SLICE_FMT "'.", SLICE_ARG(r->param));
+            not_found(r, r->param, &err);
             answer_error(r, &err);
             return;
         }
@@ -317,7 +344,7 @@ static enum status call_service(struct request *r, void *rep, struct err *err)
         return err_set(err, ST_NO_MEMORY, "%s", status_text(ST_NO_MEMORY));
     close_members(r, &closed);
     if (!param_fits(route->req, &closed, r->param))
-        return err_set(err, ST_NOT_FOUND, "There is nothing of so long a name.");
+        return not_found(r, slice_of("…"), err);
     st = read_arguments(r, &closed, msg, err);
     if (st != ST_OK)
         return st;

@@ -178,10 +178,23 @@ enum status member_stream(struct call_reading *r, yyjson_val *stream, yyjson_val
     return st == ST_OK ? member_flag(r, usage, "stream_options.include_usage", &r->ret->usage_asked) : st;
 }
 
+static enum status check_message(struct call_reading *r, yyjson_val *message, size_t i)
+{
+    yyjson_val *role = yyjson_obj_get(message, "role");
+    char param[64];
+
+    if (yyjson_is_str(role))
+        return ST_OK;
+    snprintf(param, sizeof(param), "messages[%zu]%s", i, yyjson_is_obj(message) ? ".role" : "");
+    if (!yyjson_is_obj(message))
+        return member_type(r, param, "an object", message);
+    return role ? member_type(r, param, "a string", role) : member_missing(r, param);
+}
+
 enum status member_messages(struct call_reading *r, yyjson_val *v)
 {
-    yyjson_val *message, *role;
-    char param[64];
+    enum status st = ST_OK;
+    yyjson_val *message;
     size_t i, n;
 
     if (!v)
@@ -194,17 +207,11 @@ enum status member_messages(struct call_reading *r, yyjson_val *v)
                              "empty array instead.");
     yyjson_arr_foreach(v, i, n, message)
     {
-        snprintf(param, sizeof(param), "messages[%zu]", i);
-        if (!yyjson_is_obj(message))
-            return member_type(r, param, "an object", message);
-        role = yyjson_obj_get(message, "role");
-        snprintf(param, sizeof(param), "messages[%zu].role", i);
-        if (!role)
-            return member_missing(r, param);
-        if (!yyjson_is_str(role))
-            return member_type(r, param, "a string", role);
+        st = check_message(r, message, i);
+        if (st != ST_OK)
+            break;
     }
-    return ST_OK;
+    return st;
 }
 
 /* ---- objects ----------------------------------------------------------------------------------------------------- */
@@ -242,6 +249,9 @@ enum status call_set_estimate(struct call_reading *r, const struct estimate *e)
     enum status st = ST_OK;
     unsigned i;
 
+    if (e->twice)
+        return err_set_field(r->err, ST_BAD_REQUEST, "invalid_value", e->twice,
+                             "Invalid '%s': it is read once in an object, and written so.", e->twice);
     r->ret->tokens = estimate_tokens(e);
     r->ret->tokens_upper = estimate_upper(e);
     if (e->elsewhere)

@@ -33,7 +33,8 @@ struct call_request {
     uint64_t choices; /* to all prompts: 1 to LIMIT_CHOICES */
     uint64_t tokens, tokens_upper; /* of the prompt */
     bool background; /* upstream is asked to go on with the response, whoever listens */
-    uint64_t price_percent; /* of the prices: what the service tier that is asked for costs; 0 = all of them */
+    uint64_t price_percent; /* of the prices: what the service tier, speed or place that is asked for costs; 0 = all of
+                               them */
     const char *context; /* the field that names input which upstream keeps, a constant; NULL = none */
     uint64_t context_tokens; /* that is in both; 0 = nobody knows how much it is */
     uint64_t model_at, model_bytes; /* of an upload: where the model's name stands; 0 bytes = nowhere */
@@ -97,7 +98,8 @@ enum status call_add_object(struct call_reading *r, const char *param, struct sl
 enum status call_set_model(struct call_reading *r, struct slice name);
 
 struct estimate;
-/* The figures of the estimate, and the objects and the context that it met. */
+/* The figures of the estimate, and the objects and the context that it met. ST_BAD_REQUEST: a part says twice what it
+ * is. */
 enum status call_set_estimate(struct call_reading *r, const struct estimate *e);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/limits.h"
 #include "proto/wire.h"
 
 /* clang-format off */
@@ -18,6 +19,8 @@
     P("response_format", FORM_RESPONSE_FORMAT, 32)                                                                     \
     P("n",               FORM_N,               16)                                                                     \
     P("purpose",         FORM_PURPOSE,         64)                                                                     \
+    P("file_id",         FORM_FILE_ID,         LIMIT_OBJECT_ID + 1)                                                    \
+    P("input_fidelity",  FORM_INPUT_FIDELITY,  8)                                                                      \
     P("prompt",          FORM_PROMPT,          4096)
 /* clang-format on */
 

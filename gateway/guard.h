@@ -3,7 +3,9 @@
  * client's connection first and refuses what two parsers could read differently: the raw material of request smuggling.
  *
  * Pure and incremental: no I/O, no allocation, the same verdict however the bytes are cut. It knows nothing of routes
- * or of what headers mean beyond framing. Bytes it passes are passed unchanged. A refused connection stays refused.
+ * or of what headers mean beyond framing. Bytes it passes are passed unchanged, but for a tab in a header's value,
+ * which RFC 9110 (section 5.5) allows and the HTTP library refuses: it becomes a space. A refused connection stays
+ * refused.
  */
 #ifndef GATEWAY_GUARD_H
 #define GATEWAY_GUARD_H
@@ -44,7 +46,7 @@ void guard_init(struct guard *g);
 /* Looks at the next n bytes. Returns n when all is well. When something is wrong the verdict is set and the bytes of
  * whole requests that precede it are counted: only they may be passed on (0 when there are none). Afterwards always 0.
  */
-size_t guard_feed(struct guard *g, const char *bytes, size_t n);
+size_t guard_feed(struct guard *g, char *bytes, size_t n);
 
 /* Nothing of a next request has been seen since the last whole one. */
 bool guard_between(const struct guard *g);

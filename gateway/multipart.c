@@ -108,7 +108,7 @@ static bool fits_boundary(struct slice s)
     size_t i;
 
     for (i = 0; i < s.n; i++)
-        if (s.p[i] < ' ' || s.p[i] > '~')
+        if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == '\\') /* a backslash is read in two ways */
             return false;
     return s.n > 0 && s.n <= MULTIPART_BOUNDARY_MAX && s.p[s.n - 1] != ' ';
 }
@@ -119,17 +119,20 @@ enum status multipart_begin(struct multipart *m, struct slice type, bool digest,
     struct slice boundary = {NULL, 0};
     bool bad;
 
-    while (take_parameter(&left, &name, &value, &bad))
-        if (name_is(name, "boundary")) {
-            bad = boundary.p != NULL;
+    while (take_parameter(&left, &name, &value, &bad)) {
+        if (begins(name, "boundary")) { /* boundary* and boundary*0 (RFC 2231) are others to some */
+            bad = boundary.p != NULL || !name_is(name, "boundary");
             boundary = value;
-            if (bad)
-                break;
+        } else if (begins(name, "charset")) { /* there are readers who take the parts' names to be in it */
+            bad = !name_is(name, "charset") || !name_is(value, "utf-8");
         }
+        if (bad)
+            break;
+    }
     if (bad || !boundary.p || !fits_boundary(boundary))
         return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
                              "Invalid header 'content-type': expected multipart/form-data with one boundary of 1 to %u "
-                             "characters.",
+                             "characters, and no charset but UTF-8.",
                              MULTIPART_BOUNDARY_MAX);
     memset(m, 0, sizeof(*m));
     memcpy(m->delimiter, "\r\n--", 4);
@@ -161,10 +164,24 @@ static char *kept_of(struct multipart *m, int part)
     return m->kept + at;
 }
 
+/* Servers there are that take "Model" for the model, and n[] and n[0] for n. */
+static bool nearly(struct slice name, const char *of)
+{
+    size_t n = strlen(of);
+
+    return begins(name, of) && (name.n == n || name.p[n] == '[') && !slice_is(name, of);
+}
+
 static enum status begin_part(struct multipart *m, struct slice name, struct err *err)
 {
     bool named_file = slice_is(name, "file");
     int i;
+
+    for (i = 0; i < FORM_PARTS_N; i++)
+        if (nearly(name, parts[i].name))
+            return err_set_field(err, ST_BAD_REQUEST, "invalid_value", parts[i].name,
+                                 "Unknown parameter: '" SLICE_FMT "'. Did you mean '%s'?", SLICE_ARG(name),
+                                 parts[i].name);
 
     m->form.named_file += named_file;
     m->watched = named_file && m->file && m->watcher;
@@ -197,8 +214,7 @@ static enum status read_disposition(struct multipart *m, struct slice value, str
         return wrong(err, "a part is no form-data");
     left = (struct slice){left.p + 9, left.n - 9};
     while (take_parameter(&left, &name, &text, &bad)) {
-        if (name_is(name, "filename") || name_is(name, "filename*"))
-            m->file = true;
+        m->file |= begins(name, "filename"); /* filename*, filename*0 … (RFC 2231), too */
         if (!begins(name, "name"))
             continue;
         if (ret_name->p || name.n != 4)
@@ -208,6 +224,13 @@ static enum status read_disposition(struct multipart *m, struct slice value, str
         *ret_name = text;
     }
     return bad ? wrong(err, "a part's Content-Disposition is malformed") : ST_OK;
+}
+
+static bool spaced(struct slice line)
+{
+    const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
+
+    return colon && colon > line.p && is_space(colon[-1]);
 }
 
 static enum status read_head(struct multipart *m, struct err *err)
@@ -229,6 +252,8 @@ static enum status read_head(struct multipart *m, struct err *err)
             line.n--;
         if (line.n && is_space(*line.p))
             st = wrong(err, "a part's header goes over two lines");
+        else if (spaced(line))
+            st = wrong(err, "white space precedes the colon of a part's header");
         else if (begins(line, wanted) && said)
             st = wrong(err, "a part has two Content-Dispositions");
         else if (begins(line, wanted)) {

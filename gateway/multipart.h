@@ -1,8 +1,8 @@
 /*
  * multipart: an incremental reader of multipart/form-data (RFC 7578, RFC 2046). It sees every byte of a body on its way
  * to the spool and keeps the few small parts of form.h; it changes nothing. What two readers could take for different
- * things is refused: a part without a name or with two, a known part twice or as a file, lines that end in another way
- * than they should, a body that does not end.
+ * things is refused: a part without a name or with two, a known part twice, as a file or nearly by its name, lines that
+ * end in another way than they should, names that are not UTF-8 for all, a body that does not end.
  *
  * Pure, but for the watcher: no I/O, no allocation, the same result however the bytes are cut. Bounded whatever comes.
  */

@@ -1,10 +1,14 @@
 /* What is read of a request to a model that writes text: chat completions, completions, responses, messages. */
+#include <strings.h>
+
 #include <yyjson.h>
 
 #include "gateway/call_request.h"
 #include "gateway/estimate.h"
 
 #define N(names) (sizeof(names) / sizeof((names)[0]))
+#define FAST_PERCENT 200u /* of the prices: contract, section 6.2 */
+#define GEO_PERCENT 110u
 #define COMPLETION_TOKENS 16u /* of /v1/completions without max_tokens */
 
 enum status read_chat(struct call_reading *r, yyjson_val *root)
@@ -55,12 +59,14 @@ enum status read_chat(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
-/* Each prompt of a list has its answers. A list that begins with a number is one prompt, of tokens. */
+/* Each prompt of a list has its answers. A list of numbers is one prompt, of tokens. */
 static enum status multiply_choices(struct call_reading *r, yyjson_val *prompt)
 {
-    size_t prompts = yyjson_arr_size(prompt);
+    size_t prompts = 0, i, n;
+    yyjson_val *v;
 
-    if (prompts < 2 || yyjson_is_num(yyjson_arr_get_first(prompt)))
+    yyjson_arr_foreach(prompt, i, n, v) prompts += !yyjson_is_num(v);
+    if (prompts < 2)
         return ST_OK;
     if (prompts > LIMIT_CHOICES / r->ret->choices)
         return err_set_field(r->err, ST_BAD_REQUEST, "array_above_max_length", "prompt",
@@ -123,6 +129,7 @@ static enum status read_conversation(struct call_reading *r, yyjson_val *convers
 /* {"variables": {NAME: text or a part with a file}}: a name says nothing. */
 static void read_variables(struct estimate *e, yyjson_val *prompt)
 {
+    static const char variables[] = "variables";
     yyjson_val *k, *v, *name, *part;
     size_t i, n, j, m;
 
@@ -130,7 +137,7 @@ static void read_variables(struct estimate *e, yyjson_val *prompt)
         return;
     yyjson_obj_foreach(prompt, i, n, k, v)
     {
-        if (yyjson_equals_str(k, "variables"))
+        if (yyjson_get_len(k) == sizeof(variables) - 1 && !strcasecmp(yyjson_get_str(k), variables))
             yyjson_obj_foreach(v, j, m, name, part) estimate_files(e, part);
     }
 }
@@ -191,10 +198,22 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
+/* What Anthropic asks more for: the fast mode, and inference in one country. */
+static void read_premium(struct call_reading *r, yyjson_val *speed, yyjson_val *geo)
+{
+    uint64_t percent = yyjson_equals_str(speed, "fast") ? FAST_PERCENT : 100;
+
+    if (yyjson_equals_str(geo, "us"))
+        percent = percent * GEO_PERCENT / 100;
+    if (percent > 100)
+        r->ret->price_percent = percent;
+}
+
 static enum status read_anthropic(struct call_reading *r, yyjson_val *root, bool counting)
 {
-    enum { MODEL, MESSAGES, SYSTEM, STREAM, TOOLS, MAX_TOKENS };
-    static const char *const names[] = {"model", "messages", "system", "stream", "tools", "max_tokens"};
+    enum { MODEL, MESSAGES, SYSTEM, STREAM, TOOLS, MAX_TOKENS, SPEED, GEO };
+    static const char *const names[] = {"model", "messages",   "system", "stream",
+                                        "tools", "max_tokens", "speed",  "inference_geo"};
     yyjson_val *found[N(names)];
     struct estimate e = {.sources = true};
     enum status st = members_find(r, root, names, N(names), found);
@@ -212,6 +231,7 @@ static enum status read_anthropic(struct call_reading *r, yyjson_val *root, bool
     if (st != ST_OK)
         return st;
     r->ret->stream &= !counting;
+    read_premium(r, found[SPEED], found[GEO]);
     estimate_messages(&e, found[MESSAGES]);
     estimate_input(&e, found[SYSTEM]);
     estimate_schema(&e, found[TOOLS]);

@@ -11,6 +11,9 @@
 
 #define N(names) (sizeof(names) / sizeof((names)[0]))
 #define IMAGE_TOKENS 6240u /* of one that is made: a large one of the highest quality (gpt-image-1) */
+#define IMAGE_FAITHFUL                                                                                                 \
+    6240u /* more of an image that is edited with "input_fidelity": "high", when it is a large one                     \
+           */
 #define SOUND_BYTES 1000u /* of a recording for a token: mp3; wav has ten times as many */
 
 /* Embeddings and moderations: "input" is text, texts, tokens or lists of tokens. */
@@ -34,10 +37,17 @@ enum status read_embeddings(struct call_reading *r, yyjson_val *root)
     return call_set_estimate(r, &e);
 }
 
+/* fidelity: empty = not said, which is low. */
+static void hold_faithful(struct estimate *e, struct slice fidelity, size_t images)
+{
+    if (fidelity.n && !slice_is(fidelity, "low"))
+        e->extra_upper += IMAGE_FAITHFUL * (uint64_t)images;
+}
+
 enum status read_images(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, PROMPT, CHOICES, STREAM, IMAGES, MASK };
-    static const char *const names[] = {"model", "prompt", "n", "stream", "images", "mask"};
+    enum { MODEL, PROMPT, CHOICES, STREAM, IMAGES, MASK, FIDELITY };
+    static const char *const names[] = {"model", "prompt", "n", "stream", "images", "mask", "input_fidelity"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -58,14 +68,17 @@ enum status read_images(struct call_reading *r, yyjson_val *root)
     estimate_input(&e, found[PROMPT]);
     estimate_input(&e, found[IMAGES]);
     estimate_input(&e, found[MASK]);
+    if (yyjson_is_str(found[FIDELITY]))
+        hold_faithful(&e, (struct slice){yyjson_get_str(found[FIDELITY]), yyjson_get_len(found[FIDELITY])},
+                      yyjson_arr_size(found[IMAGES]));
     return call_set_estimate(r, &e);
 }
 
 /* Billed by character where it is billed by the text, and by sound elsewhere: a character is a token. */
 enum status read_speech(struct call_reading *r, yyjson_val *root)
 {
-    enum { MODEL, INPUT, STREAM_FORMAT };
-    static const char *const names[] = {"model", "input", "stream_format"};
+    enum { MODEL, INPUT, STREAM_FORMAT, INSTRUCTIONS };
+    static const char *const names[] = {"model", "input", "stream_format", "instructions"};
     yyjson_val *found[N(names)];
     struct estimate e = {.ascii = 0};
     enum status st = members_find(r, root, names, N(names), found);
@@ -82,6 +95,7 @@ enum status read_speech(struct call_reading *r, yyjson_val *root)
         return st;
     r->ret->stream = yyjson_equals_str(found[STREAM_FORMAT], "sse");
     estimate_characters(&e, found[INPUT]);
+    estimate_input(&e, found[INSTRUCTIONS]);
     return call_set_estimate(r, &e);
 }
 
@@ -179,6 +193,7 @@ enum status read_images_form(struct call_reading *r, const struct form *f)
     count_prompt(&e, f);
     for (i = 0; i < f->files; i++)
         estimate_image(&e);
+    hold_faithful(&e, f->part[FORM_INPUT_FIDELITY].kept, f->files);
     return call_set_estimate(r, &e);
 }
 
@@ -206,5 +221,7 @@ enum status read_other_form(struct call_reading *r, const struct form *f)
     struct estimate e = {.ascii = f->bytes - f->file_bytes};
     enum status st = read_form(r, f);
 
+    if (st == ST_OK && f->part[FORM_FILE_ID].seen)
+        st = call_add_object(r, "file_id", f->part[FORM_FILE_ID].kept);
     return st == ST_OK ? call_set_estimate(r, &e) : st;
 }

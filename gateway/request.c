@@ -109,28 +109,39 @@ static void read_header(struct request *r, const struct mg_header *h)
     r->passes |= passes(h->name);
 }
 
+/* What the fields named Connection say; there may be several (RFC 9110, section 5.3). civetweb lets a connection go on
+ * by the first of them alone, and ends one where "upgrade" stands anywhere: no answer may promise more than it does. */
+struct persistence {
+    bool said, stays, ends;
+};
+
+static void read_connection(struct persistence *p, const char *value)
+{
+    p->stays |= !p->said && has_word(value, "keep-alive");
+    p->ends |= has_word(value, "close") || strcasestr(value, "upgrade");
+    p->said = true;
+}
+
 static void read_headers(struct request *r, const struct mg_request_info *info)
 {
-    const char *connection = NULL;
+    struct persistence p = {.said = false};
     int i;
 
     for (i = 0; i < info->num_headers; i++) {
         const struct mg_header *h = &info->http_headers[i];
 
         if (named(h->name, "connection"))
-            connection = connection ? connection : h->value; /* civetweb goes by the first, too */
+            read_connection(&p, h->value);
         else if (named(h->name, "transfer-encoding"))
             r->chunked = true;
         else if (named(h->name, "expect"))
-            r->expects = !strcasecmp(h->value, "100-continue");
+            r->expects |= has_word(h->value, "100-continue");
         else if (named(h->name, "x-forwarded-for"))
             r->forwarded_for = trimmed(h->value); /* the last: a proxy's own may follow the client's */
         else
             read_header(r, h);
     }
-    r->keep_alive = connection ? has_word(connection, "keep-alive") : !r->http10;
-    if (connection && has_word(connection, "upgrade"))
-        r->keep_alive = false; /* civetweb closes after it, so no answer may promise more */
+    r->keep_alive = (p.said ? p.stays : !r->http10) && !p.ends;
 }
 
 /* Fit for a message: printable ASCII, not too long. */

@@ -1,10 +1,31 @@
 #include "gateway/upload.h"
 
+#include <string.h>
+
+/* There are servers that read JSON whatever its type says: a model or a file that it names would be nobody's. */
+static enum status check_beginning(struct upload *u, struct slice piece, struct err *err)
+{
+    size_t i;
+
+    if (u->has_form || u->begun)
+        return ST_OK;
+    for (i = 0; i < piece.n && piece.p[i] && strchr(" \t\r\n\xef\xbb\xbf", piece.p[i]);
+         i++) /* a byte order mark, too */
+        ;
+    u->begun = i < piece.n;
+    if (i == piece.n || (piece.p[i] != '{' && piece.p[i] != '['))
+        return ST_OK;
+    return err_set_field(err, ST_BAD_REQUEST, "invalid_value", "content-type",
+                         "Invalid header 'content-type': JSON is sent as application/json.");
+}
+
 static enum status take_piece(void *ctx, struct slice piece, struct err *err)
 {
     struct upload *u = ctx;
-    enum status st = spool_add(&u->spool, piece, err);
+    enum status st = check_beginning(u, piece, err);
 
+    if (st == ST_OK)
+        st = spool_add(&u->spool, piece, err);
     if (st == ST_OK && u->has_form)
         st = multipart_feed(&u->form, piece, err);
     else if (st == ST_OK && u->digesting)

@@ -18,15 +18,15 @@ struct upload {
     struct multipart form; /* when has_form */
     struct batch_file batch; /* when has_batch: what the form's file is worth as one */
     bool has_form, has_batch;
+    bool begun; /* of a body that is no form: more than blanks was seen */
     bool digesting;
     crypto_hash_sha256_state plain; /* of a body that is no form */
     uint8_t digest[LIMIT_DIGEST]; /* when digesting: of what it says */
 };
 
-/* Takes the request's body off the socket. has_form: it must be a readable form; has_batch: it is one, and its file may
- * be for a batch. *ret is the arena's; upload_fini in
- * any case when it is set. ST_TOO_LARGE (MAX_UPLOAD_BYTES), ST_BAD_REQUEST, ST_UNAVAILABLE, ST_CANCELLED as
- * request_read_body. */
+/* Takes the request's body off the socket. has_form: it must be a readable form, else anything but JSON; has_batch: it
+ * is one, and its file may be for a batch. *ret is the arena's; upload_fini in any case when it is set. ST_TOO_LARGE
+ * (MAX_UPLOAD_BYTES), ST_BAD_REQUEST, ST_UNAVAILABLE, ST_CANCELLED as request_read_body. */
 enum status upload_take(struct request *r, bool has_form, bool has_batch, struct upload **ret, struct err *err);
 void upload_fini(struct upload *u); /* NULL is fine */
 

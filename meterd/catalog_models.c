@@ -148,8 +148,8 @@ static enum status check_mode(struct work *w, const struct catalog_how *how, str
         return err_set_field(w->err, ST_CONFLICT, "already_exists", "name", "There is a model '" SLICE_FMT "' already.",
                              SLICE_ARG(name));
     if (!found && how->mode == CATALOG_UPDATE)
-        return err_set_field(w->err, ST_NOT_FOUND, NULL, "name", "There is no model '" SLICE_FMT "' in the catalog.",
-                             SLICE_ARG(name));
+        return err_set_field(w->err, ST_NOT_FOUND, "model_not_found", "name",
+                             "There is no model '" SLICE_FMT "' in the catalog.", SLICE_ARG(name));
     return found ? ST_OK : check_new(w);
 }
 
@@ -232,7 +232,7 @@ enum status catalog_drop_model(struct work *w, struct slice name, struct slice a
     enum status st = catalog_get_model(w, name, &m);
 
     if (st == ST_NOT_FOUND)
-        return err_set_field(w->err, st, NULL, "name", "There is no model '" SLICE_FMT "' in the catalog.",
+        return err_set_field(w->err, st, "model_not_found", "name", "There is no model '" SLICE_FMT "' in the catalog.",
                              SLICE_ARG(name));
     if (st != ST_OK)
         return st;

@@ -164,8 +164,8 @@ static enum status check_mode(struct work *w, const struct catalog_how *how, str
         return err_set_field(w->err, ST_CONFLICT, "already_exists", "name",
                              "There is a provider '" SLICE_FMT "' already.", SLICE_ARG(name));
     if (!found && how->mode == CATALOG_UPDATE)
-        return err_set_field(w->err, ST_NOT_FOUND, NULL, "name", "There is no provider '" SLICE_FMT "'.",
-                             SLICE_ARG(name));
+        return err_set_field(w->err, ST_NOT_FOUND, "provider_not_found", "name",
+                             "There is no provider '" SLICE_FMT "'.", SLICE_ARG(name));
     return found ? ST_OK : check_new(w);
 }
 
@@ -272,7 +272,8 @@ enum status catalog_drop_provider(struct work *w, struct slice name, struct slic
     enum status st = catalog_get_provider(w, name, &def);
 
     if (st == ST_NOT_FOUND)
-        return err_set_field(w->err, st, NULL, "name", "There is no provider '" SLICE_FMT "'.", SLICE_ARG(name));
+        return err_set_field(w->err, st, "provider_not_found", "name", "There is no provider '" SLICE_FMT "'.",
+                             SLICE_ARG(name));
     if (st == ST_OK)
         st = check_unused(w, name);
     if (st != ST_OK)

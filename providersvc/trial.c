@@ -318,8 +318,8 @@ enum status providersvc_trial(struct svc_call *call, const void *in, void *out)
     t->began_ms = clock_ms();
     t->upstream = upstreams_find(&self->upstreams, t->req->name);
     if (t->upstream == NULL)
-        return err_set_field(&call->err, ST_NOT_FOUND, NULL, "name", "No provider `" SLICE_FMT "` is served here.",
-                             SLICE_ARG(t->req->name));
+        return err_set_field(&call->err, ST_NOT_FOUND, "provider_not_found", "name",
+                             "No provider `" SLICE_FMT "` is served here.", SLICE_ARG(t->req->name));
     t->job.run = begin;
     t->job.abort = shut_down;
     if (loop_post(self->loops[0], &t->job) != ST_OK) {

@@ -1,6 +1,7 @@
 /*
- * Any bytes as a client's connection. The verdict must not depend on how they are cut, and what passes must be what a
- * second reader, written the slow and simple way, takes for whole requests with the same borders.
+ * Any bytes as a client's connection. Neither the verdict nor the bytes may depend on how they are cut, what passes
+ * must be what a second reader, written the slow and simple way, takes for whole requests with the same borders, and it
+ * must be what came but for tabs in headers.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -97,18 +98,42 @@ static size_t request_size(const char *p, size_t n)
     return body <= n - head ? head + body : 0;
 }
 
-static void check_borders(const char *p, size_t passed)
+/* Bytes that passed, as they came (p) and as they went on. */
+static void check_bytes(const char *p, const char *went, size_t passed)
+{
+    size_t i;
+
+    for (i = 0; i < passed; i++)
+        if (went[i] != p[i] && (p[i] != '\t' || went[i] != ' '))
+            abort();
+}
+
+/* Of the request at p the header has no tab left, and the body every one that it had. */
+static void check_request(const char *p, const char *went, size_t n)
+{
+    size_t skip = n >= 2 && !memcmp(p, "\r\n", 2) ? 2 : 0;
+    const char *end = memmem(p + skip, n - skip, "\r\n\r\n", 4);
+    size_t head = (size_t)(end - p);
+
+    if (memchr(went, '\t', head) || memcmp(p + head, went + head, n - head) != 0)
+        abort();
+}
+
+static void check_borders(const char *p, const char *went, size_t passed)
 {
     struct guard g;
     size_t at = 0, i;
 
     guard_init(&g);
     for (i = 0; i < passed; i++) {
-        if (guard_feed(&g, p + i, 1) != 1)
+        char byte = p[i];
+
+        if (guard_feed(&g, &byte, 1) != 1 || byte != went[i])
             abort();
         if (guard_between(&g)) {
             if (request_size(p + at, i + 1 - at) != i + 1 - at)
                 abort();
+            check_request(p + at, went + at, i + 1 - at);
             at = i + 1;
         }
     }
@@ -118,20 +143,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct guard whole, cut;
     size_t step = n ? bytes[0] % 37 + 1u : 1, at, passed;
-    char *copy = malloc(n + 1);
+    char *came = malloc(n + 1), *went = malloc(n + 1), *pieces = malloc(n + 1);
 
-    if (!copy)
-        return 0;
-    memcpy(copy, bytes, n);
-    copy[n] = '\0';
+    if (!came || !went || !pieces)
+        goto out;
+    memcpy(came, bytes, n);
+    came[n] = '\0';
+    memcpy(went, came, n + 1);
+    memcpy(pieces, came, n + 1);
     guard_init(&whole);
-    passed = guard_feed(&whole, copy, n);
+    passed = guard_feed(&whole, went, n);
     guard_init(&cut);
     for (at = 0; at < n && cut.verdict == GUARD_OK; at += step)
-        guard_feed(&cut, copy + at, step < n - at ? step : n - at);
-    if (passed > n || cut.verdict != whole.verdict || (whole.verdict == GUARD_OK && passed != n))
+        guard_feed(&cut, pieces + at, step < n - at ? step : n - at);
+    if (passed > n || cut.verdict != whole.verdict || (whole.verdict == GUARD_OK && passed != n) ||
+        memcmp(went, pieces, passed) != 0)
         abort();
-    check_borders(copy, passed);
-    free(copy);
+    check_bytes(came, went, passed);
+    check_borders(came, went, passed);
+
+out:
+    free(came);
+    free(went);
+    free(pieces);
     return 0;
 }

@@ -210,6 +210,25 @@ def test_error_bodies_are_json_always(router):
     "method,path,body,status,param,code",
     [
         ("GET", "/api/keys/key_nope", None, 404, "id", "key_not_found"),
+        ("PATCH", "/api/keys/key_nope", {"name": "x"}, 404, "id", "key_not_found"),
+        ("DELETE", "/api/keys/key_nope", None, 404, "id", "key_not_found"),
+        ("GET", "/api/keys/LONG", None, 404, "id", "key_not_found"),
+        ("GET", "/api/usage/requests/req_nope", None, 404, "request_id", "request_not_found"),
+        ("GET", "/api/usage/requests/LONG", None, 404, "request_id", "request_not_found"),
+        ("GET", "/api/admin/requests/req_nope", None, 404, "request_id", "request_not_found"),
+        ("GET", "/api/admin/users/usr_nope", None, 404, "id", "user_not_found"),
+        ("PATCH", "/api/admin/users/usr_nope", {"role": "user"}, 404, "id", "user_not_found"),
+        ("PATCH", "/api/admin/users/LONG", {"role": "user"}, 404, "id", "user_not_found"),
+        ("DELETE", "/api/admin/codes/nope", None, 404, "id", "code_not_found"),
+        ("DELETE", "/api/admin/codes/LONG", None, 404, "id", "code_not_found"),
+        ("GET", "/api/admin/providers/nope", None, 404, "name", "provider_not_found"),
+        ("PATCH", "/api/admin/providers/nope", {"internal": False}, 404, "name", "provider_not_found"),
+        ("DELETE", "/api/admin/providers/nope", None, 404, "name", "provider_not_found"),
+        ("POST", "/api/admin/providers/nope/test", None, 404, "name", "provider_not_found"),
+        ("GET", "/api/admin/models/nope", None, 404, "name", "model_not_found"),
+        ("PATCH", "/api/admin/models/nope", {"max_output": 9}, 404, "name", "model_not_found"),
+        ("DELETE", "/api/admin/models/nope", None, 404, "name", "model_not_found"),
+        ("DELETE", "/api/admin/models/LONG", None, 404, "name", "model_not_found"),
         ("GET", "/api/keys?cursor=x", None, 400, "cursor", "invalid_value"),
         ("GET", "/api/usage?group_by=colour", None, 400, "group_by", "invalid_value"),
         ("GET", "/api/usage?from=20&to=10", None, 400, "to", "invalid_value"),
@@ -225,7 +244,7 @@ def test_error_bodies_are_json_always(router):
     ],
 )
 def test_the_account_api_says_what_is_wrong_in_a_word(router, admin, account, method, path, body, status, param, code):
-    a = router.call(method, path.replace("USER", account[0]["id"]), body, admin)
+    a = router.call(method, path.replace("USER", account[0]["id"]).replace("LONG", "x" * 900), body, admin)
     assert a.status == status, a
     e = check_shape(a)
     assert (e["param"], e["code"]) == (param, code), e

@@ -88,12 +88,11 @@ def test_callers_are_users_not_keys(router, admin, account, mark):
     one_bill(router, token, mark, calls=2)
 
 
-@pytest.mark.parametrize("bad", ["x" * 256, "tab\there", "caf\xe9", "y" * 300])
+@pytest.mark.parametrize("bad", ["x" * 256, "caf\xe9", "y" * 300])
 def test_what_is_no_key_is_refused(router, account, bad):
     a = post(router, account[2], bad, "hello")
     assert a.status == 400
-    if "\t" not in bad:  # that one is refused before anybody looks at names
-        assert a.error["param"] == "Idempotency-Key"
+    assert a.error["param"] == "Idempotency-Key"
 
 
 def test_a_key_with_nul_is_refused(router, account):

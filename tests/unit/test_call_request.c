@@ -228,6 +228,30 @@ static void a_dearer_tier_is_read(void **state)
     }
 }
 
+static void what_anthropic_asks_more_for_is_read(void **state)
+{
+    static const struct {
+        const char *more;
+        uint64_t percent;
+    } cases[] = {
+        {"", 0},
+        {",\"speed\":\"standard\",\"inference_geo\":\"global\"", 0},
+        {",\"speed\":\"fast\"", 200},
+        {",\"inference_geo\":\"us\"", 110},
+        {",\"speed\":\"fast\",\"inference_geo\":\"us\"", 220},
+    };
+    char text[256];
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct call_request r = {.choices = 0};
+        struct err err;
+
+        snprintf(text, sizeof(text), "{" BASE ",\"max_tokens\":9%s}", cases[i].more);
+        assert_int_equal(call_request_read(&surfaces[SURFACE_MESSAGES], slice_of(text), *state, &r, &err), ST_OK);
+        assert_int_equal(r.price_percent, cases[i].percent);
+    }
+}
+
 static void text_is_estimated_by_the_rule(void **state)
 {
     /* "user" is text, too: 4 bytes, a token */
@@ -277,7 +301,7 @@ static void images_are_not_text(void **state)
 #define TURN(blocks) "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[" blocks "]}]}"
 #define DOCUMENT(source, more) TURN("{\"type\":\"document\",\"source\":{" source "}" more "}")
 #define SENT "\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"%s\""
-#define PDF "\"type\":\"base64\",\"media_type\":\"application/pdf\",\"data\":\"%s\""
+#define PDF "\"type\":\"base64\",\"media_type\":\"application/pdf\",\"data\":\"JVBERi0%s\""
 #define CALLS(input) TURN("{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":" input "}")
 
 /* The text with letters for each %s. The caller ends *ret. */
@@ -325,7 +349,7 @@ static void text_is_text_wherever_it_stands(void **state)
         {SURFACE_CHAT, SAY("[{\"type\":\"input_audio\",\"data\":\"%s\"}]"), LETTERS_TOKENS},
         {SURFACE_CHAT, SAY("[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"%s\",\"format\":\"mp3\"}}]"),
          LETTERS / 1000},
-        {SURFACE_CHAT, SAY("[{\"type\":\"file\",\"file\":{\"file_data\":\"%s\"}}]"), LETTERS / 16},
+        {SURFACE_CHAT, SAY("[{\"type\":\"file\",\"file\":{\"file_data\":\"JVBERi0%s\"}}]"), LETTERS / 16},
         {SURFACE_UNKNOWN, "{\"model\":\"m\",\"data\":\"%s\"}", LETTERS_TOKENS},
     };
 
@@ -351,6 +375,252 @@ static void text_is_text_wherever_it_stands(void **state)
     }
 }
 
+/* ---- what two readers read in two ways --------------------------------------------------------------------------- */
+
+static enum status read_as(struct arena *a, enum surface_kind surface, const char *text, struct call_request *r,
+                           struct err *err)
+{
+    *err = (struct err){.status = ST_OK};
+    *r = (struct call_request){.choices = 0};
+    return call_request_read(&surfaces[surface], slice_of(text), a, r, err);
+}
+
+#define IMAGE(more) "{\"type\":\"image_url\",\"image_url\":{\"url\":\"https://h/x.png\"" more "}}"
+
+/* Whichever of two an upstream takes, it costs no more than was thought: what says it stands there once. */
+static void what_a_part_costs_is_said_once(void **state)
+{
+    static const struct {
+        enum surface_kind surface;
+        const char *text, *param;
+    } cases[] = {
+        {SURFACE_CHAT, SAY("[{\"type\":\"text\",\"type\":\"image_url\",\"text\":\"x\"}]"), "type"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"input_image\",\"Type\":\"input_file\",\"text\":\"x\"}]"), "type"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"input_image\",\"t\\u0079pe\":\"input_file\",\"text\":\"x\"}]"), "type"},
+        {SURFACE_CHAT, SAY("[{\"type\":null,\"type\":\"item_reference\"}]"), "type"},
+        {SURFACE_CHAT, SAY("[" IMAGE(",\"detail\":\"low\",\"detail\":\"high\"") "]"), "detail"},
+        {SURFACE_CHAT, SAY("[" IMAGE(",\"Detail\":\"high\",\"detail\":\"low\"") "]"), "detail"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"image_url\",\"image_url\":\"a\",\"image_url\":{\"detail\":\"low\"}}]"),
+         "image_url"},
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"type\":\"message\",\"type\":\"item_reference\"}]}", "type"},
+        {SURFACE_MESSAGES, TURN("{\"type\":\"image\",\"type\":\"document\",\"source\":{" PDF "}}"), "type"},
+        {SURFACE_MESSAGES, DOCUMENT("\"type\":\"text\"," PDF, ""), "type"},
+        {SURFACE_MESSAGES, DOCUMENT(PDF ",\"type\":\"text\"", ""), "type"},
+        {SURFACE_MESSAGES, DOCUMENT(PDF ",\"data\":\"x\"", ""), "data"},
+        {SURFACE_MESSAGES, DOCUMENT(PDF ",\"Data\":\"x\"", ""), "data"},
+        {SURFACE_MESSAGES, DOCUMENT(PDF ",\"media_type\":\"text/plain\"", ""), "media_type"},
+        {SURFACE_MESSAGES, TURN("{\"type\":\"tool_result\",\"content\":[{\"type\":\"a\",\"type\":\"b\"}]}"), "type"},
+    };
+    struct call_request r;
+    struct err err;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        if (read_as(*state, cases[i].surface, cases[i].text, &r, &err) != ST_BAD_REQUEST)
+            fail_msg("taken: %s", cases[i].text);
+        assert_string_equal(err.param, cases[i].param);
+        assert_string_equal(err.code, "invalid_value");
+    }
+    /* elsewhere a name says nothing: parameters of a tool, what it was called with, text */
+    assert_int_equal(read_as(*state, SURFACE_MESSAGES, CALLS("{\"type\":1,\"type\":2}"), &r, &err), ST_OK);
+    assert_int_equal(read_text(*state, "{" BASE ",\"tools\":[{\"type\":1,\"Type\":2}]}", &r, &err), ST_OK);
+    assert_int_equal(read_text(*state, SAY("[{\"type\":\"text\",\"text\":\"a\",\"text\":\"b\"}]"), &r, &err), ST_OK);
+}
+
+/* A list has a length and no text. */
+static void other_types_are_no_text(void **state)
+{
+#define LIST "[1,2,3,4,5,6]"
+    static const struct {
+        enum surface_kind surface;
+        const char *text;
+    } cases[] = {
+        {SURFACE_MESSAGES,
+         DOCUMENT("\"type\":\"base64\",\"media_type\":" LIST ",\"data\":\"JVBERi0x\",\"url\":" LIST, "")},
+        {SURFACE_MESSAGES, DOCUMENT("\"type\":" LIST ",\"data\":" LIST, "")},
+        {SURFACE_CHAT, SAY("[{\"type\":" LIST ",\"detail\":" LIST ",\"id\":" LIST ",\"image_url\":{\"url\":" LIST
+                           ",\"detail\":" LIST "}},{\"file_data\":" LIST "},{\"url\":" LIST "},{\"video_url\":" LIST
+                           "},{\"audio\":" LIST "},{\"input_audio\":{\"data\":" LIST "}},{\"file_id\":" LIST "}]")},
+        {SURFACE_IMAGES, "{\"prompt\":\"a\",\"images\":[1],\"input_fidelity\":[1,2,3]}"},
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":" LIST ",\"prompt\":{\"variables\":" LIST "}}"},
+        {SURFACE_SPEECH, "{\"model\":\"m\",\"input\":\"a\",\"instructions\":" LIST "}"},
+    };
+    struct call_request r;
+    struct err err;
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        if (read_as(*state, cases[i].surface, cases[i].text, &r, &err) != ST_OK)
+            fail_msg("%s: %s", err.text, cases[i].text);
+}
+
+static void only_what_is_surely_cheap_is_cheap(void **state)
+{
+    static const struct {
+        enum surface_kind surface;
+        const char *text;
+        uint64_t upper; /* at least */
+    } cases[] = {
+        {SURFACE_CHAT, SAY("[" IMAGE(",\"detail\":\"low\"") "]"), 85},
+        {SURFACE_CHAT, SAY("[" IMAGE(",\"Detail\":\"low\"") "]"), 1445},
+        {SURFACE_CHAT, SAY("[{\"image_url\":{\"url\":\"https://h/x.png\"},\"detail\":\"low\"}]"), 1445},
+        {SURFACE_CHAT, SAY("[{\"image_url\":{\"url\":\"https://h/x.png\",\"detail\":\"low\"},\"detail\":\"high\"}]"),
+         1445},
+        {SURFACE_CHAT, SAY("[{\"type\":\"input_image\",\"image_url\":\"https://h/x.png\",\"detail\":\"low\"}]"), 85},
+        {SURFACE_CHAT, SAY("[{\"image_url\":{\"url\":\"data:image/png;base64,%s\",\"more\":\"%s\"}}]"),
+         1445 + LETTERS / 3},
+        {SURFACE_CHAT, SAY("[{\"image_url\":[\"data:image/png;base64,%s\"]}]"), 1445 + LETTERS / 3},
+        {SURFACE_CHAT, SAY("[{\"type\":\"video_url\",\"video_url\":{\"url\":\"data:video/mp4;base64,%s\"}}]"),
+         LETTERS / 16},
+        {SURFACE_CHAT, SAY("[{\"type\":\"image\",\"image\":{\"url\":\"data:image/png;base64,%s\"}}]"), 1445},
+        {SURFACE_MESSAGES, DOCUMENT("\"type\":\"base64\",\"media_type\":\"application/pdf\",\"Data\":\"%s\"", ""),
+         LETTERS / 3},
+        {SURFACE_MESSAGES, TURN("{\"type\":\"image\",\"source\":{\"type\":\"text\",\"text\":\"%s\"}}"),
+         1445 + LETTERS / 3},
+        {SURFACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":[1,\"%s\"]}", LETTERS / 3},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct call_request r;
+        struct buf text;
+        struct err err;
+
+        with_letters(cases[i].text, &text);
+        assert_int_equal(buf_add(&text, "", 1), ST_OK);
+        assert_int_equal(read_as(*state, cases[i].surface, text.p, &r, &err), ST_OK);
+        if (r.tokens_upper < cases[i].upper || r.tokens_upper > cases[i].upper + AROUND)
+            fail_msg("%llu tokens, not %llu: %s", (unsigned long long)r.tokens_upper,
+                     (unsigned long long)cases[i].upper, cases[i].text);
+        buf_fini(&text);
+    }
+}
+
+/* Files are text unless both their type and their first bytes say that they are not. */
+static void text_in_base64_is_text(void **state)
+{
+#define FILE(data) SAY("[{\"type\":\"file\",\"file\":{\"filename\":\"x\",\"file_data\":\"" data "\"}}]")
+#define SOURCE(type, data) DOCUMENT("\"type\":\"base64\",\"media_type\":\"" type "\",\"data\":\"" data "\"", "")
+    static const struct {
+        enum surface_kind surface;
+        const char *text;
+        uint64_t tokens, upper; /* of a thousand times what is at the star */
+    } cases[] = {
+        /* "abc", three bytes of ASCII */
+        {SURFACE_CHAT, FILE("data:text/plain;base64,*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:text/plain;charset=utf-8;base64,*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:TEXT/CSV;BASE64,*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:application/json;base64,*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:application/x-new;base64,*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:;base64,*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:text/plain,*abcd"), 1000, 1333},
+        {SURFACE_CHAT, FILE("data:application/pdf;base64,*YWJj"), 750, 1000}, /* but it is none */
+        {SURFACE_CHAT, FILE("data:text/plain;base64,JVBERi0x*YWJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:image/svg+xml;base64,*YWJj"), 750, 1000},
+        {SURFACE_MESSAGES, SOURCE("text/plain", "*YWJj"), 750, 1000},
+        {SURFACE_MESSAGES, SOURCE("application/json", "*YWJj"), 750, 1000},
+        /* others than ASCII: one character of two bytes and a half; of three; no UTF-8 */
+        {SURFACE_CHAT, FILE("data:text/plain;base64,*w6nDqcOp"), 2700, 4500},
+        {SURFACE_CHAT, FILE("data:text/plain;base64,*5L2g"), 900, 1500},
+        {SURFACE_CHAT, FILE("data:text/plain;base64,*gICA"), 2700, 4500},
+        {SURFACE_CHAT, FILE("data:text/plain;base64,*YW\\r\\nJj"), 750, 1000},
+        {SURFACE_CHAT, FILE("data:text/plain;base64,*-_-_"), 2700, 4500},
+        /* no text: a token for 16 bytes */
+        {SURFACE_CHAT, FILE("data:application/pdf;base64,JVBERi0x*YWJj"), 250, 250},
+        {SURFACE_CHAT, FILE("JVBERi0x*YWJj"), 250, 250},
+        {SURFACE_CHAT, FILE("data:application/vnd.ms-excel;base64,UEsDBBQA*YWJj"), 250, 250},
+        {SURFACE_CHAT, FILE("data:image/png;base64,*YWJj"), 250, 250},
+        {SURFACE_MESSAGES, SOURCE("application/pdf", "JVBERi0x*YWJj"), 250, 250},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const char *star = strchr(cases[i].text, '*'), *end = strchr(star, '"');
+        struct call_request r, without;
+        struct buf text;
+        struct err err;
+
+        buf_init(&text, 1 << 20);
+        for (unsigned n = 0; n <= 1000; n += 1000) {
+            text.n = 0;
+            assert_int_equal(buf_add(&text, cases[i].text, (size_t)(star - cases[i].text)), ST_OK);
+            for (unsigned k = 0; k < n; k++)
+                assert_int_equal(buf_add(&text, star + 1, (size_t)(end - star) - 1), ST_OK);
+            assert_int_equal(buf_add(&text, end, strlen(end) + 1), ST_OK);
+            assert_int_equal(read_as(*state, cases[i].surface, text.p, n ? &r : &without, &err), ST_OK);
+        }
+        if (r.tokens - without.tokens + 3 < cases[i].tokens || r.tokens - without.tokens > cases[i].tokens + 3 ||
+            r.tokens_upper - without.tokens_upper + 3 < cases[i].upper ||
+            r.tokens_upper - without.tokens_upper > cases[i].upper + 3)
+            fail_msg("%llu tokens, %llu at most: %s", (unsigned long long)(r.tokens - without.tokens),
+                     (unsigned long long)(r.tokens_upper - without.tokens_upper), cases[i].text);
+        buf_fini(&text);
+    }
+}
+
+/* Whose they are is asked of every one, in whatever case it is written. */
+static void no_file_hides_behind_another(void **state)
+{
+#define INPUT(part) "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[" part "]}]}"
+    static const struct {
+        const char *text;
+        unsigned objects;
+    } cases[] = {
+        {INPUT("{\"type\":\"input_file\",\"file_id\":\"a\",\"file_id\":\"b\"}"), 2},
+        {INPUT("{\"type\":\"input_file\",\"file_id\":\"a\",\"File_Id\":\"b\"}"), 2},
+        {INPUT("{\"type\":\"input_file\",\"FILE_ID\":\"b\"}"), 1},
+        {INPUT("{\"type\":\"input_file\",\"file_ids\":[\"a\"],\"File_Ids\":[\"b\"]}"), 2},
+        {"{\"model\":\"m\",\"input\":\"x\",\"tools\":[{\"container\":{\"File_ids\":[\"a\",\"b\"]}}]}", 2},
+        {"{\"data_source\":{\"source\":{\"type\":\"file_id\",\"id\":\"a\"}}}", 1},
+        {"{\"model\":\"m\",\"prompt\":{\"Variables\":{\"x\":{\"file_id\":\"a\"}}}}", 1},
+    };
+    struct call_request r;
+    struct err err;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        enum surface_kind surface = strstr(cases[i].text, "data_source") ? SURFACE_UNKNOWN : SURFACE_RESPONSES;
+
+        assert_int_equal(read_as(*state, surface, cases[i].text, &r, &err), ST_OK);
+        if (r.n_objects != cases[i].objects)
+            fail_msg("%u objects: %s", r.n_objects, cases[i].text);
+    }
+}
+
+/* What upstream keeps is input of a size that nobody knows, however it is named. */
+static void what_is_kept_upstream_is_seen(void **state)
+{
+    static const struct {
+        enum surface_kind surface;
+        const char *text, *context;
+    } cases[] = {
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"id\":\"msg_1\"}]}", "item_reference"},
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"type\":null,\"id\":\"msg_1\"}]}", "item_reference"},
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"type\":\"message\",\"id\":\"msg_1\",\"content\":\"\"}]}",
+         NULL},
+        {SURFACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"id\":\"msg_1\",\"content\":\"\"}]}",
+         NULL},
+        {SURFACE_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"audio\":{\"id\":\"audio_1\"}}]}",
+         "audio"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"video_url\",\"video_url\":{\"url\":\"https://h/x.mp4\"}}]"), "video_url"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"audio_url\",\"audio_url\":\"https://h/x.mp3\"}]"), "audio_url"},
+        {SURFACE_CHAT, SAY("[{\"type\":\"video_url\",\"video_url\":{\"url\":\"data:video/mp4;base64,AAAA\"}}]"), NULL},
+        {SURFACE_CHAT, SAY("[{\"type\":\"file\",\"file\":{\"file_data\":\"https://h/x.pdf\"}}]"), "file_data"},
+        {SURFACE_CHAT, "{\"model\":\"m\",\"audio\":{\"voice\":\"x\"},\"messages\":[{\"role\":\"user\"}]}", NULL},
+    };
+    struct call_request r;
+    struct err err;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(read_as(*state, cases[i].surface, cases[i].text, &r, &err), ST_OK);
+        if (!r.context != !cases[i].context || (r.context && strcmp(r.context, cases[i].context) != 0))
+            fail_msg("%s: %s", r.context ? r.context : "none", cases[i].text);
+    }
+    /* a list that begins with a token may hold more than tokens */
+    assert_int_equal(read_as(*state, SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[1,\"a\",\"b\"]}", &r, &err),
+                     ST_OK);
+    assert_int_equal(r.choices, 2);
+    assert_int_equal(read_as(*state, SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[1,2,3]}", &r, &err), ST_OK);
+    assert_int_equal(r.choices, 1);
+    assert_int_equal(r.tokens_upper, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,9 +629,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(depth_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_needed_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_dearer_tier_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_anthropic_asks_more_for_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_estimated_by_the_rule, set_up, tear_down),
         cmocka_unit_test_setup_teardown(images_are_not_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_is_text_wherever_it_stands, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_part_costs_is_said_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_types_are_no_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_what_is_surely_cheap_is_cheap, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(text_in_base64_is_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_file_hides_behind_another, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_kept_upstream_is_seen, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -356,12 +356,70 @@ static void no_key_and_bad_bodies(void **state)
     hear(w, fd, NULL);
     HAS(w, "HTTP/1.1 400");
     HAS_NOT(w, "connection: close");
-    post(fd, "/v1/chat/completions", BODY, "Expect: 100-continue\r\n");
+    post(fd, "/v1/chat/completions", BODY, "Expect: 100-continue \r\n");
     hear(w, fd, "{\"a\":1}");
     HAS(w, "HTTP/1.1 100 Continue\r\n\r\n");
     HAS(w, "HTTP/1.1 200 OK\r\n");
     close(fd);
     assert_int_equal(look()->begun, 1);
+}
+
+static void a_tab_in_a_header_is_white_space(void **state)
+{
+    struct world *w = *state;
+    int fd = connect_to(w, 0);
+
+    say(fd, "GET /health/live HTTP/1.1\r\nHost:\tx\r\nX-Note:\ta\tb\t\r\n\r\n");
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    post(fd, "/v1/chat/completions", "{\"model\":\"m\",\t\"messages\":[{\"role\":\"user\",\"content\":\"\"}]}",
+         "OpenAI-Beta: a,\tb\r\n");
+    hear(w, fd, NULL);
+    HAS(w, "HTTP/1.1 200 OK\r\n");
+    assert_non_null(strstr(look()->headers, "a, b"));
+    assert_non_null(strchr(look()->body, '\t')); /* the body is the client's */
+    close(fd);
+}
+
+/* Lists may come in several fields. What an answer says is what the connection does. */
+static void every_connection_header_is_read(void **state)
+{
+    static const struct {
+        const char *more;
+        bool stays;
+    } cases[] = {
+        {"", true},
+        {"Connection: keep-alive\r\n", true},
+        {"Connection: close\r\n", false},
+        {"Connection: x-note, Close\r\n", false},
+        {"Connection: keep-alive, close\r\n", false},
+        {"Connection: keep-alive\r\nConnection: close\r\n", false},
+        {"Connection: keep-alive\r\nConnection: x-note,\tCLOSE\r\n", false},
+        {"Connection: keep-alive\r\nX-Note: close\r\nConnection: x-note\r\n", true},
+        {"Connection: keep-alive\r\nConnection: upgrade\r\nUpgrade: websocket\r\n", false},
+        {"Connection: keep-alive, x-upgrade\r\n", false},
+        {"Connection: x-note\r\nConnection: keep-alive\r\n", false}, /* the library ends it */
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[512];
+        int fd = connect_to(w, 0);
+
+        snprintf(text, sizeof(text), "GET /health/live HTTP/1.1\r\nHost: x\r\n%s\r\n", cases[i].more);
+        say(fd, text);
+        hear(w, fd, cases[i].stays ? NULL : "never"); /* to the end of the connection */
+        HAS(w, "HTTP/1.1 200 OK\r\n");
+        if (cases[i].stays) {
+            HAS_NOT(w, "connection: close");
+            say(fd, text);
+            hear(w, fd, NULL);
+            HAS(w, "HTTP/1.1 200 OK\r\n");
+        } else {
+            HAS(w, "connection: close\r\n");
+        }
+        close(fd);
+    }
 }
 
 static void a_body_too_large_is_read_away_and_refused(void **state)
@@ -502,6 +560,8 @@ int main(void)
         T(the_account_api),
         T(what_has_no_handler),
         T(no_key_and_bad_bodies),
+        T(a_tab_in_a_header_is_white_space),
+        T(every_connection_header_is_read),
         T(a_body_too_large_is_read_away_and_refused),
         T(hostile_bytes_run_nothing),
         T(too_many_connections_are_told),

@@ -92,7 +92,7 @@ static void the_digest_knows_no_boundary(void **state)
         const char *type, *text;
     } forms[] = {
         {TYPE, PART("model") "m\r\n" END},
-        {"Multipart/Form-Data;charset=x; boundary=\"a b\"",
+        {"Multipart/Form-Data;charset=UTF-8; boundary=\"a b\"",
          "--a b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--a b--"},
         {TYPE, PART("model") "n\r\n" END},
         {TYPE, PART("mode") "lm\r\n" END},
@@ -125,6 +125,11 @@ static void types_without_a_boundary_are_refused(void **state)
         "multipart/form-data; boundary=\"x",
         "multipart/form-data; boundary=\"x \"",
         "multipart/form-data; boundary=x; boundary=y",
+        "multipart/form-data; boundary=x; boundary*=utf-8''y",
+        "multipart/form-data; boundary*0=x; boundary=y",
+        "multipart/form-data; boundary=\"x\\y\"",
+        "multipart/form-data; boundary=x; charset=utf-7",
+        "multipart/form-data; charset*=utf-8''utf-16; boundary=x",
         "multipart/form-data; boundary=\"x\ty\"",
         "multipart/form-data boundary=x",
         "multipart/form-data; boundary=x; =y",
@@ -170,6 +175,14 @@ static void what_could_be_read_in_two_ways_is_refused(void **state)
         {"--xYz\r\nContent-Disposition: attachment; name=\"model\"\r\n\r\nm\r\n" END, "no form-data"},
         {"--xYz\r\nContent-Disposition: form-data; name=\"x\"; name=\"model\"\r\n\r\nm\r\n" END, "two names"},
         {"--xYz\r\nContent-Disposition: form-data; name*=utf-8''model\r\n\r\nm\r\n" END, "two names"},
+        {PART("Model") "m\r\n" END, "Did you mean 'model'"},
+        {PART("N") "9\r\n" END, "Did you mean 'n'"},
+        {PART("n[]") "9\r\n" END, "Did you mean 'n'"},
+        {PART("MODEL[0]") "m\r\n" END, "Did you mean 'model'"},
+        {"--xYz\r\nContent-Disposition : form-data; name=\"x\"\r\nContent-Disposition: form-data; "
+         "name=\"model\"\r\n\r\nm\r\n" END,
+         "precedes the colon"},
+        {"--xYz\r\nContent-Disposition: form-data; name=\"model\"; filename*0=\"f\"\r\n\r\nm\r\n" END, "got a file"},
         {"--xYz\r\nContent-Disposition: form-data; name=\"mo\\del\"\r\n\r\nm\r\n" END, "backslash"},
         {"--xYz\r\nContent-Disposition: form-data; name=\"x\"\r\nContent-Disposition: form-data; "
          "name=\"model\"\r\n\r\nm\r\n" END,

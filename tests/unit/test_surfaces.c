@@ -123,6 +123,7 @@ static void inputs_are_estimated(void **state)
         {"/v1/embeddings", "{\"model\":\"m\",\"input\":[\"abcdefgh\",\"abcdefgh\"]}", 4, 6},
         {"/v1/completions", "{\"model\":\"m\",\"prompt\":\"abcdefgh\",\"suffix\":\"abcdefgh\"}", 4, 6},
         {"/v1/audio/speech", "{\"model\":\"m\",\"input\":\"0123456789\"}", 10, 10},
+        {"/v1/audio/speech", "{\"model\":\"m\",\"input\":\"0123456789\",\"instructions\":\"abcdef\"}", 12, 12},
         {"/v1/responses",
          "{\"model\":\"m\",\"instructions\":\"abcdefgh\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":"
          "\"input_text\",\"text\":\"abcdefgh\"},{\"type\":\"input_image\",\"image_url\":\"data:image/png;base64,"
@@ -134,6 +135,9 @@ static void inputs_are_estimated(void **state)
          "png\",\"data\":\"AAAA\"}}]}]}",
          1450, 1500},
         {"/v1/images/generations", "{\"prompt\":\"abcdefgh\"}", 2, 4},
+        {"/v1/images/edits",
+         "{\"prompt\":\"abcdefgh\",\"input_fidelity\":\"high\",\"images\":[{\"image_url\":\"https://h/x.png\"}]}",
+         6240 + 1445, 6240 + 1445 + 16},
     };
     struct world *w = *state;
     size_t i;

@@ -178,11 +178,56 @@ static void what_is_no_form_is_passed_where_nobody_knows_it(void **state)
     assert_false(look()->free); /* what such a path may cost is authsvc's to say */
 }
 
+/* Who reads it all the same would find a model or a file there that nobody has looked at. */
+static void json_of_another_type_is_refused(void **state)
+{
+    static const struct {
+        const char *type, *body;
+        bool passes;
+    } cases[] = {
+        {"text/plain", "{\"model\":\"m\"}", false},
+        {"text/json", " \r\n\t{\"file_id\":\"file-else\"}", false},
+        {"application/octet-stream", "\xef\xbb\xbf{}", false},
+        {"text/plain", "[{}]", false},
+        {"application/sdp", "v=0\r\n{", true},
+        {"application/sdp", " ", true},
+        {"application/octet-stream", "", true},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char type[64];
+
+        snprintf(type, sizeof(type), "Content-Type: %s\r\n", cases[i].type);
+        upload_fake_reset();
+        upload(w, "/v1/some/blob", type, cases[i].body, strlen(cases[i].body));
+        HAS(w, cases[i].passes ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.1 400 ");
+        if (!cases[i].passes)
+            HAS(w, "\"param\":\"content-type\",\"code\":\"invalid_value\"");
+    }
+}
+
+static void a_file_that_a_form_names_is_looked_up(void **state)
+{
+    static const char form[] = "--xYz\r\nContent-Disposition: form-data; name=\"file_id\"\r\n\r\nfile-mine" END;
+    static const char two[] = "--xYz\r\nContent-Disposition: form-data; name=\"file_id\"\r\n\r\nfile-mine\r\n"
+                              "--xYz\r\nContent-Disposition: form-data; name=\"file_id\"\r\n\r\nfile-else" END;
+    struct world *w = *state;
+
+    upload(w, "/v1/containers/c/files", TYPE, form, sizeof(form) - 1);
+    assert_int_equal(look()->objects_asked, 1);
+    upload_fake_reset();
+    upload(w, "/v1/containers/c/files", TYPE, two, sizeof(two) - 1);
+    HAS(w, "HTTP/1.1 400 ");
+    HAS(w, "\"param\":\"file_id\"");
+}
+
 static void surfaces_read_their_parts(void **state)
 {
     static const char image[] = "--xYz\r\nContent-Disposition: form-data; name=\"image\"; filename=\"i\"\r\n\r\nPNG\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\nabcdefgh\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n3\r\n"
+                                "--xYz\r\nContent-Disposition: form-data; name=\"input_fidelity\"\r\n\r\nhigh\r\n"
                                 "--xYz\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\ntrue" END;
     static const char file[] =
         "--xYz\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nuser_data\r\n" FILE_HEAD "{}" END;
@@ -194,7 +239,7 @@ static void surfaces_read_their_parts(void **state)
     assert_int_equal(look()->choices, 3);
     assert_int_equal(look()->output_limit, 6240);
     assert_true(look()->stream);
-    assert_in_range(look()->estimate, 1446, 1450);
+    assert_in_range(look()->estimate, 1446 + 6240, 1450 + 6240);
     upload_fake_reset();
     upload(w, "/v1/files", TYPE, file, sizeof(file) - 1);
     HAS(w, "HTTP/1.1 200 OK\r\n");
@@ -362,6 +407,8 @@ int main(void)
         WORLD(it_comes_to_the_byte),
         WORLD(a_chunked_one_comes_too),
         WORLD(what_is_no_form_is_passed_where_nobody_knows_it),
+        WORLD(json_of_another_type_is_refused),
+        WORLD(a_file_that_a_form_names_is_looked_up),
         WORLD(surfaces_read_their_parts),
         WORLD(what_is_wrong_is_said_before_admission),
         WORLD(one_too_large_is_refused),
