@@ -199,7 +199,7 @@ static void fill_key(struct proj_key *key, const struct key_state *k, const stru
     key->at.node.key = put(&at, from->id);
     key->user_id = put(&at, from->user_id);
     key->secret = (struct proj_secret){.node.key = put(&at, k->digest), .key = key};
-    if (k->previous_digest.n)
+    if (k->previous_digest.n && from->previous_until)
         key->former =
             (struct proj_secret){.node.key = put(&at, k->previous_digest), .key = key, .until = from->previous_until};
     key->rpm = from->rpm;
@@ -214,7 +214,7 @@ static void fill_key(struct proj_key *key, const struct key_state *k, const stru
 
 static enum status join_secret(struct projection *p, struct proj_secret *secret)
 {
-    struct table_node *old = table_find(&p->secrets, secret->node.key);
+    struct table_node *old = secret->key ? table_find(&p->secrets, secret->node.key) : NULL;
 
     if (!secret->key)
         return ST_OK;

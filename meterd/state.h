@@ -5,10 +5,10 @@
  * present state, and never "too old to say". Pages are safe while writes go on, because an object that changes moves
  * behind the cursor's end.
  *
- * A snapshot leaves out calls, revoked keys and those that expired long ago, but says what the ledger holds: whoever has lost his own holds takes
- * them from there. Those are told in no other way. It claims the revision of its first page, so whoever follows asks
- * for what came after that and gets the settlements that later pages already show; records are states, so seeing one
- * twice is harmless.
+ * A snapshot leaves out calls, revoked keys and those that expired long ago, but says what the ledger holds: whoever
+ * has lost his own holds takes them from there. Those are told in no other way. It claims the revision of its first
+ * page, so whoever follows asks for what came after that and gets the settlements that later pages already show;
+ * records are states, so seeing one twice is harmless.
  */
 #ifndef METERD_STATE_H
 #define METERD_STATE_H
