@@ -27,6 +27,8 @@ void admission_fini(struct admission *a)
 
 struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold)
 {
+    if (hold->key && hold->keys_dropped == a->state.keys_dropped)
+        return hold->key;
     return hold->of_key ? projection_find_key(&a->state, hold->key_id) : NULL;
 }
 

@@ -380,6 +380,8 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
         .running = true,
         .placed = true,
+        .key = key,
+        .keys_dropped = a->state.keys_dropped,
         .of_key = true,
     };
     enum status st;

@@ -29,6 +29,8 @@ struct hold {
     bool running; /* takes one of the key's concurrent places */
     bool placed; /* has taken one */
     bool asserted; /* a peer told us of it after a restart: what was answered is not known */
+    struct proj_key *key; /* what key_id finds, while the projection has dropped so many; NULL = look for it */
+    uint64_t keys_dropped;
     bool of_key; /* it counts in the key's budget: who told us of it knows the key */
 };
 

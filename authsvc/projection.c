@@ -57,6 +57,7 @@ static void drop_key(struct projection *p, struct table_node *node)
 
     leave_secret(p, &key->secret);
     leave_secret(p, &key->former);
+    p->keys_dropped++;
     free(key);
 }
 

@@ -114,6 +114,7 @@ struct proj_model {
 struct projection {
     struct table users, keys, plans, prices, providers, models;
     struct table secrets; /* the objects are in keys */
+    uint64_t keys_dropped; /* a pointer to a key is good as long as this has not changed */
     struct table aliases; /* names only: the objects are in models */
     uint64_t epoch;
     bool loading; /* a snapshot */
