@@ -27,9 +27,9 @@ void admission_fini(struct admission *a)
 
 struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold)
 {
-    if (!hold->has_digest)
-        return NULL;
-    return projection_find_key(&a->state, (struct slice){(const char *)hold->key_digest, LIMIT_DIGEST});
+    if (hold->key && hold->keys_dropped == a->state.keys_dropped)
+        return hold->key;
+    return hold->of_key ? projection_find_key(&a->state, hold->key_id) : NULL;
 }
 
 static void free_place(struct admission *a, struct hold *hold)
@@ -85,8 +85,11 @@ static void apply_settled(struct admission *a, const struct settled *s, uint64_t
     holds_remember(&a->holds, s->request_id, NULL, NULL);
     if (user)
         proj_user_balance(user, s->balance_nano, revision);
-    if (s->key_digest.n > 0)
-        proj_key_spent(projection_find_key(&a->state, s->key_digest), s->key_spent_nano, s->key_period_end);
+    if (s->key_digest.n > 0) {
+        struct proj_secret *secret = projection_find_secret(&a->state, s->key_digest);
+
+        proj_key_spent(secret ? secret->key : NULL, s->key_spent_nano, s->key_period_end);
+    }
 }
 
 size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
@@ -223,16 +226,40 @@ static enum status bad_key(const char *code, const char *text, struct err *err)
     return err_set_field(err, ST_UNAUTHENTICATED, code, NULL, "%s", text);
 }
 
-enum status admission_caller(const struct admission *a, struct slice digest, uint64_t wall_s, struct caller *ret,
-                             struct err *err)
+/* Where the secret is one that may be used, wherever from. */
+static enum status find_key(const struct admission *a, struct slice digest, uint64_t wall_s, struct proj_key **ret,
+                            struct err *err)
 {
-    ret->key = digest.n == LIMIT_DIGEST ? projection_find_key(&a->state, digest) : NULL;
-    if (!ret->key)
+    struct proj_secret *secret = digest.n == LIMIT_DIGEST ? projection_find_secret(&a->state, digest) : NULL;
+
+    if (!secret)
         return bad_key(NULL, "Incorrect API key provided.", err);
-    if (!ret->key->active)
+    *ret = secret->key;
+    if (!secret->key->active)
         return bad_key(NULL, "This API key has been revoked.", err);
-    if (ret->key->expires_at && wall_s >= ret->key->expires_at)
+    if (secret->until && wall_s >= secret->until)
+        return bad_key(NULL, "This API key has been replaced by a rotation: use the new one.", err);
+    if (secret->key->expires_at && wall_s >= secret->key->expires_at)
         return bad_key(NULL, "This API key has expired.", err);
+    return ST_OK;
+}
+
+static enum status from_elsewhere(const struct proj_key *key, const struct admission_env *env, struct err *err)
+{
+    if (env->foreign)
+        (void)slice_copy(key->at.node.key, env->foreign, LIMIT_ID_TEXT + 1);
+    return err_set_field(err, ST_FORBIDDEN, "ip_not_allowed", NULL, "This API key may not be used from your address.");
+}
+
+enum status admission_caller(const struct admission *a, const struct admission_env *env, const struct shown *shown,
+                             struct caller *ret, struct err *err)
+{
+    enum status st = find_key(a, shown->digest, env->wall_s, &ret->key, err);
+
+    if (st != ST_OK)
+        return st;
+    if (!proj_key_admits(ret->key, shown->client_ip))
+        return from_elsewhere(ret->key, env, err);
     ret->user = projection_find_user(&a->state, ret->key->user_id);
     if (!ret->user)
         return bad_key(NULL, "Incorrect API key provided.", err);
@@ -336,12 +363,12 @@ static bool seen_before(struct admission *a, const struct admission_env *env, co
     const struct hold *hold = holds_find(&a->holds, req->request_id);
 
     if (hold) {
-        struct slice digest = {(const char *)hold->key_digest, LIMIT_DIGEST};
+        const struct proj_secret *secret = projection_find_secret(&a->state, req->key_digest);
 
         *ret = ST_OK;
         if (hold->asserted)
             *ret = err_set(err, ST_CONFLICT, "The request id was used before.");
-        else if (!slice_eq(digest, req->key_digest))
+        else if (!secret || !slice_eq(secret->key->at.node.key, hold->key_id))
             *ret = err_set(err, ST_CONFLICT, "The request id belongs to another key.");
         return true;
     }
@@ -403,13 +430,14 @@ bool admission_loaded(struct admission *a)
 enum status admission_models(struct admission *a, const struct admission_env *env, const struct models_req *req,
                              struct models_rep *rep, struct err *err)
 {
+    struct shown shown = {req->key_digest, req->client_ip};
     struct caller caller;
     enum status st;
 
     pthread_mutex_lock(&a->lock);
     st = admission_ready(a, err);
     if (st == ST_OK)
-        st = admission_caller(a, req->key_digest, env->wall_s, &caller, err);
+        st = admission_caller(a, env, &shown, &caller, err);
     if (st == ST_OK && !req->key_only) {
         struct model_rights rights = {&caller.key->models, &caller.plan->models};
 

@@ -44,6 +44,7 @@ struct admission_env {
     struct arena *arena; /* answers point into it */
     struct rate_limits
         *limits; /* filled (has set) when the key's limits are known, also on a refusal; NULL = not wanted */
+    char *foreign; /* LIMIT_ID_TEXT + 1 bytes: which key was refused by its ip_allow; NULL = not wanted */
 };
 
 struct admission_figures {

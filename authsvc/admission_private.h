@@ -12,8 +12,12 @@ struct caller {
 };
 
 enum status admission_ready(const struct admission *a, struct err *err);
-enum status admission_caller(const struct admission *a, struct slice digest, uint64_t wall_s, struct caller *ret,
-                             struct err *err);
+struct shown { /* by a client: its secret, and from where */
+    struct slice digest, client_ip;
+};
+/* ST_UNAUTHENTICATED, ST_FORBIDDEN: this secret, from there, is none to make calls with; err says why. */
+enum status admission_caller(const struct admission *a, const struct admission_env *env, const struct shown *shown,
+                             struct caller *ret, struct err *err);
 struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold); /* NULL = not known */
 void admission_release(struct admission *a, struct hold *hold); /* gives back what it takes, and frees it */
 enum status admission_take_over(struct admission *a, uint64_t now_ms, const struct hold_state *told);

@@ -363,7 +363,7 @@ static enum status take(struct admission *a, const struct admission_env *env, co
     struct proj_key *key = d->caller.key;
     struct hold hold = {
         .user_id = d->caller.user->at.node.key,
-        .key_id = key->id,
+        .key_id = key->at.node.key,
         .endpoint = req->endpoint,
         .model = d->routes.model,
         .routes = d->routes.items,
@@ -380,11 +380,12 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .expires_ms = env->now_ms + req->deadline_ms + a->grace_ms,
         .running = true,
         .placed = true,
-        .has_digest = true,
+        .key = key,
+        .keys_dropped = a->state.keys_dropped,
+        .of_key = true,
     };
     enum status st;
 
-    memcpy(hold.key_digest, req->key_digest.p, LIMIT_DIGEST);
     st = holds_add(&a->holds, req->request_id, &hold);
     if (st != ST_OK)
         return err_set(err, st, "Too many calls are running.");
@@ -448,6 +449,7 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
                              struct err *err)
 {
     struct decision d; /* large: each step fills what is its own */
+    struct shown shown = {req->key_digest, req->client_ip};
     enum status st;
 
     d.output_limit = 0;
@@ -456,7 +458,7 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
     d.batch_percent = a->batch_percent;
     d.tier_percent = req->price_percent;
 
-    st = admission_caller(a, req->key_digest, env->wall_s, &d.caller, err);
+    st = admission_caller(a, env, &shown, &d.caller, err);
     if (st == ST_OK)
         st = find_routes(a, req, &d, err);
     if (st != ST_OK)

@@ -26,20 +26,19 @@ static bool hold_more(struct admission *a, struct hold *hold, struct proj_user *
 }
 
 /* Whoever knows the key's digest lets the call have its place among the key's concurrent ones, and its hold count in
- * the key's budget. */
+ * the key's budget. Which key that is says its id: a rotation may have replaced the secret that the call came with. */
 static void learn_key(struct admission *a, struct hold *hold, const struct hold_state *told)
 {
     struct proj_key *key;
     int64_t held = 0;
 
-    if (told->key_digest.n != LIMIT_DIGEST || (hold->has_digest && (hold->placed || !told->running)))
+    if (told->key_digest.n != LIMIT_DIGEST || (hold->of_key && (hold->placed || !told->running)))
         return;
-    key = projection_running_key(&a->state, told->key_digest);
-    if (!hold->has_digest) {
+    key = projection_running_key(&a->state, hold->key_id);
+    if (!hold->of_key) {
         if (key && !money_add(key->held_nano, hold->amount_nano, &held))
             return;
-        memcpy(hold->key_digest, told->key_digest.p, LIMIT_DIGEST);
-        hold->has_digest = true;
+        hold->of_key = true;
         if (key)
             key->held_nano = held;
     }

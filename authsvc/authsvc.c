@@ -87,15 +87,31 @@ static void count_admission(struct authsvc *self, enum status st, uint64_t began
     metric_observe_ns(self->admit_seconds, clock_ns() - began_ns);
 }
 
+/* Somebody who may not have it has the key. */
+static void note_foreign(struct svc_call *call, const char *key_id, struct slice request_id, struct slice client_ip)
+{
+    if (key_id[0])
+        log_event(svc_log(call->svc), LOG_WARN, request_id, "ip_not_allowed", LOG_C("key_id", key_id),
+                  LOG_S("client_ip", client_ip));
+}
+
 static enum status decide(struct svc_call *call, const void *in, void *out)
 {
     struct authsvc *self = authsvc_of(call);
+    const struct admit_req *req = in;
+    char foreign[LIMIT_ID_TEXT + 1];
     uint64_t began_ns = clock_ns();
-    struct admission_env env = {
-        .now_ms = began_ns / 1000000, .wall_s = clock_wall_ms() / 1000, .arena = call->arena, .limits = &call->limits};
-    enum status st = admission_admit(&self->admission, &env, in, out, &call->err);
+    struct admission_env env = {.now_ms = began_ns / 1000000,
+                                .wall_s = clock_wall_ms() / 1000,
+                                .arena = call->arena,
+                                .limits = &call->limits,
+                                .foreign = foreign};
+    enum status st;
 
+    foreign[0] = '\0';
+    st = admission_admit(&self->admission, &env, req, out, &call->err);
     count_admission(self, st, began_ns);
+    note_foreign(call, foreign, req->request_id, req->client_ip);
     return st;
 }
 
@@ -117,9 +133,16 @@ static enum status admit_done(struct svc_call *call, const void *in, void *out)
 
 static enum status models(struct svc_call *call, const void *in, void *out)
 {
-    struct admission_env env = {.now_ms = clock_ms(), .wall_s = clock_wall_ms() / 1000, .arena = call->arena};
+    const struct models_req *req = in;
+    char foreign[LIMIT_ID_TEXT + 1];
+    struct admission_env env = {
+        .now_ms = clock_ms(), .wall_s = clock_wall_ms() / 1000, .arena = call->arena, .foreign = foreign};
+    enum status st;
 
-    return admission_models(&authsvc_of(call)->admission, &env, in, out, &call->err);
+    foreign[0] = '\0';
+    st = admission_models(&authsvc_of(call)->admission, &env, req, out, &call->err);
+    note_foreign(call, foreign, LOG_NO_REQ, req->client_ip);
+    return st;
 }
 
 static enum status state_sync(struct svc_call *call, const void *in, void *out)
@@ -412,6 +435,7 @@ static const struct svc_route routes[] = {
     {&logout_req_desc, &empty_desc, authsvc_logout},
     {&key_create_req_desc, &key_created_rep_desc, authsvc_key_create},
     {&key_update_req_desc, &key_rep_desc, authsvc_key_update},
+    {&key_rotate_req_desc, &key_created_rep_desc, authsvc_key_rotate},
     {&credits_req_desc, &credits_rep_desc, authsvc_credits},
     {&admin_user_create_req_desc, &user_rep_desc, authsvc_admin_user_create},
     {&password_change_req_desc, &empty_desc, authsvc_password_change},

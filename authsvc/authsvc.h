@@ -69,7 +69,7 @@ enum status authsvc_ask(struct svc_call *call, const struct authsvc_ask *ask); /
 svc_handler authsvc_register, authsvc_login, authsvc_admin_user_create;
 svc_handler authsvc_password_change, authsvc_admin_password;
 svc_handler authsvc_refresh, authsvc_logout, authsvc_session_check;
-svc_handler authsvc_key_create, authsvc_key_update;
+svc_handler authsvc_key_create, authsvc_key_update, authsvc_key_rotate;
 svc_handler authsvc_credits;
 svc_handler authsvc_holds_assert, authsvc_hold_extend, authsvc_holds_list;
 void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms); /* see admission.h */

@@ -15,7 +15,6 @@ struct hold {
     struct table_node node; /* by request id */
     struct hold *older, *newer;
     struct slice user_id, key_id, endpoint;
-    unsigned char key_digest[LIMIT_DIGEST];
     struct proj_model *model; /* a reference: of the catalog; NULL = none. Its memory has the names of the routes */
     struct proj_route *routes; /* as answered, each with a reference to its price */
     size_t n_routes; /* 0 = not known: asserted */
@@ -29,9 +28,10 @@ struct hold {
     uint64_t began_ms, expires_ms;
     bool running; /* takes one of the key's concurrent places */
     bool placed; /* has taken one */
-    bool asserted; /* a peer told us of it after a restart: what was answered is not known, nor, without has_digest, the
-                      key */
-    bool has_digest;
+    bool asserted; /* a peer told us of it after a restart: what was answered is not known */
+    struct proj_key *key; /* what key_id finds, while the projection has dropped so many; NULL = look for it */
+    uint64_t keys_dropped;
+    bool of_key; /* it counts in the key's budget: who told us of it knows the key */
 };
 
 /* What a call was told that got no hold. */

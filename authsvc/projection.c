@@ -10,6 +10,7 @@ void projection_init(struct projection *p)
     memset(p, 0, sizeof(*p));
     table_init(&p->users, PROJECTION_USERS_MAX);
     table_init(&p->keys, PROJECTION_KEYS_MAX);
+    table_init(&p->secrets, 2 * PROJECTION_KEYS_MAX);
     table_init(&p->plans, PROJECTION_PLANS_MAX);
     table_init(&p->prices, PROJECTION_PRICES_MAX);
     table_init(&p->providers, PROJECTION_PROVIDERS_MAX);
@@ -44,6 +45,22 @@ static void drop_plain(struct projection *p, struct table_node *node)
     free(node);
 }
 
+static void leave_secret(struct projection *p, struct proj_secret *secret)
+{
+    if (secret->key && table_find(&p->secrets, secret->node.key) == &secret->node)
+        table_remove(&p->secrets, &secret->node);
+}
+
+static void drop_key(struct projection *p, struct table_node *node)
+{
+    struct proj_key *key = (struct proj_key *)(void *)node;
+
+    leave_secret(p, &key->secret);
+    leave_secret(p, &key->former);
+    p->keys_dropped++;
+    free(key);
+}
+
 static void leave_routes(struct projection *p, const struct proj_model *model, size_t n);
 
 static void drop_model(struct projection *p, struct table_node *node)
@@ -71,7 +88,8 @@ static void empty(struct projection *p, struct table *t, dropper *drop)
 void projection_fini(struct projection *p)
 {
     empty(p, &p->users, drop_plain);
-    empty(p, &p->keys, drop_plain);
+    empty(p, &p->keys, drop_key);
+    table_fini(&p->secrets);
     empty(p, &p->plans, drop_plain);
     empty(p, &p->prices, drop_price);
     empty(p, &p->models, drop_model);
@@ -162,24 +180,29 @@ void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t re
     user->revision = revision;
 }
 
-enum status projection_key(struct projection *p, const struct key_state *k)
+static size_t key_size(const struct key_state *k, const struct api_key *from)
 {
-    const struct api_key *from = k->key.n ? &k->key.items[0] : NULL;
-    struct proj_key *old = projection_find_key(p, k->digest);
-    struct proj_key *key;
-    char *at;
+    return sizeof(struct proj_key) + strs_size(from->models) + from->ip_allow.n * sizeof(struct net) + k->digest.n +
+           k->previous_digest.n + from->id.n + from->user_id.n;
+}
 
-    if (!from)
-        return ST_BAD_MESSAGE;
-    key = calloc(1, sizeof(*key) + strs_size(from->models) + k->digest.n + from->id.n + from->user_id.n);
-    if (!key)
-        return ST_NO_MEMORY;
-    at = (char *)(key + 1);
+/* at must be aligned for a slice. What cannot be read admits nobody. */
+static void fill_key(struct proj_key *key, const struct key_state *k, const struct api_key *from, char *at)
+{
+    size_t i;
+
     key->models = put_strs(&at, from->models);
-    key->at.node.key = put(&at, k->digest);
-    key->at.epoch = p->epoch;
-    key->id = put(&at, from->id);
+    key->ip_allow = (struct net *)(void *)at; /* bytes only: aligned anywhere */
+    at += from->ip_allow.n * sizeof(*key->ip_allow);
+    for (i = 0; i < from->ip_allow.n; i++)
+        key->n_ip_allow += net_read(from->ip_allow.items[i], &key->ip_allow[key->n_ip_allow]);
+    key->confined = from->ip_allow.n > 0;
+    key->at.node.key = put(&at, from->id);
     key->user_id = put(&at, from->user_id);
+    key->secret = (struct proj_secret){.node.key = put(&at, k->digest), .key = key};
+    if (k->previous_digest.n && from->previous_until)
+        key->former =
+            (struct proj_secret){.node.key = put(&at, k->previous_digest), .key = key, .until = from->previous_until};
     key->rpm = from->rpm;
     key->tpm = from->tpm;
     key->concurrency = from->concurrency;
@@ -188,13 +211,63 @@ enum status projection_key(struct projection *p, const struct key_state *k)
     key->budget_nano = from->budget_nano;
     key->spent_nano = k->period_spent_nano;
     key->period_end = k->period_end;
+}
+
+static enum status join_secret(struct projection *p, struct proj_secret *secret)
+{
+    struct table_node *old = secret->key ? table_find(&p->secrets, secret->node.key) : NULL;
+
+    if (!secret->key)
+        return ST_OK;
+    if (!old)
+        return table_add(&p->secrets, &secret->node);
+    table_replace(&p->secrets, old, &secret->node);
+    return ST_OK;
+}
+
+/* The secrets come first: those that the old version had and this one has not leave with it, in the same step. */
+enum status projection_key(struct projection *p, const struct key_state *k)
+{
+    const struct api_key *from = k->key.n ? &k->key.items[0] : NULL;
+    struct proj_key *old = from ? projection_find_key(p, from->id) : NULL;
+    struct proj_key *key;
+    enum status st;
+
+    if (!from)
+        return ST_BAD_MESSAGE;
+    key = calloc(1, key_size(k, from));
+    if (!key)
+        return ST_NO_MEMORY;
+    fill_key(key, k, from, (char *)(key + 1));
+    key->at.epoch = p->epoch;
     if (old) {
         key->held_nano = old->held_nano;
         key->requests = old->requests;
         key->tokens = old->tokens;
         key->running = old->running;
     }
-    return settle_in(p, &p->keys, &key->at, drop_plain);
+    st = join_secret(p, &key->secret);
+    if (st == ST_OK)
+        st = join_secret(p, &key->former);
+    if (st == ST_OK)
+        return settle_in(p, &p->keys, &key->at, drop_key);
+    drop_key(p, &key->at.node);
+    return st;
+}
+
+bool proj_key_admits(const struct proj_key *key, struct slice client_ip)
+{
+    uint8_t address[NET_ADDRESS];
+    size_t i;
+
+    if (!key->confined)
+        return true;
+    if (!net_address(client_ip, address))
+        return false;
+    for (i = 0; i < key->n_ip_allow; i++)
+        if (net_has(&key->ip_allow[i], address))
+            return true;
+    return false;
 }
 
 void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end)
@@ -451,12 +524,12 @@ static void sweep_keys(struct projection *p)
     while ((node = table_next(&p->keys, &cursor)) != NULL) {
         struct proj_key *key = (struct proj_key *)(void *)node;
 
-        if (key->at.epoch == p->epoch || key->held_nano == 0 || key->id.n == 0)
+        if (key->at.epoch == p->epoch || key->held_nano == 0 || !key->secret.key)
             continue;
         key->active = false;
         key->at.epoch = p->epoch;
     }
-    sweep(p, &p->keys, drop_plain);
+    sweep(p, &p->keys, drop_key);
 }
 
 /* A provider that nobody announces any more stays as long as the catalog names it. */
@@ -521,25 +594,30 @@ struct proj_user *projection_held_user(struct projection *p, struct slice id)
     return settle_in(p, &p->users, &user->at, drop_plain) == ST_OK ? user : NULL;
 }
 
-struct proj_key *projection_running_key(struct projection *p, struct slice digest)
+struct proj_key *projection_running_key(struct projection *p, struct slice id)
 {
-    struct proj_key *key = projection_find_key(p, digest);
+    struct proj_key *key = projection_find_key(p, id);
     char *at;
 
     if (key || (p->epoch > 0 && !p->loading))
         return key;
-    key = calloc(1, sizeof(*key) + digest.n);
+    key = calloc(1, sizeof(*key) + id.n);
     if (!key)
         return NULL;
     at = (char *)(key + 1);
-    key->at.node.key = put(&at, digest);
+    key->at.node.key = put(&at, id);
     key->at.epoch = p->epoch - 1; /* the snapshot has not mentioned it */
-    return settle_in(p, &p->keys, &key->at, drop_plain) == ST_OK ? key : NULL;
+    return settle_in(p, &p->keys, &key->at, drop_key) == ST_OK ? key : NULL;
 }
 
-struct proj_key *projection_find_key(const struct projection *p, struct slice digest)
+struct proj_key *projection_find_key(const struct projection *p, struct slice id)
 {
-    return (struct proj_key *)(void *)table_find(&p->keys, digest);
+    return (struct proj_key *)(void *)table_find(&p->keys, id);
+}
+
+struct proj_secret *projection_find_secret(const struct projection *p, struct slice digest)
+{
+    return (struct proj_secret *)(void *)table_find(&p->secrets, digest);
 }
 
 struct proj_plan *projection_find_plan(const struct projection *p, struct slice name)

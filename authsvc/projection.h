@@ -11,6 +11,7 @@
 #include "authsvc/bucket.h"
 #include "authsvc/table.h"
 #include "proto/messages.h"
+#include "services/net.h"
 
 #define PROJECTION_USERS_MAX 1000000u
 #define PROJECTION_KEYS_MAX 2000000u
@@ -35,11 +36,24 @@ struct proj_user {
     bool active, admin, gone;
 };
 
+struct proj_key;
+
+/* What a key is shown by. In the table of secrets as long as no newer record of a key has taken its place. */
+struct proj_secret {
+    struct table_node node; /* by digest */
+    struct proj_key *key;
+    uint64_t until; /* Unix seconds from which it is good no more; 0 = none */
+};
+
+/* Buckets, places, holds and budget are the key's, whichever of its secrets a call came with. */
 struct proj_key {
-    struct projected at; /* by digest */
-    struct slice id, user_id;
+    struct projected at; /* by id */
+    struct proj_secret secret, former; /* former: of before a rotation; without a key's pointer there is none */
+    struct slice user_id;
     uint64_t rpm, tpm, concurrency, expires_at;
     struct wire_strs models;
+    struct net *ip_allow;
+    size_t n_ip_allow;
     struct bucket requests, tokens;
     uint64_t running;
     int64_t held_nano; /* sum of its open holds */
@@ -47,6 +61,7 @@ struct proj_key {
     int64_t spent_nano; /* of the budget, in the period that ends at period_end */
     uint64_t period_end; /* Unix seconds; 0 = never */
     bool active;
+    bool confined; /* to ip_allow */
 };
 
 struct proj_plan {
@@ -98,6 +113,8 @@ struct proj_model {
 
 struct projection {
     struct table users, keys, plans, prices, providers, models;
+    struct table secrets; /* the objects are in keys */
+    uint64_t keys_dropped; /* a pointer to a key is good as long as this has not changed */
     struct table aliases; /* names only: the objects are in models */
     uint64_t epoch;
     bool loading; /* a snapshot */
@@ -123,9 +140,14 @@ struct proj_user *projection_any_user(const struct projection *p, struct slice i
 /* The user, or a stand-in that is gone: credit held for somebody we have yet to hear of counts from the first moment.
  * NULL = no memory. */
 struct proj_user *projection_held_user(struct projection *p, struct slice id);
-/* The key, or, while a snapshot is loaded, a stand-in that may do nothing and does not outlive the load; else NULL. */
-struct proj_key *projection_running_key(struct projection *p, struct slice digest);
-struct proj_key *projection_find_key(const struct projection *p, struct slice digest);
+/* The key, or, while a snapshot is loaded, a stand-in that nobody can show and that does not outlive the load; else
+ * NULL. */
+struct proj_key *projection_running_key(struct projection *p, struct slice id);
+struct proj_key *projection_find_key(const struct projection *p, struct slice id);
+/* Whose secret has this digest, of those that were good when the key last changed; *until is the caller's to look at.
+ */
+struct proj_secret *projection_find_secret(const struct projection *p, struct slice digest);
+bool proj_key_admits(const struct proj_key *key, struct slice client_ip); /* may it be used from there? */
 struct proj_plan *projection_find_plan(const struct projection *p, struct slice name);
 struct proj_price *projection_find_price(const struct projection *p, struct slice model);
 /* By its name, else by an alias. */

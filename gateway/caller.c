@@ -27,7 +27,8 @@ enum status caller_check_session(struct request *r, bool admin, struct err *err)
 enum status caller_check_key(struct request *r, struct err *err)
 {
     unsigned char digest[crypto_hash_sha256_BYTES];
-    struct models_req req = {.key_digest = {(const char *)digest, sizeof(digest)}, .key_only = true};
+    struct models_req req = {
+        .key_digest = {(const char *)digest, sizeof(digest)}, .key_only = true, .client_ip = r->client_ip};
     struct slice key = request_key(r);
     struct err local = {.status = ST_OK};
     struct models_rep rep;

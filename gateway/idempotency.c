@@ -56,7 +56,8 @@ static enum status ask(struct idempotency *i, struct answer_begin_rep *rep, stru
                                    .idempotency_key = i->key,
                                    .body_digest = {(const char *)i->body_digest, LIMIT_DIGEST},
                                    .request_id = slice_of(i->r->id),
-                                   .lease_ms = (uint64_t)i->r->gw->settings->call_timeout_ms + IDEMPOTENCY_GRACE_MS};
+                                   .lease_ms = (uint64_t)i->r->gw->settings->call_timeout_ms + IDEMPOTENCY_GRACE_MS,
+                                   .client_ip = i->r->client_ip};
     uint64_t end = clock_ms() + IDEMPOTENCY_ASK_MS, now;
     enum status st = ST_TIMEOUT;
 

@@ -14,7 +14,8 @@ static enum status ask(struct request *r, struct models_rep *rep, struct err *er
 {
     struct slice key = request_key(r);
     unsigned char digest[crypto_hash_sha256_BYTES];
-    struct models_req req = {.key_digest = {(const char *)digest, sizeof(digest)}, .model = r->param};
+    struct models_req req = {
+        .key_digest = {(const char *)digest, sizeof(digest)}, .model = r->param, .client_ip = r->client_ip};
 
     if (!key.n)
         return err_set(err, ST_UNAUTHENTICATED,

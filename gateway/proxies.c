@@ -1,25 +1,6 @@
 #include "gateway/proxies.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#include <arpa/inet.h>
-
-#define MAPPED_BITS 96u /* what IPv4 addresses have in front */
-
-static const uint8_t mapped[PROXIES_ADDRESS - 4] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-static bool read_address(struct slice s, uint8_t to[PROXIES_ADDRESS], bool *v4)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    if (!slice_copy(s, text, sizeof(text)))
-        return false;
-    *v4 = inet_pton(AF_INET, text, to + sizeof(mapped)) == 1;
-    if (*v4)
-        memcpy(to, mapped, sizeof(mapped));
-    return *v4 || inet_pton(AF_INET6, text, to) == 1;
-}
 
 static struct slice after(struct slice s, size_t n)
 {
@@ -46,38 +27,6 @@ static size_t find_last(struct slice s, char c)
 
 /* ---- the setting ------------------------------------------------------------------------------------------------- */
 
-static bool read_bits(struct slice s, unsigned most, unsigned *ret)
-{
-    unsigned bits = 0;
-
-    if (s.n == 0 || s.n > 3)
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return false;
-        bits = bits * 10 + (unsigned)(s.p[i] - '0');
-    }
-    *ret = bits;
-    return bits <= most;
-}
-
-static bool read_net(struct slice s, struct proxy_net *net)
-{
-    size_t slash = find_last(s, '/');
-    struct slice address = {s.p, slash > 0 ? slash - 1 : s.n};
-    unsigned front;
-    bool v4;
-
-    if (!read_address(address, net->address, &v4))
-        return false;
-    front = v4 ? MAPPED_BITS : 0;
-    net->bits = PROXIES_ADDRESS * 8 - front;
-    if (slash > 0 && !read_bits(after(s, slash), net->bits, &net->bits))
-        return false;
-    net->bits += front;
-    return true;
-}
-
 enum status proxies_parse(struct proxies *ret, const char *text, struct err *err)
 {
     struct slice left = slice_of(text != NULL ? text : "");
@@ -91,7 +40,7 @@ enum status proxies_parse(struct proxies *ret, const char *text, struct err *err
         one = trimmed(one);
         if (ret->n == PROXIES_MAX)
             return err_set(err, ST_BAD_REQUEST, "TRUSTED_PROXIES has more than %u entries", PROXIES_MAX);
-        if (!read_net(one, &ret->nets[ret->n]))
+        if (!net_read(one, &ret->nets[ret->n]))
             return err_set(err, ST_BAD_REQUEST,
                            "TRUSTED_PROXIES: '" SLICE_FMT "' is neither an address nor a network such as 10.0.0.0/8",
                            SLICE_ARG(one));
@@ -102,23 +51,14 @@ enum status proxies_parse(struct proxies *ret, const char *text, struct err *err
 
 /* ---- a request --------------------------------------------------------------------------------------------------- */
 
-static bool inside(const struct proxy_net *net, const uint8_t address[PROXIES_ADDRESS])
-{
-    unsigned whole = net->bits / 8, rest = net->bits % 8;
-
-    return memcmp(net->address, address, whole) == 0 &&
-           (rest == 0 || ((net->address[whole] ^ address[whole]) >> (8 - rest)) == 0);
-}
-
 static bool trusted(const struct proxies *p, struct slice s)
 {
-    uint8_t address[PROXIES_ADDRESS];
-    bool v4;
+    uint8_t address[NET_ADDRESS];
 
-    if (!read_address(s, address, &v4))
+    if (!net_address(s, address))
         return false;
     for (unsigned i = 0; i < p->n; i++)
-        if (inside(&p->nets[i], address))
+        if (net_has(&p->nets[i], address))
             return true;
     return false;
 }
@@ -141,14 +81,13 @@ static struct slice without_port(struct slice s)
 struct slice proxies_client(const struct proxies *p, struct slice peer, struct slice forwarded_for)
 {
     struct slice client = peer;
-    uint8_t unused[PROXIES_ADDRESS];
-    bool v4;
+    uint8_t unused[NET_ADDRESS];
 
     while (forwarded_for.n > 0 && trusted(p, client)) {
         size_t at = find_last(forwarded_for, ',');
         struct slice heard = without_port(trimmed(after(forwarded_for, at)));
 
-        if (!read_address(heard, unused, &v4))
+        if (!net_address(heard, unused))
             break;
         client = heard;
         forwarded_for.n = at > 0 ? at - 1 : 0;

@@ -5,20 +5,14 @@
 #ifndef GATEWAY_PROXIES_H
 #define GATEWAY_PROXIES_H
 
-#include <stdint.h>
-
 #include "proto/status.h"
-#include "proto/wire.h"
+#include "services/net.h"
 
 #define PROXIES_MAX 64u
-#define PROXIES_ADDRESS 16 /* bytes; an IPv4 address is one of ::ffff:0:0/96 */
 
 struct proxies {
     unsigned n;
-    struct proxy_net {
-        uint8_t address[PROXIES_ADDRESS];
-        unsigned bits;
-    } nets[PROXIES_MAX];
+    struct net nets[PROXIES_MAX];
 };
 
 /* text: addresses and networks (10.0.0.0/8, fd00::/8) with commas between them; NULL or empty = none. ST_BAD_REQUEST:

@@ -70,6 +70,7 @@ const struct route routes[] = {
     CALL("GET",    "/api/keys",           ROUTE_USER, 200, SVC_METERD,  key_list_req,   key_list_rep,    0),
     CALL("GET",    "/api/keys/{id}",      ROUTE_USER, 200, SVC_METERD,  key_list_req,   key_list_rep,    ROUTE_FIRST),
     CALL("PATCH",  "/api/keys/{id}",      ROUTE_USER, 200, SVC_AUTHSVC, key_update_req, key_rep,         ROUTE_UNWRAP),
+    CALL("POST",   "/api/keys/{id}/rotate", ROUTE_USER, 200, SVC_AUTHSVC, key_rotate_req, key_created_rep, 0),
     CALL("DELETE", "/api/keys/{id}",      ROUTE_USER, 204, SVC_METERD,  key_revoke_req, empty,           ROUTE_NO_BODY),
     CALL("GET",    "/api/usage",          ROUTE_USER, 200, SVC_METERD,  usage_summary_req, usage_summary_rep, 0),
     CALL("GET",    "/api/usage/requests", ROUTE_USER, 200, SVC_METERD,  usage_list_req, usage_list_rep,  0),

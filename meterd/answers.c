@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "meterd/ops.h"
+#include "meterd/record.h"
 #include "services/clock.h"
+#include "services/net.h"
 
 struct caller {
     int64_t user_num;
-    bool known, may_call; /* may_call: neither key nor user is out of force */
+    bool known, may_call; /* may_call: neither secret, key nor user is out of force */
+    struct wire_strs ip_allow; /* none = any address */
 };
 
 /* A row without its body. */
@@ -23,6 +26,7 @@ struct kept {
 
 static enum status find_caller(struct work *w, struct slice key_digest, struct caller *ret)
 {
+    struct slice ranges = {NULL, 0};
     sqlite3_stmt *q = NULL;
     enum status st = store_row(w->s, SQL_ANSWER_CALLER, BINDS(B_B(key_digest), B_I(w->s->now_ms / 1000)), &q, w->err);
 
@@ -30,9 +34,10 @@ static enum status find_caller(struct work *w, struct slice key_digest, struct c
     if (q) {
         ret->user_num = col_i64(q, 0);
         ret->may_call = col_i64(q, 1) != 0;
+        st = col_text(q, 2, w->a, &ranges, w->err);
     }
     store_reset(&q);
-    return st;
+    return st == ST_OK ? record_split(w, ranges, &ret->ip_allow) : st;
 }
 
 static enum status find_kept(struct work *w, int64_t user_num, struct slice key, struct slice body_digest,
@@ -193,8 +198,8 @@ enum status op_answer_begin(struct work *w, const void *in, void *out)
 
     if (st == ST_OK)
         st = find_caller(w, req->key_digest, &caller);
-    if (st == ST_OK && !caller.may_call)
-        st = err_set(w->err, ST_NOT_FOUND, "There is no API key in force with this digest.");
+    if (st == ST_OK && (!caller.may_call || (caller.ip_allow.n && !net_listed(caller.ip_allow, req->client_ip))))
+        st = err_set(w->err, ST_NOT_FOUND, "There is no API key in force here with this digest.");
     if (st == ST_OK)
         st = find_kept(w, caller.user_num, req->idempotency_key, req->body_digest, &kept);
     if (st != ST_OK)

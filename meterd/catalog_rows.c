@@ -121,7 +121,7 @@ enum status catalog_save_provider(struct work *w, const struct catalog_def *def,
 {
     const struct catalog_provider *p = &def->def;
     struct slice drop = {NULL, 0};
-    enum status st = record_join(w, &p->drop_params, &drop);
+    enum status st = record_join(w, "drop_params", &p->drop_params, &drop);
 
     if (st == ST_OK)
         st = store_run(w->s, SQL_DEF_KEYS_DROP, BINDS(B_S(p->name)), w->err);

@@ -45,7 +45,7 @@ enum status op_key_put(struct work *w, const void *in, void *out)
     const struct key_put_req *req = in;
     struct empty *rep = out;
     const struct api_key *k;
-    struct slice models, period;
+    struct slice models, ranges, period;
     struct user_row user;
     uint64_t revision;
     enum status st = check_key(w, req);
@@ -62,17 +62,19 @@ enum status op_key_put(struct work *w, const void *in, void *out)
     if (st == ST_OK)
         st = check_room(w, &user);
     if (st == ST_OK)
-        st = record_join(w, &k->models, &models);
+        st = record_join(w, "models", &k->models, &models);
+    if (st == ST_OK)
+        st = record_join(w, "ip_allow", &k->ip_allow, &ranges);
     if (st != ST_OK)
         return st;
     revision = store_next_revision(w->s);
     rep->revision = revision;
-    st =
-        store_run(w->s, SQL_KEY_INSERT,
-                  BINDS(B_S(k->id), B_I(user.num), B_B(req->digest), B_S(k->name), B_S(k->prefix), B_I(k->rpm),
-                        B_I(k->tpm), B_I(k->concurrency), B_S(models), B_I(k->expires_at), B_I(w->s->now_ms / 1000),
-                        B_I(revision), B_I(k->budget_nano), B_S(period), B_I(budgets_end(period, w->s->now_ms / 1000))),
-                  w->err);
+    st = store_run(w->s, SQL_KEY_INSERT,
+                   BINDS(B_S(k->id), B_I(user.num), B_B(req->digest), B_S(k->name), B_S(k->prefix), B_I(k->rpm),
+                         B_I(k->tpm), B_I(k->concurrency), B_S(models), B_I(k->expires_at), B_I(w->s->now_ms / 1000),
+                         B_I(revision), B_I(k->budget_nano), B_S(period), B_I(budgets_end(period, w->s->now_ms / 1000)),
+                         B_S(ranges)),
+                   w->err);
     store_forget_keys(w->s);
     return st == ST_OK ? state_changed(w, &key_state_desc, revision) : st;
 }
@@ -135,6 +137,8 @@ static void change_limits(const struct key_update_req *req, struct api_key *k)
         k->models = req->models;
     if (WIRE_HAS(req, 8) || req->expires_at)
         k->expires_at = req->expires_at;
+    if (WIRE_HAS(req, 11) || req->ip_allow.n)
+        k->ip_allow = req->ip_allow;
 }
 
 /* Another period is another count. Another amount is measured by the count that runs. */
@@ -155,10 +159,36 @@ static enum status change_budget(struct work *w, const struct key_update_req *re
     return st;
 }
 
-static enum status check_update(struct work *w, const struct key_update_req *req, const struct api_key *k)
+static enum status check_not_revoked(struct work *w, const struct api_key *k)
 {
     if (slice_is(k->status, "revoked"))
         return err_set_field(w->err, ST_CONFLICT, "key_revoked", "id", "This API key is revoked.");
+    return ST_OK;
+}
+
+static bool expired(const struct work *w, const struct api_key *k)
+{
+    return k->expires_at && k->expires_at <= w->s->now_ms / 1000;
+}
+
+/* A key that is in force again wants a place: another may have taken its own. One that is fresh has it still. */
+static enum status check_revived(struct work *w, const struct api_key *k)
+{
+    struct user_row user;
+    enum status st;
+
+    if (k->created + KEYS_FRESH_S > w->s->now_ms / 1000)
+        return ST_OK;
+    st = users_find(w, k->user_id, &user);
+    return st == ST_OK ? check_room(w, &user) : st;
+}
+
+static enum status check_update(struct work *w, const struct key_update_req *req, const struct api_key *k)
+{
+    enum status st = check_not_revoked(w, k);
+
+    if (st != ST_OK)
+        return st;
     if (WIRE_HAS(req, 3) && req->name.n == 0)
         return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "name", "Invalid 'name': it is empty.");
     return ST_OK;
@@ -167,14 +197,16 @@ static enum status check_update(struct work *w, const struct key_update_req *req
 static enum status write_key(struct work *w, const struct key_row *row, uint64_t revision)
 {
     const struct api_key *k = &row->key;
-    struct slice models;
-    enum status st = record_join(w, &k->models, &models);
+    struct slice models, ranges;
+    enum status st = record_join(w, "models", &k->models, &models);
 
+    if (st == ST_OK)
+        st = record_join(w, "ip_allow", &k->ip_allow, &ranges);
     if (st == ST_OK)
         st = store_run(w->s, SQL_KEY_UPDATE,
                        BINDS(B_I(row->num), B_S(k->name), B_I(k->rpm), B_I(k->tpm), B_I(k->concurrency), B_S(models),
                              B_I(k->expires_at), B_I(k->budget_nano), B_S(k->budget_period), B_I(k->budget_spent_nano),
-                             B_I(budgets_end(k->budget_period, w->s->now_ms / 1000)), B_I(revision)),
+                             B_I(budgets_end(k->budget_period, w->s->now_ms / 1000)), B_I(revision), B_S(ranges)),
                        w->err);
     store_forget_keys(w->s);
     return st == ST_OK ? state_changed(w, &key_state_desc, revision) : st;
@@ -185,6 +217,7 @@ enum status op_key_update(struct work *w, const void *in, void *out)
     const struct key_update_req *req = in;
     struct key_rep *rep = out;
     struct key_row *row = arena_alloc(w->a, sizeof(*row));
+    bool was_expired;
     enum status st;
 
     if (!row)
@@ -196,14 +229,65 @@ enum status op_key_update(struct work *w, const void *in, void *out)
         return st;
     if (req->name.n > 0)
         row->key.name = req->name;
+    was_expired = expired(w, &row->key);
     change_limits(req, &row->key);
     st = change_budget(w, req, &row->key);
+    if (st == ST_OK && was_expired && !expired(w, &row->key))
+        st = check_revived(w, &row->key);
     if (st != ST_OK)
         return st;
     rep->revision = store_next_revision(w->s);
     rep->key.items = &row->key;
     rep->key.n = 1;
     return write_key(w, row, rep->revision);
+}
+
+/* ---- another secret ------------------------------------------------------------------------------------------------
+ */
+
+static enum status check_secret(struct work *w, const struct key_secret_req *req, const struct api_key *k)
+{
+    int64_t taken = 0;
+    enum status st = check_not_revoked(w, k);
+
+    if (st == ST_OK && expired(w, k))
+        st = err_set_field(w->err, ST_CONFLICT, "key_expired", "id",
+                           "This API key has expired: give it another 'expires_at' first.");
+    if (st == ST_OK)
+        st = store_number(w->s, SQL_KEY_TAKEN, BINDS(B_C(""), B_B(req->digest)), 0, &taken, w->err);
+    if (st == ST_OK && taken)
+        st = err_set(w->err, ST_CONFLICT, "This API key exists already.");
+    return st;
+}
+
+/* Id, limits, budget and what is spent of it stay the key's. The secret before the last one ends here. */
+enum status op_key_secret(struct work *w, const void *in, void *out)
+{
+    const struct key_secret_req *req = in;
+    struct key_rep *rep = out;
+    struct key_row *row = arena_alloc(w->a, sizeof(*row));
+    uint64_t until = (w->s->now_ms + 999) / 1000 + req->grace_s; /* no second of it is cut */
+    enum status st;
+
+    if (!row)
+        return err_set(w->err, ST_NO_MEMORY, "no memory for a key");
+    if (req->digest.n != LIMIT_DIGEST)
+        return err_set(w->err, ST_BAD_MESSAGE, "key_secret_req: a digest of %d bytes is due", LIMIT_DIGEST);
+    st = find_own(w, req->id, req->actor_id, row);
+    if (st == ST_OK)
+        st = check_secret(w, req, &row->key);
+    if (st != ST_OK)
+        return st;
+    row->key.prefix = req->prefix;
+    row->key.previous_until = req->grace_s ? until : 0;
+    rep->revision = store_next_revision(w->s);
+    rep->key.items = &row->key;
+    rep->key.n = 1;
+    st = store_run(
+        w->s, SQL_KEY_ROTATE,
+        BINDS(B_I(row->num), B_B(req->digest), B_S(req->prefix), B_I(row->key.previous_until), B_I(rep->revision)),
+        w->err);
+    return st == ST_OK ? state_changed(w, &key_state_desc, rep->revision) : st;
 }
 
 /* ---- lists ---------------------------------------------------------------------------------------------------------

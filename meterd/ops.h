@@ -26,6 +26,7 @@
     O(WRITE,  key_put,           key_put_req,           empty)              \
     O(WRITE,  key_revoke,        key_revoke_req,        empty)              \
     O(WRITE,  key_update,        key_update_req,        key_rep)            \
+    O(WRITE,  key_secret,        key_secret_req,        key_rep)            \
     O(QUICK,  key_list,          key_list_req,          key_list_rep)       \
     O(QUICK,  credits,           credits_req,           credits_rep)        \
     O(WRITE,  credit_grant,      credit_grant_req,      credit_grant_rep)   \

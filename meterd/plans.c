@@ -9,7 +9,7 @@ enum status plans_put(struct work *w, const struct plan *plan, uint64_t *ret_rev
 {
     uint64_t revision = store_next_revision(w->s);
     struct slice models;
-    enum status st = record_join(w, &plan->models, &models);
+    enum status st = record_join(w, "models", &plan->models, &models);
 
     if (st == ST_OK)
         st = store_run(w->s, SQL_PLAN_PUT,

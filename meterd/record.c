@@ -52,7 +52,8 @@ enum status record_user_row(struct work *w, sqlite3_stmt *q, void *to)
 enum status record_key(struct work *w, sqlite3_stmt *q, void *to)
 {
     struct api_key *k = to;
-    struct slice models;
+    uint64_t previous_until = col_u64(q, 18);
+    struct slice models, ranges;
     enum status st;
 
     k->rpm = col_u64(q, 4);
@@ -62,9 +63,12 @@ enum status record_key(struct work *w, sqlite3_stmt *q, void *to)
     k->created = col_u64(q, 10);
     k->budget_nano = col_i64(q, 13);
     k->budget_spent_nano = budgets_over(col_u64(q, 16), w->s->now_ms) ? 0 : col_i64(q, 15);
+    k->previous_until = previous_until > w->s->now_ms / 1000 ? previous_until : 0;
     st = TEXTS(w, q, {0, &k->id}, {1, &k->user_id}, {2, &k->name}, {3, &k->prefix}, {7, &models}, {9, &k->status},
-               {14, &k->budget_period});
-    return st == ST_OK ? record_split(w, models, &k->models) : st;
+               {14, &k->budget_period}, {19, &ranges});
+    if (st == ST_OK)
+        st = record_split(w, models, &k->models);
+    return st == ST_OK ? record_split(w, ranges, &k->ip_allow) : st;
 }
 
 enum status record_key_state(struct work *w, sqlite3_stmt *q, void *to)
@@ -82,6 +86,8 @@ enum status record_key_state(struct work *w, sqlite3_stmt *q, void *to)
         state->period_spent_nano = col_i64(q, 15);
         state->period_end = col_u64(q, 16);
     }
+    if (st == ST_OK && key->previous_until)
+        st = col_text(q, 17, w->a, &state->previous_digest, w->err);
     return st == ST_OK ? col_text(q, 11, w->a, &state->digest, w->err) : st;
 }
 
@@ -325,18 +331,18 @@ static bool pattern_ok(struct slice s)
     return s.n > 0 && s.n <= WIRE_STRS_ITEM_MAX;
 }
 
-enum status record_join(struct work *w, const struct wire_strs *list, struct slice *ret)
+enum status record_join(struct work *w, const char *field, const struct wire_strs *list, struct slice *ret)
 {
     size_t i, size = 0, at = 0;
     char *text;
 
     if (list->n > LIMIT_MODELS)
-        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "models", "At most %d models can be listed.",
-                             LIMIT_MODELS);
+        return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", field, "At most %d of '%s' can be listed.",
+                             LIMIT_MODELS, field);
     for (i = 0; i < list->n; i++) {
         if (!pattern_ok(list->items[i]))
-            return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", "models",
-                                 "models[%zu] is empty or has control characters.", i);
+            return err_set_field(w->err, ST_BAD_REQUEST, "invalid_value", field,
+                                 "%s[%zu] is empty or has control characters.", field, i);
         size += list->items[i].n + 1;
     }
     text = arena_alloc(w->a, size + 1);

@@ -49,9 +49,9 @@ enum status record_list(struct work *w, struct record_page *page);
 enum status record_cursor(struct work *w, struct slice cursor, uint64_t fallback, uint64_t *ret);
 uint64_t record_limit(uint64_t asked, uint64_t fallback); /* of a page */
 
-/* Lists of patterns as they stand in a column: one a line. ST_BAD_REQUEST for one that is empty or has control bytes.
- */
-enum status record_join(struct work *w, const struct wire_strs *list, struct slice *ret);
+/* Lists of patterns as they stand in a column: one a line. ST_BAD_REQUEST for one that is empty or has control bytes;
+ * field: what the error names. */
+enum status record_join(struct work *w, const char *field, const struct wire_strs *list, struct slice *ret);
 enum status record_split(struct work *w, struct slice text, struct wire_strs *ret);
 
 /* A number as decimal text in the arena. */

@@ -16,8 +16,10 @@
     "LEFT JOIN account h ON h.user_num = u.num AND h.kind = 'held' "
 #define SQL_KEY                                                                                                        \
     "SELECT k.id, u.id, k.name, k.prefix, k.rpm, k.tpm, k.concurrency, k.models, k.expires_at, k.status, k.created, "  \
-    "k.digest, k.num, k.budget_nano, k.budget_period, k.budget_spent_nano, k.budget_until "                            \
-    "FROM api_key k JOIN user u ON u.num = k.user_num "
+    "k.digest, k.num, k.budget_nano, k.budget_period, k.budget_spent_nano, k.budget_until, "                           \
+    "k.prev_digest, k.prev_until, k.ip_allow FROM api_key k JOIN user u ON u.num = k.user_num "
+/* Of the secret with this digest, also of one that a rotation has replaced. */
+#define SQL_KEY_OF_SECRET "(SELECT num FROM api_key WHERE digest = ?1 UNION ALL SELECT num FROM api_key WHERE prev_digest = ?1 LIMIT 1) "
 #define SQL_PLAN "SELECT name, rpm, tpm, concurrency, max_keys, models, monthly_credit_nano FROM plan "
 /* A version is in force, or waits (not in force and not ended), or has ended. The end of one that is in force or waits
    is the begin of the next that waits. */
@@ -126,15 +128,15 @@
     S(KEY_BY_ID, SQL_KEY "WHERE k.id = ?1")                                                                            \
     S(KEY_BY_REVISION, SQL_KEY "WHERE k.revision = ?1")                                                                \
     S(KEYS, SQL_KEY "WHERE k.user_num = ?1 AND k.num < ?2 ORDER BY k.num DESC LIMIT ?3")                               \
-    S(KEY_TAKEN, "SELECT 1 FROM api_key WHERE id = ?1 OR digest = ?2")                                                 \
+    S(KEY_TAKEN, "SELECT 1 FROM api_key WHERE id = ?1 OR digest = ?2 OR prev_digest = ?2")                              \
     S(KEY_COUNT, "SELECT count(*) FROM api_key WHERE user_num = ?1 AND (created > ?3 "                                 \
       "OR (status = 'active' AND (expires_at = 0 OR expires_at > ?2)))")                                               \
     S(KEY_OF_USER, SQL_KEY "WHERE k.user_num = ?1 AND k.id = ?2")                                                      \
     S(KEY_INSERT, "INSERT INTO api_key(id, user_num, digest, name, prefix, rpm, tpm, concurrency, models, expires_at, " \
-      "status, created, revision, budget_nano, budget_period, budget_until) "                                          \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12, ?13, ?14, ?15)")                           \
+      "status, created, revision, budget_nano, budget_period, budget_until, ip_allow) "                                \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', ?11, ?12, ?13, ?14, ?15, ?16)")                      \
     S(KEY_UPDATE, "UPDATE api_key SET name = ?2, rpm = ?3, tpm = ?4, concurrency = ?5, models = ?6, expires_at = ?7, " \
-      "budget_nano = ?8, budget_period = ?9, budget_spent_nano = ?10, revision = ?12, "                                \
+      "budget_nano = ?8, budget_period = ?9, budget_spent_nano = ?10, revision = ?12, ip_allow = ?13, "                \
       "budget_until = CASE WHEN budget_period = ?9 THEN max(budget_until, ?11) ELSE ?11 END WHERE num = ?1")          \
     /* budgets.c: a count whose period is over (?3 = end of the one that runs) begins anew */                          \
     S(BUDGET_OF_KEY, "SELECT num, budget_period FROM api_key WHERE id = ?1 AND budget_nano > 0")                       \
@@ -142,6 +144,8 @@
     S(BUDGET_SPEND, "UPDATE api_key SET "                                                                              \
       "budget_spent_nano = max(0, min(?4, ?2 + CASE WHEN budget_until >= ?3 THEN budget_spent_nano ELSE 0 END)), " \
       "budget_until = max(budget_until, ?3) WHERE num = ?1 RETURNING digest, budget_spent_nano, budget_until")         \
+    S(KEY_ROTATE, "UPDATE api_key SET prev_digest = digest, prev_until = ?4, digest = ?2, prefix = ?3, revision = ?5 " \
+      "WHERE num = ?1")                                                                                                \
     S(KEY_REVOKE, "UPDATE api_key SET status = 'revoked', revision = ?2 WHERE num = ?1")                               \
     /* plans.c */                                                                                                      \
     S(PLAN_BY_NAME, SQL_PLAN "WHERE name = ?1")                                                                        \
@@ -278,10 +282,11 @@
     S(SUM_OF_USER, "SELECT NULL, NULL, NULL, NULL, NULL, " SQL_SUM SQL_SUM_USER)                                                   \
     S(GROUP_ALL, SQL_GROUP SQL_SUM_SINCE SQL_GROUP_END)                                                                \
     S(GROUP_OF_USER, SQL_GROUP SQL_SUM_USER SQL_GROUP_END)                                                             \
-    /* state.c: the log of changes after ?1; kinds are the records' type numbers */                                    \
+    /* state.c: the log of changes after ?1; kinds are the records' type numbers; ?3: keys that expired by then are gone */ \
     S(STATE_SNAPSHOT, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                           \
       "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE revision > ?1 AND " SQL_HOLD_TOLD           \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 AND status = 'active' "                        \
+      "AND (expires_at = 0 OR expires_at > ?3) "                                                                       \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
       "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
@@ -332,7 +337,8 @@
     S(AUDITS, "SELECT id, created, actor, action, object, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")  \
     /* answers.c */                                                                                                    \
     S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
-      "AND u.status = 'active' FROM api_key k JOIN user u ON u.num = k.user_num WHERE k.digest = ?1")                  \
+      "AND (k.digest = ?1 OR k.prev_until > ?2) AND u.status = 'active', k.ip_allow "                                  \
+      "FROM api_key k JOIN user u ON u.num = k.user_num WHERE k.num = " SQL_KEY_OF_SECRET)                             \
     S(ANSWER_FIND, "SELECT id, body_digest = ?3, state = 'stored', lease_end_ms, expires_ms, http_status, request_id, " \
       "content_type, bytes FROM answer WHERE user_num = ?1 AND idempotency_key = ?2")                                         \
     S(ANSWER_BODY, "SELECT body FROM answer WHERE id = ?1")                                                            \
@@ -361,7 +367,7 @@
       "ON CONFLICT(user_num, id) DO UPDATE SET provider = excluded.provider, created_ms = excluded.created_ms, "       \
       "worth = coalesce(excluded.worth, worth), tokens = coalesce(excluded.tokens, tokens)")                                                                       \
     S(OBJECT_FIND, "SELECT o.provider, o.worth, o.tokens FROM api_key k JOIN object o ON o.user_num = k.user_num AND o.id = ?2 "          \
-      "WHERE k.digest = ?1")                                                                                           \
+      "WHERE k.num = " SQL_KEY_OF_SECRET)                                                                              \
     /* parked.c */                                                                                                     \
     S(PARKED_KEEP, "UPDATE object SET call = ?3 WHERE user_num = ?1 AND id = ?2")                                       \
     S(PARKED_CALL, "SELECT call FROM object WHERE user_num = ?1 AND id = ?2 AND call IS NOT NULL")                      \

@@ -139,14 +139,17 @@ static enum status add_change(struct work *w, sqlite3_stmt *q, struct state_chan
 static enum status read_page(struct work *w, struct position_in_log *at, struct state_read_rep *rep, bool *ret_more)
 {
     struct state_change *list = arena_alloc(w->a, STATE_PAGE * sizeof(*list));
-    enum sql sql = at->snapshot ? SQL_STATE_SNAPSHOT : SQL_STATE_AFTER;
+    uint64_t now_s = w->s->now_ms / 1000, gone_s = now_s > STATE_EXPIRED_S ? now_s - STATE_EXPIRED_S : 0;
     size_t n = 0, bytes = 0;
     sqlite3_stmt *q = NULL;
     enum status st;
 
     if (!list)
         return err_set(w->err, ST_NO_MEMORY, "no memory for a page of state");
-    st = store_row(w->s, sql, BINDS(B_I(at->after), B_I(STATE_PAGE + 1)), &q, w->err);
+    if (at->snapshot)
+        st = store_row(w->s, SQL_STATE_SNAPSHOT, BINDS(B_I(at->after), B_I(STATE_PAGE + 1), B_I(gone_s)), &q, w->err);
+    else
+        st = store_row(w->s, SQL_STATE_AFTER, BINDS(B_I(at->after), B_I(STATE_PAGE + 1)), &q, w->err);
     while (st == ST_OK && q && n < STATE_PAGE && bytes < STATE_PAGE_BYTES) {
         st = add_change(w, q, &list[n], &bytes);
         at->after = list[n++].revision;

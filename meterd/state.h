@@ -5,10 +5,10 @@
  * present state, and never "too old to say". Pages are safe while writes go on, because an object that changes moves
  * behind the cursor's end.
  *
- * A snapshot leaves out calls and revoked keys, but says what the ledger holds: whoever has lost his own holds takes
- * them from there. Those are told in no other way. It claims the revision of its first page, so whoever follows asks
- * for what came after that and gets the settlements that later pages already show; records are states, so seeing one
- * twice is harmless.
+ * A snapshot leaves out calls, revoked keys and those that expired long ago, but says what the ledger holds: whoever
+ * has lost his own holds takes them from there. Those are told in no other way. It claims the revision of its first
+ * page, so whoever follows asks for what came after that and gets the settlements that later pages already show;
+ * records are states, so seeing one twice is harmless.
  */
 #ifndef METERD_STATE_H
 #define METERD_STATE_H
@@ -17,6 +17,7 @@
 
 #define STATE_PAGE 2000 /* records of a page */
 #define STATE_PAGE_BYTES (1024u * 1024u) /* a page ends after this */
+#define STATE_EXPIRED_S (UINT64_C(7) * 24 * 3600) /* a snapshot has a key so long after it expired: it is told so */
 #define STATE_BEHIND_MAX 100000 /* who is further behind gets a snapshot instead of all calls since */
 
 /* Adds the object whose newest state has this revision to the transaction's changes. */

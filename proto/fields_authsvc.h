@@ -15,7 +15,7 @@
     F(m, 6, U64,  max_output_tokens, OPT, LIMIT_TOKENS,  "output limit in the request; 0 = none")                      \
     F(m, 7, U64,  choices,           OPT, LIMIT_CHOICES, "answers, to all prompts; 0 = 1")                                                   \
     F(m, 8, U64,  deadline_ms,       REQ, LIMIT_MS,      "how long the call may run: the hold lives so long and a grace") \
-    F(m, 9, STR,  client_ip,         OPT, LIMIT_NAME,    "for the security log")                                       \
+    F(m, 9, STR,  client_ip,         OPT, LIMIT_NAME,    "who asks, for a key with ip_allow; empty = nobody knows")    \
     F(m, 10, PICO, max_input_pico,   OPT, MONEY_PICO_MAX, "no route dearer than this per input token; absent = any")   \
     F(m, 11, PICO, max_output_pico,  OPT, MONEY_PICO_MAX, "nor than this per output token; absent = any")              \
     F(m, 12, STR,  provider,         OPT, LIMIT_NAME,    "only this one: it keeps the object that the call is about")  \
@@ -44,7 +44,8 @@
 #define MODELS_REQ(F, L, m)                                                                                            \
     F(m, 1, BIN, key_digest, REQ, LIMIT_DIGEST, "SHA-256 of the API key")                                              \
     F(m, 2, STR, model,      OPT, LIMIT_MODEL,  "only this one; NOT_FOUND when the caller may not use it")                 \
-    F(m, 3, BOOL, key_only,  OPT, 1,            "none of them: is the key good?")
+    F(m, 3, BOOL, key_only,  OPT, 1,            "none of them: is the key good?")                                      \
+    F(m, 4, STR, client_ip,  OPT, LIMIT_NAME,   "who asks, for a key with ip_allow; empty = nobody knows")
 
 #define MODELS_REP(F, L, m)                                                                                            \
     L(m, 1, model_info, data, LIMIT_LIST, "models that this key may use and that a provider serves")
@@ -92,7 +93,13 @@
     F(m, 6, STRS, models,      OPT, LIMIT_MODELS,  "models allowed; absent = the plan's")                              \
     F(m, 7, U64,  expires_at,  OPT, LIMIT_TIME,    "Unix seconds; absent = never")                                     \
     F(m, 8, NANO, budget_nano,   OPT, MONEY_NANO_MAX, "most that the key may spend in a period; absent = no budget")   \
-    F(m, 9, STR,  budget_period, OPT, LIMIT_NAME, "day, week, month (UTC) or total (default)")
+    F(m, 9, STR,  budget_period, OPT, LIMIT_NAME, "day, week, month (UTC) or total (default)")                         \
+    F(m, 10, STRS, ip_allow,   OPT, LIMIT_IP_ALLOW, "addresses and ranges (192.0.2.0/24, 2001:db8::/32) that it may be used from; absent = any")
+
+#define KEY_ROTATE_REQ(F, L, m)                                                                                        \
+    F(m, 1, STR,  actor_id,    REQ, LIMIT_ID_TEXT, "set by the gateway: owner")                                        \
+    F(m, 2, STR,  id,          REQ, LIMIT_ID_TEXT, "key_…; NOT_FOUND when it is not the owner's")                      \
+    F(m, 3, U64,  grace_s,     OPT, LIMIT_GRACE_S, "so many seconds the secret in force until now goes on; absent = 86400, 0 = not at all")
 
 #define KEY_CREATED_REP(F, L, m)                                                                                       \
     F(m, 1, STR,    id,          REQ, LIMIT_ID_TEXT, "key_…")                                                          \
@@ -107,7 +114,9 @@
     F(m, 10, U64,   created,     REQ, LIMIT_TIME,    "Unix seconds")                                                   \
     F(m, 11, U64,   revision,    OPT, LIMIT_ID,      "of the state with this key")                                     \
     F(m, 12, NANO, budget_nano,  OPT, MONEY_NANO_MAX, "0 = no budget")                                                 \
-    F(m, 13, STR, budget_period, OPT, LIMIT_NAME, "day, week, month or total")
+    F(m, 13, STR, budget_period, OPT, LIMIT_NAME, "day, week, month or total")                                         \
+    F(m, 14, STRS, ip_allow,     OPT, LIMIT_IP_ALLOW, "none = from any address")                                       \
+    F(m, 15, U64, previous_until, OPT, LIMIT_TIME, "Unix seconds until which the secret before this one goes on; 0 = there is none")
 
 #define ADMIN_USER_CREATE_REQ(F, L, m)                                                                                 \
     F(m, 1, STR,    actor_id, REQ, LIMIT_ID_TEXT,  "set by the gateway: the administrator")                            \

@@ -64,7 +64,8 @@
     F(m, 1, BIN, digest, REQ, LIMIT_DIGEST, "SHA-256 of the secret")                                                   \
     L(m, 2, api_key, key, 1,                "the key")                                                                 \
     F(m, 3, NANO, period_spent_nano, OPT, MONEY_NANO_MAX, "of a budget: spent in the period that runs")                \
-    F(m, 4, U64,  period_end,        OPT, LIMIT_TIME,     "Unix seconds from which nothing of the budget is spent; 0 = never")
+    F(m, 4, U64,  period_end,        OPT, LIMIT_TIME,     "Unix seconds from which nothing of the budget is spent; 0 = never") \
+    F(m, 5, BIN,  previous_digest,   OPT, LIMIT_DIGEST,   "SHA-256 of the secret before this one; good until key.previous_until")
 
 /* A provider of the catalog as providersvc needs it. */
 #define PROVIDER_STATE(F, L, m)                                                                                        \

@@ -343,7 +343,15 @@
     F(m, 7, STRS, models,      OPT, LIMIT_MODELS,  "models allowed")                                                   \
     F(m, 8, U64,  expires_at,  OPT, LIMIT_TIME,    "Unix seconds; 0 = never")                                          \
     F(m, 9, NANO, budget_nano, OPT, MONEY_NANO_MAX, "0 = no budget")                                                   \
-    F(m, 10, STR, budget_period, OPT, LIMIT_NAME,  "day, week, month or total")
+    F(m, 10, STR, budget_period, OPT, LIMIT_NAME,  "day, week, month or total")                                        \
+    F(m, 11, STRS, ip_allow,   OPT, LIMIT_IP_ALLOW, "addresses and ranges that it may be used from; [] = any")
+
+#define KEY_SECRET_REQ(F, L, m)                                                                                        \
+    F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "owner")                                                                \
+    F(m, 2, STR, id,       REQ, LIMIT_ID_TEXT, "key_…; NOT_FOUND when it is not the owner's")                          \
+    F(m, 3, BIN, digest,   REQ, LIMIT_DIGEST,  "SHA-256 of the new secret")                                            \
+    F(m, 4, STR, prefix,   REQ, LIMIT_NAME,    "its beginning, to tell keys apart")                                    \
+    F(m, 5, U64, grace_s,  OPT, LIMIT_GRACE_S, "so many seconds the secret in force until now goes on; the one before it ends at once")
 
 #define KEY_REP(F, L, m)                                                                                               \
     L(m, 1, api_key, key, 1,             "the key as it is now")                                                       \
@@ -356,7 +364,8 @@
     F(m, 2, STR, idempotency_key, REQ, LIMIT_TITLE,   "as the client said it")                                         \
     F(m, 3, BIN, body_digest,     REQ, LIMIT_DIGEST,  "SHA-256 of endpoint and body; another than at the first time = CONFLICT")\
     F(m, 4, STR, request_id,      REQ, LIMIT_ID_TEXT, "of this call: what begins now is bound to it")                  \
-    F(m, 5, U64, lease_ms,        REQ, LIMIT_MS,      "the call ends within this time; later nobody waits for it")
+    F(m, 5, U64, lease_ms,        REQ, LIMIT_MS,      "the call ends within this time; later nobody waits for it")     \
+    F(m, 6, STR, client_ip,       OPT, LIMIT_NAME,    "who asks, for a key with ip_allow; empty = nobody knows")
 
 #define ANSWER_BEGIN_REP(F, L, m)                                                                                      \
     F(m, 1, STR, state,        REQ, LIMIT_NAME,    "begun: make the call. running: another one does, ask again. stored: here it is. interrupted: the first was billed but its answer is lost")\

@@ -72,7 +72,9 @@
     F(m, 11, U64, created,     REQ, LIMIT_TIME,    "Unix seconds")                                                     \
     F(m, 12, NANO, budget_nano,       OPT, MONEY_NANO_MAX, "most that the key may spend in a period; 0 = no budget")   \
     F(m, 13, STR, budget_period,      OPT, LIMIT_NAME, "day, week, month (UTC) or total")                              \
-    F(m, 14, NANO, budget_spent_nano, OPT, MONEY_NANO_MAX, "of the budget, spent in the period that runs")
+    F(m, 14, NANO, budget_spent_nano, OPT, MONEY_NANO_MAX, "of the budget, spent in the period that runs")             \
+    F(m, 15, STRS, ip_allow,       OPT, LIMIT_IP_ALLOW, "addresses and ranges that it may be used from; none = any")   \
+    F(m, 16, U64, previous_until,  OPT, LIMIT_TIME, "after a rotation: Unix seconds until which the secret before this one goes on; 0 = there is none")
 
 #define PLAN(F, L, m)                                                                                                  \
     F(m, 1, STR,  name,        REQ, LIMIT_NAME,   "free, pro, unlimited or your own")                                  \

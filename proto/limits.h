@@ -34,6 +34,8 @@
 #define LIMIT_URL 1024
 #define LIMIT_CONFIG (2048u * 1024u) /* a CONFIG file */
 #define LIMIT_MODELS 64 /* patterns in a list of allowed models */
+#define LIMIT_IP_ALLOW 32 /* addresses and ranges that a key may be used from */
+#define LIMIT_GRACE_S (UINT64_C(7) * 24 * 3600) /* that a rotated key's former secret may go on */
 #define LIMIT_PAGE 500 /* rows of a page */
 #define LIMIT_LIST 10000 /* items of an internal list */
 #define LIMIT_EVENTS 1000 /* usage events in one message */

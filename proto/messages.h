@@ -90,6 +90,7 @@
     M(HOLD_EXTEND_REP, hold_extend_rep, 0x011a, "what is held now")                                                    \
     M(HOLDS_LIST_REQ, holds_list_req, 0x011b, "what is held?")                                                         \
     M(HOLDS_LIST_REP, holds_list_rep, 0x011c, "these")                                                                 \
+    M(KEY_ROTATE_REQ, key_rotate_req, 0x0121, "give a key a new secret")                                               \
     M(UPLOAD_WANT, upload_want, 0x0204, "the body of a call is wanted from here to there")                             \
     M(COMPLETION_REQ, completion_req, 0x0201, "make this call upstream")                                               \
     M(COMPLETION_REP, completion_rep, 0x0202, "it is over: what it used")                                              \
@@ -147,6 +148,7 @@
     M(CODE_REVOKE_REQ, code_revoke_req, 0x0339, "a code is worth nothing any more")                                    \
     M(KEY_UPDATE_REQ, key_update_req, 0x033b, "change a key")                                                          \
     M(KEY_REP, key_rep, 0x033c, "the key")                                                                             \
+    M(KEY_SECRET_REQ, key_secret_req, 0x033f, "store a key's new secret")                                              \
     M(BACKUP_REQ, backup_req, 0x033d, "copy the database while it runs")                                               \
     M(BACKUP_REP, backup_rep, 0x033e, "where the copy is")                                                             \
     M(ANSWER_BEGIN_REQ, answer_begin_req, 0x0341, "a call with an Idempotency-Key begins")                             \

@@ -32,6 +32,7 @@ struct world {
     struct err err;
     uint64_t now, revision;
     uint64_t wall_s; /* later than WALL when set */
+    char foreign[LIMIT_ID_TEXT + 1]; /* the key that the last question was refused for its address */
     unsigned ids;
 };
 
@@ -178,7 +179,11 @@ static inline int teardown(void **state)
 static inline enum status ask(struct world *w, const char *id, const char *secret, struct admit_req req)
 {
     unsigned char digest[LIMIT_DIGEST];
-    struct admission_env env = {w->now, w->wall_s ? w->wall_s : WALL, &w->arena, &w->limits};
+    struct admission_env env = {.now_ms = w->now,
+                                .wall_s = w->wall_s ? w->wall_s : WALL,
+                                .arena = &w->arena,
+                                .limits = &w->limits,
+                                .foreign = w->foreign};
 
     digest_of(secret, digest);
     req.request_id = slice_of(id);
@@ -192,6 +197,7 @@ static inline enum status ask(struct world *w, const char *id, const char *secre
     memset(&w->rep, 0, sizeof(w->rep));
     memset(&w->limits, 0, sizeof(w->limits));
     memset(&w->err, 0, sizeof(w->err));
+    memset(w->foreign, 0, sizeof(w->foreign));
     return admission_admit(&w->a, &env, &req, &w->rep, &w->err);
 }
 

@@ -60,7 +60,7 @@ static void keys_and_users_that_may_not_are_refused(void **state)
 static void a_short_digest_is_nobodys(void **state)
 {
     struct world *w = *state;
-    struct admission_env env = {w->now, WALL, &w->arena, &w->limits};
+    struct admission_env env = {.now_ms = w->now, .wall_s = WALL, .arena = &w->arena, .limits = &w->limits};
     struct admit_req req = {.request_id = slice_of("r"), .key_digest = slice_of("abc"), .model = slice_of("m")};
 
     assert_int_equal(admission_admit(&w->a, &env, &req, &w->rep, &w->err), ST_UNAUTHENTICATED);
@@ -326,7 +326,7 @@ static void nothing_is_admitted_before_the_state_is_there(void **state)
 {
     struct world *w = *state;
     struct admission fresh;
-    struct admission_env env = {w->now, WALL, &w->arena, NULL};
+    struct admission_env env = {.now_ms = w->now, .wall_s = WALL, .arena = &w->arena};
     struct admit_req req = {.request_id = slice_of("r"), .key_digest = slice_of("abc"), .model = slice_of("m")};
 
     admission_init(&fresh, false, GRACE);

@@ -136,7 +136,7 @@ static void without_a_file_there_is_none(void **state)
 {
     struct admit_req req = {.request_id = S("r1"), .endpoint = S(ENDPOINT_BATCHES), .deadline_ms = DEADLINE};
     struct world *w = *state;
-    struct admission_env env = {w->now, WALL, &w->arena, &w->limits};
+    struct admission_env env = {.now_ms = w->now, .wall_s = WALL, .arena = &w->arena, .limits = &w->limits};
     unsigned char digest[LIMIT_DIGEST];
 
     digest_of("secret", digest);

@@ -570,7 +570,7 @@ static void *race(void *ctx)
     for (i = 0; i < TRIES; i++) {
         char id[32];
         struct rate_limits limits = {.has = 0};
-        struct admission_env env = {r->w->now, WALL, &arena, &limits};
+        struct admission_env env = {.now_ms = r->w->now, .wall_s = WALL, .arena = &arena, .limits = &limits};
         struct admit_req req = {.key_digest = {(const char *)digest, sizeof(digest)},
                                 .model = slice_of("m"),
                                 .endpoint = slice_of("chat.completions"),

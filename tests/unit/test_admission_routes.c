@@ -82,7 +82,7 @@ static enum status ask_model(struct world *w, const char *model)
 static enum status ask_at(struct world *w, const char *endpoint, struct admit_req req)
 {
     unsigned char digest[LIMIT_DIGEST];
-    struct admission_env env = {w->now, WALL, &w->arena, &w->limits};
+    struct admission_env env = {.now_ms = w->now, .wall_s = WALL, .arena = &w->arena, .limits = &w->limits};
     char id[32];
 
     snprintf(id, sizeof(id), "at_%u", ++w->ids);
@@ -679,7 +679,7 @@ static void *race(void *ctx)
     arena_init(&arena, 1 << 20);
     for (i = 0; i < RACER_CALLS || atomic_load(r->changes) < 2; i++) { /* however the lock favours us */
         char id[32];
-        struct admission_env env = {r->w->now, WALL, &arena, NULL};
+        struct admission_env env = {.now_ms = r->w->now, .wall_s = WALL, .arena = &arena};
         struct admit_req req = {.key_digest = {(const char *)digest, sizeof(digest)},
                                 .model = slice_of(i & 1 ? "alias" : "model"),
                                 .endpoint = slice_of(ENDPOINT_CHAT),

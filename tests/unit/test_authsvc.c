@@ -477,6 +477,82 @@ static void a_keys_budget_holds_from_its_making_to_the_bill(void **state)
         usleep(2000);
 }
 
+static struct key_created_rep rotate_key(struct world *w, struct key_rotate_req req)
+{
+    struct key_created_rep rep;
+
+    assert_int_equal(ASK(w, key_rotate_req, key_created_rep, &req, &rep), ST_OK);
+    in_force(w, rep.revision);
+    return rep;
+}
+
+static void a_rotated_key_has_two_secrets_for_a_time(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.3", ST_OK);
+    struct slice user = admin.user.items[0].id;
+    struct key_created_rep made = make_key(w, user), rotated;
+    struct key_rotate_req req = {.actor_id = user, .id = made.id};
+    uint64_t now_s = clock_wall_ms() / 1000, end = clock_ms() + CALL_MS;
+    struct admit_rep rep;
+
+    announce(w);
+    rotated = rotate_key(w, req); /* a day, when nothing is said */
+    assert_in_range(rotated.previous_until, now_s + 86400, now_s + 86400 + 10);
+    assert_true(slice_eq(rotated.id, made.id) && !slice_eq(rotated.key, made.key) && rotated.key.n == 49);
+    assert_memory_equal(rotated.prefix.p, rotated.key.p, rotated.prefix.n);
+    assert_int_equal(admit(w, "req_r1", made.key, &rep), ST_OK);
+    assert_int_equal(admit(w, "req_r2", rotated.key, &rep), ST_OK);
+    assert_true(slice_eq(rep.key_id, made.id));
+    req.has = UINT64_C(1) << 3; /* none */
+    made = rotated;
+    rotated = rotate_key(w, req);
+    assert_int_equal(rotated.previous_until, 0);
+    assert_int_equal(admit(w, "req_r3", made.key, &rep), ST_UNAUTHENTICATED);
+    assert_int_equal(admit(w, "req_r4", rotated.key, &rep), ST_OK);
+    assert_int_equal(holds(w), 3);
+    settle(w, "req_r1", &rep);
+    settle(w, "req_r2", &rep);
+    settle(w, "req_r4", &rep);
+    while (holds(w) && clock_ms() < end)
+        usleep(2000);
+    assert_int_equal(holds(w), 0);
+    req.id = slice_of("key_of_nobody");
+    assert_int_equal(ASK(w, key_rotate_req, key_created_rep, &req, &rotated), ST_NOT_FOUND);
+}
+
+static void addresses_of_a_key_are_checked_and_written_one_way(void **state)
+{
+    struct world *w = *state;
+    struct session_rep admin = sign_in(w, "admin@localhost", PASSWORD, "192.0.2.3", ST_OK);
+    struct slice ranges[] = {slice_of("10.1.2.3/8"), slice_of("::ffff:192.0.2.1"), slice_of("example.com")};
+    struct key_create_req req = {.actor_id = admin.user.items[0].id, .name = slice_of("k"), .ip_allow = {ranges, 3}};
+    struct key_created_rep made;
+    struct key_rep key;
+    struct admit_rep rep;
+
+    announce(w);
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &made), ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "ip_allow[2]");
+    req.ip_allow.n = 2;
+    assert_int_equal(ASK(w, key_create_req, key_created_rep, &req, &made), ST_OK);
+    in_force(w, made.revision);
+    assert_int_equal(made.ip_allow.n, 2);
+    assert_true(slice_is(made.ip_allow.items[0], "10.0.0.0/8") && slice_is(made.ip_allow.items[1], "192.0.2.1"));
+    assert_int_equal(admit(w, "req_i1", made.key, &rep), ST_FORBIDDEN); /* from nowhere */
+    assert_string_equal(w->err.code, "ip_not_allowed");
+    assert_int_equal(holds(w), 0);
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = req.actor_id, .id = made.id, .ip_allow = {&ranges[2], 1}},
+                   &key),
+        ST_BAD_REQUEST);
+    assert_string_equal(w->err.param, "ip_allow[0]");
+    assert_int_equal(
+        update_key(w, (struct key_update_req){.actor_id = req.actor_id, .id = made.id, .name = slice_of("n")}, &key),
+        ST_OK);
+    assert_int_equal(key.key.items[0].ip_allow.n, 2);
+}
+
 static void a_key_is_made_used_and_its_call_settled(void **state)
 {
     struct world *w = *state;
@@ -700,6 +776,8 @@ int main(void)
         cmocka_unit_test(the_disabled_change_nothing),
         cmocka_unit_test(a_keys_budget_holds_from_its_making_to_the_bill),
         cmocka_unit_test(a_key_is_made_used_and_its_call_settled),
+        cmocka_unit_test(a_rotated_key_has_two_secrets_for_a_time),
+        cmocka_unit_test(addresses_of_a_key_are_checked_and_written_one_way),
         cmocka_unit_test(an_administrator_makes_users_and_nobody_else_does),
         cmocka_unit_test(a_key_beyond_its_plan_or_with_odd_patterns_is_refused),
         cmocka_unit_test(a_revision_that_does_not_come_times_out),

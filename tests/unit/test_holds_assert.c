@@ -405,7 +405,7 @@ static void what_is_asserted_counts_in_the_budget(void **state)
 static void a_list_shows_the_oldest(void **state)
 {
     struct world *w = *state;
-    struct admission_env env = {w->now, WALL, &w->arena, NULL};
+    struct admission_env env = {.now_ms = w->now, .wall_s = WALL, .arena = &w->arena};
     struct holds_list_req req = {.limit = 2};
     struct holds_list_rep rep = {.open = 0};
     const struct hold_state *items;

@@ -425,7 +425,7 @@ static void objects_look_as_the_api_says(void **state)
         out.p, "{\"data\":[{\"id\":\"key_1\",\"user_id\":\"\",\"name\":\"\",\"prefix\":\"\",\"rpm\":0,\"tpm\":0,"
                "\"concurrency\":0,\"models\":[\"a\",\"b\\\"\"],\"expires_at\":0,\"status\":\"\","
                "\"created\":18446744073709551615,\"budget_usd\":\"0\",\"budget_period\":\"\",\"budget_spent_usd\":"
-               "\"0\"}],\"next\":\"\"}");
+               "\"0\",\"ip_allow\":[],\"previous_until\":0}],\"next\":\"\"}");
     out.n = 0;
     assert_int_equal(json_encode(&price_desc, &price, &out), ST_OK);
     assert_int_equal(buf_add(&out, "", 1), ST_OK);
