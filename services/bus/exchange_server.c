@@ -224,8 +224,9 @@ static void check_sessions(struct xchg_server *srv, uint64_t now, uint64_t *next
         pthread_mutex_unlock(&srv->lock);
         session_check(s, now, next_ms);
         pthread_mutex_lock(&s->lock);
-        busy = s->running || s->sending; /* it stays in the list: whoever frees the server waits for what is listed */
-        buried = s->buried && !busy;
+        busy = s->running || s->sending;
+        /* Until then it stays in the list: whoever frees the server waits for what is listed, and tells it. */
+        buried = s->buried && !busy && s->n_calls == 0;
         if (s->buried && busy && *next_ms > now + 1)
             *next_ms = now + 1;
         pthread_mutex_unlock(&s->lock);

@@ -17,6 +17,7 @@
 #include "tests/lib/bus_peer.h"
 
 #define URL_SIZE 96
+#define FORGOTTEN_MS 300 /* a server has looked through its clients by then */
 #define S(text) ((struct slice){text, sizeof(text) - 1})
 #define NONE ((struct slice){NULL, 0})
 
@@ -734,6 +735,36 @@ static void a_call_may_end_after_its_server_is_gone(void **state)
     xchg_client_free(c);
 }
 
+/* The server has forgotten the client when it is freed, and its call is still open. */
+static void a_call_may_end_after_its_client_and_then_its_server_are_gone(void **state)
+{
+    struct xchg_client *c;
+    struct xchg_call *call;
+    struct xchg_stats stats;
+    struct bus_wait w;
+    struct bus_peer *p;
+    char url[URL_SIZE];
+
+    (void)state;
+    make_url(url, "inproc");
+    p = bus_peer_new(url, 0);
+    c = bus_client(url);
+    bus_wait_init(&w, c);
+    assert_int_equal(bus_open(&w, PEER_HOLD, NONE, 60000, 0), ST_OK);
+    call = bus_peer_take_held(p);
+    assert_non_null(call);
+    xchg_client_free(c);
+    bus_wait_fini(&w);
+    do
+        xchg_server_stats(p->server, &stats);
+    while (stats.lost == 0);
+    nng_msleep(FORGOTTEN_MS);
+    assert_int_equal(xchg_server_open_calls(p->server), 1);
+    bus_peer_free(p);
+    assert_int_equal(xchg_send(call, 0, S("x"), NULL), ST_CANCELLED);
+    xchg_end(call, ST_OK, NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -757,6 +788,7 @@ int main(void)
         cmocka_unit_test(a_bad_address_is_refused),
         cmocka_unit_test(freeing_a_client_ends_its_calls),
         cmocka_unit_test(a_call_may_end_after_its_server_is_gone),
+        cmocka_unit_test(a_call_may_end_after_its_client_and_then_its_server_are_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
