@@ -194,7 +194,7 @@ static enum status find_user(struct account_job *j, struct slice client_ip, stru
 {
     struct user_auth_req auth = {.email = slice_of(j->email)};
     struct user_auth_rep found = {.has = 0};
-    bool known;
+    const struct user *user = NULL;
     enum status st = check_throttle(j, client_ip);
 
     *ret = NULL;
@@ -202,10 +202,11 @@ static enum status find_user(struct account_job *j, struct slice client_ip, stru
         st = ask_meterd(j, &user_auth_req_desc, &auth, &user_auth_rep_desc, &found);
     if (st != ST_OK && st != ST_NOT_FOUND)
         return st;
-    known = st == ST_OK && found.user.n > 0;
+    if (st == ST_OK && found.user.n)
+        user = found.user.items;
     memset(&j->call->err, 0, sizeof(j->call->err));
-    if (password_verify(known ? found.password_hash : (struct slice){NULL, 0}, password) && known)
-        *ret = &found.user.items[0];
+    if (password_verify(user ? found.password_hash : (struct slice){NULL, 0}, password))
+        *ret = user;
     return ST_OK;
 }
 

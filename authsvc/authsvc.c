@@ -303,7 +303,9 @@ static void make_metrics(struct authsvc *self, struct metrics *m)
         self->admissions[i] = metric_counter(m, "router_admissions_total", "Calls asked for, by decision.", label);
     }
     for (i = 0; i < LOGIN_OUTCOMES; i++)
-        self->logins[i] = metric_counter(m, "router_logins_total", "Sign-ins, by outcome; tries at a current password that were refused, too.", login_labels[i]);
+        self->logins[i] = metric_counter(m, "router_logins_total",
+                                         "Sign-ins, by outcome; tries at a current password that were refused, too.",
+                                         login_labels[i]);
     self->admit_seconds =
         metric_histogram(m, "router_admit_seconds", "Time of an admission decision.", NULL, admit_bounds);
     self->holds_open = metric_gauge(m, "router_holds_open", "Calls admitted and not settled.", NULL);

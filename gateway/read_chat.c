@@ -5,10 +5,9 @@
 
 #include "gateway/call_request.h"
 #include "gateway/estimate.h"
+#include "proto/tariff.h"
 
 #define N(names) (sizeof(names) / sizeof((names)[0]))
-#define FAST_PERCENT 200u /* of the prices: contract, section 6.2 */
-#define GEO_PERCENT 110u
 #define COMPLETION_TOKENS 16u /* of /v1/completions without max_tokens */
 
 enum status read_chat(struct call_reading *r, yyjson_val *root)
@@ -201,10 +200,9 @@ enum status read_responses(struct call_reading *r, yyjson_val *root)
 /* What Anthropic asks more for: the fast mode, and inference in one country. */
 static void read_premium(struct call_reading *r, yyjson_val *speed, yyjson_val *geo)
 {
-    uint64_t percent = yyjson_equals_str(speed, "fast") ? FAST_PERCENT : 100;
+    uint64_t percent = premium_percent((struct slice){yyjson_get_str(speed), yyjson_get_len(speed)},
+                                       (struct slice){yyjson_get_str(geo), yyjson_get_len(geo)});
 
-    if (yyjson_equals_str(geo, "us"))
-        percent = percent * GEO_PERCENT / 100;
     if (percent > 100)
         r->ret->price_percent = percent;
 }

@@ -2,6 +2,9 @@
 
 #include "proto/endpoints.h"
 
+#define FAST_PERCENT 200u
+#define GEO_PERCENT 110u
+
 /* Tags of struct price's optional members (proto/fields_parts.h). */
 enum {
     TAG_CACHED = 5,
@@ -57,6 +60,13 @@ uint64_t service_tier_percent(struct slice tier)
         if (slice_is(tier, tiers[i].name))
             return tiers[i].percent;
     return 100;
+}
+
+uint64_t premium_percent(struct slice speed, struct slice geo)
+{
+    uint64_t percent = slice_is(speed, "fast") ? FAST_PERCENT : 100;
+
+    return slice_is(geo, "us") ? percent * GEO_PERCENT / 100 : percent;
 }
 
 struct token_counts tariff_event(const struct usage_event *e)

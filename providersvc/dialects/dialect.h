@@ -60,7 +60,7 @@ struct facts {
     uint64_t seen, finished; /* bit k: choice k appears, has ended; dialects with one answer use bit 0 */
     struct usage usage; /* what is known with this event: cumulative, `before` merged in */
     struct tally text; /* what the model said in it: text, refusal, reasoning, tool calls */
-    uint64_t price_percent; /* of OpenAI's prices: what the service tier costs that served it; 0 = it says none */
+    uint64_t price_percent; /* of the prices: what the tier, or the speed, costs that served it; 0 = it says none */
     char object_id[LIMIT_OBJECT_ID + 1]; /* of an object that upstream keeps (resp_…, file-…, batch_…); else empty */
     /* Responses: how far upstream says it is, one of its words or "deleted", a constant; NULL = it does not say */
     const char *state;

@@ -10,6 +10,7 @@
 
 #include <yyjson.h>
 
+#include "proto/tariff.h"
 #include "services/json.h"
 
 /* ---- usage --------------------------------------------------------------------------------------------------------
@@ -62,11 +63,25 @@ static bool read_output(struct usage *u, yyjson_val *usage)
     return true;
 }
 
-/* ends: an event that tells how much output there was, not how much is expected. */
-static void read_usage(struct usage *u, yyjson_val *usage, bool ends)
+/* Only what was served is paid: the fast mode has limits of its own, beyond which the request may be served without. An
+ * event that names neither says nothing of it. */
+static uint64_t read_premium(yyjson_val *usage)
 {
+    yyjson_val *speed = yyjson_obj_get(usage, "speed"), *geo = yyjson_obj_get(usage, "inference_geo");
+
+    if (!yyjson_is_str(speed) && !yyjson_is_str(geo))
+        return 0;
+    return premium_percent(facts_text(speed), facts_text(geo));
+}
+
+/* ends: an event that tells how much output there was, not how much is expected. */
+static void read_usage(struct facts *f, yyjson_val *usage, bool ends)
+{
+    struct usage *u = &f->usage;
+
     if (!yyjson_is_obj(usage))
         return;
+    f->price_percent = read_premium(usage);
     read_input(u, usage);
     if (read_output(u, usage) && ends)
         u->known = u->prompt > 0;
@@ -116,7 +131,7 @@ static void read_message(yyjson_val *message, bool whole, struct facts *f)
     f->seen |= 1;
     yyjson_arr_foreach(content, i, n, block) tally_block(&f->text, block);
     read_stop(yyjson_obj_get(message, "stop_reason"), f);
-    read_usage(&f->usage, yyjson_obj_get(message, "usage"), whole);
+    read_usage(f, yyjson_obj_get(message, "usage"), whole);
 }
 
 static void read_failure(yyjson_val *root, unsigned status, struct upstream_error *ret);
@@ -136,7 +151,7 @@ static void read_facts(yyjson_val *root, struct facts *f)
         f->has_answer = true;
         f->seen |= 1;
         read_stop(yyjson_obj_get(yyjson_obj_get(root, "delta"), "stop_reason"), f);
-        read_usage(&f->usage, yyjson_obj_get(root, "usage"), true);
+        read_usage(f, yyjson_obj_get(root, "usage"), true);
     } else if (yyjson_equals_str(type, "message_stop")) {
         f->final = true;
     } else if (yyjson_equals_str(type, "error") || yyjson_is_obj(yyjson_obj_get(root, "error"))) {

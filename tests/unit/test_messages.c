@@ -94,6 +94,30 @@ static void usage_is_read_of_whole_answers(void **state)
 #define MORE(usage) "{\"type\":\"message_delta\",\"delta\":{},\"usage\":" usage "}"
 
 /* Every event adds to what is known: what it does not say stays, what it says again is overwritten. */
+/* What an event does not say stays as an earlier one said it (completion_tier). */
+static void speed_and_place_have_their_part_of_the_price(void **state)
+{
+    static const struct {
+        const char *json;
+        uint64_t percent;
+    } rows[] = {
+        {"{\"content\":[],\"usage\":{\"output_tokens\":1}}", 0},
+        {"{\"content\":[],\"usage\":{\"speed\":\"standard\",\"inference_geo\":\"global\"}}", 100},
+        {"{\"content\":[],\"usage\":{\"speed\":\"fast\"}}", 200},
+        {"{\"content\":[],\"usage\":{\"inference_geo\":\"us\"}}", 110},
+        {"{\"content\":[],\"usage\":{\"speed\":\"fast\",\"inference_geo\":\"us\"}}", 220},
+        {"{\"content\":[],\"usage\":{\"speed\":2,\"inference_geo\":null}}", 0},
+        {START("{\"speed\":\"fast\"}"), 200},
+        {MORE("{\"output_tokens\":1,\"inference_geo\":\"us\"}"), 110},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        print_message("%s\n", rows[i].json);
+        assert_int_equal(read_json(rows[i].json, NULL).price_percent, rows[i].percent);
+    }
+}
+
 static void usage_of_a_stream_is_cumulative(void **state)
 {
     static const struct usage_case events[] = {
@@ -362,6 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_is_read_of_whole_answers),
+        cmocka_unit_test(speed_and_place_have_their_part_of_the_price),
         cmocka_unit_test(usage_of_a_stream_is_cumulative),
         cmocka_unit_test(text_is_counted_wherever_it_is),
         cmocka_unit_test(ends_are_told_apart),

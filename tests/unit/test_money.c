@@ -211,6 +211,10 @@ static void tiers_have_their_parts_of_the_price(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(service_tier_percent(slice_of(rows[i].tier)), rows[i].percent);
+    assert_int_equal(premium_percent(slice_of("standard"), slice_of("global")), 100);
+    assert_int_equal(premium_percent(slice_of("fast"), slice_of("")), 200);
+    assert_int_equal(premium_percent(slice_of(""), slice_of("us")), 110);
+    assert_int_equal(premium_percent(slice_of("fast"), slice_of("us")), 220);
     assert_int_equal(tariff_event(&(struct usage_event){.endpoint = slice_of("batches")}).batch, 1);
     assert_int_equal(tariff_event(&(struct usage_event){.endpoint = slice_of("responses")}).batch, 0);
     assert_int_equal(tariff_event(&(struct usage_event){.price_percent = 50}).percent, 50);
