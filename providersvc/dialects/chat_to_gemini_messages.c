@@ -658,8 +658,8 @@ static enum status take_messages(struct turns *t, yyjson_val *messages)
             return st;
         check_leave(t->from);
     }
-    if (t->parts == NULL &&
-        yyjson_arr_size(messages) > 0) /* OpenAI answers instructions alone, or nothing; Google wants contents */
+    /* OpenAI answers instructions alone, or nothing; Google wants contents. */
+    if (t->parts == NULL && yyjson_arr_size(messages) > 0)
         add_text(t, false, slice_of(TRANSLATE_EMPTY_TURN));
     if (t->parts == NULL && !t->to->lost)
         return check_invalid(t->from, "messages", "at least one message");

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "meterd/mailbox.h"
+#include "meterd/pace.h"
 #include "services/clock.h"
 #include "services/svc.h"
 
@@ -473,7 +474,7 @@ static void nobody_waits(void *ctx, uint64_t seq)
 static bool wait_for(atomic_uint_fast64_t *what, uint64_t value)
 {
     struct timespec step = {0, 2000000};
-    uint64_t end = clock_ms() + 20000;
+    uint64_t end = clock_ms() + PACE_PATIENCE_MS + 20000; /* a backlog gives way to whatever else runs */
 
     while (atomic_load(what) != value && clock_ms() < end)
         nanosleep(&step, NULL);
