@@ -9,45 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/translating.h"
-
-static void begin(struct translating *t)
-{
-    translating_begin(t, &responses_to_chat, NULL);
-    t->call.stream = false;
-}
-
-static void drop(struct slice s)
-{
-    free((void *)(uintptr_t)s.p);
-}
-
-static enum status ask(struct translating *t, const char *text)
-{
-    struct slice body = quoted(text);
-    enum status st = translating_request(t, body);
-
-    drop(body);
-    return st;
-}
-
-static void expect(const struct translating *t, const char *text)
-{
-    struct slice want = quoted(text), got = {t->out.p, t->out.n};
-
-    if (!json_alike(got, want))
-        fail_msg("got  " SLICE_FMT "\nwant " SLICE_FMT, SLICE_ARG(got), SLICE_ARG(want));
-    drop(want);
-}
-
-static void finds(const struct translating *t, const char *text)
-{
-    struct slice want = quoted(text);
-
-    if (memmem(t->out.p, t->out.n, want.p, want.n) == NULL)
-        fail_msg("no " SLICE_FMT " in\n" SLICE_FMT, SLICE_ARG(want), (int)t->out.n, t->out.p);
-    drop(want);
-}
+#include "tests/unit/responses_to_chat_fixture.h"
 
 /* ---- requests ------------------------------------------------------------------------------------------------------
  */

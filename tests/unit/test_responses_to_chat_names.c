@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <yyjson.h>
 
-#include "tests/lib/translating.h"
+#include "tests/unit/responses_to_chat_fixture.h"
 
 #define TOOLS_MAX 4
 #define NAME_SIZE (TRANSLATE_NAME_MAX + 1)
@@ -20,26 +20,6 @@
 /* 77 letters, as servers of MCP have them: what tells such names apart comes behind. */
 #define MCP "mcp__company_internal_knowledge_base_server__documents_search_with_filters_by"
 #define MCP_SPACE "mcp__company_internal_knowledge_base_server_of_the_whole_department"
-
-static void begin(struct translating *t)
-{
-    translating_begin(t, &responses_to_chat, NULL);
-    t->call.stream = false;
-}
-
-static void drop(struct slice s)
-{
-    free((void *)(uintptr_t)s.p);
-}
-
-static enum status ask(struct translating *t, const char *text)
-{
-    struct slice body = quoted(text);
-    enum status st = translating_request(t, body);
-
-    drop(body);
-    return st;
-}
 
 /* A tool as the client has it. */
 struct tool {

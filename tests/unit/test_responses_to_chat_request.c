@@ -9,12 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/translating.h"
-
-static void drop(struct slice s)
-{
-    free((void *)(uintptr_t)s.p);
-}
+#include "tests/unit/responses_to_chat_fixture.h"
 
 /* What becomes of the body, as a table has it. */
 static void becomes(struct translating *t, const char *client, const char *upstream)
