@@ -315,17 +315,16 @@ static void a_snapshot_leaves_out_keys_that_expired_long_ago(void **state)
     struct slice user = meter_user(m, "a@x.test", METER_USD);
     struct key_update_req update = {.actor_id = user, .id = slice_of("key_1"), .has = UINT64_C(1) << 8};
     struct key_rep rep = {0};
+    unsigned long long gone_s = m->store->now_ms / 1000 - STATE_EXPIRED_S;
     uint64_t from;
     char sql[128];
 
     meter_must(m, put_key(m, user, "key_1", 'a'), "put");
     assert_int_equal(keys_in_snapshot(m), 1);
-    snprintf(sql, sizeof(sql), "UPDATE api_key SET expires_at = %llu",
-             (unsigned long long)(m->store->now_ms / 1000 - STATE_EXPIRED_S + 60));
+    snprintf(sql, sizeof(sql), "UPDATE api_key SET expires_at = %llu", gone_s + 60);
     meter_sql(m, sql);
     assert_int_equal(keys_in_snapshot(m), 1); /* not so long: it is told that it has expired */
-    snprintf(sql, sizeof(sql), "UPDATE api_key SET expires_at = %llu",
-             (unsigned long long)(m->store->now_ms / 1000 - STATE_EXPIRED_S - 1));
+    snprintf(sql, sizeof(sql), "UPDATE api_key SET expires_at = %llu", gone_s - 1);
     meter_sql(m, sql);
     assert_int_equal(keys_in_snapshot(m), 0);
     from = m->store->revision;
