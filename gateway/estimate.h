@@ -20,8 +20,7 @@ struct estimate {
     struct yyjson_val *files[ESTIMATE_FILES_MAX]; /* ids that were met in "file_id" and "file_ids", each once */
     unsigned n_files;
     const char *elsewhere; /* the member that names input which is not in the request, a constant; NULL = none */
-    const char
-        *twice; /* the member that a part has twice, in whatever case, and that says what it costs; NULL = none */
+    const char *twice; /* the member that a part has twice, in whatever case, which says its cost; NULL = none */
     bool sources; /* images and documents are {"type","source"}, as Anthropic has them */
 };
 

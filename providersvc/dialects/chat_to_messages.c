@@ -137,8 +137,8 @@ static void put_no_thinking(struct c2m *m)
 }
 
 /* e: NULL = as hard as the model likes, of one that takes no budget. A budget is written with the limit, on which it
- * depends. With one the turn whose calls are answered would have to
- * begin with the thinking that led to them, which chat has no place for. */
+ * depends. With one the turn whose calls are answered would have to begin with the thinking that led to them, which
+ * chat has no place for. */
 static void put_effort(struct c2m *m, const struct effort *e)
 {
     m->thinks = m->can.thinking != CLAUDE_THINKS_BUDGET || !m->turns.answers;
