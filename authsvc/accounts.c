@@ -228,10 +228,11 @@ static enum status work_login(struct account_job *j)
     const struct user *user = NULL;
     enum status st = find_user(j, req->client_ip, req->password, &user);
 
-    if (st == ST_OK && !user)
-        st = wrong_password(j, req->client_ip, "login_failed", NULL, "Incorrect e-mail address or password.");
-    if (st == ST_OK)
-        st = let_in(j, user, req->client_ip);
+    if (st != ST_OK)
+        return st;
+    if (!user)
+        return wrong_password(j, req->client_ip, "login_failed", NULL, "Incorrect e-mail address or password.");
+    st = let_in(j, user, req->client_ip);
     if (st == ST_OK)
         st = open_session(j, user);
     if (st == ST_OK)
@@ -294,11 +295,12 @@ static enum status work_password_change(struct account_job *j)
 
     if (st == ST_OK)
         st = find_user(j, req->client_ip, req->current_password, &user);
-    if (st == ST_OK && !user)
-        st = wrong_password(j, req->client_ip, "password_change_failed", "current_password",
-                            "Incorrect current password.");
-    if (st == ST_OK)
-        st = let_in(j, user, req->client_ip);
+    if (st != ST_OK)
+        return st;
+    if (!user)
+        return wrong_password(j, req->client_ip, "password_change_failed", "current_password",
+                              "Incorrect current password.");
+    st = let_in(j, user, req->client_ip);
     return st == ST_OK ? set_password(j, req->new_password, &put) : st;
 }
 

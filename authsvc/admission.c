@@ -223,7 +223,8 @@ enum status admission_ready(const struct admission *a, struct err *err)
 
 static enum status bad_key(const char *code, const char *text, struct err *err)
 {
-    return err_set_field(err, ST_UNAUTHENTICATED, code, NULL, "%s", text);
+    (void)err_set_field(err, ST_UNAUTHENTICATED, code, NULL, "%s", text);
+    return ST_UNAUTHENTICATED;
 }
 
 /* Where the secret is one that may be used, wherever from. */

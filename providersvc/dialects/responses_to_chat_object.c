@@ -77,8 +77,9 @@ enum status output_add_picture(struct output *o, const struct data_url *picture,
     struct output_item *item = NULL;
     enum status st = output_new(o, OUTPUT_PICTURE, &item, err);
 
-    if (st == ST_OK)
-        st = output_say(o, &item->name, format, err);
+    if (st != ST_OK || item == NULL)
+        return st;
+    st = output_say(o, &item->name, format, err);
     if (st != ST_OK)
         return st;
     item->picture = picture->base64;

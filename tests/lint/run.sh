@@ -18,7 +18,7 @@ check() { # check NAME COMMAND...
         printf '  ok  %-12s %3d s\n' "$name" $((SECONDS - start))
     else
         failed=$((failed + 1))
-        printf 'FAIL %s\n%s\n' "$name" "$(tail -n 200 <<<"$out")"
+        printf 'FAIL %s\n%s\n' "$name" "$(grep -v '^  TIDY ' <<<"$out" | tail -n 200)"
     fi
 }
 
