@@ -53,6 +53,15 @@ static enum status ask_meterd(struct account_job *j, const struct wire_desc *req
                      AUTHSVC_METERD_MS, &j->call->err);
 }
 
+static enum status check_throttle(struct account_job *j, struct slice client_ip)
+{
+    enum status st = throttle_check(&j->self->throttle, slice_of(j->email), client_ip, clock_ms(), &j->call->err);
+
+    if (st != ST_OK)
+        metric_add(j->self->logins[LOGIN_THROTTLED], 1);
+    return st;
+}
+
 /* ---- accounts are made --------------------------------------------------------------------------------------------
  */
 
@@ -98,11 +107,16 @@ static enum status work_register(struct account_job *j)
     struct user_put_req put = {.name = req->name,
                                .role = slice_of("user"),
                                .plan = slice_of(settings->signup_plan),
-                               .credit_nano = j->self->signup_credit_nano};
+                               .credit_nano = j->self->signup_credit_nano,
+                               .code = req->code};
     struct session_rep *rep = svc_out(j->call);
     struct user_rep made;
-    enum status st = make_user(j, req->password, &put, &made);
+    enum status st = req->code.n ? check_throttle(j, req->client_ip) : ST_OK;
 
+    if (st == ST_OK)
+        st = make_user(j, req->password, &put, &made);
+    if (st == ST_NOT_FOUND) /* the code: guesses are as bounded as those of passwords */
+        throttle_failed(&j->self->throttle, slice_of(j->email), req->client_ip, clock_ms());
     if (st != ST_OK)
         return st;
     rep->revision = made.revision;
@@ -115,13 +129,12 @@ enum status authsvc_register(struct svc_call *call, const void *in, void *out)
     enum status st;
 
     (void)out;
-    if (!authsvc_of(call)->signup_open) {
-        bool invite = !strcmp(svc_settings(call->svc)->signup, "invite");
-
-        return err_set_field(&call->err, ST_FORBIDDEN, "signup_closed", NULL, "%s",
-                             invite ? "Sign-up is by invitation: ask an administrator to make your account."
-                                    : "Sign-up is closed: ask an administrator to make your account.");
-    }
+    if (!authsvc_of(call)->signup_open)
+        return err_set_field(&call->err, ST_FORBIDDEN, "signup_closed", NULL,
+                             "Sign-up is closed: ask an administrator to make your account.");
+    if (authsvc_of(call)->signup_invite && req->code.n == 0)
+        return err_set_field(&call->err, ST_FORBIDDEN, "code_required", "code",
+                             "Sign-up is by invitation: send the code that an administrator gave you as 'code'.");
     st = password_rules(req->password, "password", &call->err);
     return st == ST_OK ? begin(call, in, &req->email, work_register) : st;
 }
@@ -166,15 +179,6 @@ enum status authsvc_admin_user_create(struct svc_call *call, const void *in, voi
 
 /* ---- whose password is it? ----------------------------------------------------------------------------------------
  */
-
-static enum status check_throttle(struct account_job *j, struct slice client_ip)
-{
-    enum status st = throttle_check(&j->self->throttle, slice_of(j->email), client_ip, clock_ms(), &j->call->err);
-
-    if (st != ST_OK)
-        metric_add(j->self->logins[LOGIN_THROTTLED], 1);
-    return st;
-}
 
 /* Counted, wherever it was said. field: of the request, NULL = none alone. */
 static enum status wrong_password(struct account_job *j, struct slice client_ip, const char *event, const char *field,

@@ -285,7 +285,8 @@ static void read_settings(struct authsvc *self, const struct settings *s)
 {
     bool local = is_loopback(s->host);
 
-    self->signup_open = !strcmp(s->signup, "open") || (!strcmp(s->signup, "auto") && local);
+    self->signup_invite = !strcmp(s->signup, "invite");
+    self->signup_open = self->signup_invite || !strcmp(s->signup, "open") || (!strcmp(s->signup, "auto") && local);
     self->signup_credit_nano = s->signup_credits;
     if (s->signup_credits == SETTINGS_USD_AUTO)
         self->signup_credit_nano = local ? SIGNUP_CREDIT_LOOPBACK : 0;

@@ -38,6 +38,7 @@ struct authsvc {
     struct voids *lapsed; /* holds that nobody settled: meterd makes their rows */
     struct arena scratch; /* of the feed's thread */
     bool signup_open;
+    bool signup_invite; /* with a code only */
     int64_t signup_credit_nano;
     atomic_bool stopped; /* the bus is gone: calls still open are not to be touched */
 

@@ -199,8 +199,8 @@ static enum status check_tries(struct work *w, int64_t user_num)
     return ST_SLOW_DOWN;
 }
 
-/* Counted although the call fails: work.keep. */
-static enum status wrong_code(struct work *w, int64_t user_num)
+/* Of a wrong code, which the error says already. Kept although the call fails: work.keep. */
+static enum status count_try(struct work *w, int64_t user_num)
 {
     int64_t now = (int64_t)(w->s->now_ms / 1000);
     enum status st = store_run(w->s, SQL_CODE_FAILED, BINDS(B_I(user_num), B_I(now - CODE_WINDOW_S), B_I(now)), w->err);
@@ -208,7 +208,7 @@ static enum status wrong_code(struct work *w, int64_t user_num)
     if (st != ST_OK)
         return st;
     w->keep = true;
-    return err_set_field(w->err, ST_NOT_FOUND, "code_not_found", "code", "There is no such code.");
+    return ST_NOT_FOUND;
 }
 
 static enum status check_code(struct work *w, const struct credit_code *c)
@@ -249,11 +249,22 @@ static enum status redeem(struct work *w, const struct code_row *row, const stru
     return st;
 }
 
+enum status credits_redeem(struct work *w, struct slice code, const struct user_row *user, struct credit_grant_rep *rep)
+{
+    unsigned char digest[LIMIT_DIGEST];
+    struct code_row row = {0};
+    enum status st = record_get(w, SQL_CODE_BY_DIGEST, BINDS(B_B(digest_of(code, digest))), fill_code_row, &row);
+
+    if (st == ST_NOT_FOUND)
+        return err_set_field(w->err, st, "code_not_found", "code", "There is no such code.");
+    if (st == ST_OK)
+        st = check_code(w, &row.code);
+    return st == ST_OK ? redeem(w, &row, user, rep) : st;
+}
+
 enum status op_code_redeem(struct work *w, const void *in, void *out)
 {
     const struct code_redeem_req *req = in;
-    unsigned char digest[LIMIT_DIGEST];
-    struct code_row row = {0};
     struct user_row user;
     enum status st = users_find(w, req->actor_id, &user);
 
@@ -263,10 +274,6 @@ enum status op_code_redeem(struct work *w, const void *in, void *out)
         st = check_tries(w, user.num);
     if (st != ST_OK)
         return st;
-    st = record_get(w, SQL_CODE_BY_DIGEST, BINDS(B_B(digest_of(req->code, digest))), fill_code_row, &row);
-    if (st == ST_NOT_FOUND)
-        return wrong_code(w, user.num);
-    if (st == ST_OK)
-        st = check_code(w, &row.code);
-    return st == ST_OK ? redeem(w, &row, &user, out) : st;
+    st = credits_redeem(w, req->code, &user, out);
+    return st == ST_NOT_FOUND ? count_try(w, user.num) : st;
 }

@@ -1,6 +1,7 @@
 #include "meterd/users.h"
 
 #include "meterd/audit.h"
+#include "meterd/credits.h"
 #include "meterd/ledger.h"
 #include "meterd/monthly.h"
 #include "meterd/ops.h"
@@ -137,6 +138,7 @@ enum status op_user_put(struct work *w, const void *in, void *out)
     struct user_rep *rep = out;
     struct user_new user = {req->email, req->password_hash, req->name, req->role, req->plan};
     struct user_row row = {0};
+    struct credit_grant_rep redeemed;
     enum status st;
 
     if (req->credit_nano < 0)
@@ -154,6 +156,8 @@ enum status op_user_put(struct work *w, const void *in, void *out)
 
         st = ledger_give(w, &grant);
     }
+    if (st == ST_OK && req->code.n)
+        st = credits_redeem(w, req->code, &row, &redeemed);
     if (st == ST_OK)
         st = monthly_user(w, row.num);
     rep->revision = w->s->revision;

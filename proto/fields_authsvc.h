@@ -54,7 +54,8 @@
     F(m, 1, STR,    email,     REQ, LIMIT_EMAIL,    "any case; stored in lower case")                                  \
     F(m, 2, SECRET, password,  REQ, LIMIT_PASSWORD, "8 bytes or more")                                                 \
     F(m, 3, STR,    name,      OPT, LIMIT_TITLE,    "for people")                                                      \
-    F(m, 4, STR,    client_ip, OPT, LIMIT_NAME,     "set by the gateway")
+    F(m, 4, STR,    client_ip, OPT, LIMIT_NAME,     "set by the gateway")                                              \
+    F(m, 5, SECRET, code,      OPT, LIMIT_NAME,     "a redemption code, redeemed with it; required where SIGNUP is invite")
 
 #define LOGIN_REQ(F, L, m)                                                                                             \
     F(m, 1, STR,    email,     REQ, LIMIT_EMAIL,    "any case")                                                        \

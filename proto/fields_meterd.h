@@ -28,7 +28,8 @@
     F(m, 4, STR,    name,          OPT, LIMIT_TITLE,    "for people")                                                  \
     F(m, 5, STR,    role,          REQ, LIMIT_NAME,     "user or admin")                                               \
     F(m, 6, STR,    plan,          REQ, LIMIT_NAME,     "must exist")                                                  \
-    F(m, 7, NANO,   credit_nano,   OPT, MONEY_NANO_MAX, "granted at sign-up")
+    F(m, 7, NANO,   credit_nano,   OPT, MONEY_NANO_MAX, "granted at sign-up")                                          \
+    F(m, 8, SECRET, code,          OPT, LIMIT_NAME,     "redeemed by the new user: no code, no user")
 
 #define USER_REP(F, L, m)                                                                                              \
     L(m, 1, user, user, 1,              "the user as it is now")                                                       \

@@ -28,7 +28,7 @@
     S(CONFIG,           config,           STR,    NULL,                1, 4000,       SET_M | SET_L | SET_C, "YAML file of providers, models, routes and prices that meterd reads at every start") \
     S(ADMIN_EMAIL,      admin_email,      STR,    "admin@localhost",   3, 254,        SET_M | SET_L | SET_C, "administrator made at first start") \
     S(ADMIN_PASSWORD,   admin_password,   SECRET, NULL,                8, 1024,       SET_M | SET_L | SET_C, "its password; unset = a random one, shown once and kept in a 0600 file beside the database") \
-    S(SIGNUP,           signup,           CHOICE, "auto|open|invite|closed", 0, 0,    SET_A | SET_L, "who may register; auto = open on a loopback HOST, else closed") \
+    S(SIGNUP,           signup,           CHOICE, "auto|open|invite|closed", 0, 0,    SET_A | SET_L, "who may register; invite = with a redemption code; auto = open on a loopback HOST, else closed") \
     S(SIGNUP_CREDITS_USD, signup_credits, USD,    "auto",              0, 0,          SET_A | SET_L, "credit of a new account in USD; auto = 5 on a loopback HOST, else 0") \
     S(SIGNUP_PLAN,      signup_plan,      STR,    "free",              1, 64,         SET_A | SET_L, "plan of a new account") \
     S(UNPRICED,         unpriced,         CHOICE, "refuse|free",       0, 0,          SET_A | SET_L, "models without a price: refused, or allowed at no charge") \
