@@ -314,7 +314,8 @@ static struct mg_context *start_http(struct gateway *gw)
                                            .init_connection = on_connect,
                                            .connection_close = on_disconnect};
 
-    snprintf(ports, sizeof(ports), "%s:%lld", gw->settings->host, (long long)gw->settings->port);
+    snprintf(ports, sizeof(ports), strchr(gw->settings->host, ':') ? "[%s]:%lld" : "%s:%lld", gw->settings->host,
+             (long long)gw->settings->port);
     snprintf(threads, sizeof(threads), "%u", gw->n_conns);
     mg_init_library(0);
     return mg_start(&callbacks, gw, options);
@@ -325,6 +326,11 @@ enum status server_start(struct gateway *gw, struct err *err)
     struct mg_server_port port;
     struct mg_context *http;
 
+    if (strchr(gw->settings->host, ':') && !mg_check_feature(MG_FEATURES_IPV6))
+        return err_set(err, ST_INTERNAL,
+                       "HOST '%s': the civetweb installed here has no IPv6. Listen on an IPv4 address; a proxy in front "
+                       "of it can speak IPv6",
+                       gw->settings->host);
     http = start_http(gw);
     if (!http)
         return err_set(err, ST_INTERNAL, "cannot listen on HOST %s, PORT %lld with %u threads: %s", gw->settings->host,

@@ -1,4 +1,5 @@
 """What an operator sees: health, metrics, settings, shutdown, restart, faults of each part."""
+import ctypes.util
 import os
 import signal
 import subprocess
@@ -54,6 +55,16 @@ def test_a_taken_port_is_said(router, tmp_path):
     env = {"PATH": os.environ["PATH"], "PORT": str(router.port), "AUTHSVC_URL": f"ipc://{tmp_path}/a", "PROVIDERSVC_URL": f"ipc://{tmp_path}/p", "METERD_URL": f"ipc://{tmp_path}/m"}
     r = subprocess.run([str(BIN / "gateway")], env=env, cwd=tmp_path, capture_output=True, timeout=30)
     assert r.returncode != 0 and str(router.port).encode() in r.stderr
+
+
+def test_an_address_that_the_http_server_cannot_listen_on_is_said(tmp_path):
+    """Debian builds civetweb without IPv6; its own words for it are of port specs."""
+    if ctypes.CDLL(ctypes.util.find_library("civetweb")).mg_check_feature(8):
+        pytest.skip("civetweb has IPv6 here")
+    env = {"PATH": os.environ["PATH"], "HOST": "::1", "PORT": "0", "AUTHSVC_URL": f"ipc://{tmp_path}/a", "PROVIDERSVC_URL": f"ipc://{tmp_path}/p", "METERD_URL": f"ipc://{tmp_path}/m"}
+    r = subprocess.run([str(BIN / "gateway")], env=env, cwd=tmp_path, capture_output=True, timeout=30)
+    assert r.returncode != 0
+    assert b"HOST '::1': the civetweb installed here has no IPv6. Listen on an IPv4 address" in r.stderr, r.stderr
 
 
 def test_sigterm_lets_running_calls_finish():
