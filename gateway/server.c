@@ -327,10 +327,11 @@ enum status server_start(struct gateway *gw, struct err *err)
     struct mg_context *http;
 
     if (strchr(gw->settings->host, ':') && !mg_check_feature(MG_FEATURES_IPV6))
-        return err_set(err, ST_INTERNAL,
-                       "HOST '%s': the civetweb installed here has no IPv6. Listen on an IPv4 address; a proxy in front "
-                       "of it can speak IPv6",
-                       gw->settings->host);
+        return err_set(
+            err, ST_INTERNAL,
+            "HOST '%s': the civetweb installed here has no IPv6. Listen on an IPv4 address; a proxy in front "
+            "of it can speak IPv6",
+            gw->settings->host);
     http = start_http(gw);
     if (!http)
         return err_set(err, ST_INTERNAL, "cannot listen on HOST %s, PORT %lld with %u threads: %s", gw->settings->host,
