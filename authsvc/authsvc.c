@@ -163,13 +163,30 @@ static void on_reset(void *ctx)
     admission_reset(&self->admission);
 }
 
+/* Ended by another of us, or before we were restarted. */
+static enum status session_ended(struct authsvc *self, const struct state_change *change, struct err *err)
+{
+    struct wire_alloc mem = arena_wire(&self->scratch);
+    struct session_ended over;
+    enum status st = wire_decode(&session_ended_desc, change->record.p, change->record.n, &over, &mem, err);
+
+    if (st == ST_OK)
+        ended_add(&self->ended, over.session_id, clock_ms());
+    return st;
+}
+
 static void on_change(void *ctx, const struct state_change *change)
 {
     struct authsvc *self = svc_state(ctx);
     struct err err = {.status = ST_OK};
+    enum status st;
 
     arena_reset(&self->scratch);
-    if (admission_change(&self->admission, clock_ms(), change, &self->scratch, &err) != ST_OK)
+    if (change->kind == session_ended_desc.type)
+        st = session_ended(self, change, &err);
+    else
+        st = admission_change(&self->admission, clock_ms(), change, &self->scratch, &err);
+    if (st != ST_OK)
         log_event(svc_log(ctx), LOG_ERROR, LOG_NO_REQ, "state_record_lost", LOG_N("kind", change->kind),
                   LOG_N("revision", change->revision), LOG_C("why", err.text));
 }

@@ -1,6 +1,7 @@
 /*
- * Sessions that were ended here: their access tokens would still be good for some minutes, so they are remembered for
- * so long. Bounded; when full the oldest is forgotten. Any thread.
+ * Sessions that are over: their access tokens would still be good for some minutes, so they are remembered for at
+ * least so long. Those that end here are known at once, others when meterd tells of them. Bounded; when full the oldest
+ * is forgotten. Any thread.
  */
 #ifndef AUTHSVC_ENDED_H
 #define AUTHSVC_ENDED_H

@@ -159,6 +159,13 @@ enum status record_ack(struct work *w, sqlite3_stmt *q, void *to)
     return col_text(q, 0, w->a, &ack->source, w->err);
 }
 
+enum status record_session_ended(struct work *w, sqlite3_stmt *q, void *to)
+{
+    struct session_ended *ended = to;
+
+    return col_text(q, 0, w->a, &ended->session_id, w->err);
+}
+
 enum status record_usage(struct work *w, sqlite3_stmt *q, void *to)
 {
     struct usage_row *u = to;

@@ -23,6 +23,7 @@ record_fill record_plan; /* struct plan, from SQL_PLAN */
 record_fill record_price; /* struct price, from SQL_PRICE */
 record_fill record_provider; /* struct provider: name, kind */
 record_fill record_ack; /* struct ack: source, seq */
+record_fill record_session_ended; /* struct session_ended: id */
 record_fill record_usage; /* struct usage_row, from SQL_USAGE */
 record_fill record_settled; /* struct settled, from SQL_SETTLED_BY_REVISION */
 record_fill record_hold_state; /* struct hold_state, from SQL_HOLD_STATE_BY_REVISION */

@@ -5,6 +5,7 @@
 #include "meterd/sessions.h"
 #include "meterd/ops.h"
 #include "meterd/record.h"
+#include "meterd/state.h"
 #include "meterd/users.h"
 
 struct token {
@@ -44,7 +45,7 @@ enum status op_session_put(struct work *w, const void *in, void *out)
     int64_t taken = 0;
     enum status st = check_digest(w, req->refresh_digest, "refresh_digest");
 
-    (void)out; /* sessions are nobody's projection: the revision stays */
+    (void)out; /* only their end is told to others: the revision stays */
     if (st == ST_OK)
         st = users_find(w, req->user_id, &user);
     if (st == ST_OK)
@@ -76,6 +77,20 @@ static enum status find_token(struct work *w, struct slice digest, struct token 
     }
     store_reset(&q);
     return st;
+}
+
+/* One that has ended before stays as it is. */
+static enum status end(struct work *w, struct slice session)
+{
+    uint64_t revision;
+    int64_t active = 0;
+    enum status st = store_number(w->s, SQL_SESSION_ACTIVE, BINDS(B_S(session)), 0, &active, w->err);
+
+    if (st != ST_OK || !active)
+        return st;
+    revision = store_next_revision(w->s);
+    st = store_run(w->s, SQL_SESSION_END, BINDS(B_S(session), B_I(w->s->now_ms / 1000), B_I(revision)), w->err);
+    return st == ST_OK ? state_changed(w, &session_ended_desc, revision) : st;
 }
 
 static enum status exchange(struct work *w, const struct session_rotate_req *req, const struct token *t,
@@ -117,7 +132,7 @@ enum status op_session_rotate(struct work *w, const void *in, void *out)
     if (t.known && t.used && t.active) {
         rep->session_id = t.session;
         rep->reused = true;
-        return store_run(w->s, SQL_SESSION_END, BINDS(B_S(t.session)), w->err);
+        return end(w, t.session);
     }
     if (!t.known || t.used || !t.active || t.expires_at <= w->s->now_ms / 1000)
         return refused(w);
@@ -129,7 +144,7 @@ enum status op_session_end(struct work *w, const void *in, void *out)
     const struct session_end_req *req = in;
 
     (void)out;
-    return store_run(w->s, SQL_SESSION_END, BINDS(B_S(req->session_id)), w->err);
+    return end(w, req->session_id);
 }
 
 static enum status fill_id(struct work *w, sqlite3_stmt *q, void *to)
@@ -137,7 +152,7 @@ static enum status fill_id(struct work *w, sqlite3_stmt *q, void *to)
     return col_text(q, 0, w->a, to, w->err);
 }
 
-enum status sessions_end_others(struct work *w, int64_t user_num, struct slice keep, struct wire_strs *ret)
+static enum status end_some(struct work *w, int64_t user_num, struct slice keep, struct wire_strs *ret)
 {
     struct record_page page = {.sql = SQL_SESSIONS_OPEN,
                                .binds = BINDS(B_I(user_num), B_S(keep), B_I(LIMIT_LIST)),
@@ -145,11 +160,22 @@ enum status sessions_end_others(struct work *w, int64_t user_num, struct slice k
                                .size = sizeof(struct slice),
                                .limit = LIMIT_LIST};
     enum status st = record_list(w, &page);
+    size_t i;
 
-    if (st != ST_OK)
-        return st;
     *ret = (struct wire_strs){page.items, page.n};
-    return store_run(w->s, SQL_SESSIONS_END, BINDS(B_I(user_num), B_S(keep)), w->err);
+    for (i = 0; i < page.n && st == ST_OK; i++)
+        st = end(w, ret->items[i]);
+    return st;
+}
+
+enum status sessions_end_others(struct work *w, int64_t user_num, struct slice keep, struct wire_strs *ret)
+{
+    enum status st = end_some(w, user_num, keep, ret);
+    struct wire_strs more = *ret;
+
+    while (st == ST_OK && more.n == LIMIT_LIST)
+        st = end_some(w, user_num, keep, &more);
+    return st;
 }
 
 enum status sessions_forget(struct work *w)

@@ -91,7 +91,8 @@
       "coalesce((SELECT max(revision) FROM provider), 0), coalesce((SELECT max(revision) FROM position), 0), "         \
       "coalesce((SELECT max(revision) FROM usage), 0), coalesce((SELECT max(transfer) FROM credit_grant), 0), " \
       "coalesce((SELECT max(revision) FROM hold), 0), coalesce((SELECT max(parked) FROM hold), 0), coalesce((SELECT max(revision) FROM correction), 0), "            \
-      "coalesce((SELECT max(revision) FROM provider_def), 0), coalesce((SELECT max(revision) FROM model_def), 0))")    \
+      "coalesce((SELECT max(revision) FROM provider_def), 0), coalesce((SELECT max(revision) FROM model_def), 0), "    \
+      "coalesce((SELECT max(revision) FROM session), 0))")                                                             \
     S(CHAIN_HEAD, "SELECT id, hash FROM entry ORDER BY id DESC LIMIT 1")                                               \
     /* restore.c */                                                                                                    \
     S(REVISION_LIFT, "UPDATE plan SET revision = ?1 WHERE name = (SELECT min(name) FROM plan)")                        \
@@ -112,18 +113,21 @@
     S(SPENT, "SELECT spent_nano FROM account WHERE id = ?1")                                                           \
     /* sessions.c */                                                                                                   \
     S(SESSION_INSERT, "INSERT INTO session(id, user_num, status, expires_at, created) VALUES (?1, ?2, 'active', ?3, ?4)") \
+    S(SESSION_ACTIVE, "SELECT 1 FROM session WHERE id = ?1 AND status = 'active'")                                     \
     S(SESSION_EXISTS, "SELECT 1 FROM session WHERE id = ?1")                                                           \
-    S(SESSION_END, "UPDATE session SET status = 'ended' WHERE id = ?1 AND status = 'active'")                          \
+    S(SESSION_END, "UPDATE session SET status = 'ended', ended = ?2, revision = ?3 WHERE id = ?1 AND status = 'active'") \
+    S(SESSION_ENDED_BY_REVISION, "SELECT id FROM session WHERE revision = ?1")                                         \
     S(SESSIONS_OPEN, "SELECT id FROM session WHERE user_num = ?1 AND status = 'active' AND id IS NOT ?2 "                   \
       "ORDER BY expires_at DESC LIMIT ?3")                                                                             \
-    S(SESSIONS_END, "UPDATE session SET status = 'ended' WHERE user_num = ?1 AND status = 'active' AND id IS NOT ?2")      \
     S(SESSION_EXTEND, "UPDATE session SET expires_at = ?2 WHERE id = ?1")                                              \
     S(SESSION_OF_TOKEN, "SELECT t.session, t.used, s.status, s.expires_at, s.user_num "                                \
       "FROM refresh_token t JOIN session s ON s.id = t.session WHERE t.digest = ?1")                                   \
     S(TOKEN_INSERT, "INSERT INTO refresh_token(digest, session, used) VALUES (?1, ?2, 0)")                             \
     S(TOKEN_EXISTS, "SELECT 1 FROM refresh_token WHERE digest = ?1")                                                   \
     S(TOKEN_USED, "UPDATE refresh_token SET used = 1 WHERE digest = ?1")                                               \
-    S(SESSIONS_FORGET, "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)")      \
+    /* The newest end stays: a revision that was given is never given again. */                                        \
+    S(SESSIONS_FORGET, "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 AND "            \
+      "revision IS NOT (SELECT max(revision) FROM session) LIMIT ?2)")                                                 \
     /* keys.c */                                                                                                       \
     S(KEY_BY_ID, SQL_KEY "WHERE k.id = ?1")                                                                            \
     S(KEY_BY_REVISION, SQL_KEY "WHERE k.revision = ?1")                                                                \
@@ -287,6 +291,7 @@
       "UNION ALL SELECT revision, 1295 FROM hold INDEXED BY hold_due WHERE revision > ?1 AND " SQL_HOLD_TOLD           \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 AND status = 'active' "                        \
       "AND (expires_at = 0 OR expires_at > ?3) "                                                                       \
+      "UNION ALL SELECT revision, 1033 FROM session WHERE revision > ?1 AND ended > ?4 "                               \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \
       "UNION ALL SELECT revision, 1286 FROM provider WHERE revision > ?1 "                                             \
@@ -294,6 +299,7 @@
       "UNION ALL SELECT revision, 1300 FROM model_def WHERE revision > ?1 AND gone = 0 "                               \
       "UNION ALL SELECT revision, 1031 FROM position WHERE revision > ?1 ORDER BY 1 LIMIT ?2")                         \
     S(STATE_AFTER, "SELECT revision, 1283 FROM user WHERE revision > ?1 "                                              \
+      "UNION ALL SELECT revision, 1033 FROM session WHERE revision > ?1 "                                              \
       "UNION ALL SELECT revision, 1029 FROM api_key WHERE revision > ?1 "                                              \
       "UNION ALL SELECT revision, 1285 FROM plan WHERE revision > ?1 "                                                 \
       "UNION ALL SELECT revision, 1282 FROM price WHERE revision > ?1 AND in_force = 1 "                               \

@@ -17,6 +17,7 @@ union any_record {
     struct ack ack;
     struct settled settled;
     struct hold_state hold;
+    struct session_ended ended;
 };
 
 struct state_kind {
@@ -36,6 +37,7 @@ static const struct state_kind kinds[] = {
     {&ack_desc, SQL_ACK_BY_REVISION, record_ack},
     {&settled_desc, SQL_SETTLED_BY_REVISION, record_settled},
     {&hold_state_desc, SQL_HOLD_STATE_BY_REVISION, record_hold_state},
+    {&session_ended_desc, SQL_SESSION_ENDED_BY_REVISION, record_session_ended},
 };
 
 static const struct state_kind *kind_of(uint64_t type)
@@ -140,6 +142,7 @@ static enum status read_page(struct work *w, struct position_in_log *at, struct 
 {
     struct state_change *list = arena_alloc(w->a, STATE_PAGE * sizeof(*list));
     uint64_t now_s = w->s->now_ms / 1000, gone_s = now_s > STATE_EXPIRED_S ? now_s - STATE_EXPIRED_S : 0;
+    uint64_t over_s = now_s > STATE_SESSION_S ? now_s - STATE_SESSION_S : 0;
     size_t n = 0, bytes = 0;
     sqlite3_stmt *q = NULL;
     enum status st;
@@ -147,7 +150,8 @@ static enum status read_page(struct work *w, struct position_in_log *at, struct 
     if (!list)
         return err_set(w->err, ST_NO_MEMORY, "no memory for a page of state");
     if (at->snapshot)
-        st = store_row(w->s, SQL_STATE_SNAPSHOT, BINDS(B_I(at->after), B_I(STATE_PAGE + 1), B_I(gone_s)), &q, w->err);
+        st = store_row(w->s, SQL_STATE_SNAPSHOT, BINDS(B_I(at->after), B_I(STATE_PAGE + 1), B_I(gone_s), B_I(over_s)),
+                       &q, w->err);
     else
         st = store_row(w->s, SQL_STATE_AFTER, BINDS(B_I(at->after), B_I(STATE_PAGE + 1)), &q, w->err);
     while (st == ST_OK && q && n < STATE_PAGE && bytes < STATE_PAGE_BYTES) {

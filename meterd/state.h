@@ -18,6 +18,7 @@
 #define STATE_PAGE 2000 /* records of a page */
 #define STATE_PAGE_BYTES (1024u * 1024u) /* a page ends after this */
 #define STATE_EXPIRED_S (UINT64_C(7) * 24 * 3600) /* a snapshot has a key so long after it expired: it is told so */
+#define STATE_SESSION_S UINT64_C(3600) /* and a session that ended: longer than any access token is good */
 #define STATE_BEHIND_MAX 100000 /* who is further behind gets a snapshot instead of all calls since */
 
 /* Adds the object whose newest state has this revision to the transaction's changes. */

@@ -83,6 +83,10 @@
     F(m, 7, NANO, key_spent_nano, OPT, MONEY_NANO_MAX, "of the budget, after it")                                      \
     F(m, 8, U64,  key_period_end, OPT, LIMIT_TIME,     "of the period that this is about")
 
+/* A session is over: no access token of it is good any more. */
+#define SESSION_ENDED(F, L, m)                                                                                         \
+    F(m, 1, STR, session_id, REQ, LIMIT_ID_TEXT, "ses_…")
+
 /* meterd has committed a source's records up to here. */
 #define ACK(F, L, m)                                                                                                   \
     F(m, 1, STR, source,    REQ, LIMIT_NAME, "outbox id")                                                              \

@@ -49,7 +49,7 @@
     F(m, 4, STR,    session_id,    OPT, LIMIT_ID_TEXT, "goes on; all others of the user end")
 
 #define USER_PASSWORD_REP(F, L, m)                                                                                     \
-    F(m, 1, STRS, sessions, OPT, LIMIT_LIST, "which have ended, newest first; more of them have ended, too, but are not named: their access tokens run out")
+    F(m, 1, STRS, sessions, OPT, LIMIT_LIST, "which have ended, newest first; where there are more, session_ended names those, too")
 
 #define SESSION_PUT_REQ(F, L, m)                                                                                       \
     F(m, 1, STR, session_id,     REQ, LIMIT_ID_TEXT, "ses_…: the family of refresh tokens")                            \

@@ -61,6 +61,7 @@
     M(PROVIDER_STATE, provider_state, 0x0408, "state record of a provider of the catalog")                             \
     M(SETTLED, settled, 0x0406, "state record of a billed call")                                                       \
     M(ACK, ack, 0x0407, "state record of a committed position")                                                        \
+    M(SESSION_ENDED, session_ended, 0x0409, "state record of a session that is over")                                  \
     M(FAULT, fault, 0x0001, "why a call failed")                                                                       \
     M(EMPTY, empty, 0x0002, "nothing to say")                                                                          \
     M(HEALTH_REQ, health_req, 0x0003, "how are you?")                                                                  \

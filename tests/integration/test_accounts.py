@@ -46,6 +46,26 @@ def test_refresh_tokens_rotate_and_reuse_ends_the_family(router):
         assert router.call("GET", "/auth/me", token=tokens["access_token"]).status == 401
 
 
+def test_a_session_that_is_over_stays_so_after_a_restart():
+    """However it ended: what its access tokens are good for no more is state, not one process's memory."""
+    with Router(upstream=False) as r:
+        out, changed, reused = ({"email": f"{n}@example.com", "password": "a long password"} for n in ("out", "changed", "reused"))
+        gone = [r.ok("POST", "/auth/register", who) for who in (out, changed, reused)]
+        stays = r.ok("POST", "/auth/login", changed)["access_token"]
+        assert r.call("POST", "/auth/logout", token=gone[0]["access_token"]).status == 204
+        r.call("POST", "/auth/password", {"current_password": "a long password", "new_password": "another long one"}, stays)
+        second = r.ok("POST", "/auth/refresh", {"refresh_token": gone[2]["refresh_token"]})
+        assert r.call("POST", "/auth/refresh", {"refresh_token": gone[2]["refresh_token"]}).status == 401
+        tokens = [g["access_token"] for g in gone] + [second["access_token"]]
+        assert [r.call("GET", "/auth/me", token=t).status for t in tokens] == [401] * 4
+        r.stop()
+        r.start()
+        for t in tokens:
+            a = r.call("GET", "/auth/me", token=t)
+            assert (a.status, a.error["message"]) == (401, "The session has ended."), a
+        assert r.call("GET", "/auth/me", token=stays).status == 200
+
+
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c3JfMSJ9."])
 def test_bad_tokens(router, token):
     assert router.call("GET", "/auth/me", token=token).status == 401

@@ -2,6 +2,7 @@
 #include "tests/unit/meter_fixture.h"
 
 #include "meterd/change.h"
+#include "meterd/sessions.h"
 #include "meterd/state.h"
 
 static struct state_read_rep read_state(struct meter *m, uint64_t after, struct slice cursor)
@@ -74,6 +75,52 @@ static void a_snapshot_has_everything_but_calls_and_revoked_keys(void **state)
         assert_true(rep.changes.items[i].revision > last);
         last = rep.changes.items[i].revision;
     }
+}
+
+static void end_session(struct meter *m, struct slice user, const char *id, char fill)
+{
+    char digest[LIMIT_DIGEST];
+    struct session_put_req put = {.session_id = slice_of(id),
+                                  .user_id = user,
+                                  .refresh_digest = {digest, sizeof(digest)},
+                                  .expires_at = UINT64_C(4000000000)};
+    struct session_end_req end = {.session_id = slice_of(id)};
+    struct empty empty = {0};
+
+    memset(digest, fill, sizeof(digest));
+    METER_OK(m, op_session_put, &put, &empty);
+    METER_OK(m, op_session_end, &end, &empty);
+    METER_OK(m, op_session_end, &end, &empty); /* once more changes nothing */
+}
+
+static void the_end_of_a_session_is_told_for_as_long_as_its_tokens_last(void **state)
+{
+    struct meter *m = *state;
+    struct slice user = meter_user(m, "a@x.test", 0);
+    struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+    uint64_t before = m->store->revision;
+    struct state_read_rep rep;
+
+    end_session(m, user, "ses_1", 'a');
+    assert_int_equal(m->store->revision, before + 1);
+    end_session(m, user, "ses_2", 'b');
+    rep = read_state(m, before, slice_of(NULL));
+    assert_false(rep.snapshot);
+    assert_int_equal(count_kind(&rep, session_ended_desc.type), 2);
+    rep = read_state(m, 0, slice_of(NULL));
+    assert_int_equal(count_kind(&rep, session_ended_desc.type), 2);
+
+    meter_sql(m, "UPDATE session SET ended = ended - 3601 WHERE id = 'ses_1'");
+    rep = read_state(m, 0, slice_of(NULL));
+    assert_int_equal(count_kind(&rep, session_ended_desc.type), 1);
+
+    meter_sql(m, "UPDATE session SET expires_at = 1000");
+    assert_int_equal(batch_begin(m->store, &m->err), ST_OK);
+    assert_int_equal(sessions_forget(&w), ST_OK);
+    assert_int_equal(batch_commit(m->store, &m->err), ST_OK);
+    rep = read_state(m, 0, slice_of(NULL));
+    assert_int_equal(rep.revision, before + 2); /* no revision is given twice, though whose it was is gone */
+    assert_int_equal(meter_number(m, "SELECT count(*) FROM session"), 1);
 }
 
 static void a_snapshot_says_what_the_ledger_holds(void **state)
@@ -467,6 +514,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, meter_setup, meter_teardown)
     const struct CMUnitTest tests[] = {
         T(a_snapshot_has_everything_but_calls_and_revoked_keys),
+        T(the_end_of_a_session_is_told_for_as_long_as_its_tokens_last),
         T(a_snapshot_says_what_the_ledger_holds),
         T(what_is_parked_for_nobody_is_no_change),
         T(records_never_carry_a_password),
