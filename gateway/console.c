@@ -76,8 +76,7 @@ void page_console(struct request *r)
     answer_error(r, &err);
 }
 
-/* Relative: a proxy may have put the whole router below a path of its own. */
 void page_to_console(struct request *r)
 {
-    answer_send(r, 302, "", slice_of("location: ./console/\r\n"), (struct slice){NULL, 0});
+    answer_send(r, 302, "", slice_of(CONSOLE_LOCATION), (struct slice){NULL, 0});
 }

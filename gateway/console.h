@@ -7,6 +7,9 @@
 
 #include <stddef.h>
 
+/* Relative: a proxy may have put the whole router below a path of its own. */
+#define CONSOLE_LOCATION "location: ./console/\r\n"
+
 /* One representation of a file. */
 struct console_bytes {
     const unsigned char *bytes; /* NULL = there is none */

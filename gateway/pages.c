@@ -1,8 +1,8 @@
 /* What the gateway answers about itself and its house: /, /docs, health, metrics, the administrator's view of the
  * system. */
 #include "gateway/answer.h"
+#include "gateway/console.h"
 #include "gateway/exposition.h"
-#include "gateway/list.h"
 #include "gateway/reference.h"
 #include "gateway/routes.h"
 #include "services/json.h"
@@ -34,7 +34,7 @@ static void answer_page(struct request *r, int http, struct buf *out)
     buf_fini(out);
 }
 
-/* Where a browser wants the console, a program or somebody at a terminal gets told what is here. */
+/* Browsers go on to the console; whoever is at a terminal reads what is here. */
 void page_root(struct request *r)
 {
     static const char text[] =
@@ -50,11 +50,8 @@ void page_root(struct request *r)
         "\n"
         "With an OpenAI SDK: base_url = this address followed by /v1, api_key = a key of yours.\n";
 
-    if (list_accepts(r->accept, "text/html"))
-        page_to_console(r);
-    else
-        answer_send(r, 200, "text/plain; charset=utf-8", (struct slice){NULL, 0},
-                    (struct slice){text, sizeof(text) - 1});
+    answer_send(r, 302, "text/plain; charset=utf-8", slice_of(CONSOLE_LOCATION),
+                (struct slice){text, sizeof(text) - 1});
 }
 
 /* Nothing of the page runs and nothing is fetched for it: its own style is all that it may use. */
