@@ -87,9 +87,3 @@ for (const colorScheme of ['light', 'dark'])
     await page.getByRole('heading', { level: 1 }).waitFor();
     await checkAccessibility(page);
   });
-
-test('programs get plain text at /', async () => {
-  const answer = await api.call('GET', '/', undefined, undefined, { accept: '*/*' });
-  assert.equal(answer.status, 200);
-  assert.match(answer.body, /\/v1\/chat\/completions/);
-});
