@@ -1,5 +1,4 @@
 """deploy/prometheus and deploy/grafana: rules that fire when they should, and not one query for something that the router does not measure."""
-import importlib.util
 import json
 import os
 import re
