@@ -36,7 +36,10 @@ needs() {
         esac
         ;;
     # pytest and yaml of the distribution are what is left where no package index can be reached
-    test) echo libcmocka-dev python3=python3 python3-venv python3-pytest python3-yaml openssl=openssl node=nodejs npm=npm ;;
+    test)
+        echo libcmocka-dev python3=python3 python3-venv python3-pytest python3-yaml openssl=openssl node=nodejs npm=npm \
+            nginx=nginx-light
+        ;;
     # a browser that draws text needs a font
     console) echo chromium=chromium fonts-dejavu-core node=nodejs npm=npm ;;
     lint)
@@ -120,9 +123,19 @@ update_lists() {
     done
 }
 
+# A package that brings a daemon does not start it here: Debian's scripts ask this file, where there is none yet.
+policy=/usr/sbin/policy-rc.d
+no_daemons() {
+    [ ! -e $policy ] || return 0
+    trap 'as_root rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
+}
+
 install_packages() {
     say "installing: $*"
     log=$out/apt.log
+    no_daemons
     # The lists may be absent or old: try with what is there, then once more with fresh ones.
     if ! apt_get install -y --no-install-recommends "$@" >"$log" 2>&1 </dev/null; then
         say "fetching the package lists"
@@ -185,6 +198,27 @@ fetch_donor() {
     mv "$root.new" "$root"
 }
 
+# promtool and prometheus for the tests of deploy/prometheus: two static programs, taken out of their package, so that no
+# daemon, no user and none of the pages that the package needs are installed. Without them those tests are skipped.
+fetch_prometheus() {
+    to=$out/prometheus
+    [ ! -x "$to/usr/bin/promtool" ] || return 0
+    say "downloading prometheus into build/deps"
+    rm -rf "$to.new"
+    mkdir -p "$to.new"
+    for try in 1 2; do
+        (cd "$to.new" && apt-get -qq -o APT::Sandbox::User= download prometheus) >"$out/apt.log" 2>&1 </dev/null && break
+        [ $try = 2 ] || (update_lists) >>"$out/apt.log" 2>&1 </dev/null || break
+    done
+    for deb in "$to.new"/*.deb; do
+        [ -e "$deb" ] || { cat "$out/apt.log" >&2; say "prometheus could not be had: its tests are skipped"; return 0; }
+        dpkg-deb -x "$deb" "$to.new"
+        rm "$deb"
+    done
+    rm -rf "$to"
+    mv "$to.new" "$to"
+}
+
 # as_system: -I becomes -isystem, so that warnings in other people's headers are not ours. The compiler's
 # own folders are left out: named again they would change the order of its search.
 as_system() { sed -e 's|-I */usr/include/[^/ ]*-linux-[^/ ]* ||g' -e 's|-I *\([^ ]*\)|-isystem \1|g'; }
@@ -238,6 +272,7 @@ done
 packages=$(missing "$@")
 # shellcheck disable=SC2086 # a list of packages
 [ -z "$packages" ] || install_packages $packages
+case " $* " in *' test '*) fetch_prometheus ;; esac
 case " $* " in
 *' build '*)
     [ $major != 12 ] || fetch_donor

@@ -7,8 +7,7 @@
 
 #include "services/arena.h"
 
-#define EXPOSITION_TEXTS 8
-#define EXPOSITION_BLOCKS 2048 /* metrics of all texts together; more are left out */
+#define EXPOSITION_BLOCKS 8192 /* metrics of all texts together; more are left out */
 
 /* Appends the texts, merged, in the order in which their metrics are first seen. */
 enum status exposition_merge(const struct slice *texts, size_t n_texts, struct arena *a, struct buf *out);

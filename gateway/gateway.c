@@ -63,6 +63,14 @@ static void make_metrics(struct gateway *gw)
                                      "Answers to calls with an Idempotency-Key that could not be kept.", NULL);
     g->voids = metric_counter(m, "router_calls_void_total", "Admitted calls that no providersvc took.", NULL);
     g->voids_waiting = metric_gauge(m, "router_calls_void_waiting", "Of them not yet acknowledged by meterd.", NULL);
+    disk_gauges_make(&g->disk, m, "uploads");
+}
+
+static void gauges(struct svc *svc)
+{
+    struct gateway *gw = svc_state(svc);
+
+    disk_gauges_set(&gw->metrics.disk, gw->settings->upload_dir);
 }
 
 /* ---- once a second ----------------------------------------------------------------------------------------------- */
@@ -174,5 +182,6 @@ const struct svc_def gateway_def = {
     .drain = drain,
     .fini = fini,
     .health = health,
+    .gauges = gauges,
     .joined = gateway_joined,
 };

@@ -17,6 +17,7 @@
 #include "gateway/gate.h"
 #include "gateway/interpose.h"
 #include "gateway/proxies.h"
+#include "services/disk.h"
 #include "services/svc.h"
 
 #define GATEWAY_SPARE_THREADS 16 /* beyond MAX_CONNECTIONS: they answer 503 */
@@ -60,6 +61,7 @@ struct gateway_metrics {
     struct metric *in_flight, *streams, *connections;
     struct metric *malformed, *client_gone, *refused_connections, *slow_streams, *first_byte, *voids, *voids_waiting,
         *replayed, *answers_lost;
+    struct disk_gauges disk;
 };
 
 struct gateway {

@@ -10,6 +10,7 @@
 
 #define PAGE_CALL_MS 2000u
 #define PAGE_MAX (8u * 1024u * 1024u)
+#define METRICS_PAGE_MAX (32u * 1024u * 1024u)
 #define PAGE_LINES_MAX 1024u /* bytes of a page's own headers */
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -156,24 +157,36 @@ void page_system(struct request *r)
         answer_error(r, &err);
 }
 
+/* Of every instance: one asked at random would tell other counts each time. One that does not answer is left out. */
+static size_t ask_metrics(struct request *r, enum svc_peer peer, struct slice texts[XCHG_INSTANCES_MAX])
+{
+    struct call_to to = {.client = svc_peer(r->gw->svc, peer), .deadline_ms = PAGE_CALL_MS};
+    struct metrics_req req = {.unused = false};
+    uint64_t instances[XCHG_INSTANCES_MAX];
+    unsigned i, n = xchg_client_instances(to.client, instances);
+    struct metrics_rep rep;
+    size_t got = 0;
+
+    for (i = 0; i < n; i++) {
+        to.instance = instances[i];
+        if (call_wait_at(&to, &metrics_req_desc, &req, &metrics_rep_desc, &rep, r->arena, NULL) == ST_OK)
+            texts[got++] = rep.text;
+    }
+    return got;
+}
+
 void page_metrics(struct request *r)
 {
-    struct slice texts[PEERS_N + 1];
+    struct slice texts[1 + PEERS_N * XCHG_INSTANCES_MAX];
     struct buf own, out;
     size_t i, n = 0;
 
     buf_init(&own, LIMIT_METRICS);
-    buf_init(&out, PAGE_MAX);
-    if (metrics_render(svc_metrics(r->gw->svc), &own) == ST_OK)
+    buf_init(&out, METRICS_PAGE_MAX);
+    if (svc_metrics_text(r->gw->svc, &own) == ST_OK)
         texts[n++] = (struct slice){own.p, own.n};
-    for (i = 0; i < PEERS_N; i++) {
-        struct metrics_req req = {.unused = false};
-        struct metrics_rep rep;
-
-        if (call_wait(svc_peer(r->gw->svc, peers[i]), &metrics_req_desc, &req, &metrics_rep_desc, &rep, r->arena,
-                      PAGE_CALL_MS, NULL) == ST_OK)
-            texts[n++] = rep.text;
-    }
+    for (i = 0; i < PEERS_N; i++)
+        n += ask_metrics(r, peers[i], texts + n);
     if (exposition_merge(texts, n, r->arena, &out) == ST_OK)
         answer_send(r, 200, METRICS_TYPE, (struct slice){NULL, 0}, (struct slice){out.p, out.n});
     else

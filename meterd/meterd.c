@@ -4,7 +4,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -158,6 +157,7 @@ static enum status meterd_init(struct svc *svc, struct err *err)
     self->bad_events =
         metric_counter(m, "router_meter_bad_events_total", "Messages of events that could not be read.", NULL);
     self->refused = metric_counter(m, "router_meter_refused_total", "Calls refused because too many waited.", NULL);
+    disk_gauges_make(&self->disk, m, "database");
     st = open_store(svc, self, err);
     return st == ST_OK ? start_threads(svc, self, err) : st;
 }
@@ -198,17 +198,22 @@ static void meterd_fini(struct svc *svc)
 static void disk_health(const char *path, void (*add)(void *ctx, const char *name, bool ok, const char *detail),
                         void *ctx)
 {
-    struct statvfs fs;
+    struct disk_space space;
     char text[96];
-    uint64_t free_bytes;
 
-    if (statvfs(path, &fs) != 0) {
+    if (!disk_space(path, &space)) {
         add(ctx, "disk", false, "the database's file cannot be looked at");
         return;
     }
-    free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    snprintf(text, sizeof(text), "%" PRIu64 " MB free", free_bytes / 1000000);
-    add(ctx, "disk", free_bytes >= METERD_DISK_LOW_BYTES, text);
+    snprintf(text, sizeof(text), "%" PRIu64 " MB free", space.free_bytes / 1000000);
+    add(ctx, "disk", space.free_bytes >= METERD_DISK_LOW_BYTES, text);
+}
+
+static void meterd_gauges(struct svc *svc)
+{
+    struct meterd *self = svc_state(svc);
+
+    disk_gauges_set(&self->disk, svc_settings(svc)->db_path);
 }
 
 static void meterd_health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail),
@@ -256,4 +261,5 @@ const struct svc_def meterd_def = {
     .drain = meterd_drain,
     .fini = meterd_fini,
     .health = meterd_health,
+    .gauges = meterd_gauges,
 };

@@ -9,6 +9,7 @@
 
 #include "meterd/reader.h"
 #include "meterd/writer.h"
+#include "services/disk.h"
 
 #define METERD_EXIT_STORE 3 /* the database failed in a way that only a restart can judge */
 #define METERD_DISK_LOW_BYTES (256u * 1024u * 1024u) /* free space below which the health report warns */
@@ -21,6 +22,7 @@ struct meterd {
     struct feed_pub *pub;
     struct feed_sub *sub;
     struct metric *dropped, *bad_events, *refused;
+    struct disk_gauges disk;
 };
 
 #endif

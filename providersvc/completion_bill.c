@@ -405,6 +405,7 @@ void bill_end(struct completion *c)
     metric_observe_ns(c->upstream->seat->latency, ev.latency_ms * 1000000);
     if (c->first_ms != 0)
         metric_observe_ns(c->upstream->seat->ttft, ev.ttft_ms * 1000000);
+    model_metrics_add(&c->loop->self->models, &ev);
     c->held = true;
     if (loop_add_event(c->loop, &ev, c->mark, NULL) != ST_OK)
         log_event(svc_log(c->loop->self->svc), LOG_ERROR, c->req->request_id, "usage_not_recorded",

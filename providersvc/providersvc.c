@@ -219,6 +219,10 @@ static void make_metrics(struct providersvc *self)
     self->outbox_bytes = metric_gauge(m, "router_outbox_bytes", "Size of the usage outbox.", NULL);
     self->outbox_unacked =
         metric_gauge(m, "router_outbox_unacknowledged", "Usage events that meterd has not committed.", NULL);
+    self->outbox_oldest =
+        metric_gauge(m, "router_outbox_oldest_age_seconds", "Age of the oldest of them, 0 = there is none.", NULL);
+    disk_gauges_make(&self->disk, m, "spool");
+    model_metrics_init(&self->models, m);
 }
 
 static enum status providersvc_init(struct svc *svc, struct err *err)
@@ -295,10 +299,23 @@ static void providersvc_fini(struct svc *svc)
     feed_source_free(self->feed);
     outbox_close(self->outbox);
     upstreams_fini(&self->upstreams);
+    model_metrics_fini(&self->models);
     catalog_fini(&self->catalog);
     announce_fini(&self->announce);
     if (self->svc != NULL)
         curl_global_cleanup();
+}
+
+static void providersvc_gauges(struct svc *svc)
+{
+    struct providersvc *self = svc_state(svc);
+    struct outbox_state state;
+
+    outbox_state(self->outbox, &state);
+    metric_set(self->outbox_bytes, (int64_t)state.bytes);
+    metric_set(self->outbox_unacked, (int64_t)state.unacked);
+    metric_set(self->outbox_oldest, (int64_t)(state.oldest_unacked_ms / 1000));
+    disk_gauges_set(&self->disk, svc_settings(svc)->spool_dir);
 }
 
 static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail),
@@ -325,8 +342,6 @@ static void providersvc_health(struct svc *svc, void (*add)(void *ctx, const cha
         upstream_unref(all[i]);
     }
     outbox_state(self->outbox, &state);
-    metric_set(self->outbox_bytes, (int64_t)state.bytes);
-    metric_set(self->outbox_unacked, (int64_t)state.unacked);
     snprintf(text, sizeof(text),
              "%" PRIu64 " unacknowledged, oldest %" PRIu64 " ms, %" PRIu64 " bytes, %" PRIu64 " kept%s%s",
              state.unacked, state.oldest_unacked_ms, state.bytes, state.kept_bytes, state.full ? ", full" : "",
@@ -355,5 +370,6 @@ const struct svc_def providersvc_def = {
     .fini = providersvc_fini,
     .follow = &follow,
     .health = providersvc_health,
+    .gauges = providersvc_gauges,
     .joined = providersvc_joined,
 };

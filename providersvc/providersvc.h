@@ -12,7 +12,9 @@
 #include "providersvc/asserter.h"
 #include "providersvc/catalog.h"
 #include "providersvc/loop.h"
+#include "providersvc/model_metrics.h"
 #include "providersvc/outbox.h"
+#include "services/disk.h"
 #include "services/svc.h"
 
 #define PROVIDERSVC_LOOPS_MAX 16
@@ -32,7 +34,9 @@ struct providersvc {
     uint64_t drain_ms, hold_grace_ms;
     struct announce announce;
     struct asserter asserter;
-    struct metric *streams, *refused, *capped, *outbox_bytes, *outbox_unacked;
+    struct metric *streams, *refused, *capped, *outbox_bytes, *outbox_unacked, *outbox_oldest;
+    struct disk_gauges disk;
+    struct model_metrics models;
 };
 
 #endif

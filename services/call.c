@@ -29,19 +29,18 @@ static void waiter_end(void *ctx, enum status st, struct slice payload)
 
 static const struct xchg_events waiter_events = {.end = waiter_end};
 
-enum status call_wait(struct xchg_client *c, const struct wire_desc *req_desc, const void *req,
-                      const struct wire_desc *rep_desc, void *rep, struct arena *a, uint64_t deadline_ms,
-                      struct err *err)
+enum status call_wait_at(const struct call_to *to, const struct wire_desc *req_desc, const void *req,
+                         const struct wire_desc *rep_desc, void *rep, struct arena *a, struct err *err)
 {
     struct waiter w = {.arena = a};
-    struct xchg_open open = {.deadline_ms = deadline_ms, .events = &waiter_events, .ctx = &w};
+    struct xchg_open open = {.deadline_ms = to->deadline_ms, .only = to->instance, .events = &waiter_events, .ctx = &w};
     struct wire_alloc mem = arena_wire(a);
     struct xchg_id id;
     enum status st;
 
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.ended, NULL);
-    st = call_open(c, req_desc, req, &open, &id, err);
+    st = call_open(to->client, req_desc, req, &open, &id, err);
     if (st == ST_OK) {
         pthread_mutex_lock(&w.lock);
         while (!w.done)
@@ -52,6 +51,15 @@ enum status call_wait(struct xchg_client *c, const struct wire_desc *req_desc, c
     pthread_cond_destroy(&w.ended);
     pthread_mutex_destroy(&w.lock);
     return st;
+}
+
+enum status call_wait(struct xchg_client *c, const struct wire_desc *req_desc, const void *req,
+                      const struct wire_desc *rep_desc, void *rep, struct arena *a, uint64_t deadline_ms,
+                      struct err *err)
+{
+    struct call_to to = {.client = c, .deadline_ms = deadline_ms};
+
+    return call_wait_at(&to, req_desc, req, rep_desc, rep, a, err);
 }
 
 enum status call_open(struct xchg_client *c, const struct wire_desc *req_desc, const void *req, struct xchg_open *open,

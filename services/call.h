@@ -14,6 +14,14 @@ enum status call_wait(struct xchg_client *c, const struct wire_desc *req_desc, c
                       const struct wire_desc *rep_desc, void *rep, struct arena *a, uint64_t deadline_ms,
                       struct err *err);
 
+/* The same with one instance of several: ST_UNAVAILABLE when it is gone. instance 0: any. */
+struct call_to {
+    struct xchg_client *client;
+    uint64_t instance, deadline_ms;
+};
+enum status call_wait_at(const struct call_to *to, const struct wire_desc *req_desc, const void *req,
+                         const struct wire_desc *rep_desc, void *rep, struct arena *a, struct err *err);
+
 /* Encodes req and opens the call; `open` says the rest (method and payload are filled in here). */
 enum status call_open(struct xchg_client *c, const struct wire_desc *req_desc, const void *req, struct xchg_open *open,
                       struct xchg_id *ret_id, struct err *err);

@@ -2,10 +2,12 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_S 1e9
+#define METRICS_OWN_MAX 64
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
@@ -21,7 +23,7 @@ struct metric {
 };
 
 struct metrics {
-    const char *service;
+    char own[METRICS_OWN_MAX]; /* labels of every sample */
     pthread_mutex_t lock; /* guards the making of series, their labels and showing them; updates need none */
     atomic_size_t n;
     struct metric *series[METRICS_MAX];
@@ -30,13 +32,16 @@ struct metrics {
 const double METRIC_LATENCY_BOUNDS[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                         0.5,   1,      2.5,   5,    10,    30,   60,  0};
 
-struct metrics *metrics_new(const char *service)
+struct metrics *metrics_new(const char *service, const char *replica)
 {
     struct metrics *m = calloc(1, sizeof(*m));
 
     if (!m)
         return NULL;
-    m->service = service;
+    if (replica)
+        snprintf(m->own, sizeof(m->own), "service=\"%s\",replica=\"%s\"", service, replica);
+    else
+        snprintf(m->own, sizeof(m->own), "service=\"%s\"", service);
     pthread_mutex_init(&m->lock, NULL);
     return m;
 }
@@ -181,17 +186,16 @@ static enum status render_histogram(const struct metrics *m, struct metric *s, s
     for (i = 0; i <= s->n_bounds && st == ST_OK; i++) {
         below += atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
         if (i < s->n_bounds)
-            st = buf_addf(out, "%s_bucket{service=\"%s\"%s%s,le=\"%g\"} %llu\n", s->name, m->service, comma, s->labels,
-                          s->bounds[i], (unsigned long long)below);
+            st = buf_addf(out, "%s_bucket{%s%s%s,le=\"%g\"} %llu\n", s->name, m->own, comma, s->labels, s->bounds[i],
+                          (unsigned long long)below);
         else
-            st = buf_addf(out, "%s_bucket{service=\"%s\"%s%s,le=\"+Inf\"} %llu\n", s->name, m->service, comma,
-                          s->labels, (unsigned long long)below);
+            st = buf_addf(out, "%s_bucket{%s%s%s,le=\"+Inf\"} %llu\n", s->name, m->own, comma, s->labels,
+                          (unsigned long long)below);
     }
     if (st != ST_OK)
         return st;
-    return buf_addf(out, "%s_sum{service=\"%s\"%s%s} %.9f\n%s_count{service=\"%s\"%s%s} %llu\n", s->name, m->service,
-                    comma, s->labels, (double)s->sum_ns / NS_PER_S, s->name, m->service, comma, s->labels,
-                    (unsigned long long)below);
+    return buf_addf(out, "%s_sum{%s%s%s} %.9f\n%s_count{%s%s%s} %llu\n", s->name, m->own, comma, s->labels,
+                    (double)s->sum_ns / NS_PER_S, s->name, m->own, comma, s->labels, (unsigned long long)below);
 }
 
 static enum status render_one(const struct metrics *m, struct metric *s, struct buf *out)
@@ -201,10 +205,9 @@ static enum status render_one(const struct metrics *m, struct metric *s, struct 
     if (s->type == METRIC_HISTOGRAM)
         return render_histogram(m, s, out);
     if (s->type == METRIC_GAUGE)
-        return buf_addf(out, "%s{service=\"%s\"%s%s} %lld\n", s->name, m->service, comma, s->labels,
+        return buf_addf(out, "%s{%s%s%s} %lld\n", s->name, m->own, comma, s->labels,
                         (long long)(int64_t)metric_value(s));
-    return buf_addf(out, "%s{service=\"%s\"%s%s} %llu\n", s->name, m->service, comma, s->labels,
-                    (unsigned long long)metric_value(s));
+    return buf_addf(out, "%s{%s%s%s} %llu\n", s->name, m->own, comma, s->labels, (unsigned long long)metric_value(s));
 }
 
 /* All series of the name of series[first], under one HELP and TYPE, as the format asks. */

@@ -1,7 +1,8 @@
 /*
  * Metrics of one service: counters, gauges and histograms, made once at start-up, updated with one atomic operation,
- * shown as Prometheus text 0.0.4. Names begin with router_. The label service="…" is added to every sample by
- * metrics_render. A registry belongs to one service; metrics live as long as it.
+ * shown as Prometheus text 0.0.4. Names begin with router_. The labels service="…" and, of
+ * a service's instance, replica="…" are added to every sample by metrics_render. A registry belongs to one service;
+ * metrics live as long as it.
  */
 #ifndef SERVICES_METRICS_H
 #define SERVICES_METRICS_H
@@ -17,7 +18,8 @@
 struct metrics;
 struct metric; /* one series */
 
-struct metrics *metrics_new(const char *service); /* NULL = no memory */
+/* replica: the instance's id, as it stands in logs, or NULL. NULL = no memory. */
+struct metrics *metrics_new(const char *service, const char *replica);
 void metrics_free(struct metrics *m);
 
 /* labels: Prometheus label pairs without braces, "outcome=\"ok\"", or NULL; copied. The same name and labels give the

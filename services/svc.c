@@ -103,11 +103,12 @@ static enum status make(const struct svc_def *def, const struct settings *settin
     pthread_mutex_init(&svc->pool_lock, NULL);
     pthread_mutex_init(&svc->join_lock, NULL);
     svc->state = calloc(1, def->state_size ? def->state_size : 1);
-    svc->metrics = metrics_new(def->name);
+    svc->metrics = metrics_new(def->name, svc->instance_text);
     if (!svc->state || !svc->metrics) {
         svc_stop(svc);
         return ST_NO_MEMORY;
     }
+    vitals_make(svc);
     svc->calls_ok =
         metric_counter(svc->metrics, "router_bus_calls_total", "Calls answered on the bus.", "outcome=\"ok\"");
     svc->calls_failed =

@@ -52,6 +52,8 @@ struct svc_def {
     const struct feed_follow_events *follow;
     /* Adds lines to its health report; optional. add copies. */
     void (*health)(struct svc *svc, void (*add)(void *ctx, const char *name, bool ok, const char *detail), void *ctx);
+    /* Sets the gauges that are looked at only when metrics are asked for; optional. From any thread, once started. */
+    void (*gauges)(struct svc *svc);
 };
 
 /* ---- for services ---------------------------------------------------------------------------------------------------
@@ -74,6 +76,7 @@ uint64_t svc_revision(struct svc *svc); /* of the state followed; 0 = none yet *
 bool svc_ready(struct svc *svc); /* started, state there, not draining */
 bool svc_draining(struct svc *svc);
 enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep); /* as its route health_req answers */
+enum status svc_metrics_text(struct svc *svc, struct buf *out); /* as its route metrics_req answers */
 
 void *svc_out(struct svc_call *call); /* the reply struct, for handlers that finish later */
 void svc_finish(struct svc_call *call, enum status st); /* encodes svc_out or the err; the call is gone afterwards */

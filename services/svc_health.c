@@ -1,6 +1,5 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "services/clock.h"
 #include "services/svc_private.h"
@@ -30,19 +29,6 @@ static void add_check(void *ctx, const char *name, bool ok, const char *detail)
         return;
     r->checks[r->n++] =
         (struct health_check){.name = keep(r->arena, name), .ok = ok, .detail = keep(r->arena, detail ? detail : "")};
-}
-
-static uint64_t resident_bytes(void)
-{
-    unsigned long total = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-
-    if (!f)
-        return 0;
-    if (fscanf(f, "%lu %lu", &total, &resident) != 2)
-        resident = 0;
-    fclose(f);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void add_peers(struct svc *svc, struct report *r)
@@ -84,7 +70,7 @@ enum status svc_health(struct svc *svc, struct arena *a, struct health_rep *rep)
                                .ready = svc_ready(svc),
                                .draining = svc_draining(svc),
                                .uptime_ms = clock_ms() - svc->started_ms,
-                               .rss_bytes = resident_bytes()};
+                               .rss_bytes = vitals_resident_bytes()};
     rep->checks.items = checks;
     rep->checks.n = r.n;
     rep->has |= UINT64_C(1) << TAG_CHECKS; /* there, also when there are none */
@@ -105,7 +91,7 @@ static enum status metrics(struct svc_call *call, const void *in, void *out)
 
     (void)in;
     buf_init(&text, LIMIT_METRICS);
-    st = metrics_render(call->svc->metrics, &text);
+    st = svc_metrics_text(call->svc, &text);
     if (st == ST_OK)
         rep->text = arena_copy(call->arena, (struct slice){text.p, text.n}, &st);
     buf_fini(&text);

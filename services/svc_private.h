@@ -25,6 +25,11 @@ struct svc_frame {
     struct svc_frame *next; /* in the pool */
 };
 
+/* Gauges and counters of a service's process and of whom it reaches; NULL = it has none of these. */
+struct vitals {
+    struct metric *ready, *resident, *files, *files_max, *cpu, *revision, *peers[SVC_PEERS];
+};
+
 /* What the client to a peer gets as its context. */
 struct svc_link {
     struct svc *svc;
@@ -49,6 +54,7 @@ struct svc {
     pthread_mutex_t pool_lock;
     struct svc_frame *pool;
     unsigned pooled, in_use; /* frames: kept, and with a handler or whoever finishes the call */
+    struct vitals vitals;
     struct metric *calls_ok, *calls_failed, *call_seconds, *bad_messages;
 };
 
@@ -57,6 +63,8 @@ void svc_dispatch(void *ctx, struct xchg_call *x, uint16_t method, struct slice 
 unsigned svc_pool_in_use(struct svc *svc); /* 0 = every call is finished, and whoever finished it done with svc */
 void svc_pool_free(struct svc *svc);
 extern const struct svc_route svc_common_routes[]; /* health and metrics, of every service; ends with a NULL req */
+void vitals_make(struct svc *svc);
+uint64_t vitals_resident_bytes(void); /* 0 = not known */
 const char *svc_url(const struct settings *settings, enum svc_peer peer);
 
 #endif

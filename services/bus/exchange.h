@@ -60,6 +60,8 @@ enum status xchg_client_start(struct xchg_client *c, struct err *err); /* of an 
 void xchg_client_free(
     struct xchg_client *c); /* ends open calls with ST_CANCELLED; waits for running callbacks; not from a callback */
 unsigned xchg_client_ready(struct xchg_client *c); /* instances that take calls now */
+/* Which they are, each once; returns how many. */
+unsigned xchg_client_instances(struct xchg_client *c, uint64_t ret[XCHG_INSTANCES_MAX]);
 void xchg_client_stats(struct xchg_client *c, struct xchg_stats *ret);
 
 struct xchg_id { /* names an open call; harmless after its end */
@@ -82,6 +84,7 @@ struct xchg_open {
     uint64_t deadline_ms; /* from now; at its end the call ends with ST_TIMEOUT and the server is told */
     uint32_t window; /* bytes of DATA the server may send before WINDOW; 0 = XCHG_WINDOW_DEFAULT */
     uint64_t avoid; /* instance id not to choose when there is another; 0 = none */
+    uint64_t only; /* the one instance to choose, 0 = any. Gone: ST_UNAVAILABLE after XCHG_CONNECT_WAIT_MS */
     bool patient; /* it may wait XCHG_PATIENCE_US for others to travel with: for who has many calls under way */
     const struct xchg_events *events;
     void *ctx;

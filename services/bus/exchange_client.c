@@ -24,7 +24,7 @@ static struct xlink *quieter(struct xlink *a, struct xlink *b)
     return atomic_load(&b->outstanding) < atomic_load(&a->outstanding) ? b : a;
 }
 
-struct xlink *client_choose(struct xchg_client *c, uint64_t avoid)
+struct xlink *client_choose(struct xchg_client *c, uint64_t avoid, uint64_t only)
 {
     struct xlink *ready[XCHG_INSTANCES_MAX], *avoided = NULL;
     unsigned i, n = 0, total = atomic_load(&c->n_links);
@@ -33,7 +33,7 @@ struct xlink *client_choose(struct xchg_client *c, uint64_t avoid)
     for (i = 0; i < total; i++) {
         struct xlink *l = atomic_load(&c->links[i]);
 
-        if (!atomic_load(&l->ready))
+        if (!atomic_load(&l->ready) || (only && atomic_load(&l->instance) != only))
             continue;
         if (avoid && atomic_load(&l->instance) == avoid)
             avoided = l;
@@ -49,12 +49,37 @@ struct xlink *client_choose(struct xchg_client *c, uint64_t avoid)
     return quieter(ready[i], ready[(i + 1 + (unsigned)((dice >> 32) % (n - 1))) % n]);
 }
 
+/* Two addresses may lead to the same instance; it must not be told, or named, twice. */
+static bool told_before(const uint64_t *told, unsigned n, uint64_t instance)
+{
+    unsigned i;
+
+    for (i = 0; i < n; i++)
+        if (told[i] == instance)
+            return true;
+    return false;
+}
+
 unsigned xchg_client_ready(struct xchg_client *c)
 {
     unsigned i, n = 0, total = atomic_load(&c->n_links);
 
     for (i = 0; i < total; i++)
         n += atomic_load(&atomic_load(&c->links[i])->ready) ? 1 : 0;
+    return n;
+}
+
+unsigned xchg_client_instances(struct xchg_client *c, uint64_t ret[XCHG_INSTANCES_MAX])
+{
+    unsigned i, n = 0, total = atomic_load(&c->n_links);
+
+    for (i = 0; i < total; i++) {
+        struct xlink *l = atomic_load(&c->links[i]);
+        uint64_t instance = atomic_load(&l->instance);
+
+        if (atomic_load(&l->ready) && !told_before(ret, n, instance))
+            ret[n++] = instance;
+    }
     return n;
 }
 
@@ -82,6 +107,7 @@ static void fill(struct xcall *x, const struct xchg_open *open)
     x->events = open->events;
     x->ctx = open->ctx;
     x->avoid = open->avoid;
+    x->only = open->only;
     x->opened_ms = now;
     x->deadline_ms = deadline_of(now, open->deadline_ms);
     x->window = window_of(open->window);
@@ -122,7 +148,7 @@ enum status xchg_open(struct xchg_client *c, const struct xchg_open *open, struc
     fill(x, open);
     deadline = x->deadline_ms;
     *ret_id = (struct xchg_id){.call = calls_id(x), .slot = x->slot};
-    l = client_choose(c, open->avoid);
+    l = client_choose(c, open->avoid, open->only);
     st = l ? link_take_call(l, x, open->payload) : ST_DRAINING;
     if (l)
         link_promise(l);
@@ -144,17 +170,6 @@ void call_finish(struct xchg_client *c, struct xcall *x, enum status st, struct 
     x->payload = NULL;
     calls_put(&c->calls, x);
     events->end(ctx, st, payload);
-}
-
-/* Two addresses may lead to the same instance; it must not be told twice. */
-static bool told_before(const uint64_t *told, unsigned n, uint64_t instance)
-{
-    unsigned i;
-
-    for (i = 0; i < n; i++)
-        if (told[i] == instance)
-            return true;
-    return false;
 }
 
 enum status xchg_tell(struct xchg_client *c, uint16_t method, struct slice payload)

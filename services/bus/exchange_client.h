@@ -41,7 +41,7 @@ struct xcall {
     struct xcall *next; /* in a list of calls to end, of waiting calls, or of free slots */
     const struct xchg_events *events;
     void *ctx;
-    uint64_t avoid, opened_ms, deadline_ms;
+    uint64_t avoid, only, opened_ms, deadline_ms;
     uint32_t slot, generation, shard;
     uint32_t window, taken; /* taken: read but not yet told to the server */
     enum status ending; /* not ST_OK: to be ended with this by its owner's thread */
@@ -188,7 +188,7 @@ void client_wait_call(struct xchg_client *c, struct xcall *x); /* its payload is
 void client_end_waiting(struct xchg_client *c, enum status st);
 
 /* exchange_client.c */
-struct xlink *client_choose(struct xchg_client *c, uint64_t avoid); /* NULL = none is ready */
+struct xlink *client_choose(struct xchg_client *c, uint64_t avoid, uint64_t only); /* 0 = any; NULL = none is ready */
 void call_finish(struct xchg_client *c, struct xcall *x, enum status st,
                  struct slice payload); /* id is 0 already; unlocked */
 

@@ -60,7 +60,7 @@ static enum status try_call(struct xchg_client *c, struct xcall *x, uint64_t now
 
     if (x->ending != ST_OK)
         return x->ending;
-    l = client_choose(c, x->avoid);
+    l = client_choose(c, x->avoid, x->only);
     if (l) {
         x->payload = NULL; /* once the link has it, it may end at any moment */
         st = link_take_call(l, x, payload);

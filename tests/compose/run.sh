@@ -161,6 +161,10 @@ for shell in sh bash; do
     expect "a second time ($shell) leaves them alone" test "$(cat "$project/.env")" = "$made"
 done
 
+# No image of the profile is pulled here: only that it stands.
+out=$(compose --profile metrics config 2>&1)
+case $out in *grafana*9090*) ok "the profile metrics is good" ;; *) bad "the profile metrics: $(tail -n 3 <<<"$out")" ;; esac
+
 port=$(free_port)
 url=http://127.0.0.1:$port
 {
@@ -192,6 +196,7 @@ if ! wait_ready; then
     exit
 fi
 ok "four containers up, ready after $((SECONDS - start)) s"
+expect "and no other" test "$(compose ps -q | wc -l)" = 4
 
 # --- a key, a call, its bill ----------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What an operator sees: health, metrics, settings, shutdown, restart, faults of each part."""
 import ctypes.util
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -34,6 +35,22 @@ def test_metrics(router, account):
     for line in text.splitlines():
         assert line.startswith("#") or (line.rsplit(" ", 1)[0].startswith("router_") and float(line.rsplit(" ", 1)[1]) is not None), line
     assert account[2] not in text
+
+
+@PROCESSES
+def test_metrics_are_those_of_every_instance():
+    """Asked of one by chance, counters would fall and rise from one look to the next."""
+    with Router(providers=3) as r:
+        _, token = r.user()
+        key = r.new_key(token)
+        wait_until("all instances take calls", 10, lambda: 'router_peer_instances{service="gateway"' in (text := r.call("GET", "/metrics").body.decode()) and ',peer="providersvc"} 3\n' in text)
+        for _ in range(30):
+            assert r.chat(key, "[[tokens=1]]").status == 200
+        for _ in range(3):
+            text = r.call("GET", "/metrics").body.decode()
+            counts = re.findall(r'^router_model_calls_total{service="providersvc",replica="(\w+)",model="gpt-4o-mini",outcome="ok"} (\d+)$', text, re.M)
+            assert len({replica for replica, _ in counts}) == len(counts) == 3, counts
+            assert sum(int(n) for _, n in counts) == 30
 
 
 @pytest.mark.parametrize("program", ["gateway", "authsvc", "providersvc", "meterd", "openai-router"])

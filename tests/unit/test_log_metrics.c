@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <yyjson.h>
 
+#include "services/disk.h"
 #include "services/log.h"
 #include "services/metrics.h"
 
@@ -90,7 +91,7 @@ static void *add_many(void *ctx)
 
 static void counters_are_exact_under_threads(void **state)
 {
-    struct metrics *m = metrics_new("gateway");
+    struct metrics *m = metrics_new("gateway", NULL);
     struct metric *c = metric_counter(m, "router_x_total", "x.", NULL);
     pthread_t t[THREADS];
     int i;
@@ -106,7 +107,7 @@ static void counters_are_exact_under_threads(void **state)
 
 static void text_groups_series_under_one_help(void **state)
 {
-    struct metrics *m = metrics_new("gateway");
+    struct metrics *m = metrics_new("gateway", NULL);
     struct buf out;
 
     (void)state;
@@ -134,7 +135,7 @@ static void text_groups_series_under_one_help(void **state)
 /* Its old labels are gone, its counts are those of the new ones. */
 static void a_series_begins_anew_with_other_labels(void **state)
 {
-    struct metrics *m = metrics_new("gateway");
+    struct metrics *m = metrics_new("gateway", NULL);
     struct metric *c = metric_counter(m, "router_a_total", "a.", "k=\"1\"");
     struct metric *h = metric_histogram(m, "router_h_seconds", "h.", "k=\"1\"", METRIC_LATENCY_BOUNDS);
     struct buf out;
@@ -159,6 +160,48 @@ static void a_series_begins_anew_with_other_labels(void **state)
     metrics_free(m);
 }
 
+static void assert_line(struct metrics *m, const char *line)
+{
+    struct buf out;
+
+    buf_init(&out, 65536);
+    assert_int_equal(metrics_render(m, &out), ST_OK);
+    assert_int_equal(buf_add(&out, "", 1), ST_OK);
+    if (!strstr(out.p, line))
+        fail_msg("no '%s' in:\n%s", line, out.p);
+    buf_fini(&out);
+}
+
+static void instances_are_told_apart(void **state)
+{
+    struct metrics *m = metrics_new("gateway", "00000000000000ab");
+
+    (void)state;
+    metric_add(metric_counter(m, "router_a_total", "a.", "k=\"1\""), 3);
+    assert_line(m, "\nrouter_a_total{service=\"gateway\",replica=\"00000000000000ab\",k=\"1\"} 3\n");
+    metrics_free(m);
+}
+
+static void a_disk_says_its_room(void **state)
+{
+    struct metrics *m = metrics_new("meterd", NULL);
+    struct disk_space space = {0, 0};
+    struct disk_gauges g;
+
+    (void)state;
+    assert_true(disk_space(".", &space));
+    assert_true(space.size_bytes > 0 && space.free_bytes <= space.size_bytes);
+    disk_gauges_make(&g, m, "database");
+    disk_gauges_set(&g, ".");
+    assert_int_equal(metric_value(g.size_bytes), space.size_bytes);
+    assert_true(metric_value(g.free_bytes) > 0);
+    assert_line(m, "\nrouter_disk_free_bytes{service=\"meterd\",path=\"database\"} ");
+    disk_gauges_set(&g, "./there/is/no/such/folder");
+    assert_int_equal(metric_value(g.free_bytes), 0);
+    assert_int_equal(metric_value(g.size_bytes), space.size_bytes);
+    metrics_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +210,8 @@ int main(void)
         cmocka_unit_test(counters_are_exact_under_threads),
         cmocka_unit_test(text_groups_series_under_one_help),
         cmocka_unit_test(a_series_begins_anew_with_other_labels),
+        cmocka_unit_test(instances_are_told_apart),
+        cmocka_unit_test(a_disk_says_its_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

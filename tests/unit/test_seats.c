@@ -79,7 +79,7 @@ static void come_and_go(struct upstreams *s, unsigned i)
 
 static void seats_go_on_to_new_names(void **state)
 {
-    struct metrics *m = metrics_new("providersvc");
+    struct metrics *m = metrics_new("providersvc", NULL);
     struct upstreams s = {.n = 0};
     struct upstream *held, *last;
     char text[16];
@@ -111,7 +111,7 @@ static void seats_go_on_to_new_names(void **state)
 
 static void no_more_are_served_than_there_are_seats(void **state)
 {
-    struct metrics *m = metrics_new("providersvc");
+    struct metrics *m = metrics_new("providersvc", NULL);
     struct upstreams s = {.n = 0};
     struct upstream *held;
     char text[16];

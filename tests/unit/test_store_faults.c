@@ -304,7 +304,7 @@ static void let_the_writer_meet(struct crash_work *w, uint64_t nth, struct watch
 {
     struct crash_fault fault = {.ops = 1u << CRASH_SYNC, .nth = nth, .times = 1, .rc = SQLITE_IOERR_FSYNC};
     struct log log = {.service = "test", .level = LOG_ERROR, .fd = -1};
-    struct metrics *metrics = metrics_new("test");
+    struct metrics *metrics = metrics_new("test", NULL);
     struct writer_options options = {
         .store = w->store, .log = &log, .metrics = metrics, .publish = on_publish, .dead = on_dead, .ctx = watch};
     struct writer *writer = NULL;
