@@ -115,6 +115,8 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
         st = catalog_check_seals(self->store, svc_log(svc), err);
     if (st == ST_OK)
         self->store->answers_kept_ms = (uint64_t)settings->idempotency_hours * 3600 * 1000;
+    if (st == ST_OK)
+        self->store->security_kept_s = (uint64_t)settings->security_days * 24 * 3600;
     sodium_memzero(report.password, sizeof(report.password));
     return st;
 }

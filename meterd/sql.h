@@ -335,6 +335,39 @@
     /* audit.c */                                                                                                      \
     S(AUDIT_INSERT, "INSERT INTO audit(created, actor, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5)")           \
     S(AUDITS, "SELECT id, created, actor, action, object, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")  \
+    /* security.c */                                                                                                   \
+    S(SECURITY_SEQ, "SELECT seq FROM security_source WHERE source = ?1")                                               \
+    S(SECURITY_TOLD, "INSERT INTO security_source(source, seq, told) VALUES (?1, ?2, ?3) "                             \
+      "ON CONFLICT(source) DO UPDATE SET seq = ?2, told = ?3")                                                         \
+    S(SECURITY_SAME, "SELECT id FROM security_event WHERE kind = ?1 AND subject = ?2 AND address = ?3 AND first_seen > ?4 "\
+      "ORDER BY first_seen DESC LIMIT 1")                                                                              \
+    S(SECURITY_AGAIN, "UPDATE security_event SET count = count + ?2, last_seen = max(last_seen, ?3) WHERE id = ?1")    \
+    S(SECURITY_INSERT, "INSERT INTO security_event(kind, subject, address, count, first_seen, last_seen, detail) "     \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                           \
+    S(SECURITY_COUNT, "SELECT count(*) FROM security_event WHERE kind = ?1")                                           \
+    S(SECURITY_FORGET_KIND, "DELETE FROM security_event WHERE id IN "                                                  \
+      "(SELECT id FROM security_event WHERE kind = ?1 ORDER BY id LIMIT ?2)")                                          \
+    S(SECURITY_FORGET_OLD, "DELETE FROM security_event WHERE id IN (SELECT id FROM security_event WHERE last_seen < ?1 LIMIT ?2)")\
+    S(SECURITY_FORGET_SOURCES, "DELETE FROM security_source WHERE told < ?1")                                          \
+    S(SECURITY_EVENTS, "SELECT id, kind, subject, address, count, first_seen, last_seen, detail FROM security_event "  \
+      "WHERE id < ?1 AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR subject = ?3) AND (?4 IS NULL OR address = ?4) " \
+      "AND last_seen >= ?5 AND first_seen < ?6 ORDER BY id DESC LIMIT ?7")                                             \
+    /* anomaly.c */                                                                                                    \
+    S(KEY_HOUR_POSITION, "SELECT revision FROM key_hour_position")                                                     \
+    S(KEY_HOUR_MOVE, "UPDATE key_hour_position SET revision = ?1")                                                     \
+    S(KEY_HOUR_LAST, "SELECT max(revision) FROM (SELECT revision FROM usage WHERE revision > ?1 ORDER BY revision LIMIT ?2)")\
+    S(KEY_HOUR_ADD, "INSERT INTO key_hour(key_id, hour, calls, cost_nano) SELECT key_id, created_ms / 3600000 AS h, count(*), "\
+      "sum(cost_nano) FROM usage WHERE revision > ?1 AND revision <= ?2 GROUP BY key_id, h "                           \
+      "ON CONFLICT(key_id, hour) DO UPDATE SET calls = calls + excluded.calls, cost_nano = cost_nano + excluded.cost_nano")\
+    /* ?1 hour, ?2 first hour before it, ?3 hours used at least, ?4 calls, ?5 cost, ?6 times, ?7 begin of the hour */  \
+    S(KEY_HOUR_ODD, "SELECT k.key_id, k.calls, k.cost_nano, h.calls, h.cost_nano FROM key_hour k JOIN (SELECT key_id, "\
+      "count(*) AS hours, max(calls) AS calls, max(cost_nano) AS cost_nano FROM key_hour WHERE hour >= ?2 AND hour < ?1 "\
+      "AND key_id IN (SELECT key_id FROM key_hour WHERE hour = ?1 AND (calls >= ?4 OR cost_nano >= ?5)) "              \
+      "GROUP BY key_id) h ON h.key_id = k.key_id WHERE k.hour = ?1 AND h.hours >= ?3 "                                 \
+      "AND ((k.calls >= ?4 AND k.calls > ?6 * h.calls) OR (k.cost_nano >= ?5 AND k.cost_nano > ?6 * h.cost_nano)) "    \
+      "AND NOT EXISTS (SELECT 1 FROM security_event e WHERE e.kind = 'anomalous_use' AND e.subject = k.key_id "        \
+      "AND e.address = '' AND e.first_seen >= ?7) LIMIT ?8")                                                           \
+    S(KEY_HOUR_FORGET, "DELETE FROM key_hour WHERE (key_id, hour) IN (SELECT key_id, hour FROM key_hour WHERE hour < ?1 LIMIT ?2)")\
     /* answers.c */                                                                                                    \
     S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
       "AND (k.digest = ?1 OR k.prev_until > ?2) AND u.status = 'active', k.ip_allow "                                  \

@@ -23,6 +23,7 @@
 #define WRITER_HOUSEKEEPING_MS 600000 /* expired sessions are forgotten this often */
 #define WRITER_EXPIRE_MS 1000 /* holds whose lease is over are looked for this often */
 #define WRITER_EXPIRE_BYTES (4u * 1024u * 1024u) /* of one round of them */
+#define WRITER_SECURITY_BYTES (1024u * 1024u) /* of memory of one look at anomalies */
 
 struct writer;
 

@@ -255,6 +255,17 @@
     F(m, 5, STR, object,   REQ, LIMIT_MODEL,   "of what: its name; of a user (credit.grant, too) or a code: its id")   \
     F(m, 6, STR, detail,   OPT, LIMIT_TITLE,   "what changed; secrets masked")
 
+/* Where a sighting is told to meterd it has no id. */
+#define SECURITY_EVENT(F, L, m)                                                                                        \
+    F(m, 1, U64, id,         OPT, LIMIT_ID,    "its place in the order of events")                                     \
+    F(m, 2, STR, kind,       REQ, LIMIT_NAME,  "login_failed, key_guessing …; docs/openapi.yaml names them all")       \
+    F(m, 3, STR, subject,    OPT, LIMIT_TITLE, "of what: an e-mail address, the id of a key or user; (others) = there was no room to tell apart")\
+    F(m, 4, STR, address,    OPT, LIMIT_NAME,  "of the client, of IPv6 its /64; empty = nobody knows")                 \
+    F(m, 5, U64, count,      REQ, LIMIT_ID,    "how often")                                                            \
+    F(m, 6, U64, first_seen, REQ, LIMIT_TIME,  "Unix seconds")                                                         \
+    F(m, 7, U64, last_seen,  REQ, LIMIT_TIME,  "Unix seconds")                                                         \
+    F(m, 8, STR, detail,     OPT, LIMIT_TITLE, "more, for people")
+
 #define MODEL_INFO(F, L, m)                                                                                            \
     F(m, 1, STR, id,       REQ, LIMIT_MODEL, "model name")                                                             \
     F(m, 2, STR, object,   REQ, LIMIT_NAME,  "always model")                                                           \

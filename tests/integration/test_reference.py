@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 
 from openapi import Reference
-from router import ROOT, Events, Router
+from router import ROOT, Events, Router, wait_until
 
 # A provider's own answers, described as such: nothing of ours to compare.
 PASSED_ON = {"/v1/chat/completions", "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content", "/v1/batches", "/v1/batches/{id}"}
@@ -43,6 +43,8 @@ def furnished():
             "/api/admin/models/{name}": "ours",
             "/v1/models/{model}": "ours",
         }
+        assert r.call("GET", "/api/admin/users", token=token).status == 403  # is a security event
+        wait_until("it is told", 10, lambda: r.ok("GET", "/api/admin/security-events", token=admin)["data"], every=0.1)
         running = Events(r, plain["key"], "[[tokens=100000 delay=20]]")
         next(iter(running))
         yield r, admin, token, plain["key"], named
