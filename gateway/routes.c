@@ -108,6 +108,8 @@ const struct route routes[] = {
     CALL("POST",   "/api/admin/config",             ROUTE_ADMIN, 200, SVC_METERD,  config_apply_req,      config_apply_rep, ROUTE_LARGE),
     CALL("GET",    "/api/admin/audit",              ROUTE_ADMIN, 200, SVC_METERD,  audit_list_req,        audit_list_rep, 0),
     CALL("GET",    "/api/admin/security-events",    ROUTE_ADMIN, 200, SVC_METERD,  security_list_req,     security_list_rep, 0),
+    CALL("GET",    "/api/admin/alerts",             ROUTE_ADMIN, 200, SVC_METERD,  alert_list_req,        alert_list_rep, 0),
+    CALL("POST",   "/api/admin/alerts/{id}/acknowledge", ROUTE_ADMIN, 200, SVC_METERD, alert_ack_req,     alert_rep, ROUTE_UNWRAP),
     CALL("GET",    "/api/admin/usage",              ROUTE_ADMIN, 200, SVC_METERD,  usage_summary_req,     usage_summary_rep, ROUTE_EVERYBODY),
     CALL("GET",    "/api/admin/requests",           ROUTE_ADMIN, 200, SVC_METERD,  usage_list_req,        usage_list_rep, ROUTE_EVERYBODY),
     CALL("GET",    "/api/admin/requests/{request_id}", ROUTE_ADMIN, 200, SVC_METERD, usage_list_req,      usage_list_rep, ROUTE_EVERYBODY | ROUTE_FIRST),

@@ -81,6 +81,32 @@ static void dead(void *ctx, const struct err *why)
     _exit(METERD_EXIT_STORE);
 }
 
+/* ---- what is wrong -------------------------------------------------------------------------------------------------
+ */
+
+/* false = it cannot be said. */
+static bool disk_free(const char *path, uint64_t *ret_bytes)
+{
+    struct statvfs fs;
+
+    if (statvfs(path, &fs) != 0)
+        return false;
+    *ret_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return true;
+}
+
+static void facts(void *ctx, struct alert_facts *to)
+{
+    struct meterd *self = ctx;
+    struct writer_state state = writer_state(self->writer);
+    uint64_t bytes = 0;
+
+    to->disk_low = disk_free(svc_settings(self->svc)->db_path, &bytes) && bytes < METERD_DISK_LOW_BYTES;
+    to->full = state.full;
+    to->behind = state.depth >= MAILBOX_ITEMS / 2;
+    to->ledger_wrong = reader_ledger_wrong(self->slow);
+}
+
 /* ---- life ----------------------------------------------------------------------------------------------------------
  */
 
@@ -130,6 +156,7 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
                                      .publish = publish,
                                      .dead = dead,
                                      .ctx = self};
+    struct watch_options watch = {settings, svc_log(svc), svc_metrics(svc), facts, self};
     enum status st = reader_new(settings->db_path, svc_log(svc), &self->quick, err);
 
     if (st == ST_OK)
@@ -139,7 +166,12 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK)
         st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
     if (st == ST_OK)
+        st = watch_new(&watch, &self->watch, err);
+    options.watch = self->watch;
+    if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
+    if (st == ST_OK)
+        st = watch_start(self->watch, err);
     if (st == ST_OK) {
         reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         reader_hand_over_to(self->copy, writer_mailbox(self->writer)); /* a backup is in the audit */
@@ -185,10 +217,12 @@ static void meterd_fini(struct svc *svc)
     struct meterd *self = svc_state(svc);
 
     feed_sub_free(self->sub);
+    watch_stop(self->watch);
     reader_free(self->quick);
     reader_free(self->slow);
     reader_free(self->copy);
     writer_free(self->writer);
+    watch_free(self->watch);
     feed_pub_free(self->pub);
     store_close(self->store);
     memset(self, 0, sizeof(*self));
@@ -200,15 +234,13 @@ static void meterd_fini(struct svc *svc)
 static void disk_health(const char *path, void (*add)(void *ctx, const char *name, bool ok, const char *detail),
                         void *ctx)
 {
-    struct statvfs fs;
+    uint64_t free_bytes = 0;
     char text[96];
-    uint64_t free_bytes;
 
-    if (statvfs(path, &fs) != 0) {
+    if (!disk_free(path, &free_bytes)) {
         add(ctx, "disk", false, "the database's file cannot be looked at");
         return;
     }
-    free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     snprintf(text, sizeof(text), "%" PRIu64 " MB free", free_bytes / 1000000);
     add(ctx, "disk", free_bytes >= METERD_DISK_LOW_BYTES, text);
 }

@@ -10,6 +10,7 @@
 #define METERD_STORE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -115,6 +116,7 @@ struct store {
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
     uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
+    atomic_bool ledger_wrong; /* of a reader: what the last ledger_verify said; any thread may look */
     uint64_t security_kept_s; /* of the writer (meterd/security.h); 0 = not said */
     struct seal_key seal; /* of the writer: for upstream keys */
 };

@@ -14,6 +14,7 @@
 #include "meterd/prices.h"
 #include "meterd/security.h"
 #include "meterd/sessions.h"
+#include "meterd/watch.h"
 #include "services/clock.h"
 
 #define PAGE_BYTES 4096u
@@ -32,6 +33,7 @@ enum chore_number {
     CHORE_ANSWERS,
     CHORE_LEASES,
     CHORE_SECURITY,
+    CHORE_ALERTS,
     CHORE_LOG,
     CHORES
 };
@@ -359,6 +361,31 @@ static uint64_t look_at_security(struct writer *w, uint64_t now)
     return now + SECURITY_LOOK_MS;
 }
 
+static uint64_t write_alerts(struct writer *w, uint64_t now)
+{
+    const struct alerts_report *report = watch_take(w->o.watch);
+    struct err err = {0};
+    struct arena arena;
+    struct work work = {.s = w->o.store, .a = &arena, .err = &err};
+    enum status st;
+
+    if (!report)
+        return now + WRITER_ALERTS_MS;
+    arena_init(&arena, WRITER_ALERTS_BYTES);
+    st = batch_begin(w->o.store, &err);
+    if (st == ST_OK)
+        st = alerts_apply(&work, report);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    arena_fini(&arena);
+    watch_done(w->o.watch); /* what could not be written is found, or posted, again */
+    if (st != ST_OK) {
+        die_if_dead(w, &err);
+        batch_abandon(w->o.store);
+    }
+    return now + WRITER_ALERTS_MS;
+}
+
 /* Holds are leased: what nobody speaks of any more is billed as far as it was heard. */
 static void expire(struct writer *w, uint64_t now)
 {
@@ -545,16 +572,23 @@ static uint64_t copy_log(struct writer *w, uint64_t now)
     return idle ? now + WRITER_IDLE_MS : w->worked_ms + WRITER_IDLE_MS;
 }
 
+/* clang-format off */
 static const struct chore {
     const char *name;
     bool after_work; /* also after each transaction, whenever it is due */
     uint64_t (*run)(struct writer *w, uint64_t now);
 } chores[CHORES] = {
-    [CHORE_PRICES] = {"prices", true, look_at_prices},        [CHORE_HEARTBEAT] = {"heartbeat", false, heartbeat},
-    [CHORE_SESSIONS] = {"sessions", false, forget_sessions},  [CHORE_MONTHLY] = {"monthly", true, look_at_monthly},
-    [CHORE_ANSWERS] = {"answers", false, forget_answers},     [CHORE_LEASES] = {"leases", false, look_at_leases},
-    [CHORE_SECURITY] = {"security", false, look_at_security}, [CHORE_LOG] = {"log", true, copy_log},
+    [CHORE_PRICES] = {"prices", true, look_at_prices},
+    [CHORE_HEARTBEAT] = {"heartbeat", false, heartbeat},
+    [CHORE_SESSIONS] = {"sessions", false, forget_sessions},
+    [CHORE_MONTHLY] = {"monthly", true, look_at_monthly},
+    [CHORE_ANSWERS] = {"answers", false, forget_answers},
+    [CHORE_LEASES] = {"leases", false, look_at_leases},
+    [CHORE_SECURITY] = {"security", false, look_at_security},
+    [CHORE_ALERTS] = {"alerts", false, write_alerts},
+    [CHORE_LOG] = {"log", true, copy_log},
 };
+/* clang-format on */
 
 static void between(struct writer *w, bool worked)
 {

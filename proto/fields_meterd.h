@@ -495,6 +495,23 @@
     L(m, 1, security_event, data, LIMIT_PAGE, "newest first")                                                          \
     F(m, 2, STR, next, OPT, LIMIT_TOKEN,      "cursor of the next page")
 
+#define ALERT_LIST_REQ(F, L, m)                                                                                        \
+    F(m, 1, U64, limit,  OPT, LIMIT_PAGE,  "page size; 0 = 100")                                                       \
+    F(m, 2, STR, cursor, OPT, LIMIT_TOKEN, "from the last page")                                                       \
+    F(m, 3, STR, state,  OPT, LIMIT_NAME,  "only these: firing or resolved")                                           \
+    F(m, 4, STR, rule,   OPT, LIMIT_NAME,  "only of this rule")
+
+#define ALERT_LIST_REP(F, L, m)                                                                                        \
+    L(m, 1, alert, data, LIMIT_PAGE,     "newest first")                                                               \
+    F(m, 2, STR, next, OPT, LIMIT_TOKEN, "cursor of the next page")
+
+#define ALERT_ACK_REQ(F, L, m)                                                                                         \
+    F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                                \
+    F(m, 2, STR, id,       REQ, LIMIT_ID_TEXT, "which")
+
+#define ALERT_REP(F, L, m)                                                                                             \
+    L(m, 1, alert, alert, 1, "as it is now")
+
 /* Who asks is the user of the API key: another's object is not found. */
 #define OBJECT_FIND_REQ(F, L, m)                                                                                       \
     F(m, 1, STR, object_id,  REQ, LIMIT_OBJECT_ID, "resp_…, file-…, batch_…: as upstream called it")                   \

@@ -45,6 +45,10 @@ def furnished():
         }
         assert r.call("GET", "/api/admin/users", token=token).status == 403  # is a security event
         wait_until("it is told", 10, lambda: r.ok("GET", "/api/admin/security-events", token=admin)["data"], every=0.1)
+        tokens = r.ok("POST", "/auth/register", {"email": "ann@example.com", "password": "a good password"})
+        statuses = [r.call("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]}).status for _ in range(2)]
+        assert statuses == [200, 401]  # is an alert
+        wait_until("it fires", 30, lambda: r.ok("GET", "/api/admin/alerts", token=admin)["data"], every=0.1)
         running = Events(r, plain["key"], "[[tokens=100000 delay=20]]")
         next(iter(running))
         yield r, admin, token, plain["key"], named
