@@ -5,6 +5,7 @@
 
 #include "meterd/audit.h"
 #include "meterd/ops.h"
+#include "meterd/security.h"
 #include "services/json.h"
 
 #define ALERTS_PAGE 100
@@ -132,6 +133,8 @@ enum status alerts_apply(struct work *w, const struct alerts_report *report)
         st = store_run(w->s, SQL_DELIVERY_DONE, BINDS(B_I(report->delivered)), w->err);
     if (st == ST_OK && report->again)
         st = store_run(w->s, SQL_DELIVERY_AGAIN, BINDS(B_I(report->again), B_I(report->again_s)), w->err);
+    for (i = 0; i < report->n_events && st == ST_OK; i++)
+        st = security_add(w, &report->events[i]);
     for (i = 0; i < report->n && st == ST_OK; i++)
         st = see(w, &report->findings[i], report->post);
     if (st == ST_OK && report->looked)

@@ -25,6 +25,8 @@ struct alerts_report {
     bool looked; /* the rules were looked at: what is not among the findings is not there */
     const struct finding *findings;
     size_t n;
+    const struct security_event *events; /* found by looking, and to be kept */
+    size_t n_events;
     bool post; /* changes are to be posted */
     uint64_t delivered; /* this one was taken, or is given up; 0 = none */
     uint64_t again, again_s; /* this one was not, and is due again then; 0 = none */

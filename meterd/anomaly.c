@@ -10,10 +10,10 @@
 #define DAY_HOURS 24
 #define NANO_PER_CENT (MONEY_NANO_PER_USD / 100)
 
-struct busy_key {
-    struct slice id;
-    int64_t calls, cost_nano, most_calls, most_cost_nano;
-};
+static int64_t hour_of(const struct work *w)
+{
+    return (int64_t)(w->s->now_ms / 1000) / HOUR_S;
+}
 
 /* Usage rows that no sum has yet, up to ANOMALY_STEP_ROWS of them. */
 static enum status sum_up(struct work *w, bool *ret_more)
@@ -34,64 +34,47 @@ static enum status sum_up(struct work *w, bool *ret_more)
     return st;
 }
 
-static enum status fill_key(struct work *w, sqlite3_stmt *q, void *to)
+static enum status fill_event(struct work *w, sqlite3_stmt *q, void *to)
 {
-    struct busy_key *k = to;
-
-    k->calls = col_i64(q, 1);
-    k->cost_nano = col_i64(q, 2);
-    k->most_calls = col_i64(q, 3);
-    k->most_cost_nano = col_i64(q, 4);
-    return col_text(q, 0, w->a, &k->id, w->err);
-}
-
-static enum status tell(struct work *w, const struct busy_key *k)
-{
+    struct security_event *e = to;
+    int64_t cost = col_i64(q, 2), most = col_i64(q, 4);
     char detail[LIMIT_TITLE];
-    struct security_event event = {.kind = slice_of(security_names[SECURITY_ANOMALOUS_USE]),
-                                   .subject = k->id,
-                                   .count = 1,
-                                   .first_seen = w->s->now_ms / 1000,
-                                   .last_seen = w->s->now_ms / 1000};
+    enum status st = col_text(q, 0, w->a, &e->subject, w->err);
 
     snprintf(detail, sizeof(detail),
              "this hour %" PRId64 " calls, $%" PRId64 ".%02" PRId64 "; busiest hour of %d days before: %" PRId64
              " calls, $%" PRId64 ".%02" PRId64,
-             k->calls, k->cost_nano / MONEY_NANO_PER_USD, k->cost_nano % MONEY_NANO_PER_USD / NANO_PER_CENT,
-             ANOMALY_DAYS, k->most_calls, k->most_cost_nano / MONEY_NANO_PER_USD,
-             k->most_cost_nano % MONEY_NANO_PER_USD / NANO_PER_CENT);
-    event.detail = slice_of(detail);
-    return security_add(w, &event);
+             col_i64(q, 1), cost / MONEY_NANO_PER_USD, cost % MONEY_NANO_PER_USD / NANO_PER_CENT, ANOMALY_DAYS,
+             col_i64(q, 3), most / MONEY_NANO_PER_USD, most % MONEY_NANO_PER_USD / NANO_PER_CENT);
+    e->kind = slice_of(security_names[SECURITY_ANOMALOUS_USE]);
+    e->count = 1;
+    e->first_seen = e->last_seen = w->s->now_ms / 1000;
+    if (st == ST_OK)
+        e->detail = arena_copy(w->a, slice_of(detail), &st);
+    return st;
 }
 
-/* Keys whose hour is anomalous and was not told of. */
-static enum status look(struct work *w, int64_t hour)
+enum status anomaly_look(struct work *w, struct security_event **ret, size_t *ret_n)
 {
+    int64_t hour = hour_of(w);
     struct record_page page = {.sql = SQL_KEY_HOUR_ODD,
                                .binds = BINDS(B_I(hour), B_I(hour - (int64_t)ANOMALY_DAYS * DAY_HOURS),
                                               B_I(ANOMALY_HOURS), B_I(ANOMALY_CALLS), B_I(ANOMALY_COST_NANO),
                                               B_I(ANOMALY_TIMES), B_I(hour * HOUR_S), B_I(ANOMALY_KEYS + 1)),
-                               .fill = fill_key,
-                               .size = sizeof(struct busy_key),
+                               .fill = fill_event,
+                               .size = sizeof(struct security_event),
                                .limit = ANOMALY_KEYS};
-    const struct busy_key *keys;
     enum status st = record_list(w, &page);
-    size_t i;
 
-    keys = page.items;
-    for (i = 0; i < page.n && st == ST_OK; i++)
-        st = tell(w, &keys[i]);
+    *ret = page.items;
+    *ret_n = page.n;
     return st;
 }
 
-enum status anomaly_step(struct work *w, bool *ret_more)
+enum status anomaly_sum(struct work *w, bool *ret_more)
 {
-    int64_t hour = (int64_t)(w->s->now_ms / 1000) / HOUR_S;
+    int64_t before = hour_of(w) - (int64_t)ANOMALY_DAYS * DAY_HOURS;
     enum status st = sum_up(w, ret_more);
 
-    if (st == ST_OK)
-        st = look(w, hour);
-    return st == ST_OK ? store_run(w->s, SQL_KEY_HOUR_FORGET,
-                                   BINDS(B_I(hour - (int64_t)ANOMALY_DAYS * DAY_HOURS), B_I(ANOMALY_STEP_ROWS)), w->err)
-                       : st;
+    return st == ST_OK ? store_run(w->s, SQL_KEY_HOUR_FORGET, BINDS(B_I(before), B_I(ANOMALY_STEP_ROWS)), w->err) : st;
 }

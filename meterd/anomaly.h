@@ -7,7 +7,8 @@
  *     one that is hardly ever used, is never told of.
  * It is told once for an hour. Hours are those of the clock, so a burst over the turn of one counts in two parts.
  *
- * The sums are made of usage rows after the bill, a stretch at a time: nothing is added to the bill's own way.
+ * The sums are made of usage rows after the bill, a stretch at a time: nothing is added to the bill's own way. Looking
+ * may take long where many keys are busy, so a connection does it that only reads (watch.h).
  */
 #ifndef METERD_ANOMALY_H
 #define METERD_ANOMALY_H
@@ -20,9 +21,11 @@
 #define ANOMALY_DAYS 7
 #define ANOMALY_HOURS 24
 #define ANOMALY_STEP_ROWS 2000 /* usage rows summed in one step, and hours forgotten */
-#define ANOMALY_KEYS 100 /* told of in one step */
+#define ANOMALY_KEYS 100 /* told of in one look */
 
-/* One step: sums, then looks. *ret_more when there are more rows to sum. */
-enum status anomaly_step(struct work *w, bool *ret_more);
+/* One step of the writer: sums up and forgets. *ret_more when there are more rows to sum. */
+enum status anomaly_sum(struct work *w, bool *ret_more);
+/* Keys whose hour is anomalous and was not told of, as events into the work's arena. Reads only. */
+enum status anomaly_look(struct work *w, struct security_event **ret, size_t *ret_n);
 
 #endif

@@ -390,10 +390,10 @@
     S(DELIVERY_AGAIN, "UPDATE delivery SET tries = tries + 1, due = ?2 WHERE id = ?1")                                 \
     S(DELIVERIES_FORGET, "DELETE FROM delivery WHERE id <= (SELECT id FROM delivery ORDER BY id DESC LIMIT 1 OFFSET ?1)")\
     /* alert_rules.c: subject, text. ?1 now (Unix seconds), ?2 what the rule compares with, ?3 how many at most */     \
-    S(RULE_BRUTE_FORCE, "SELECT address, printf('%d failed sign-ins from %s within an hour', sum(count), address) "    \
+    S(RULE_BRUTE_FORCE, "SELECT address, printf('%d failed sign-ins from %s within an hour', sum(count), coalesce(nullif(address, ''), 'many addresses')) "    \
       "FROM security_event WHERE last_seen >= ?1 - 600 AND first_seen >= ?1 - 4200 AND kind IN ('login_failed', 'login_throttled') "\
       "GROUP BY address HAVING sum(count) >= ?2 ORDER BY max(id) DESC LIMIT ?3")                                       \
-    S(RULE_KEY_GUESSING, "SELECT address, printf('%d API keys guessed from %s within an hour', sum(count), address) "  \
+    S(RULE_KEY_GUESSING, "SELECT address, printf('%d API keys guessed from %s within an hour', sum(count), coalesce(nullif(address, ''), 'many addresses')) "  \
       "FROM security_event WHERE last_seen >= ?1 - 600 AND kind = 'key_guessing' "                                     \
       "GROUP BY address HAVING sum(count) >= ?2 ORDER BY max(id) DESC LIMIT ?3")                                       \
     S(RULE_REFRESH_REUSED, "SELECT subject, printf('A refresh token of user %s was used twice (from %s): somebody has copied it', subject, address) "\

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "meterd/anomaly.h"
 #include "meterd/batch.h"
 #include "meterd/ledger.h"
 #include "meterd/webhook.h"
@@ -21,7 +22,9 @@ struct watch {
     struct arena arena; /* of the report */
     struct alerts_report report;
     atomic_bool ready; /* the report is the writer's; else it is the thread's */
-    uint64_t look_ms; /* monotonic: the next look */
+    uint64_t look_ms, anomalies_ms; /* monotonic: the next look */
+    uint64_t done, tried,
+        again_s; /* deliveries: taken; failed, and not due before. Holds while nothing can be written. */
     int64_t overage_nano; /* as of the look before; -1 = there was none */
     struct metric *warnings, *criticals, *deliveries[OUTCOMES];
 };
@@ -119,6 +122,23 @@ static void look(struct watch *w, struct work *work)
     w->report.n = n;
 }
 
+/* Takes its own time, and is nobody's fault when that is over. */
+static void look_for_anomalies(struct watch *w, struct work *work)
+{
+    struct security_event *events = NULL;
+    size_t n = 0;
+
+    w->store->interrupt_at_ms = clock_ms() + WATCH_QUERY_MS;
+    if (anomaly_look(work, &events, &n) == ST_OK) {
+        w->report.events = events;
+        w->report.n_events = n;
+    } else {
+        log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "anomalies_not_looked_for", LOG_C("why", work->err->text));
+    }
+    w->store->broken = STORE_WELL;
+    w->store->interrupt_at_ms = clock_ms() + WATCH_QUERY_MS;
+}
+
 /* ---- posting -------------------------------------------------------------------------------------------------------
  */
 
@@ -145,15 +165,17 @@ static void deliver(struct watch *w, const struct waiting *d)
     struct err err = {0};
     enum outcome outcome = OUTCOME_OK;
 
-    if (d->id == 0 || d->due > now)
+    if (d->id != 0 && d->id == w->done)
+        w->report.delivered = d->id;
+    if (d->id == 0 || d->id == w->done || d->due > now || (d->id == w->tried && w->again_s > now))
         return;
     if (webhook_post(w->webhook, d->id, d->body, &err) != ST_OK)
         outcome = now >= d->born + WEBHOOK_GIVE_UP_S ? OUTCOME_GIVEN_UP : OUTCOME_FAILED;
     if (outcome == OUTCOME_FAILED) {
-        w->report.again = d->id;
-        w->report.again_s = now + webhook_backoff_s(d->tries + 1);
+        w->report.again = w->tried = d->id;
+        w->report.again_s = w->again_s = now + webhook_backoff_s(d->tries + 1);
     } else {
-        w->report.delivered = d->id;
+        w->report.delivered = w->done = d->id;
     }
     metric_add(w->deliveries[outcome], 1);
     if (outcome != OUTCOME_OK)
@@ -180,13 +202,17 @@ static void step(struct watch *w)
         look(w, &work);
         w->look_ms = now + WATCH_LOOK_MS;
     }
+    if (st == ST_OK && now >= w->anomalies_ms) {
+        look_for_anomalies(w, &work);
+        w->anomalies_ms = now + WATCH_ANOMALIES_MS;
+    }
     if (st == ST_OK && w->webhook)
         st = record_get(&work, SQL_DELIVERY_NEXT, NO_BINDS, fill_waiting, &next);
     batch_abandon(w->store);
     w->store->broken = STORE_WELL; /* it only reads */
     if (st == ST_OK && w->webhook)
         deliver(w, &next);
-    if (w->report.looked || w->report.delivered || w->report.again)
+    if (w->report.looked || w->report.n_events || w->report.delivered || w->report.again)
         atomic_store(&w->ready, true);
 }
 

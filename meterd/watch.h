@@ -1,8 +1,9 @@
 /*
- * watch: the thread of alerts. Every WATCH_LOOK_MS it looks at the rules with a connection that only reads, and it
- * posts what waits to the webhook, the oldest first and again until it was taken, so what is posted is in order and is
- * delivered at least once. It writes nothing itself: what it found and what became of a post is handed to the writer
- * (watch_take), which never waits for it; until that has been written nothing more is looked at or posted.
+ * watch: the thread of alerts, with a connection that only reads. Every WATCH_LOOK_MS it looks at the rules, every
+ * WATCH_ANOMALIES_MS for anomalous use; and it posts what waits to the webhook, the oldest first and again until it was
+ * taken, so what is posted is in order and is delivered at least once. It writes nothing itself: what it found and what
+ * became of a post is handed to the writer (watch_take), which never waits for it; until that has been written nothing
+ * more is looked at or posted.
  */
 #ifndef METERD_WATCH_H
 #define METERD_WATCH_H
@@ -13,6 +14,7 @@
 #include "services/settings.h"
 
 #define WATCH_LOOK_MS 5000
+#define WATCH_ANOMALIES_MS 60000 /* keys that do far more than ever are looked for this often */
 #define WATCH_STEP_MS 500 /* whether the writer has taken it, and whether a post is due */
 #define WATCH_QUERY_MS 2000 /* longest time of one look */
 #define WATCH_BYTES (2u * 1024u * 1024u) /* of memory of one look */

@@ -335,7 +335,7 @@ static uint64_t forget_answers(struct writer *w, uint64_t now)
     return now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
 }
 
-/* Anomalies are found, and security events that are too old or too many are forgotten. */
+/* What keys do in an hour is summed up; security events that are too old or too many are forgotten. */
 static uint64_t look_at_security(struct writer *w, uint64_t now)
 {
     struct err err = {0};
@@ -346,7 +346,7 @@ static uint64_t look_at_security(struct writer *w, uint64_t now)
 
     arena_init(&arena, WRITER_SECURITY_BYTES);
     if (st == ST_OK)
-        st = anomaly_step(&work, &rows);
+        st = anomaly_sum(&work, &rows);
     if (st == ST_OK)
         st = security_forget(&work, &more);
     if (st == ST_OK)
@@ -378,8 +378,10 @@ static uint64_t write_alerts(struct writer *w, uint64_t now)
     if (st == ST_OK)
         st = batch_commit(w->o.store, &err);
     arena_fini(&arena);
-    watch_done(w->o.watch); /* what could not be written is found, or posted, again */
-    if (st != ST_OK) {
+    watch_done(w->o.watch); /* what could not be written is found, or told, again */
+    if (st == ST_OK) {
+        note_counts(w, &w->o.store->counts);
+    } else {
         die_if_dead(w, &err);
         batch_abandon(w->o.store);
     }

@@ -25,7 +25,7 @@
 #define WRITER_EXPIRE_BYTES (4u * 1024u * 1024u) /* of one round of them */
 #define WRITER_ALERTS_MS 500 /* a report of what is wrong is looked for this often */
 #define WRITER_ALERTS_BYTES (1024u * 1024u) /* of memory to write it down */
-#define WRITER_SECURITY_BYTES (1024u * 1024u) /* of memory of one look at anomalies */
+#define WRITER_SECURITY_BYTES (1024u * 1024u) /* of memory to sum up and forget */
 
 struct watch;
 struct writer;

@@ -1,10 +1,12 @@
 """What is wrong becomes an alert, and an alert reaches a receiver: signed, once, also when it was away."""
+import contextlib
 import hashlib
 import hmac
 import http.server
 import json
 import os
 import secrets
+import sqlite3
 import subprocess
 import threading
 import time
@@ -152,3 +154,30 @@ def test_nothing_is_posted_in_plain_to_a_public_name(tmp_path):
     env = {**os.environ, **urls, "DB_PATH": str(tmp_path / "app.db"), "ADMIN_PASSWORD": "a good password", "ALERT_WEBHOOK_URL": "http://hooks.example.com/x"}
     done = subprocess.run([BIN / "meterd"], env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode != 0 and "ALERT_WEBHOOK_URL" in done.stderr and "hooks.example.com" not in done.stderr
+
+
+def test_a_key_that_does_far_more_than_ever():
+    left = 3600 - time.time() % 3600
+    if left < 90:  # all of it within one hour of the clock
+        time.sleep(left + 1)
+    with Router() as r:
+        admin = r.admin()
+        _, token = r.user(admin=admin)
+        made = r.ok("POST", "/api/keys", {"name": "laptop"}, token)
+        path = r.environment()["DB_PATH"]
+
+        def database(sql, *values):
+            with contextlib.closing(sqlite3.connect(path, timeout=10)) as db, db:
+                return db.execute(sql, values).fetchall()
+
+        assert {chat(r, made["key"]).status for _ in range(101)} == {200}
+        wait_until("the calls are in a sum", SECONDS, lambda: database("SELECT sum(calls) FROM key_hour WHERE key_id = ?", made["id"]) == [(101,)], every=0.5)
+        r.stop()
+        for i in range(1, 25):  # what nobody can wait for: a day of ten calls an hour
+            database("INSERT INTO key_hour VALUES (?, ?, 10, 0)", made["id"], int(time.time()) // 3600 - i - 1)
+        r.start()
+        admin = r.admin()
+        alert = fires(r, admin, "anomalous_use")
+        assert alert["subject"] == made["id"] and "10 calls" in alert["text"], alert
+        (event,) = r.ok("GET", "/api/admin/security-events?kind=anomalous_use", token=admin)["data"]
+        assert event["subject"] == made["id"] and event["count"] == 1

@@ -171,18 +171,27 @@ static void rows_and_sources_are_kept_for_their_time(void **state)
 /* ---- anomalous use -------------------------------------------------------------------------------------------------
  */
 
+/* Sums, looks and keeps what is found, as the writer and the watch do together. */
 static void step(struct meter *m, uint64_t now_ms)
 {
     struct work w = {.s = m->store, .a = &m->arena, .err = &m->err};
+    struct security_event *events = NULL;
     bool more = true;
+    size_t n = 0, i;
 
     while (more) {
         more = false;
         meter_must(m, batch_begin(m->store, &m->err), "begin");
         m->store->now_ms = now_ms;
-        meter_must(m, anomaly_step(&w, &more), "anomaly_step");
+        meter_must(m, anomaly_sum(&w, &more), "anomaly_sum");
         meter_must(m, batch_commit(m->store, &m->err), "commit");
     }
+    meter_must(m, batch_begin(m->store, &m->err), "begin");
+    m->store->now_ms = now_ms;
+    meter_must(m, anomaly_look(&w, &events, &n), "anomaly_look");
+    for (i = 0; i < n; i++)
+        meter_must(m, security_add(&w, &events[i]), "security_add");
+    meter_must(m, batch_commit(m->store, &m->err), "commit");
 }
 
 struct past {
