@@ -57,8 +57,10 @@ static enum status check_throttle(struct account_job *j, struct slice client_ip)
 {
     enum status st = throttle_check(&j->self->throttle, slice_of(j->email), client_ip, clock_ms(), &j->call->err);
 
-    if (st != ST_OK)
-        metric_add(j->self->logins[LOGIN_THROTTLED], 1);
+    if (st == ST_OK)
+        return st;
+    metric_add(j->self->logins[LOGIN_THROTTLED], 1);
+    authsvc_saw(j->call, SECURITY_LOGIN_THROTTLED, slice_of(j->email), client_ip);
     return st;
 }
 
@@ -186,6 +188,7 @@ static enum status wrong_password(struct account_job *j, struct slice client_ip,
 {
     metric_add(j->self->logins[LOGIN_REFUSED], 1);
     throttle_failed(&j->self->throttle, slice_of(j->email), client_ip, clock_ms());
+    authsvc_saw(j->call, SECURITY_LOGIN_FAILED, slice_of(j->email), client_ip);
     log_event(svc_log(j->call->svc), LOG_WARN, LOG_NO_REQ, event, LOG_C("email", j->email),
               LOG_S("client_ip", client_ip));
     return err_set_field(&j->call->err, ST_UNAUTHENTICATED, "invalid_credentials", field, "%s", text);

@@ -227,35 +227,56 @@ static enum status bad_key(const char *code, const char *text, struct err *err)
     return ST_UNAUTHENTICATED;
 }
 
+static void suspect(const struct admission_env *env, enum security_kind kind, const struct proj_key *key)
+{
+    if (!env->suspect)
+        return;
+    *env->suspect = (struct suspect_key){.found = true, .kind = kind};
+    if (key)
+        (void)slice_copy(key->at.node.key, env->suspect->id, sizeof(env->suspect->id));
+}
+
+/* Why a secret that was one is none any more; NULL = it is one. */
+static const char *over(const struct proj_secret *secret, uint64_t wall_s)
+{
+    if (!secret->key->active)
+        return "This API key has been revoked.";
+    if (secret->until && wall_s >= secret->until)
+        return "This API key has been replaced by a rotation: use the new one.";
+    if (secret->key->expires_at && wall_s >= secret->key->expires_at)
+        return "This API key has expired.";
+    return NULL;
+}
+
 /* Where the secret is one that may be used, wherever from. */
-static enum status find_key(const struct admission *a, struct slice digest, uint64_t wall_s, struct proj_key **ret,
-                            struct err *err)
+static enum status find_key(const struct admission *a, const struct admission_env *env, struct slice digest,
+                            struct proj_key **ret, struct err *err)
 {
     struct proj_secret *secret = digest.n == LIMIT_DIGEST ? projection_find_secret(&a->state, digest) : NULL;
+    const char *why;
 
-    if (!secret)
+    if (!secret) {
+        suspect(env, SECURITY_KEY_GUESSING, NULL);
         return bad_key(NULL, "Incorrect API key provided.", err);
+    }
     *ret = secret->key;
-    if (!secret->key->active)
-        return bad_key(NULL, "This API key has been revoked.", err);
-    if (secret->until && wall_s >= secret->until)
-        return bad_key(NULL, "This API key has been replaced by a rotation: use the new one.", err);
-    if (secret->key->expires_at && wall_s >= secret->key->expires_at)
-        return bad_key(NULL, "This API key has expired.", err);
-    return ST_OK;
+    why = over(secret, env->wall_s);
+    if (!why)
+        return ST_OK;
+    suspect(env, SECURITY_KEY_REVOKED_USED, secret->key);
+    return bad_key(NULL, why, err);
 }
 
 static enum status from_elsewhere(const struct proj_key *key, const struct admission_env *env, struct err *err)
 {
-    if (env->foreign)
-        (void)slice_copy(key->at.node.key, env->foreign, LIMIT_ID_TEXT + 1);
+    suspect(env, SECURITY_IP_NOT_ALLOWED, key);
     return err_set_field(err, ST_FORBIDDEN, "ip_not_allowed", NULL, "This API key may not be used from your address.");
 }
 
 enum status admission_caller(const struct admission *a, const struct admission_env *env, const struct shown *shown,
                              struct caller *ret, struct err *err)
 {
-    enum status st = find_key(a, shown->digest, env->wall_s, &ret->key, err);
+    enum status st = find_key(a, env, shown->digest, &ret->key, err);
 
     if (st != ST_OK)
         return st;

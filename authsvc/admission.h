@@ -13,6 +13,7 @@
 
 #include "authsvc/holds.h"
 #include "authsvc/models.h"
+#include "proto/security.h"
 #include "services/arena.h"
 
 #define ADMISSION_OUTPUT_MIN 16u /* an answer shorter than this is of no use: refused instead of cut */
@@ -37,6 +38,13 @@ struct admission {
     bool broken; /* a record could not be kept: nothing is admitted until a snapshot repairs it */
 };
 
+/* A key that was shown, but not by who may. */
+struct suspect_key {
+    bool found;
+    enum security_kind kind; /* SECURITY_KEY_GUESSING (nobody has it), KEY_REVOKED_USED, IP_NOT_ALLOWED */
+    char id[LIMIT_ID_TEXT + 1]; /* empty for one that nobody has */
+};
+
 /* What a question stands on. */
 struct admission_env {
     uint64_t now_ms; /* monotonic */
@@ -44,7 +52,7 @@ struct admission_env {
     struct arena *arena; /* answers point into it */
     struct rate_limits
         *limits; /* filled (has set) when the key's limits are known, also on a refusal; NULL = not wanted */
-    char *foreign; /* LIMIT_ID_TEXT + 1 bytes: which key was refused by its ip_allow; NULL = not wanted */
+    struct suspect_key *suspect; /* filled when the key is refused for what it is; NULL = not wanted */
 };
 
 struct admission_figures {

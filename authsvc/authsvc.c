@@ -34,6 +34,11 @@ void authsvc_finish(struct svc_call *call, enum status st)
         svc_finish(call, st);
 }
 
+void authsvc_saw(struct svc_call *call, enum security_kind kind, struct slice subject, struct slice client_ip)
+{
+    sightings_note(authsvc_of(call)->sightings, &(struct sighting){kind, subject, client_ip, 0});
+}
+
 /* ---- questions to meterd ------------------------------------------------------------------------------------------
  */
 
@@ -87,11 +92,21 @@ static void count_admission(struct authsvc *self, enum status st, uint64_t began
     metric_observe_ns(self->admit_seconds, clock_ns() - began_ns);
 }
 
-/* Somebody who may not have it has the key. */
-static void note_foreign(struct svc_call *call, const char *key_id, struct slice request_id, struct slice client_ip)
+/* A key that may be somebody else's, or a guess; counted, and told to the log where a good key came from elsewhere. */
+static void note_suspect(struct svc_call *call, const struct suspect_key *key, struct slice digest,
+                         struct slice client_ip, struct slice request_id)
 {
-    if (key_id[0])
-        log_event(svc_log(call->svc), LOG_WARN, request_id, "ip_not_allowed", LOG_C("key_id", key_id),
+    struct sighting seen = {.address = client_ip};
+
+    if (!key->found)
+        return;
+    seen.kind = key->kind;
+    seen.subject = slice_of(key->id);
+    if (key->kind == SECURITY_KEY_GUESSING && digest.n >= sizeof(seen.what))
+        memcpy(&seen.what, digest.p, sizeof(seen.what)); /* a mistake that is repeated is no guessing */
+    sightings_note(authsvc_of(call)->sightings, &seen);
+    if (key->kind == SECURITY_IP_NOT_ALLOWED)
+        log_event(svc_log(call->svc), LOG_WARN, request_id, "ip_not_allowed", LOG_C("key_id", key->id),
                   LOG_S("client_ip", client_ip));
 }
 
@@ -99,19 +114,19 @@ static enum status decide(struct svc_call *call, const void *in, void *out)
 {
     struct authsvc *self = authsvc_of(call);
     const struct admit_req *req = in;
-    char foreign[LIMIT_ID_TEXT + 1];
+    struct suspect_key suspect;
     uint64_t began_ns = clock_ns();
     struct admission_env env = {.now_ms = began_ns / 1000000,
                                 .wall_s = clock_wall_ms() / 1000,
                                 .arena = call->arena,
                                 .limits = &call->limits,
-                                .foreign = foreign};
+                                .suspect = &suspect};
     enum status st;
 
-    foreign[0] = '\0';
+    suspect.found = false;
     st = admission_admit(&self->admission, &env, req, out, &call->err);
     count_admission(self, st, began_ns);
-    note_foreign(call, foreign, req->request_id, req->client_ip);
+    note_suspect(call, &suspect, req->key_digest, req->client_ip, req->request_id);
     return st;
 }
 
@@ -134,14 +149,14 @@ static enum status admit_done(struct svc_call *call, const void *in, void *out)
 static enum status models(struct svc_call *call, const void *in, void *out)
 {
     const struct models_req *req = in;
-    char foreign[LIMIT_ID_TEXT + 1];
+    struct suspect_key suspect;
     struct admission_env env = {
-        .now_ms = clock_ms(), .wall_s = clock_wall_ms() / 1000, .arena = call->arena, .foreign = foreign};
+        .now_ms = clock_ms(), .wall_s = clock_wall_ms() / 1000, .arena = call->arena, .suspect = &suspect};
     enum status st;
 
-    foreign[0] = '\0';
+    suspect.found = false;
     st = admission_models(&authsvc_of(call)->admission, &env, req, out, &call->err);
-    note_foreign(call, foreign, LOG_NO_REQ, req->client_ip);
+    note_suspect(call, &suspect, req->key_digest, req->client_ip, LOG_NO_REQ);
     return st;
 }
 
@@ -232,6 +247,7 @@ static void tick(struct authsvc *self, uint64_t now_ms)
     if (expired)
         log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("holds", expired));
     voids_tick(self->lapsed);
+    sightings_tick(self->sightings);
     sync_expire(&self->sync, now_ms);
     ended_expire(&self->ended, now_ms);
     admission_figures(&self->admission, now_ms, &f);
@@ -380,6 +396,8 @@ static enum status init(struct svc *svc, struct err *err)
                     &self->worker, err);
     if (st == ST_OK)
         st = voids_new(svc, self->holds_expired, self->lapsed_waiting, &self->lapsed, err);
+    if (st == ST_OK)
+        st = sightings_new(svc, &self->sightings, err);
     self->admission.lapsed = authsvc_hold_lapsed;
     self->admission.lapsed_ctx = self;
     return st == ST_OK ? start_ticker(self, err) : st;
@@ -399,10 +417,10 @@ static void drain(struct svc *svc, uint64_t deadline_ms)
 {
     struct authsvc *self = svc_state(svc);
 
-    (void)deadline_ms;
     (void)window_close(&self->window, ST_DRAINING);
     sync_close(&self->sync);
     worker_close(self->worker);
+    sightings_flush(self->sightings, deadline_ms < SIGHTINGS_CALL_MS ? deadline_ms : SIGHTINGS_CALL_MS);
 }
 
 static void fini(struct svc *svc)
@@ -415,6 +433,7 @@ static void fini(struct svc *svc)
     atomic_store(&self->stopped, true);
     stop_ticker(self);
     voids_free(self->lapsed);
+    sightings_free(self->sightings);
     recent_close(&self->recent);
     worker_free(self->worker);
     arena_fini(&self->scratch);

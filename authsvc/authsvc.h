@@ -18,6 +18,7 @@
 #include "authsvc/throttle.h"
 #include "authsvc/window.h"
 #include "authsvc/worker.h"
+#include "services/sightings.h"
 #include "services/svc.h"
 
 #define AUTHSVC_METERD_MS 5000u /* a question to meterd */
@@ -35,6 +36,7 @@ struct authsvc {
     _Atomic uint64_t current_ms; /* when the state that is followed last was all there is; 0 = never */
     struct sync sync;
     struct worker *worker;
+    struct sightings *sightings;
     struct voids *lapsed; /* holds that nobody settled: meterd makes their rows */
     struct arena scratch; /* of the feed's thread */
     bool signup_open;
@@ -54,6 +56,8 @@ struct authsvc {
 
 struct authsvc *authsvc_of(struct svc_call *call);
 void authsvc_finish(struct svc_call *call, enum status st); /* svc_finish, unless the bus is gone */
+/* A security event (services/sightings.h). */
+void authsvc_saw(struct svc_call *call, enum security_kind kind, struct slice subject, struct slice client_ip);
 
 /* A question to meterd whose answer ends the call. */
 struct authsvc_ask {

@@ -76,24 +76,34 @@ static enum status not_valid(struct svc_call *call)
 }
 
 /* Of two who hold the token one is a thief, and nobody knows which: the access tokens of both end, too. */
-static enum status reused(struct svc_call *call, struct slice session_id)
+static enum status reused(struct svc_call *call, const struct session_rotate_rep *rotated, struct slice client_ip)
 {
+    struct slice session_id = rotated->session_id;
+
     ended_add(&authsvc_of(call)->ended, session_id, clock_ms());
+    authsvc_saw(call, SECURITY_REFRESH_TOKEN_REUSED, rotated->user.n ? rotated->user.items[0].id : session_id,
+                client_ip);
     log_event(svc_log(call->svc), LOG_WARN, LOG_NO_REQ, "refresh_token_reused", LOG_S("session_id", session_id));
     return not_valid(call);
 }
 
+struct refreshing {
+    struct token_pair *pair;
+    struct slice client_ip; /* of the request, which lives as long as the call */
+};
+
 static enum status refreshed(struct svc_call *call, enum status st, const void *reply, void *ctx)
 {
     const struct session_rotate_rep *rotated = reply;
-    struct token_pair *pair = ctx;
+    const struct refreshing *r = ctx;
+    struct token_pair *pair = r->pair;
 
     if (st == ST_NOT_FOUND || st == ST_UNAUTHENTICATED || st == ST_CONFLICT)
         return not_valid(call);
     if (st != ST_OK)
         return st;
     if (rotated->reused)
-        return reused(call, rotated->session_id);
+        return reused(call, rotated, r->client_ip);
     if (rotated->user.n == 0 || !slice_copy(rotated->session_id, pair->session_id, sizeof(pair->session_id)))
         return err_set(&call->err, ST_INTERNAL, "the session has no user");
     if (!slice_is(rotated->user.items[0].status, "active"))
@@ -105,13 +115,15 @@ enum status authsvc_refresh(struct svc_call *call, const void *in, void *out)
 {
     const struct refresh_req *req = in;
     struct token_pair *pair = arena_alloc(call->arena, sizeof(*pair));
+    struct refreshing *r = arena_alloc(call->arena, sizeof(*r));
     unsigned char digest[LIMIT_DIGEST];
     struct session_rotate_req rotate = {.has = 0};
-    struct authsvc_ask ask = {&session_rotate_req_desc, &session_rotate_rep_desc, &rotate, refreshed, pair};
+    struct authsvc_ask ask = {&session_rotate_req_desc, &session_rotate_rep_desc, &rotate, refreshed, r};
 
     (void)out;
-    if (!pair)
+    if (!pair || !r)
         return ST_NO_MEMORY;
+    *r = (struct refreshing){pair, req->client_ip};
     authsvc_token_pair(pair, false);
     tokens_digest(req->refresh_token, digest);
     rotate.refresh_digest = (struct slice){(const char *)digest, sizeof(digest)};

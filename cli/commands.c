@@ -25,6 +25,8 @@
 #define MODEL_COLUMNS "name,aliases,routes,max_output,context_window,routing,own_price,source"
 #define CHANGE_COLUMNS "action,object,name,detail"
 #define AUDIT_COLUMNS "id,created,actor_id,action,object,detail"
+#define ALERT_COLUMNS "id,rule,severity,subject,state,since,last,acknowledged_by,text"
+#define SECURITY_COLUMNS "id,kind,subject,address,count,first_seen,last_seen,detail"
 
 #define PAGE                                                                                                           \
     {"limit", WORD_QUERY, NULL},                                                                                       \
@@ -192,6 +194,13 @@ const struct command commands[] = {
      NULL, NULL, "print the catalog as a CONFIG file", special_config_export},
     {"audit", "", "GET", "/api/admin/audit", {{NULL, WORD_NONE, NULL}}, {PAGE},
      NULL, AUDIT_COLUMNS, "who changed what, newest first", NULL},
+    {"security-events", "", "GET", "/api/admin/security-events", {{NULL, WORD_NONE, NULL}},
+     {PAGE, {"kind", WORD_QUERY, NULL}, {"subject", WORD_QUERY, NULL}, {"address", WORD_QUERY, NULL}, {"from", WORD_QUERY_TIME, NULL}, {"to", WORD_QUERY_TIME, NULL}},
+     NULL, SECURITY_COLUMNS, "what was seen of attacks, newest first; --from and --to: " TIMES_FORMS, NULL},
+    {"alerts", "", "GET", "/api/admin/alerts", {{NULL, WORD_NONE, NULL}}, {PAGE, {"state", WORD_QUERY, NULL}, {"rule", WORD_QUERY, NULL}},
+     NULL, ALERT_COLUMNS, "what is wrong, newest first; --state firing or resolved", NULL},
+    {"alert", "acknowledge", "POST", "/api/admin/alerts/%s/acknowledge", {{"ID", WORD_PATH, NULL}}, {{NULL, WORD_NONE, NULL}},
+     NULL, NULL, "say that somebody looks after it", NULL},
     {"health", "", "GET", "/api/admin/system", {{NULL, WORD_NONE, NULL}}, {{NULL, WORD_NONE, NULL}},
      NULL, NULL, "every service and what it depends on", NULL},
     {"ledger", "list", "GET", "/api/admin/ledger", {{NULL, WORD_NONE, NULL}}, {PAGE, {"user", WORD_QUERY_USER, NULL}},

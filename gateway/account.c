@@ -54,6 +54,7 @@ static const struct {
     {"/api/admin/codes/", "code_not_found"},
     {"/api/admin/providers/", "provider_not_found"},
     {"/api/admin/models/", "model_not_found"},
+    {"/api/admin/alerts/", "alert_not_found"},
 };
 
 /* name: as the message calls it. */

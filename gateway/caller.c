@@ -3,6 +3,8 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "services/sightings.h"
+
 enum status caller_check_session(struct request *r, bool admin, struct err *err)
 {
     struct session_check_req req = {.access_token = request_bearer(r)};
@@ -19,9 +21,10 @@ enum status caller_check_session(struct request *r, bool admin, struct err *err)
     r->user_id = rep.user_id;
     r->role = rep.role;
     r->session_id = rep.session_id;
-    if (admin && !slice_is(rep.role, "admin"))
-        return err_set(err, ST_FORBIDDEN, "This is for administrators.");
-    return ST_OK;
+    if (!admin || slice_is(rep.role, "admin"))
+        return ST_OK;
+    sightings_note(r->gw->sightings, &(struct sighting){SECURITY_ADMIN_DENIED, rep.user_id, r->client_ip, 0});
+    return err_set(err, ST_FORBIDDEN, "This is for administrators.");
 }
 
 enum status caller_check_key(struct request *r, struct err *err)

@@ -13,6 +13,7 @@
 #include "gateway/server.h"
 #include "gateway/ticker.h"
 #include "services/clock.h"
+#include "services/sightings.h"
 #include "services/voids.h"
 
 #define FILES_SPARE 512 /* descriptors beside the clients': bus, logs */
@@ -87,6 +88,7 @@ static void on_tick(struct gateway *gw)
             call_keep_alive(gw->conns[i], now);
     }
     voids_tick(gw->voids);
+    sightings_tick(gw->sightings);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
@@ -119,7 +121,8 @@ static enum status init(struct svc *svc, struct err *err)
         return st;
     make_metrics(gw);
     raise_file_limit(gw);
-    return voids_new(svc, gw->metrics.voids, gw->metrics.voids_waiting, &gw->voids, err);
+    st = voids_new(svc, gw->metrics.voids, gw->metrics.voids_waiting, &gw->voids, err);
+    return st == ST_OK ? sightings_new(svc, &gw->sightings, err) : st;
 }
 
 static enum status start(struct svc *svc, struct err *err)
@@ -143,6 +146,7 @@ static void drain(struct svc *svc, uint64_t deadline_ms)
     while ((atomic_load(&gw->in_flight) || voids_waiting(gw->voids)) && clock_ms() < end)
         usleep(DRAIN_POLL_US);
     atomic_store(&gw->closing, true);
+    sightings_flush(gw->sightings, SIGHTINGS_CALL_MS);
 }
 
 static void fini(struct svc *svc)
@@ -156,6 +160,7 @@ static void fini(struct svc *svc)
     ticker_free(gw->ticker);
     server_free(gw);
     voids_free(gw->voids);
+    sightings_free(gw->sightings);
     gate_fini(&gw->parsing);
 }
 

@@ -35,6 +35,7 @@ struct gateway;
 struct call;
 struct ticker;
 struct voids;
+struct sightings;
 
 struct conn {
     struct gateway *gw;
@@ -81,6 +82,7 @@ struct gateway {
     atomic_size_t body_bytes, record_bytes; /* held at once, all connections together */
     struct ticker *ticker;
     struct voids *voids;
+    struct sightings *sightings;
     struct gateway_metrics metrics;
     char start_error[256]; /* what the HTTP library first complained of while it started */
 };

@@ -13,6 +13,7 @@
 #include "gateway/caller.h"
 #include "gateway/routes.h"
 #include "services/clock.h"
+#include "services/sightings.h"
 
 #define REQUEST_TIMEOUT_MS "15000" /* to send a header, and between two pieces of a body */
 #define KEEP_ALIVE_TIMEOUT_MS "60000" /* an idle connection */
@@ -35,6 +36,22 @@ static void take_fd(struct conn *c)
     pthread_mutex_unlock(&c->lock);
 }
 
+/* By the connection's own address: what it says of another was not fit to be read. Too large is no attack. */
+static void note_hostile(struct conn *c, const struct guard *g)
+{
+    struct sighting seen = {.kind = SECURITY_HOSTILE_REQUEST, .subject = slice_of(g->why)};
+    struct sockaddr_storage from;
+    socklen_t size = sizeof(from);
+    char host[NI_MAXHOST];
+
+    if (g->verdict != GUARD_BAD)
+        return;
+    if (getpeername(c->fd, (struct sockaddr *)&from, &size) == 0 &&
+        getnameinfo((struct sockaddr *)&from, size, host, sizeof(host), NULL, 0, NI_NUMERICHOST) == 0)
+        seen.address = slice_of(host);
+    sightings_note(c->gw->sightings, &seen);
+}
+
 static void on_malformed(void *ctx, const struct guard *g)
 {
     struct conn *c = ctx;
@@ -42,6 +59,7 @@ static void on_malformed(void *ctx, const struct guard *g)
     metric_add(c->gw->metrics.malformed, 1);
     log_event(svc_log(c->gw->svc), LOG_DEBUG, LOG_NO_REQ, "malformed_request", LOG_C("why", g->why));
     take_fd(c);
+    note_hostile(c, g);
     answer_refusal(c, g->verdict == GUARD_LARGE ? 431 : 400, g->why);
 }
 

@@ -1,5 +1,6 @@
 /*
- * ticker: one thread that wakes once a second for what is due: comments on silent streams, voids to deliver again.
+ * ticker: one thread that wakes once a second for what is due: comments on silent streams, voids to deliver again,
+ * what was seen of attacks.
  */
 #ifndef GATEWAY_TICKER_H
 #define GATEWAY_TICKER_H

@@ -80,6 +80,21 @@ static void dead(void *ctx, const struct err *why)
     _exit(METERD_EXIT_STORE);
 }
 
+/* ---- what is wrong -------------------------------------------------------------------------------------------------
+ */
+
+static void facts(void *ctx, struct alert_facts *to)
+{
+    struct meterd *self = ctx;
+    struct writer_state state = writer_state(self->writer);
+    struct disk_space space;
+
+    to->disk_low = disk_space(svc_settings(self->svc)->db_path, &space) && space.free_bytes < METERD_DISK_LOW_BYTES;
+    to->full = state.full;
+    to->behind = state.depth >= MAILBOX_ITEMS / 2;
+    to->ledger_wrong = reader_ledger_wrong(self->slow);
+}
+
 /* ---- life ----------------------------------------------------------------------------------------------------------
  */
 
@@ -114,6 +129,8 @@ static enum status open_store(struct svc *svc, struct meterd *self, struct err *
         st = catalog_check_seals(self->store, svc_log(svc), err);
     if (st == ST_OK)
         self->store->answers_kept_ms = (uint64_t)settings->idempotency_hours * 3600 * 1000;
+    if (st == ST_OK)
+        self->store->security_kept_s = (uint64_t)settings->security_days * 24 * 3600;
     sodium_memzero(report.password, sizeof(report.password));
     return st;
 }
@@ -127,6 +144,7 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
                                      .publish = publish,
                                      .dead = dead,
                                      .ctx = self};
+    struct watch_options watch = {settings, svc_log(svc), svc_metrics(svc), facts, self};
     enum status st = reader_new(settings->db_path, svc_log(svc), &self->quick, err);
 
     if (st == ST_OK)
@@ -136,7 +154,12 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK)
         st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
     if (st == ST_OK)
+        st = watch_new(&watch, &self->watch, err);
+    options.watch = self->watch;
+    if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
+    if (st == ST_OK)
+        st = watch_start(self->watch, err);
     if (st == ST_OK) {
         reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         reader_hand_over_to(self->copy, writer_mailbox(self->writer)); /* a backup is in the audit */
@@ -183,10 +206,12 @@ static void meterd_fini(struct svc *svc)
     struct meterd *self = svc_state(svc);
 
     feed_sub_free(self->sub);
+    watch_stop(self->watch);
     reader_free(self->quick);
     reader_free(self->slow);
     reader_free(self->copy);
     writer_free(self->writer);
+    watch_free(self->watch);
     feed_pub_free(self->pub);
     store_close(self->store);
     memset(self, 0, sizeof(*self));

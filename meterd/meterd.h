@@ -1,13 +1,15 @@
 /*
  * meterd: the only state of the house, in SQLite: users, plans, keys, prices, ledger, usage. Calls come over the
  * exchange, usage events over the usage feed; every change goes out over the state feed. Handlers run on bus threads
- * and only hand the work to a thread of ours: one writes (meterd/writer.h), three read (meterd/reader.h). What it
+ * and only hand the work to a thread of ours: one writes (meterd/writer.h), three read (meterd/reader.h), one
+ * looks after what is wrong (meterd/watch.h). What it
  * decides stands in meterd/ops.h.
  */
 #ifndef METERD_METERD_H
 #define METERD_METERD_H
 
 #include "meterd/reader.h"
+#include "meterd/watch.h"
 #include "meterd/writer.h"
 #include "services/disk.h"
 
@@ -18,6 +20,7 @@ struct meterd {
     struct svc *svc;
     struct store *store;
     struct writer *writer;
+    struct watch *watch;
     struct reader *quick, *slow, *copy;
     struct feed_pub *pub;
     struct feed_sub *sub;

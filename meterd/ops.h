@@ -49,6 +49,10 @@
     O(WRITE,  config_apply,      config_apply_req,      config_apply_rep)   \
     O(SLOW,   config_export,     config_export_req,     config_export_rep)  \
     O(QUICK,  audit_list,        audit_list_req,        audit_list_rep)     \
+    O(WRITE,  security_report,   security_report_req,   empty)              \
+    O(SLOW,   security_list,     security_list_req,     security_list_rep)  \
+    O(QUICK,  alert_list,        alert_list_req,        alert_list_rep)     \
+    O(WRITE,  alert_ack,         alert_ack_req,         alert_rep)          \
     O(QUICK,  state_read,        state_read_req,        state_read_rep)     \
     O(SLOW,   usage_summary,     usage_summary_req,     usage_summary_rep)  \
     O(SLOW,   usage_list,        usage_list_req,        usage_list_rep)     \

@@ -100,3 +100,8 @@ struct mailbox *reader_mailbox(struct reader *r)
 {
     return &r->box;
 }
+
+bool reader_ledger_wrong(struct reader *r)
+{
+    return atomic_load(&r->store->ledger_wrong);
+}

@@ -16,5 +16,6 @@ void reader_free(struct reader *r); /* finishes what waits first; NULL is fine *
 /* Operations that return ST_PENDING go on there. Before the first call; without it they fail. */
 void reader_hand_over_to(struct reader *r, struct mailbox *writer);
 struct mailbox *reader_mailbox(struct reader *r);
+bool reader_ledger_wrong(struct reader *r); /* the last ledger_verify said so; any thread */
 
 #endif

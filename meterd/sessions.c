@@ -93,8 +93,7 @@ static enum status end(struct work *w, struct slice session)
     return st == ST_OK ? state_changed(w, &session_ended_desc, revision) : st;
 }
 
-static enum status exchange(struct work *w, const struct session_rotate_req *req, const struct token *t,
-                            struct session_rotate_rep *rep)
+static enum status whose(struct work *w, const struct token *t, struct session_rotate_rep *rep)
 {
     struct user_row *row = arena_alloc(w->a, sizeof(*row));
     enum status st;
@@ -102,7 +101,18 @@ static enum status exchange(struct work *w, const struct session_rotate_req *req
     if (!row)
         return err_set(w->err, ST_NO_MEMORY, "no memory for a user");
     st = record_get(w, SQL_USER_BY_NUM, BINDS(B_I(t->user_num)), record_user_row, row);
-    if (st == ST_OK && !slice_is(row->user.status, "active"))
+    rep->session_id = t->session;
+    rep->user.items = &row->user;
+    rep->user.n = 1;
+    return st;
+}
+
+static enum status exchange(struct work *w, const struct session_rotate_req *req, const struct token *t,
+                            struct session_rotate_rep *rep)
+{
+    enum status st = whose(w, t, rep);
+
+    if (st == ST_OK && !slice_is(rep->user.items[0].status, "active"))
         return refused(w);
     if (st == ST_OK)
         st = store_run(w->s, SQL_TOKEN_USED, BINDS(B_B(req->refresh_digest)), w->err);
@@ -110,10 +120,16 @@ static enum status exchange(struct work *w, const struct session_rotate_req *req
         st = add_token(w, req->new_digest, t->session);
     if (st == ST_OK)
         st = store_run(w->s, SQL_SESSION_EXTEND, BINDS(B_S(t->session), B_I(req->expires_at)), w->err);
-    rep->session_id = t->session;
-    rep->user.items = &row->user;
-    rep->user.n = 1;
     return st;
+}
+
+/* Somebody has copied the token: the session ends, which is an answer and no failure. */
+static enum status end_family(struct work *w, const struct token *t, struct session_rotate_rep *rep)
+{
+    enum status st = whose(w, t, rep);
+
+    rep->reused = true;
+    return st == ST_OK ? end(w, t->session) : st;
 }
 
 enum status op_session_rotate(struct work *w, const void *in, void *out)
@@ -129,11 +145,8 @@ enum status op_session_rotate(struct work *w, const void *in, void *out)
         st = find_token(w, req->refresh_digest, &t);
     if (st != ST_OK)
         return st;
-    if (t.known && t.used && t.active) {
-        rep->session_id = t.session;
-        rep->reused = true;
-        return end(w, t.session);
-    }
+    if (t.known && t.used && t.active)
+        return end_family(w, &t, rep);
     if (!t.known || t.used || !t.active || t.expires_at <= w->s->now_ms / 1000)
         return refused(w);
     return exchange(w, req, &t, rep);

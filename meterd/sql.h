@@ -42,6 +42,9 @@
     "c.latency_ms, c.ttft_ms, c.attempts, c.estimated, c.balance_nano, c.revision, c.audio_input_tokens, " \
     "c.audio_output_tokens, c.image_input_tokens, c.image_output_tokens, c.hold_nano, c.price_percent "                \
     "FROM usage c LEFT JOIN user u ON u.num = c.user_num LEFT JOIN usage_stray t ON t.revision = c.revision "
+#define SQL_ALERT                                                                                                      \
+    "SELECT id, rule, severity, subject, text, state, since, last, count, resolved_at, acknowledged_at, "              \
+    "acknowledged_by FROM alert "
 #define SQL_CODE                                                                                                       \
     "SELECT c.id, c.prefix, c.amount_nano, c.note, c.expires_at, c.status, u.id, c.created, c.redeemed_at, c.num "     \
     "FROM credit_code c LEFT JOIN user u ON u.num = c.user_num "
@@ -341,6 +344,80 @@
     /* audit.c */                                                                                                      \
     S(AUDIT_INSERT, "INSERT INTO audit(created, actor, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5)")           \
     S(AUDITS, "SELECT id, created, actor, action, object, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")  \
+    /* security.c */                                                                                                   \
+    S(SECURITY_SEQ, "SELECT seq FROM security_source WHERE source = ?1")                                               \
+    S(SECURITY_TOLD, "INSERT INTO security_source(source, seq, told) VALUES (?1, ?2, ?3) "                             \
+      "ON CONFLICT(source) DO UPDATE SET seq = ?2, told = ?3")                                                         \
+    S(SECURITY_SAME, "SELECT id FROM security_event WHERE kind = ?1 AND subject = ?2 AND address = ?3 AND first_seen > ?4 "\
+      "ORDER BY first_seen DESC LIMIT 1")                                                                              \
+    S(SECURITY_AGAIN, "UPDATE security_event SET count = count + ?2, last_seen = max(last_seen, ?3) WHERE id = ?1")    \
+    S(SECURITY_INSERT, "INSERT INTO security_event(kind, subject, address, count, first_seen, last_seen, detail) "     \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                           \
+    S(SECURITY_COUNT, "SELECT count(*) FROM security_event WHERE kind = ?1")                                           \
+    S(SECURITY_FORGET_KIND, "DELETE FROM security_event WHERE id IN "                                                  \
+      "(SELECT id FROM security_event WHERE kind = ?1 ORDER BY id LIMIT ?2)")                                          \
+    S(SECURITY_FORGET_OLD, "DELETE FROM security_event WHERE id IN (SELECT id FROM security_event WHERE last_seen < ?1 LIMIT ?2)")\
+    S(SECURITY_FORGET_SOURCES, "DELETE FROM security_source WHERE told < ?1")                                          \
+    S(SECURITY_EVENTS, "SELECT id, kind, subject, address, count, first_seen, last_seen, detail FROM security_event "  \
+      "WHERE id < ?1 AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR subject = ?3) AND (?4 IS NULL OR address = ?4) " \
+      "AND last_seen >= ?5 AND first_seen < ?6 ORDER BY id DESC LIMIT ?7")                                             \
+    /* anomaly.c */                                                                                                    \
+    S(KEY_HOUR_POSITION, "SELECT revision FROM key_hour_position")                                                     \
+    S(KEY_HOUR_MOVE, "UPDATE key_hour_position SET revision = ?1")                                                     \
+    S(KEY_HOUR_LAST, "SELECT max(revision) FROM (SELECT revision FROM usage WHERE revision > ?1 ORDER BY revision LIMIT ?2)")\
+    S(KEY_HOUR_ADD, "INSERT INTO key_hour(key_id, hour, calls, cost_nano) SELECT key_id, created_ms / 3600000 AS h, count(*), "\
+      "sum(cost_nano) FROM usage WHERE revision > ?1 AND revision <= ?2 GROUP BY key_id, h "                           \
+      "ON CONFLICT(key_id, hour) DO UPDATE SET calls = calls + excluded.calls, cost_nano = cost_nano + excluded.cost_nano")\
+    /* ?1 hour, ?2 first hour before it, ?3 hours used at least, ?4 calls, ?5 cost, ?6 times, ?7 begin of the hour */  \
+    S(KEY_HOUR_ODD, "SELECT k.key_id, k.calls, k.cost_nano, h.calls, h.cost_nano FROM key_hour k JOIN (SELECT key_id, "\
+      "count(*) AS hours, max(calls) AS calls, max(cost_nano) AS cost_nano FROM key_hour WHERE hour >= ?2 AND hour < ?1 "\
+      "AND key_id IN (SELECT key_id FROM key_hour WHERE hour = ?1 AND (calls >= ?4 OR cost_nano >= ?5)) "              \
+      "GROUP BY key_id) h ON h.key_id = k.key_id WHERE k.hour = ?1 AND h.hours >= ?3 "                                 \
+      "AND ((k.calls >= ?4 AND k.calls > ?6 * h.calls) OR (k.cost_nano >= ?5 AND k.cost_nano > ?6 * h.cost_nano)) "    \
+      "AND NOT EXISTS (SELECT 1 FROM security_event e WHERE e.kind = 'anomalous_use' AND e.subject = k.key_id "        \
+      "AND e.address = '' AND e.first_seen >= ?7) LIMIT ?8")                                                           \
+    S(KEY_HOUR_FORGET, "DELETE FROM key_hour WHERE (key_id, hour) IN (SELECT key_id, hour FROM key_hour WHERE hour < ?1 LIMIT ?2)")\
+    /* alerts.c */                                                                                                     \
+    S(ALERT_SEEN, "UPDATE alert SET last = ?3, text = ?4, count = count + 1 WHERE rule = ?1 AND subject = ?2 AND state = 'firing'")\
+    S(ALERT_INSERT, "INSERT INTO alert(rule, severity, subject, text, state, since, last, count) "                     \
+      "VALUES (?1, ?2, ?3, ?4, 'firing', ?5, ?5, 1)")                                                                  \
+    S(ALERT_LAST, "SELECT max(id) FROM alert")                                                                         \
+    S(ALERTS_CLEAR, SQL_ALERT "WHERE state = 'firing' AND last <= ?1 ORDER BY id LIMIT ?2")                            \
+    S(ALERT_RESOLVE, "UPDATE alert SET state = 'resolved', resolved_at = ?2 WHERE id = ?1")                            \
+    S(ALERT_BY_ID, SQL_ALERT "WHERE id = ?1")                                                                          \
+    S(ALERTS, SQL_ALERT "WHERE id < ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR rule = ?3) ORDER BY id DESC LIMIT ?4")\
+    S(ALERT_ACK, "UPDATE alert SET acknowledged_at = ?2, acknowledged_by = ?3 WHERE id = ?1 AND acknowledged_at = 0")  \
+    S(ALERTS_FIRING, "SELECT count(*) FROM alert WHERE state = 'firing' AND severity = ?1")                            \
+    S(ALERTS_FORGET, "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE state = 'resolved' AND (resolved_at < ?1 "\
+      "OR id <= (SELECT id FROM alert ORDER BY id DESC LIMIT 1 OFFSET ?2)) LIMIT ?3)")                                 \
+    S(DELIVERY_INSERT, "INSERT INTO delivery(body, due, born) VALUES (?1, ?2, ?2)")                                    \
+    S(DELIVERY_NEXT, "SELECT id, body, tries, due, born FROM delivery ORDER BY id LIMIT 1")                            \
+    S(DELIVERY_DONE, "DELETE FROM delivery WHERE id = ?1")                                                             \
+    S(DELIVERY_AGAIN, "UPDATE delivery SET tries = tries + 1, due = ?2 WHERE id = ?1")                                 \
+    S(DELIVERIES_FORGET, "DELETE FROM delivery WHERE id <= (SELECT id FROM delivery ORDER BY id DESC LIMIT 1 OFFSET ?1)")\
+    /* alert_rules.c: subject, text. ?1 now (Unix seconds), ?2 what the rule compares with, ?3 how many at most */     \
+    S(RULE_BRUTE_FORCE, "SELECT address, printf('%d failed sign-ins from %s within an hour', sum(count), coalesce(nullif(address, ''), 'many addresses')) "    \
+      "FROM security_event WHERE last_seen >= ?1 - 600 AND first_seen >= ?1 - 4200 AND kind IN ('login_failed', 'login_throttled') "\
+      "GROUP BY address HAVING sum(count) >= ?2 ORDER BY max(id) DESC LIMIT ?3")                                       \
+    S(RULE_KEY_GUESSING, "SELECT address, printf('%d API keys guessed from %s within an hour', sum(count), coalesce(nullif(address, ''), 'many addresses')) "  \
+      "FROM security_event WHERE last_seen >= ?1 - 600 AND kind = 'key_guessing' "                                     \
+      "GROUP BY address HAVING sum(count) >= ?2 ORDER BY max(id) DESC LIMIT ?3")                                       \
+    S(RULE_REFRESH_REUSED, "SELECT subject, printf('A refresh token of user %s was used twice (from %s): somebody has copied it', subject, address) "\
+      "FROM security_event WHERE last_seen >= ?1 - 600 AND kind = 'refresh_token_reused' AND count >= ?2 "             \
+      "GROUP BY subject ORDER BY max(id) DESC LIMIT ?3")                                                               \
+    S(RULE_ANOMALOUS_USE, "SELECT subject, printf('Key %s does far more than it ever did: %s', subject, detail) "      \
+      "FROM security_event WHERE last_seen >= ?1 - 3600 AND kind = 'anomalous_use' AND count >= ?2 ORDER BY id DESC LIMIT ?3")\
+    S(RULE_LOW_BALANCE, "SELECT u.id, printf('User %s has $%.2f of credit left', u.email, a.balance_nano / 1e9) "      \
+      "FROM account a JOIN user u ON u.num = a.user_num WHERE a.kind = 'available' AND a.spent_nano > 0 "              \
+      "AND a.balance_nano < ?2 AND u.status = 'active' AND ?1 > 0 ORDER BY u.num LIMIT ?3")                            \
+    S(RULE_KEY_BUDGET, "SELECT id, printf('Key %s has spent $%.2f of its budget of $%.2f', id, budget_spent_nano / 1e9, budget_nano / 1e9) "\
+      "FROM api_key WHERE budget_nano > 0 AND status = 'active' AND (budget_until = 0 OR budget_until > ?1) "          \
+      "AND budget_spent_nano >= budget_nano / 100.0 * ?2 ORDER BY num LIMIT ?3")                                       \
+    S(RULE_PROVIDER_ERRORS, "SELECT provider, printf('%d of the last %d calls at provider %s have failed', errors, calls, provider) FROM "\
+      "(SELECT provider, count(*) AS calls, sum(status = 'error') AS errors FROM (SELECT provider, status, created_ms FROM usage "\
+      "ORDER BY revision DESC LIMIT 2000) WHERE created_ms >= (?1 - 300) * 1000 AND provider <> '' GROUP BY provider) "\
+      "WHERE calls >= 20 AND errors * 100 >= calls * ?2 ORDER BY provider LIMIT ?3")                                   \
+    S(OVERAGE, "SELECT -balance_nano FROM account WHERE id = ?1")                                                      \
     /* answers.c */                                                                                                    \
     S(ANSWER_CALLER, "SELECT k.user_num, k.status = 'active' AND (k.expires_at = 0 OR k.expires_at > ?2) "             \
       "AND (k.digest = ?1 OR k.prev_until > ?2) AND u.status = 'active', k.ip_allow "                                  \

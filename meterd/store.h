@@ -10,6 +10,7 @@
 #define METERD_STORE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@
 #include "meterd/pricing.h"
 #include "meterd/sql.h"
 #include "proto/messages.h"
+#include "proto/security.h"
 #include "services/arena.h"
 #include "services/seal.h"
 
@@ -43,6 +45,7 @@ struct store_counts {
     uint64_t settled, duplicates, strays, unpriced, gaps, holds, expired, corrected;
     uint64_t lost; /* records that will never come */
     int64_t cost_nano, overage_nano;
+    uint64_t security[SECURITY_N];
 };
 
 struct store_gap { /* the last complaint about a source */
@@ -113,6 +116,8 @@ struct store {
     int wal_pages; /* as of the last commit */
     uint64_t interrupt_at_ms; /* monotonic; a query still running then is ended; 0 = never */
     uint64_t answers_kept_ms; /* of the writer (meterd/answers.h); 0 = not said */
+    atomic_bool ledger_wrong; /* of a reader: what the last ledger_verify said; any thread may look */
+    uint64_t security_kept_s; /* of the writer (meterd/security.h); 0 = not said */
     struct seal_key seal; /* of the writer: for upstream keys */
 };
 

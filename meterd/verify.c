@@ -366,5 +366,8 @@ enum status op_ledger_verify(struct work *w, const void *in, void *out)
     v.rep->ok = true;
     v.rep->has |= UINT64_C(1) << TAG_PROBLEMS; /* there, also when there are none */
     v.rep->problems.items = v.problems;
-    return check_all(&v);
+    st = check_all(&v);
+    if (st == ST_OK)
+        atomic_store(&w->s->ledger_wrong, !v.rep->ok);
+    return st;
 }

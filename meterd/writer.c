@@ -1,8 +1,10 @@
 #include "meterd/writer.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "meterd/anomaly.h"
 #include "meterd/answers.h"
 #include "meterd/calls.h"
 #include "meterd/hold_rows.h"
@@ -10,7 +12,9 @@
 #include "meterd/monthly.h"
 #include "meterd/pace.h"
 #include "meterd/prices.h"
+#include "meterd/security.h"
 #include "meterd/sessions.h"
+#include "meterd/watch.h"
 #include "services/clock.h"
 
 #define PAGE_BYTES 4096u
@@ -18,6 +22,7 @@
 struct writer_metrics {
     struct metric *commit_seconds, *batch_size, *settled, *duplicates, *overage, *cost, *strays, *unpriced, *gaps,
         *lost, *holds, *expired, *corrected, *failed, *wal_bytes, *revision, *depth;
+    struct metric *security[SECURITY_N];
 };
 
 enum chore_number {
@@ -27,6 +32,8 @@ enum chore_number {
     CHORE_MONTHLY,
     CHORE_ANSWERS,
     CHORE_LEASES,
+    CHORE_SECURITY,
+    CHORE_ALERTS,
     CHORE_LOG,
     CHORES
 };
@@ -53,6 +60,8 @@ static const double batch_bounds[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 
 static void make_metrics(struct writer *w)
 {
     struct metrics *m = w->o.metrics;
+    char label[METRIC_LABELS_MAX];
+    size_t i;
 
     w->m = (struct writer_metrics){
         .commit_seconds = metric_histogram(m, "router_meter_commit_seconds", "Time of a transaction, sync included.",
@@ -80,10 +89,17 @@ static void make_metrics(struct writer *w)
         .revision = metric_gauge(m, "router_meter_revision", "Newest revision of the state.", NULL),
         .depth = metric_gauge(m, "router_meter_mailbox_depth", "Commands and messages that wait for the writer.", NULL),
     };
+    for (i = 0; i < SECURITY_N; i++) {
+        snprintf(label, sizeof(label), "kind=\"%s\"", security_names[i]);
+        w->m.security[i] =
+            metric_counter(m, "router_security_events_total", "What was seen of attacks, by kind.", label);
+    }
 }
 
 static void note_counts(struct writer *w, const struct store_counts *c)
 {
+    size_t i;
+
     metric_add(w->m.settled, c->settled);
     metric_add(w->m.duplicates, c->duplicates);
     metric_add(w->m.overage, (uint64_t)c->overage_nano);
@@ -97,6 +113,8 @@ static void note_counts(struct writer *w, const struct store_counts *c)
     metric_add(w->m.holds, c->holds);
     metric_add(w->m.expired, c->expired);
     metric_add(w->m.corrected, c->corrected);
+    for (i = 0; i < SECURITY_N; i++)
+        metric_add(w->m.security[i], c->security[i]);
     if (c->strays > 0 || c->unpriced > 0)
         log_event(w->o.log, LOG_ERROR, LOG_NO_REQ, "usage_not_billable", LOG_N("unknown_users", c->strays),
                   LOG_N("unusable_prices", c->unpriced));
@@ -317,6 +335,59 @@ static uint64_t forget_answers(struct writer *w, uint64_t now)
     return now + (st == ST_OK && more ? ANSWERS_FORGET_MORE_MS : ANSWERS_FORGET_MS);
 }
 
+/* What keys do in an hour is summed up; security events that are too old or too many are forgotten. */
+static uint64_t look_at_security(struct writer *w, uint64_t now)
+{
+    struct err err = {0};
+    struct arena arena;
+    struct work work = {.s = w->o.store, .a = &arena, .err = &err};
+    bool rows = false, more = false;
+    enum status st = batch_begin(w->o.store, &err);
+
+    arena_init(&arena, WRITER_SECURITY_BYTES);
+    if (st == ST_OK)
+        st = anomaly_sum(&work, &rows);
+    if (st == ST_OK)
+        st = security_forget(&work, &more);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    arena_fini(&arena);
+    if (st == ST_OK) {
+        note_counts(w, &w->o.store->counts);
+        return now + (rows || more ? SECURITY_MORE_MS : SECURITY_LOOK_MS);
+    }
+    die_if_dead(w, &err);
+    batch_abandon(w->o.store);
+    return now + SECURITY_LOOK_MS;
+}
+
+static uint64_t write_alerts(struct writer *w, uint64_t now)
+{
+    const struct alerts_report *report = watch_take(w->o.watch);
+    struct err err = {0};
+    struct arena arena;
+    struct work work = {.s = w->o.store, .a = &arena, .err = &err};
+    enum status st;
+
+    if (!report)
+        return now + WRITER_ALERTS_MS;
+    arena_init(&arena, WRITER_ALERTS_BYTES);
+    st = batch_begin(w->o.store, &err);
+    if (st == ST_OK)
+        st = alerts_apply(&work, report);
+    if (st == ST_OK)
+        st = batch_commit(w->o.store, &err);
+    arena_fini(&arena);
+    watch_done(w->o.watch); /* what could not be written is found, or told, again */
+    if (st == ST_OK) {
+        note_counts(w, &w->o.store->counts);
+    } else {
+        die_if_dead(w, &err);
+        batch_abandon(w->o.store);
+    }
+    return now + WRITER_ALERTS_MS;
+}
+
 /* Holds are leased: what nobody speaks of any more is billed as far as it was heard. */
 static void expire(struct writer *w, uint64_t now)
 {
@@ -503,6 +574,7 @@ static uint64_t copy_log(struct writer *w, uint64_t now)
     return idle ? now + WRITER_IDLE_MS : w->worked_ms + WRITER_IDLE_MS;
 }
 
+/* clang-format off */
 static const struct chore {
     const char *name;
     bool after_work; /* also after each transaction, whenever it is due */
@@ -514,8 +586,11 @@ static const struct chore {
     [CHORE_MONTHLY] = {"monthly", true, look_at_monthly},
     [CHORE_ANSWERS] = {"answers", false, forget_answers},
     [CHORE_LEASES] = {"leases", false, look_at_leases},
+    [CHORE_SECURITY] = {"security", false, look_at_security},
+    [CHORE_ALERTS] = {"alerts", false, write_alerts},
     [CHORE_LOG] = {"log", true, copy_log},
 };
+/* clang-format on */
 
 static void between(struct writer *w, bool worked)
 {

@@ -23,13 +23,18 @@
 #define WRITER_HOUSEKEEPING_MS 600000 /* expired sessions are forgotten this often */
 #define WRITER_EXPIRE_MS 1000 /* holds whose lease is over are looked for this often */
 #define WRITER_EXPIRE_BYTES (4u * 1024u * 1024u) /* of one round of them */
+#define WRITER_ALERTS_MS 500 /* a report of what is wrong is looked for this often */
+#define WRITER_ALERTS_BYTES (1024u * 1024u) /* of memory to write it down */
+#define WRITER_SECURITY_BYTES (1024u * 1024u) /* of memory to sum up and forget */
 
+struct watch;
 struct writer;
 
 struct writer_options {
     struct store *store; /* the writer's from now on, until writer_free */
     const struct log *log;
     struct metrics *metrics;
+    struct watch *watch; /* whose reports it writes down; may be NULL */
     void (*publish)(void *ctx, struct slice state_batch);
     void (*dead)(void *ctx, const struct err *why);
     void *ctx;

@@ -63,7 +63,8 @@
     F(m, 3, STR,    client_ip, OPT, LIMIT_NAME,     "set by the gateway")
 
 #define REFRESH_REQ(F, L, m)                                                                                           \
-    F(m, 1, SECRET, refresh_token, REQ, LIMIT_TOKEN, "used once; a second use ends the session")
+    F(m, 1, SECRET, refresh_token, REQ, LIMIT_TOKEN, "used once; a second use ends the session")                       \
+    F(m, 2, STR,    client_ip,     OPT, LIMIT_NAME,  "set by the gateway")
 
 #define SESSION_REP(F, L, m)                                                                                           \
     L(m, 1, user, user, 1,                          "who logged in")                                                   \

@@ -64,7 +64,7 @@
 
 #define SESSION_ROTATE_REP(F, L, m)                                                                                    \
     F(m, 1, STR, session_id, REQ, LIMIT_ID_TEXT, "which session")                                                      \
-    L(m, 2, user, user, 1,                       "whose; none when reused")                                          \
+    L(m, 2, user, user, 1,                       "whose")                                                            \
     F(m, 3, BOOL, reused, OPT, 1,                "the token was exchanged before: somebody has copied it, the session is over")
 
 #define SESSION_END_REQ(F, L, m)                                                                                       \
@@ -474,6 +474,44 @@
 #define AUDIT_LIST_REP(F, L, m)                                                                                        \
     L(m, 1, audit_entry, data, LIMIT_PAGE, "newest first")                                                             \
     F(m, 2, STR, next, OPT, LIMIT_TOKEN,   "cursor of the next page")
+
+/* ---- meterd: security events -------------------------------------------------------------------------------------- */
+
+/* Each number of a source counts once, however often it comes. */
+#define SECURITY_REPORT_REQ(F, L, m)                                                                                   \
+    F(m, 1, STR, source, REQ, LIMIT_ID_TEXT, "who tells: a service's run")                                             \
+    F(m, 2, U64, seq,    REQ, LIMIT_ID,      "of this batch, from 1, rising")                                          \
+    L(m, 3, security_event, events, LIMIT_LIST, "what was seen since the batch before")
+
+#define SECURITY_LIST_REQ(F, L, m)                                                                                     \
+    F(m, 1, U64, limit,   OPT, LIMIT_PAGE,  "page size; 0 = 100")                                                      \
+    F(m, 2, STR, cursor,  OPT, LIMIT_TOKEN, "from the last page")                                                      \
+    F(m, 3, STR, kind,    OPT, LIMIT_NAME,  "only this kind")                                                          \
+    F(m, 4, STR, subject, OPT, LIMIT_TITLE, "only of this one")                                                        \
+    F(m, 5, STR, address, OPT, LIMIT_NAME,  "only from there")                                                         \
+    F(m, 6, U64, from,    OPT, LIMIT_TIME,  "seen then or later, Unix seconds")                                        \
+    F(m, 7, U64, to,      OPT, LIMIT_TIME,  "seen before then; 0 = up to now")
+
+#define SECURITY_LIST_REP(F, L, m)                                                                                     \
+    L(m, 1, security_event, data, LIMIT_PAGE, "newest first")                                                          \
+    F(m, 2, STR, next, OPT, LIMIT_TOKEN,      "cursor of the next page")
+
+#define ALERT_LIST_REQ(F, L, m)                                                                                        \
+    F(m, 1, U64, limit,  OPT, LIMIT_PAGE,  "page size; 0 = 100")                                                       \
+    F(m, 2, STR, cursor, OPT, LIMIT_TOKEN, "from the last page")                                                       \
+    F(m, 3, STR, state,  OPT, LIMIT_NAME,  "only these: firing or resolved")                                           \
+    F(m, 4, STR, rule,   OPT, LIMIT_NAME,  "only of this rule")
+
+#define ALERT_LIST_REP(F, L, m)                                                                                        \
+    L(m, 1, alert, data, LIMIT_PAGE,     "newest first")                                                               \
+    F(m, 2, STR, next, OPT, LIMIT_TOKEN, "cursor of the next page")
+
+#define ALERT_ACK_REQ(F, L, m)                                                                                         \
+    F(m, 1, STR, actor_id, REQ, LIMIT_ID_TEXT, "set by the gateway: the administrator")                                \
+    F(m, 2, STR, id,       REQ, LIMIT_ID_TEXT, "which")
+
+#define ALERT_REP(F, L, m)                                                                                             \
+    L(m, 1, alert, alert, 1, "as it is now")
 
 /* Who asks is the user of the API key: another's object is not found. */
 #define OBJECT_FIND_REQ(F, L, m)                                                                                       \

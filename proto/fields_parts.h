@@ -255,6 +255,31 @@
     F(m, 5, STR, object,   REQ, LIMIT_MODEL,   "of what: its name; of a user (credit.grant, too) or a code: its id")   \
     F(m, 6, STR, detail,   OPT, LIMIT_TITLE,   "what changed; secrets masked")
 
+/* Where a sighting is told to meterd it has no id. */
+#define SECURITY_EVENT(F, L, m)                                                                                        \
+    F(m, 1, U64, id,         OPT, LIMIT_ID,    "its place in the order of events")                                     \
+    F(m, 2, STR, kind,       REQ, LIMIT_NAME,  "login_failed, key_guessing …; docs/openapi.yaml names them all")       \
+    F(m, 3, STR, subject,    OPT, LIMIT_TITLE, "of what: an e-mail address, the id of a key or user; (others) = there was no room to tell apart")\
+    F(m, 4, STR, address,    OPT, LIMIT_NAME,  "of the client, of IPv6 its /64; empty = nobody knows")                 \
+    F(m, 5, U64, count,      REQ, LIMIT_ID,    "how often")                                                            \
+    F(m, 6, U64, first_seen, REQ, LIMIT_TIME,  "Unix seconds")                                                         \
+    F(m, 7, U64, last_seen,  REQ, LIMIT_TIME,  "Unix seconds")                                                         \
+    F(m, 8, STR, detail,     OPT, LIMIT_TITLE, "more, for people")
+
+#define ALERT(F, L, m)                                                                                                 \
+    F(m, 1, U64, id,       REQ, LIMIT_ID,      "its place in the order of alerts")                                     \
+    F(m, 2, STR, rule,     REQ, LIMIT_NAME,    "brute_force, disk_low …; docs/operations.md names them all")           \
+    F(m, 3, STR, severity, REQ, LIMIT_NAME,    "warning or critical")                                                  \
+    F(m, 4, STR, subject,  OPT, LIMIT_TITLE,   "of what: an address, the id of a key or user, a provider")             \
+    F(m, 5, STR, text,     REQ, LIMIT_TITLE,   "what is wrong, as last seen")                                          \
+    F(m, 6, STR, state,    REQ, LIMIT_NAME,    "firing or resolved")                                                   \
+    F(m, 7, U64, since,    REQ, LIMIT_TIME,    "Unix seconds: first seen")                                             \
+    F(m, 8, U64, last,     REQ, LIMIT_TIME,    "Unix seconds: last seen")                                              \
+    F(m, 9, U64, count,    REQ, LIMIT_ID,      "how often it was looked at and there")                                 \
+    F(m, 10, U64, resolved_at,     OPT, LIMIT_TIME,    "Unix seconds; 0 = it is firing")                               \
+    F(m, 11, U64, acknowledged_at, OPT, LIMIT_TIME,    "Unix seconds; 0 = nobody has")                                 \
+    F(m, 12, STR, acknowledged_by, OPT, LIMIT_ID_TEXT, "which administrator")
+
 #define MODEL_INFO(F, L, m)                                                                                            \
     F(m, 1, STR, id,       REQ, LIMIT_MODEL, "model name")                                                             \
     F(m, 2, STR, object,   REQ, LIMIT_NAME,  "always model")                                                           \

@@ -47,6 +47,8 @@
     M(MODEL_PRICE, model_price, 0x0518, "a model's own price, as an administrator says it")                            \
     M(CONFIG_CHANGE, config_change, 0x0519, "what a CONFIG file does to one object")                                   \
     M(AUDIT_ENTRY, audit_entry, 0x051a, "who changed what")                                                            \
+    M(SECURITY_EVENT, security_event, 0x0563, "what was seen of an attack")                                            \
+    M(ALERT, alert, 0x0564, "something that an administrator should know")                                             \
     M(HEALTH_CHECK, health_check, 0x0508, "one line of a health report")                                               \
     M(HTTP_HEADER, http_header, 0x0509, "a response header")                                                           \
     M(USAGE_GROUP, usage_group, 0x050a, "sums over calls")                                                             \
@@ -171,6 +173,13 @@
     M(CONFIG_EXPORT_REQ, config_export_req, 0x0353, "the catalog as a CONFIG file")                                    \
     M(CONFIG_EXPORT_REP, config_export_rep, 0x0354, "the file")                                                        \
     M(MODEL_DROP_REQ, model_drop_req, 0x0355, "remove a model")                                                        \
+    M(SECURITY_REPORT_REQ, security_report_req, 0x0363, "this was seen of attacks")                                    \
+    M(SECURITY_LIST_REQ, security_list_req, 0x0365, "what was seen of attacks?")                                       \
+    M(SECURITY_LIST_REP, security_list_rep, 0x0366, "a page of it")                                                    \
+    M(ALERT_LIST_REQ, alert_list_req, 0x0367, "what should an administrator know?")                                    \
+    M(ALERT_LIST_REP, alert_list_rep, 0x0368, "a page of it")                                                          \
+    M(ALERT_ACK_REQ, alert_ack_req, 0x0369, "an administrator has seen an alert")                                      \
+    M(ALERT_REP, alert_rep, 0x036a, "the alert")                                                                       \
     M(OBJECT_FIND_REQ, object_find_req, 0x0361, "which provider keeps this object?")                                   \
     M(OBJECT_FIND_REP, object_find_rep, 0x0362, "this one")
 

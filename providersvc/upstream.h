@@ -12,8 +12,8 @@
 #include <stdbool.h>
 
 #include "proto/messages.h"
-#include "providersvc/address.h"
 #include "providersvc/breaker.h"
+#include "services/address.h"
 #include "services/arena.h"
 #include "services/metrics.h"
 

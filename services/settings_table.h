@@ -35,6 +35,10 @@
     S(BATCH_PERCENT,    batch_percent,    INT,    "50",                1, 1000,       SET_A | SET_L, "what a batch costs: percent of the model's prices") \
     S(HOLD_GRACE_MS,    hold_grace_ms,    INT,    "60000",             1000, 3600000, SET_A | SET_P | SET_L, "credit held for a call that nothing is heard of is free again so long after its deadline") \
     S(IDEMPOTENCY_HOURS, idempotency_hours, INT,  "24",                1, 720,        SET_M | SET_L, "answers to calls with an Idempotency-Key are kept for so long") \
+    S(SECURITY_DAYS,    security_days,    INT,    "90",                1, 3650,       SET_M | SET_L, "security events are kept for so long, 5000 of a kind at most") \
+    S(ALERT_WEBHOOK_URL, alert_webhook_url, SECRET, NULL,                8, 1024,       SET_M | SET_L, "where alerts are posted to: https, or http where the URL itself names a place of one's own; unset = nowhere") \
+    S(ALERT_WEBHOOK_SECRET, alert_webhook_secret, SECRET, NULL,        16, 1024,      SET_M | SET_L, "signs what is posted there, 16 characters or more; unset = not signed") \
+    S(ALERT_BALANCE_USD, alert_balance, USD,      "0",                 0, 0,          SET_M | SET_L, "an alert for each user who has spent and has less credit than this; 0 = none") \
     S(METRICS_TOKEN,    metrics_token,    SECRET, NULL,                8, 1024,       SET_G | SET_L, "bearer token for /metrics; unset = loopback clients only") \
     S(TRUSTED_PROXIES,  trusted_proxies,  STR,    NULL,                1, 4096,       SET_G | SET_L, "addresses and networks of proxies in front, with commas: their X-Forwarded-For says who the client is") \
     S(MAX_CONNECTIONS,  max_connections,  INT,    "2048",              8, 20000,      SET_G | SET_L, "client connections at once; each has a small thread") \

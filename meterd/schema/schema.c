@@ -10,6 +10,7 @@ const struct migration schema_migrations[] = {
     {9, schema_m0009, NULL},  {10, schema_m0010, NULL},
     {11, schema_m0011, NULL}, {12, schema_m0012, NULL},
     {13, schema_m0013, NULL}, {14, schema_m0014, NULL},
+    {15, schema_m0015, NULL}, {16, schema_m0016, NULL},
     {0, NULL, NULL},
 };
 

@@ -35,6 +35,8 @@ extern const char *const schema_m0011[];
 extern const char *const schema_m0012[];
 extern const char *const schema_m0013[];
 extern const char *const schema_m0014[];
+extern const char *const schema_m0015[];
+extern const char *const schema_m0016[];
 
 /* ST_CONFLICT for a database of another program or of a newer version; an empty one is welcome. Writes nothing. */
 enum status schema_check(sqlite3 *db, const struct migration *migrations, struct err *err);

@@ -6,7 +6,7 @@ import urllib.parse
 import pytest
 
 from openapi import Reference
-from router import ROOT, Events, Router
+from router import ROOT, Events, Router, wait_until
 
 # A provider's own answers, described as such: nothing of ours to compare.
 PASSED_ON = {"/v1/chat/completions", "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content", "/v1/batches", "/v1/batches/{id}"}
@@ -44,6 +44,12 @@ def furnished():
             "/v1/models/{model}": "ours",
             "/console/{file}": "index.html",
         }
+        assert r.call("GET", "/api/admin/users", token=token).status == 403  # is a security event
+        wait_until("it is told", 10, lambda: r.ok("GET", "/api/admin/security-events", token=admin)["data"], every=0.1)
+        tokens = r.ok("POST", "/auth/register", {"email": "ann@example.com", "password": "a good password"})
+        statuses = [r.call("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]}).status for _ in range(2)]
+        assert statuses == [200, 401]  # is an alert
+        wait_until("it fires", 30, lambda: r.ok("GET", "/api/admin/alerts", token=admin)["data"], every=0.1)
         running = Events(r, plain["key"], "[[tokens=100000 delay=20]]")
         next(iter(running))
         yield r, admin, token, plain["key"], named

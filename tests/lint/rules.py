@@ -33,7 +33,7 @@ LAUNCHER = "services/launcher.c"  # starts the four services: the one file that 
 LIBRARY_HOMES = {
     r"nng/": ["services/bus/"],
     r"sqlite3\.h": ["meterd/"],
-    r"curl/": ["providersvc/", "cli/"],
+    r"curl/": ["providersvc/", "cli/", "meterd/webhook.c"],
     r"civetweb\.h": ["gateway/"],
     r"msgpack": ["proto/"],
     r"jwt\.h": ["authsvc/"],

@@ -32,7 +32,7 @@ struct world {
     struct err err;
     uint64_t now, revision;
     uint64_t wall_s; /* later than WALL when set */
-    char foreign[LIMIT_ID_TEXT + 1]; /* the key that the last question was refused for its address */
+    struct suspect_key suspect; /* the key that the last question was refused for */
     unsigned ids;
 };
 
@@ -183,7 +183,7 @@ static inline enum status ask(struct world *w, const char *id, const char *secre
                                 .wall_s = w->wall_s ? w->wall_s : WALL,
                                 .arena = &w->arena,
                                 .limits = &w->limits,
-                                .foreign = w->foreign};
+                                .suspect = &w->suspect};
 
     digest_of(secret, digest);
     req.request_id = slice_of(id);
@@ -197,7 +197,7 @@ static inline enum status ask(struct world *w, const char *id, const char *secre
     memset(&w->rep, 0, sizeof(w->rep));
     memset(&w->limits, 0, sizeof(w->limits));
     memset(&w->err, 0, sizeof(w->err));
-    memset(w->foreign, 0, sizeof(w->foreign));
+    memset(&w->suspect, 0, sizeof(w->suspect));
     return admission_admit(&w->a, &env, &req, &w->rep, &w->err);
 }
 

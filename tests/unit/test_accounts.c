@@ -297,7 +297,7 @@ static enum status rotate(struct meter *m, char from, char to)
     enum status st = meter_run(m, op_session_rotate, &req, &rep);
 
     if (st == ST_OK && rep.reused) {
-        assert_int_equal(rep.user.n, 0);
+        assert_int_equal(rep.user.n, 1);
         assert_true(slice_is(rep.session_id, "ses_1"));
         return ST_CONFLICT;
     }

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "providersvc/address.h"
 #include "providersvc/timers.h"
 #include "providersvc/upstream.h"
+#include "services/address.h"
 
 struct reach_case {
     const char *text;

@@ -248,13 +248,13 @@ static void a_key_is_used_from_its_addresses_only(void **state)
     key.ip_allow = (struct wire_strs){ranges, 2};
     feed_key(w, "secret", &key);
     assert_int_equal(ask_from(w, "r3", "192.0.2.9"), ST_OK);
-    assert_string_equal(w->foreign, "");
+    assert_string_equal(w->suspect.id, "");
     assert_int_equal(ask_from(w, "r4", "::ffff:192.0.2.9"), ST_OK);
     assert_int_equal(ask_from(w, "r5", "2001:db8::9"), ST_OK);
     assert_int_equal(figures(w).holds, 5);
     assert_int_equal(ask_from(w, "r6", "192.0.3.9"), ST_FORBIDDEN);
     assert_string_equal(w->err.code, "ip_not_allowed");
-    assert_string_equal(w->foreign, "key_1");
+    assert_string_equal(w->suspect.id, "key_1");
     assert_int_equal(ask_from(w, "r7", "2001:db9::9"), ST_FORBIDDEN);
     assert_int_equal(ask_from(w, "r8", ""), ST_FORBIDDEN);
     assert_int_equal(ask_from(w, "r9", "unknown"), ST_FORBIDDEN);
@@ -286,14 +286,14 @@ static void models_are_shown_there_only(void **state)
     struct api_key key = a_key("key_1", "usr_1");
     unsigned char digest[LIMIT_DIGEST];
     struct models_req req = {.key_digest = {(const char *)digest, sizeof(digest)}, .client_ip = slice_of("192.0.2.2")};
-    struct admission_env env = {.wall_s = WALL, .arena = &w->arena, .foreign = w->foreign};
+    struct admission_env env = {.wall_s = WALL, .arena = &w->arena, .suspect = &w->suspect};
     struct models_rep rep = {.has = 0};
 
     key.ip_allow = (struct wire_strs){&range, 1};
     feed_key(w, "secret", &key);
     digest_of("secret", digest);
     assert_int_equal(admission_models(&w->a, &env, &req, &rep, &w->err), ST_FORBIDDEN);
-    assert_string_equal(w->foreign, "key_1");
+    assert_string_equal(w->suspect.id, "key_1");
     req.key_only = true;
     assert_int_equal(admission_models(&w->a, &env, &req, &rep, &w->err), ST_FORBIDDEN);
     req.client_ip = slice_of("192.0.2.1");

@@ -1,9 +1,9 @@
 /*
- * Which addresses an upstream's name may lead to. An address is judged when the connection is made, not when the name
- * is looked up, so that no second answer of the DNS can lead inside. Pure.
+ * Which addresses the name of an upstream, or of a receiver of alerts, may lead to. An address is judged when the
+ * connection is made, not when the name is looked up, so that no second answer of the DNS can lead inside. Pure.
  */
-#ifndef PROVIDERSVC_ADDRESS_H
-#define PROVIDERSVC_ADDRESS_H
+#ifndef SERVICES_ADDRESS_H
+#define SERVICES_ADDRESS_H
 
 #include <stdbool.h>
 

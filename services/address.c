@@ -1,4 +1,4 @@
-#include "providersvc/address.h"
+#include "services/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
