@@ -128,6 +128,10 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
                                      .publish = publish,
                                      .dead = dead,
                                      .ctx = self};
+    struct feed_at state = {
+        .url = settings->meterd_feed_url, .listen = true, .topic = CIPHER_STATE, .admission = svc_admission(svc)};
+    struct feed_at usage = {
+        .url = settings->meterd_events_url, .listen = true, .topic = CIPHER_USAGE, .admission = svc_admission(svc)};
     enum status st = reader_new(settings->db_path, svc_log(svc), &self->quick, err);
 
     if (st == ST_OK)
@@ -135,13 +139,13 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK)
         st = reader_new(settings->db_path, svc_log(svc), &self->copy, err);
     if (st == ST_OK)
-        st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
+        st = feed_pub_new(&state, &self->pub, err);
     if (st == ST_OK)
         st = writer_new(&options, &self->writer, err);
     if (st == ST_OK) {
         reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         reader_hand_over_to(self->copy, writer_mailbox(self->writer)); /* a backup is in the audit */
-        st = feed_sub_new(settings->meterd_events_url, true, on_events, self, &self->sub, err);
+        st = feed_sub_new(&usage, on_events, self, &self->sub, err);
     }
     return st;
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/clock.h"
+
 #define COUNT(l, what, n) atomic_fetch_add_explicit(&(l)->client->stats.what, n, memory_order_relaxed)
 
 /* ---- answers come in
@@ -14,15 +16,56 @@ static void context_back(struct xlink *l, struct lctx *x)
     l->in_flight--;
 }
 
+/* Locked. The first answer of a connection brings what its keys are made of. */
+static bool open_answer(struct xlink *l, struct lctx *x, nng_msg *msg, uint64_t number)
+{
+    const unsigned char *end = (const unsigned char *)nng_msg_body(msg) + nng_msg_len(msg);
+    bool first = l->state == LINK_HELLO;
+
+    if (!l->client->cipher) {
+        x->frames =
+            (struct slice){(const char *)nng_msg_body(msg) + FRAME_BATCH_SIZE, nng_msg_len(msg) - FRAME_BATCH_SIZE};
+        return true;
+    }
+    if (first && (number != 0 || nng_msg_len(msg) < FRAME_BATCH_SIZE + CIPHER_PUBLIC + CIPHER_TAG ||
+                  !cipher_agree(l->client->cipher, &l->pair, end - CIPHER_TAG - CIPHER_PUBLIC, &l->keys)))
+        return false;
+    return outq_open(msg, l->keys.to_client, number, first ? CIPHER_PUBLIC : 0, &x->frames);
+}
+
+/* Locked. A server that does not speak with us says why; the same seen from here. */
+static bool refused(struct xlink *l, nng_msg *msg, enum frame_refusal *ret)
+{
+    static const enum frame_refusal mirrored[FRAME_REFUSALS] = {
+        [FRAME_REFUSED_PLAIN] = FRAME_REFUSED_SEALED,
+        [FRAME_REFUSED_SEALED] = FRAME_REFUSED_PLAIN,
+        [FRAME_REFUSED_SECRET] = FRAME_REFUSED_SECRET,
+        [FRAME_REFUSED_VERSION] = FRAME_REFUSED_VERSION,
+    };
+
+    if (l->state != LINK_HELLO)
+        return false;
+    *ret = mirrored[frame_refusal_read((struct slice){nng_msg_body(msg), nng_msg_len(msg)})];
+    if (*ret == FRAME_ACCEPTED)
+        return false;
+    atomic_store(&l->refused, (int)*ret);
+    atomic_store(&l->refused_ms, clock_ms());
+    return true;
+}
+
 /* Whatever does not fit costs the peer the connection: bytes that cannot be trusted once cannot be trusted at all. */
 static bool fits(struct xlink *l, struct lctx *x, nng_msg *msg)
 {
     struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
     size_t frames = 0;
+    uint32_t ahead;
 
-    if (!frame_check(bytes, FRAME_BY_SERVER, &x->head, &x->frames, &frames))
+    if (!frame_head_read(bytes, &x->head) || x->head.sealed != (l->client->cipher != NULL))
         return false;
-    if (x->head.seq - l->recv_seq >= LINK_REORDER || l->answered[x->head.seq % LINK_REORDER])
+    ahead = x->head.seq - (uint32_t)l->recv_seq;
+    if (ahead >= LINK_REORDER || l->answered[x->head.seq % LINK_REORDER])
+        return false;
+    if (!open_answer(l, x, msg, l->recv_seq + ahead) || !frame_frames_check(x->frames, FRAME_BY_SERVER, &frames))
         return false;
     COUNT(l, batches_received, 1);
     COUNT(l, frames_received, frames);
@@ -31,9 +74,17 @@ static bool fits(struct xlink *l, struct lctx *x, nng_msg *msg)
 
 static void accept_answer(struct xlink *l, struct lctx *x, nng_msg *msg)
 {
+    enum frame_refusal why = FRAME_ACCEPTED;
+
     context_back(l, x);
     if (l->state != LINK_HELLO && l->state != LINK_UP) {
         nng_msg_free(msg);
+        return;
+    }
+    if (refused(l, msg, &why)) {
+        admission_refuse(l->client->options.admission, l->url, why);
+        nng_msg_free(msg);
+        link_lose(l);
         return;
     }
     if (!fits(l, x, msg)) {
@@ -110,7 +161,7 @@ static void tell_peer(struct xlink *l, bool up)
     const struct xchg_client_options *o = &l->client->options;
 
     if (o->peer)
-        o->peer(o->ctx, atomic_load(&l->instance), l->boot, up);
+        o->peer(o->ctx, atomic_load(&l->instance), atomic_load(&l->boot), up);
 }
 
 /* Locked. Returns whether the server was reached just now. */
@@ -122,7 +173,8 @@ static bool read_head(struct xlink *l, const struct frame_batch *head)
     l->taken = head->ack;
     if (reached) {
         l->state = LINK_UP;
-        l->boot = head->mark;
+        atomic_store(&l->boot, head->mark);
+        atomic_store(&l->refused, FRAME_ACCEPTED);
         atomic_store(&l->instance, head->instance);
     }
     link_set_ready(l);
@@ -158,7 +210,7 @@ uint64_t xchg_join_instance(const struct xchg_join *to)
 
 uint64_t xchg_join_boot(const struct xchg_join *to)
 {
-    return to->link->boot; /* changes in the strand only, where we are */
+    return atomic_load(&to->link->boot); /* changes in the strand only, where we are */
 }
 
 static bool brief(struct xlink *l)
@@ -244,13 +296,10 @@ static bool keep_payload(struct xcall *x, struct slice payload)
 
 /* Locked. The calls that a batch would have opened, had it been sent, go back to the client: no server has seen a byte
  * of them. */
-static void take_back(struct xlink *l, nng_msg *msg, struct xcall ***tail)
+static void take_back(struct xlink *l, nng_msg *msg, struct slice bytes, struct xcall ***tail)
 {
-    struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
     struct frame f;
 
-    bytes.p += FRAME_BATCH_SIZE;
-    bytes.n -= FRAME_BATCH_SIZE;
     while (frame_next(&bytes, &f)) {
         struct xcall *x = f.kind == FRAME_OPEN ? calls_find(&l->client->calls, f.call) : NULL;
 
@@ -266,6 +315,21 @@ static void take_back(struct xlink *l, nng_msg *msg, struct xcall ***tail)
     nng_msg_free(msg);
 }
 
+/* A batch that nng gave back is sealed already. */
+static struct slice unsent_frames(struct xlink *l, nng_msg *msg)
+{
+    struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)}, frames = {NULL, 0};
+    struct frame_batch head;
+
+    if (!frame_head_read(bytes, &head) || head.flags & FRAME_HELLO)
+        return frames;
+    if (head.sealed) {
+        (void)outq_open(msg, l->keys.to_server, l->send_seq - (uint32_t)((uint32_t)l->send_seq - head.seq), 0, &frames);
+        return frames;
+    }
+    return (struct slice){bytes.p + FRAME_BATCH_SIZE, bytes.n - FRAME_BATCH_SIZE};
+}
+
 static struct xcall *take_unsent(struct xlink *l)
 {
     struct xcall *moved = NULL, **tail = &moved;
@@ -274,10 +338,13 @@ static struct xcall *take_unsent(struct xlink *l)
     unsigned i;
 
     for (i = 0; i < l->unsent.n; i++)
-        take_back(l, l->unsent.msg[i], &tail);
+        take_back(l, l->unsent.msg[i], unsent_frames(l, l->unsent.msg[i]), &tail);
     l->unsent.n = 0;
     while ((msg = outq_take(&l->out, &frames)) != NULL)
-        take_back(l, msg, &tail);
+        take_back(
+            l, msg,
+            (struct slice){(const char *)nng_msg_body(msg) + FRAME_BATCH_SIZE, nng_msg_len(msg) - FRAME_BATCH_SIZE},
+            &tail);
     return moved;
 }
 
