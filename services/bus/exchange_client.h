@@ -30,6 +30,7 @@
 #define CLIENT_HOUSEKEEPING_MS 500u
 #define CLIENT_LINGER_MS 500u /* a client that is freed waits so long for its last frames to be taken */
 #define LINK_REORDER XCHG_CONTEXTS
+#define LINK_CUT_HELLOS 5u /* so many in a row: not a restart, but somebody who does not understand us */
 
 struct xlink;
 
@@ -94,6 +95,7 @@ struct xlink {
     atomic_bool wanted; /* its address still stands in the name's answer */
     atomic_uint outstanding; /* open calls */
     _Atomic uint64_t instance, boot; /* of the server, 0 = not known */
+    unsigned cut_hellos; /* connections in a row that ended while the server was greeted; under lock */
     atomic_int refused; /* enum frame_refusal: it does not speak with us … */
     _Atomic uint64_t refused_ms; /* … it said so last then */
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "services/clock.h"
 
 #define COUNT(l, what, n) atomic_fetch_add_explicit(&(l)->client->stats.what, n, memory_order_relaxed)
@@ -30,11 +32,14 @@ static bool open_answer(struct xlink *l, struct lctx *x, nng_msg *msg, uint64_t 
     if (first && (number != 0 || nng_msg_len(msg) < FRAME_BATCH_SIZE + CIPHER_PUBLIC + CIPHER_TAG ||
                   !cipher_agree(l->client->cipher, &l->pair, end - CIPHER_TAG - CIPHER_PUBLIC, &l->keys)))
         return false;
+    if (first) /* with it the past could be read */
+        sodium_memzero(l->pair.secret, sizeof(l->pair.secret));
     return outq_open(msg, l->keys.to_client, number, first ? CIPHER_PUBLIC : 0, &x->frames);
 }
 
-/* Locked. A server that does not speak with us says why; the same seen from here. */
-static bool refused(struct xlink *l, nng_msg *msg, enum frame_refusal *ret)
+/* Locked. What was answered to the hello when it is not what we can read: a server that does not speak with us says why
+ * (here the same seen from this side), one of another kind shows it. */
+static enum frame_refusal why_unread(const struct xlink *l, nng_msg *msg)
 {
     static const enum frame_refusal mirrored[FRAME_REFUSALS] = {
         [FRAME_REFUSED_PLAIN] = FRAME_REFUSED_SEALED,
@@ -42,15 +47,25 @@ static bool refused(struct xlink *l, nng_msg *msg, enum frame_refusal *ret)
         [FRAME_REFUSED_SECRET] = FRAME_REFUSED_SECRET,
         [FRAME_REFUSED_VERSION] = FRAME_REFUSED_VERSION,
     };
+    struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
+    enum frame_refusal said = mirrored[frame_refusal_read(bytes)];
 
-    if (l->state != LINK_HELLO)
-        return false;
-    *ret = mirrored[frame_refusal_read((struct slice){nng_msg_body(msg), nng_msg_len(msg)})];
-    if (*ret == FRAME_ACCEPTED)
-        return false;
-    atomic_store(&l->refused, (int)*ret);
+    if (said != FRAME_ACCEPTED)
+        return said;
+    said = frame_stranger(bytes, l->client->cipher != NULL);
+    if (said == FRAME_ACCEPTED && l->client->cipher)
+        said = FRAME_REFUSED_SECRET; /* it does not open */
+    return said;
+}
+
+/* Locked. Calls need not wait for such a one. */
+static void note_refusal(struct xlink *l, enum frame_refusal why)
+{
+    if (why == FRAME_ACCEPTED)
+        return;
+    atomic_store(&l->refused, (int)why);
     atomic_store(&l->refused_ms, clock_ms());
-    return true;
+    admission_refuse(l->client->options.admission, l->url, why);
 }
 
 /* Whatever does not fit costs the peer the connection: bytes that cannot be trusted once cannot be trusted at all. */
@@ -74,20 +89,14 @@ static bool fits(struct xlink *l, struct lctx *x, nng_msg *msg)
 
 static void accept_answer(struct xlink *l, struct lctx *x, nng_msg *msg)
 {
-    enum frame_refusal why = FRAME_ACCEPTED;
-
     context_back(l, x);
     if (l->state != LINK_HELLO && l->state != LINK_UP) {
         nng_msg_free(msg);
         return;
     }
-    if (refused(l, msg, &why)) {
-        admission_refuse(l->client->options.admission, l->url, why);
-        nng_msg_free(msg);
-        link_lose(l);
-        return;
-    }
     if (!fits(l, x, msg)) {
+        if (l->state == LINK_HELLO)
+            note_refusal(l, why_unread(l, msg));
         COUNT(l, malformed, 1);
         nng_msg_free(msg);
         link_lose(l);
@@ -103,6 +112,8 @@ static void accept_failure(struct xlink *l, struct lctx *x, nng_msg *unsent)
     context_back(l, x);
     if (unsent && l->unsent.n < XCHG_CONTEXTS)
         l->unsent.msg[l->unsent.n++] = unsent;
+    if (l->state == LINK_HELLO && ++l->cut_hellos >= LINK_CUT_HELLOS) /* as a release that knows no refusals does */
+        admission_refuse(l->client->options.admission, l->url, FRAME_REFUSED_VERSION);
     link_lose(l);
 }
 
@@ -175,6 +186,7 @@ static bool read_head(struct xlink *l, const struct frame_batch *head)
         l->state = LINK_UP;
         atomic_store(&l->boot, head->mark);
         atomic_store(&l->refused, FRAME_ACCEPTED);
+        l->cut_hellos = 0;
         atomic_store(&l->instance, head->instance);
     }
     link_set_ready(l);

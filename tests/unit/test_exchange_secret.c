@@ -378,6 +378,70 @@ static void another_version_hears_why(void **state)
     }
 }
 
+static void *close_what_greets(void *arg)
+{
+    nng_socket *s = arg;
+    nng_msg *msg;
+
+    while (nng_recvmsg(*s, &msg, 0) == 0) {
+        (void)nng_pipe_close(nng_msg_get_pipe(msg));
+        nng_msg_free(msg);
+    }
+    return NULL;
+}
+
+static void *answer_without_a_secret(void *arg)
+{
+    struct frame_batch head = {.sealed = true, .instance = 5, .mark = 6};
+    nng_socket *s = arg;
+    nng_msg *msg;
+
+    while (nng_recvmsg(*s, &msg, 0) == 0) { /* the client's own key is a point that fits */
+        frame_batch_write(nng_msg_body(msg), &head);
+        pass(*s, msg);
+    }
+    return NULL;
+}
+
+/* A client with a secret meets somebody on the server's address. */
+static void meet_false(void *(*answer_hellos)(void *), enum frame_refusal why)
+{
+    char url[URL_SIZE];
+    struct xchg_client *x;
+    pthread_t thread;
+    struct heard c;
+    nng_socket s;
+
+    make_url(url, "false");
+    heard_init(&c, SECRET);
+    assert_int_equal(nng_rep0_open_raw(&s), 0);
+    assert_int_equal(nng_listen(s, url, NULL, 0), 0);
+    assert_int_equal(pthread_create(&thread, NULL, answer_hellos, &s), 0);
+    x = bus_client_admitting(url, c.admission);
+    BUS_UNTIL(atomic_load(&c.times[why]) > 2, WAIT_MS);
+    assert_true(atomic_load(&c.times[why]) > 2);
+    assert_int_equal(atomic_load(&c.told[why]), 1);
+    assert_int_equal(bus_call(x, PEER_ECHO, slice_of(TEXT), 60000, NULL), ST_UNAVAILABLE);
+    assert_int_equal(xchg_client_ready(x), 0);
+    xchg_client_free(x);
+    nng_close(s);
+    pthread_join(thread, NULL);
+    admission_free(c.admission);
+}
+
+/* A release from before there were refusals only closes the connection. */
+static void a_server_that_does_not_understand_is_told_of(void **state)
+{
+    (void)state;
+    meet_false(close_what_greets, FRAME_REFUSED_VERSION);
+}
+
+static void who_answers_without_the_secret_gets_no_call(void **state)
+{
+    (void)state;
+    meet_false(answer_without_a_secret, FRAME_REFUSED_SECRET);
+}
+
 /* A batch with a call in it, for every way to begin without the secret. */
 static void a_raw_client_has_nothing_executed(void **state)
 {
@@ -462,7 +526,7 @@ static void *call_much(void *arg)
     unsigned i;
 
     for (i = 0; i < CALLS; i++) {
-        enum status st = bus_call(l->client, i % 10 ? PEER_ECHO : PEER_SLOW, slice_of(TEXT), 60000, NULL);
+        enum status st = bus_call(l->client, i % 30 ? PEER_ECHO : PEER_SLOW, slice_of(TEXT), 60000, NULL);
 
         if (st == ST_PEER_LOST)
             atomic_fetch_add(&l->lost, 1);
@@ -488,7 +552,6 @@ static void calls_of_all_sizes_through_restarts(void **state)
     make_url(url, "load");
     heard_init(&both, SECRET);
     p = bus_peer_admitting(url, both.admission);
-    p->delay_ms = 5;
     load.client = bus_client_admitting(url, both.admission);
     assert_non_null(large);
     memset(large, 'x', LARGE);
@@ -501,7 +564,6 @@ static void calls_of_all_sizes_through_restarts(void **state)
         bus_peer_free(p);
         p = bus_peer_admitting(url, both.admission);
         assert_non_null(p);
-        p->delay_ms = 5;
     }
     for (i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
@@ -522,6 +584,8 @@ int main(void)
         cmocka_unit_test(what_is_changed_or_reflected_is_not_taken),
         cmocka_unit_test(peers_with_another_secret_hear_why),
         cmocka_unit_test(another_version_hears_why),
+        cmocka_unit_test(a_server_that_does_not_understand_is_told_of),
+        cmocka_unit_test(who_answers_without_the_secret_gets_no_call),
         cmocka_unit_test(a_raw_client_has_nothing_executed),
         cmocka_unit_test(a_secret_is_changed_without_a_stop),
         cmocka_unit_test(calls_of_all_sizes_through_restarts),

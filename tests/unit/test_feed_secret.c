@@ -260,7 +260,8 @@ static void what_was_taken_already_is_not_taken_again(void **state)
 
         world_init(&w, secrets[k]);
         feed_meter_change(w.meter, 1, true);
-        BUS_UNTIL(feed_follow_revision(w.follow) == 101, WAIT_MS);
+        BUS_UNTIL(feed_follow_revision(w.follow) == 101 && atomic_load(&w.middle.n) == 1, WAIT_MS);
+        assert_int_equal(atomic_load(&w.middle.n), 1);
         reads = atomic_load(&w.meter->reads);
         for (i = 0; i < 80; i++) { /* longer than meterd may be silent before it is asked */
             publish(&w.middle, w.middle.recorded[0]);
