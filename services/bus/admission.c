@@ -51,9 +51,7 @@ void admission_free(struct admission *a)
 
 const struct cipher *admission_cipher(const struct admission *a, const char *url)
 {
-    bool inside = strncmp(url, "inproc://", 9) == 0 && !strchr(url, ','); /* a list may go on elsewhere */
-
-    return a && a->cipher.n && !inside ? &a->cipher : NULL;
+    return a && a->cipher.n && strncmp(url, "inproc://", 9) != 0 ? &a->cipher : NULL;
 }
 
 uint64_t admission_boot(const struct admission *a)

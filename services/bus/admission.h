@@ -33,7 +33,8 @@ enum status admission_new(const struct admission_options *options, struct admiss
 void admission_free(struct admission *a); /* after all that use it */
 
 /* For services/bus. a may be NULL: in the clear, nobody is told. */
-const struct cipher *admission_cipher(const struct admission *a, const char *url); /* NULL = in the clear */
+const struct cipher *admission_cipher(const struct admission *a,
+                                      const char *url); /* one address; NULL = in the clear */
 uint64_t admission_boot(const struct admission *a);
 void admission_refuse(struct admission *a, const char *peer, enum frame_refusal why);
 

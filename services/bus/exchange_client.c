@@ -325,7 +325,6 @@ enum status xchg_client_new(const struct xchg_client_options *options, struct xc
     c->options = *options;
     c->options.url = NULL;
     c->url = strdup(options->url);
-    c->cipher = admission_cipher(options->admission, options->url);
     c->waiting_tail = &c->waiting;
     atomic_store(&c->dice, id_number());
     calls_init(&c->calls);

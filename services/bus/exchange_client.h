@@ -88,6 +88,7 @@ enum link_state {
 struct xlink {
     struct xchg_client *client;
     char url[TRANSPORT_URL_MAX];
+    const struct cipher *cipher; /* NULL = in the clear */
     nng_socket sock;
     bool open; /* sock is there */
 
@@ -131,7 +132,6 @@ struct xlink {
 struct xchg_client {
     struct xchg_client_options options;
     char *url;
-    const struct cipher *cipher; /* NULL = in the clear */
     atomic_bool closing;
     struct calls calls;
     _Atomic uint64_t dice;

@@ -29,7 +29,7 @@ static void add_hello(struct xlink *l, nng_msg *msg)
 {
     unsigned char hello[CIPHER_HELLO];
 
-    cipher_hello(l->client->cipher, nng_msg_body(msg), &l->pair, hello);
+    cipher_hello(l->cipher, nng_msg_body(msg), &l->pair, hello);
     (void)nng_msg_append(msg, hello, sizeof(hello)); /* cannot fail: every batch has room for it */
 }
 
@@ -38,7 +38,7 @@ static void add_hello(struct xlink *l, nng_msg *msg)
  * receive is cancelled. */
 static void send_batch(struct xlink *l, struct lctx *x, nng_msg *msg, uint32_t flags)
 {
-    const struct cipher *cipher = l->client->cipher;
+    const struct cipher *cipher = l->cipher;
     uint64_t number = l->send_seq++;
     struct frame_batch head = {.sealed = cipher != NULL,
                                .flags = flags,
@@ -387,6 +387,7 @@ enum status link_open(struct xlink *l, const char *url, struct err *err)
     enum status st;
 
     snprintf(l->url, sizeof(l->url), "%s", url);
+    l->cipher = admission_cipher(l->client->options.admission, url);
     st = open_socket(l);
     if (st != ST_OK) {
         link_close(l);

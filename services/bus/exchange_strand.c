@@ -24,13 +24,13 @@ static bool open_answer(struct xlink *l, struct lctx *x, nng_msg *msg, uint64_t 
     const unsigned char *end = (const unsigned char *)nng_msg_body(msg) + nng_msg_len(msg);
     bool first = l->state == LINK_HELLO;
 
-    if (!l->client->cipher) {
+    if (!l->cipher) {
         x->frames =
             (struct slice){(const char *)nng_msg_body(msg) + FRAME_BATCH_SIZE, nng_msg_len(msg) - FRAME_BATCH_SIZE};
         return true;
     }
     if (first && (number != 0 || nng_msg_len(msg) < FRAME_BATCH_SIZE + CIPHER_PUBLIC + CIPHER_TAG ||
-                  !cipher_agree(l->client->cipher, &l->pair, end - CIPHER_TAG - CIPHER_PUBLIC, &l->keys)))
+                  !cipher_agree(l->cipher, &l->pair, end - CIPHER_TAG - CIPHER_PUBLIC, &l->keys)))
         return false;
     if (first) /* with it the past could be read */
         sodium_memzero(l->pair.secret, sizeof(l->pair.secret));
@@ -52,8 +52,8 @@ static enum frame_refusal why_unread(const struct xlink *l, nng_msg *msg)
 
     if (said != FRAME_ACCEPTED)
         return said;
-    said = frame_stranger(bytes, l->client->cipher != NULL);
-    if (said == FRAME_ACCEPTED && l->client->cipher)
+    said = frame_stranger(bytes, l->cipher != NULL);
+    if (said == FRAME_ACCEPTED && l->cipher)
         said = FRAME_REFUSED_SECRET; /* it does not open */
     return said;
 }
@@ -75,7 +75,7 @@ static bool fits(struct xlink *l, struct lctx *x, nng_msg *msg)
     size_t frames = 0;
     uint32_t ahead;
 
-    if (!frame_head_read(bytes, &x->head) || x->head.sealed != (l->client->cipher != NULL))
+    if (!frame_head_read(bytes, &x->head) || x->head.sealed != (l->cipher != NULL))
         return false;
     ahead = x->head.seq - (uint32_t)l->recv_seq;
     if (ahead >= LINK_REORDER || l->answered[x->head.seq % LINK_REORDER])
