@@ -98,6 +98,27 @@ void page_health(struct request *r)
     answer_health(r, true, svc_draining(r->gw->svc) ? "draining" : "ok");
 }
 
+/* A peer that does not speak with us is a mistake in the settings: said here as well as in the log. */
+static void answer_not_ready(struct request *r)
+{
+    enum frame_refusal why = FRAME_ACCEPTED;
+    struct buf out;
+    size_t i;
+
+    for (i = 0; i < PEERS_N && why == FRAME_ACCEPTED; i++)
+        why = xchg_client_refused(svc_peer(r->gw->svc, peers[i]));
+    if (why == FRAME_ACCEPTED) {
+        answer_health(r, false, "not ready");
+        return;
+    }
+    buf_init(&out, PAGE_MAX);
+    buf_addf(&out,
+             "{\"status\":\"not ready\",\"service\":\"gateway\",\"version\":\"" ROUTER_VERSION
+             "\",\"reason\":\"%s refused: %s\"}",
+             peer_names[i - 1], admission_advice(why));
+    answer_page(r, 503, &out);
+}
+
 /* Ready = a call would work. Without meterd calls go on, so it is not asked. */
 void page_ready(struct request *r)
 {
@@ -107,7 +128,7 @@ void page_ready(struct request *r)
         answer_health(r, false, "draining");
     else if (!svc_ready(r->gw->svc) || ask_health(r, SVC_AUTHSVC, true, &auth) != ST_OK || !auth.ready ||
              ask_health(r, SVC_PROVIDERSVC, true, &provider) != ST_OK || !provider.ready)
-        answer_health(r, false, "not ready");
+        answer_not_ready(r);
     else
         answer_health(r, true, "ready");
 }

@@ -145,6 +145,10 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
                                      .dead = dead,
                                      .ctx = self};
     struct watch_options watch = {settings, svc_log(svc), svc_metrics(svc), facts, self};
+    struct feed_at state = {
+        .url = settings->meterd_feed_url, .listen = true, .topic = CIPHER_STATE, .admission = svc_admission(svc)};
+    struct feed_at usage = {
+        .url = settings->meterd_events_url, .listen = true, .topic = CIPHER_USAGE, .admission = svc_admission(svc)};
     enum status st = reader_new(settings->db_path, svc_log(svc), &self->quick, err);
 
     if (st == ST_OK)
@@ -152,7 +156,7 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK)
         st = reader_new(settings->db_path, svc_log(svc), &self->copy, err);
     if (st == ST_OK)
-        st = feed_pub_new(settings->meterd_feed_url, true, &self->pub, err);
+        st = feed_pub_new(&state, &self->pub, err);
     if (st == ST_OK)
         st = watch_new(&watch, &self->watch, err);
     options.watch = self->watch;
@@ -163,7 +167,7 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
     if (st == ST_OK) {
         reader_hand_over_to(self->quick, writer_mailbox(self->writer));
         reader_hand_over_to(self->copy, writer_mailbox(self->writer)); /* a backup is in the audit */
-        st = feed_sub_new(settings->meterd_events_url, true, on_events, self, &self->sub, err);
+        st = feed_sub_new(&usage, on_events, self, &self->sub, err);
     }
     return st;
 }

@@ -68,6 +68,7 @@
     S(PROVIDERSVC_URL,  providersvc_url,  STR,    "tcp://127.0.0.1:7302", 3, 1024,    SET_G | SET_P, "bus address of providersvc: one name for all replicas, or a comma-separated list") \
     S(METERD_URL,       meterd_url,       STR,    "tcp://127.0.0.1:7303", 3, 1024,    SET_G | SET_A | SET_P | SET_M, "bus address of meterd") \
     S(METERD_FEED_URL,  meterd_feed_url,  STR,    "tcp://127.0.0.1:7304", 3, 1024,    SET_G | SET_A | SET_P | SET_M, "where meterd publishes the state feed") \
+    S(BUS_SECRET,       bus_secret,       SECRET, NULL,                32, 1024,      SET_G | SET_A | SET_P | SET_M, "encrypts and authenticates the bus, 32 characters or more, the same in every service; while it is changed: new,old") \
     S(METERD_EVENTS_URL, meterd_events_url, STR,  "tcp://127.0.0.1:7305", 3, 1024,    SET_P | SET_M, "where meterd listens for usage events") \
     S(ROUTER_URL,       router_url,       STR,    "http://127.0.0.1:3000", 8, 1024,   SET_C, "gateway that routerctl speaks to") \
     S(ROUTER_TOKEN,     router_token,     SECRET, NULL,                1, 8192,       SET_C, "access token for routerctl; unset = log in with ADMIN_EMAIL and ADMIN_PASSWORD")

@@ -48,6 +48,11 @@ struct xchg_client *svc_peer(struct svc *svc, enum svc_peer peer)
     return svc->peers[peer];
 }
 
+struct admission *svc_admission(struct svc *svc)
+{
+    return svc->admission;
+}
+
 const char *svc_instance(struct svc *svc)
 {
     return svc->instance_text;
@@ -86,6 +91,19 @@ static enum log_level level_of(const char *word)
     return LOG_INFO;
 }
 
+static void make_refused(struct svc *svc)
+{
+    char label[32];
+    int why;
+
+    for (why = FRAME_REFUSED_PLAIN; why < FRAME_REFUSALS; why++) {
+        snprintf(label, sizeof(label), "why=\"%s\"", admission_word((enum frame_refusal)why));
+        svc->refused[why] = metric_counter(
+            svc->metrics, "router_bus_refused_total",
+            "Attempts of peers on the bus to connect or to publish with another BUS_SECRET or version.", label);
+    }
+}
+
 static enum status make(const struct svc_def *def, const struct settings *settings, struct svc **ret)
 {
     struct svc *svc = calloc(1, sizeof(*svc));
@@ -117,8 +135,27 @@ static enum status make(const struct svc_def *def, const struct settings *settin
                                        "Messages refused because they do not match their declaration.", NULL);
     svc->call_seconds = metric_histogram(svc->metrics, "router_bus_call_seconds", "Time of a call at the server.", NULL,
                                          METRIC_LATENCY_BOUNDS);
+    make_refused(svc);
     *ret = svc;
     return ST_OK;
+}
+
+static void on_refused(void *ctx, const char *peer, enum frame_refusal why, bool tell)
+{
+    struct svc *svc = ctx;
+
+    metric_add(svc->refused[why], 1);
+    if (tell)
+        log_event(&svc->log, LOG_ERROR, LOG_NO_REQ, "bus_peer_refused", LOG_C("peer", peer),
+                  LOG_C("why", admission_advice(why)));
+}
+
+static enum status make_admission(struct svc *svc, struct err *err)
+{
+    struct admission_options options = {
+        .secret = svc->settings->bus_secret, .boot = svc->boot, .refused = on_refused, .ctx = svc};
+
+    return admission_new(&options, &svc->admission, err);
 }
 
 static bool on_joined(void *ctx, struct xchg_join *to)
@@ -143,6 +180,7 @@ static enum status make_peers(struct svc *svc, struct err *err)
                                               .instance = svc->instance,
                                               .joined = svc->def->joined ? on_joined : NULL,
                                               .ctx = &svc->links[p],
+                                              .admission = svc->admission,
                                               .idle = true};
         enum status st;
 
@@ -173,7 +211,8 @@ static enum status listen_on_bus(struct svc *svc, struct err *err)
                                           .instance = svc->instance,
                                           .boot = svc->boot,
                                           .handler = svc_dispatch,
-                                          .ctx = svc};
+                                          .ctx = svc,
+                                          .admission = svc->admission};
 
     if (svc->def->self == SVC_PEERS)
         return ST_OK;
@@ -184,8 +223,15 @@ static enum status listen_on_bus(struct svc *svc, struct err *err)
  * briefed; nobody can call us before init is through. */
 static enum status bring_up(struct svc *svc, struct err *err)
 {
-    enum status st = make_peers(svc, err);
+    struct feed_follow_options following = {
+        .feed_url = svc->settings->meterd_feed_url, .events = svc->def->follow, .ctx = svc};
     struct feed_follow *follow = NULL;
+    enum status st = make_admission(svc, err);
+
+    if (st == ST_OK)
+        st = make_peers(svc, err);
+    following.meterd = svc->peers[SVC_METERD];
+    following.admission = svc->admission;
 
     if (st == ST_OK && svc->def->init)
         st = svc->def->init(svc, err);
@@ -194,8 +240,7 @@ static enum status bring_up(struct svc *svc, struct err *err)
     if (st == ST_OK)
         st = listen_on_bus(svc, err);
     if (st == ST_OK && svc->def->follow)
-        st = feed_follow_new(svc->settings->meterd_feed_url, svc->peers[SVC_METERD], svc->def->follow, svc, &follow,
-                             err);
+        st = feed_follow_new(&following, &follow, err);
     atomic_store(&svc->follow, follow);
     if (st == ST_OK && svc->def->start)
         st = svc->def->start(svc, err);
@@ -273,6 +318,7 @@ void svc_stop(struct svc *svc)
     if (!calls_are_back(svc))
         return; /* lost memory is better than a late svc_finish in memory of somebody else */
     svc_pool_free(svc);
+    admission_free(svc->admission);
     pthread_mutex_destroy(&svc->join_lock);
     pthread_mutex_destroy(&svc->pool_lock);
     metrics_free(svc->metrics);

@@ -34,7 +34,8 @@ static void add_check(void *ctx, const char *name, bool ok, const char *detail)
 static void add_peers(struct svc *svc, struct report *r)
 {
     static const char *const names[] = {"authsvc", "providersvc", "meterd"};
-    char detail[64];
+    enum frame_refusal why;
+    char detail[160];
     unsigned p;
 
     for (p = 0; p < SVC_PEERS; p++) {
@@ -43,7 +44,8 @@ static void add_peers(struct svc *svc, struct report *r)
         if (!svc->peers[p])
             continue;
         n = xchg_client_ready(svc->peers[p]);
-        snprintf(detail, sizeof(detail), "%u instances", n);
+        why = n ? FRAME_ACCEPTED : xchg_client_refused(svc->peers[p]);
+        snprintf(detail, sizeof(detail), "%u instances%s%s", n, why ? ": " : "", admission_advice(why));
         add_check(r, names[p], n > 0, detail);
     }
     if (svc->def->follow) {

@@ -44,6 +44,7 @@ struct svc {
     struct metrics *metrics;
     uint64_t instance, boot, started_ms;
     char instance_text[SVC_INSTANCE_TEXT];
+    struct admission *admission; /* of the bus */
     struct xchg_client *peers[SVC_PEERS];
     struct svc_link links[SVC_PEERS];
     pthread_mutex_t join_lock; /* held while the service briefs an instance */
@@ -55,7 +56,7 @@ struct svc {
     struct svc_frame *pool;
     unsigned pooled, in_use; /* frames: kept, and with a handler or whoever finishes the call */
     struct vitals vitals;
-    struct metric *calls_ok, *calls_failed, *call_seconds, *bad_messages;
+    struct metric *calls_ok, *calls_failed, *call_seconds, *bad_messages, *refused[FRAME_REFUSALS];
 };
 
 /* The bus calls this for every request. */

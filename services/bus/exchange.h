@@ -16,6 +16,7 @@
 
 #include "proto/status.h"
 #include "proto/wire.h"
+#include "services/bus/admission.h"
 
 #define XCHG_MESSAGE_MAX (32u * 1024u * 1024u) /* bytes of one batch: NNG_OPT_RECVMAXSZ */
 #define XCHG_WINDOW_DEFAULT (256u * 1024u) /* bytes a stream may be ahead of its reader */
@@ -53,6 +54,7 @@ struct xchg_client_options {
     bool (*joined)(void *ctx, struct xchg_join *to);
     void *ctx;
     bool idle; /* reaches nobody before xchg_client_start; calls wait meanwhile */
+    struct admission *admission; /* optional: with whom to speak, and in secret */
 };
 
 enum status xchg_client_new(const struct xchg_client_options *options, struct xchg_client **ret, struct err *err);
@@ -62,6 +64,10 @@ void xchg_client_free(
 unsigned xchg_client_ready(struct xchg_client *c); /* instances that take calls now */
 /* Which they are, each once; returns how many. */
 unsigned xchg_client_instances(struct xchg_client *c, uint64_t ret[XCHG_INSTANCES_MAX]);
+/* Why no instance takes calls, when every address answers that it does not speak with us; calls then end at once with
+ * ST_UNAVAILABLE. FRAME_ACCEPTED: one does, or there is another reason. */
+enum frame_refusal xchg_client_refused(struct xchg_client *c);
+bool xchg_client_knows(struct xchg_client *c, uint64_t boot); /* is that the start of an instance reached last? */
 void xchg_client_stats(struct xchg_client *c, struct xchg_stats *ret);
 
 struct xchg_id { /* names an open call; harmless after its end */
@@ -122,6 +128,7 @@ struct xchg_server_options {
     /* Must lead to exactly one xchg_end(call, …), now or later, from any thread. payload lives until it returns. */
     void (*handler)(void *ctx, struct xchg_call *call, uint16_t method, struct slice payload);
     void *ctx;
+    struct admission *admission; /* optional: with whom to speak, and in secret */
 };
 
 enum status xchg_server_new(const struct xchg_server_options *options, struct xchg_server **ret, struct err *err);

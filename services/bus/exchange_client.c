@@ -83,6 +83,39 @@ unsigned xchg_client_instances(struct xchg_client *c, uint64_t ret[XCHG_INSTANCE
     return n;
 }
 
+/* For a while: the server may come back with another setting, and is asked again all the time. */
+enum frame_refusal xchg_client_refused(struct xchg_client *c)
+{
+    unsigned i, total = atomic_load(&c->n_links);
+    enum frame_refusal why = FRAME_ACCEPTED;
+    uint64_t now = clock_ms();
+
+    for (i = 0; i < total; i++) {
+        struct xlink *l = atomic_load(&c->links[i]);
+        enum frame_refusal said = (enum frame_refusal)atomic_load(&l->refused);
+
+        if (!atomic_load(&l->wanted))
+            continue;
+        if (said == FRAME_ACCEPTED || now > atomic_load(&l->refused_ms) + XCHG_CONNECT_WAIT_MS)
+            return FRAME_ACCEPTED;
+        why = said;
+    }
+    return why;
+}
+
+bool xchg_client_knows(struct xchg_client *c, uint64_t boot)
+{
+    unsigned i, total = atomic_load(&c->n_links);
+
+    for (i = 0; i < total; i++) {
+        struct xlink *l = atomic_load(&c->links[i]);
+
+        if (atomic_load(&l->wanted) && atomic_load(&l->boot) == boot)
+            return true;
+    }
+    return false;
+}
+
 /* ---- calls
  * -------------------------------------------------------------------------------------------------------------- */
 

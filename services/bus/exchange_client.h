@@ -30,6 +30,7 @@
 #define CLIENT_HOUSEKEEPING_MS 500u
 #define CLIENT_LINGER_MS 500u /* a client that is freed waits so long for its last frames to be taken */
 #define LINK_REORDER XCHG_CONTEXTS
+#define LINK_CUT_HELLOS 5u /* so many in a row: not a restart, but somebody who does not understand us */
 
 struct xlink;
 
@@ -87,21 +88,26 @@ enum link_state {
 struct xlink {
     struct xchg_client *client;
     char url[TRANSPORT_URL_MAX];
+    const struct cipher *cipher; /* NULL = in the clear */
     nng_socket sock;
     bool open; /* sock is there */
 
     atomic_bool ready; /* takes calls */
     atomic_bool wanted; /* its address still stands in the name's answer */
     atomic_uint outstanding; /* open calls */
-    _Atomic uint64_t instance; /* of the server, 0 = not known */
+    _Atomic uint64_t instance, boot; /* of the server, 0 = not known */
+    unsigned cut_hellos; /* connections in a row that ended while the server was greeted; under lock */
+    atomic_int refused; /* enum frame_refusal: it does not speak with us … */
+    _Atomic uint64_t refused_ms; /* … it said so last then */
 
     pthread_mutex_t lock;
     enum link_state state;
     uint32_t pipe, next_pipe; /* nng's id of the connection; of one that came while the last was still being buried */
     uint64_t mark; /* random, of this connection */
-    uint64_t boot;
     bool draining, told_up;
-    uint32_t send_seq, recv_seq;
+    uint64_t send_seq, recv_seq; /* their lower halves go over the wire */
+    struct cipher_pair pair; /* of this connection, until it is greeted */
+    struct cipher_session keys; /* of this connection */
     uint32_t taken; /* of our batches by the server, as it said last */
     uint32_t content_seq; /* how many it must have taken to have all frames that were sent */
     unsigned in_flight;

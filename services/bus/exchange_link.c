@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <nng/protocol/reqrep0/req.h>
+#include <sodium.h>
 
 #include "services/bus/exchange_gather.h"
 #include "services/clock.h"
@@ -24,23 +25,38 @@ static struct lctx *free_ctx(struct xlink *l)
     return NULL;
 }
 
+static void add_hello(struct xlink *l, nng_msg *msg)
+{
+    unsigned char hello[CIPHER_HELLO];
+
+    cipher_hello(l->cipher, nng_msg_body(msg), &l->pair, hello);
+    (void)nng_msg_append(msg, hello, sizeof(hello)); /* cannot fail: every batch has room for it */
+}
+
 /* Locked, but not while nng works. The receive is started although the send may still wait for the pipe: that saves the
  * wake-up of a thread for each batch, and nng (1.10.1, req0_ctx_cancel_recv) gives an unsent message back when the
  * receive is cancelled. */
 static void send_batch(struct xlink *l, struct lctx *x, nng_msg *msg, uint32_t flags)
 {
-    struct frame_batch head = {.flags = flags,
-                               .seq = l->send_seq++,
-                               .ack = l->recv_seq,
+    const struct cipher *cipher = l->cipher;
+    uint64_t number = l->send_seq++;
+    struct frame_batch head = {.sealed = cipher != NULL,
+                               .flags = flags,
+                               .seq = (uint32_t)number,
+                               .ack = (uint32_t)l->recv_seq,
                                .instance = l->client->options.instance,
                                .mark = l->mark};
 
-    outq_seal(msg, &head);
+    outq_head(msg, &head);
     x->state = LCTX_SENT;
     x->sent_ms = clock_ms();
     l->in_flight++;
     COUNT(l, batches_sent, 1);
     pthread_mutex_unlock(&l->lock);
+    if (cipher && flags & FRAME_HELLO)
+        add_hello(l, msg);
+    else if (cipher) /* the keys stay as long as a context is out */
+        outq_seal(msg, l->keys.to_server, number, NULL);
     nng_aio_wait(x->send); /* nng may still be leaving the completion of this context's last send */
     nng_aio_set_msg(x->send, msg);
     nng_ctx_send(x->ctx, x->send);
@@ -60,7 +76,7 @@ static bool can_wait(const struct xlink *l)
 
 static void note_sent(struct xlink *l)
 {
-    l->content_seq = l->send_seq + 1;
+    l->content_seq = (uint32_t)(l->send_seq + 1);
     l->sent_ns = clock_ns();
     l->urgent = l->out.n > 0;
     atomic_store(&l->deferred, false);
@@ -340,6 +356,8 @@ void link_free(struct xlink *l)
         nng_aio_free(l->ctx[i].send);
     }
     pthread_mutex_destroy(&l->lock);
+    sodium_memzero(&l->pair, sizeof(l->pair));
+    sodium_memzero(&l->keys, sizeof(l->keys));
     free(l);
 }
 
@@ -369,11 +387,14 @@ enum status link_open(struct xlink *l, const char *url, struct err *err)
     enum status st;
 
     snprintf(l->url, sizeof(l->url), "%s", url);
+    l->cipher = admission_cipher(l->client->options.admission, url);
     st = open_socket(l);
     if (st != ST_OK) {
         link_close(l);
         return err_set(err, st, "cannot open a bus socket for %s", url);
     }
+    atomic_store(&l->boot, 0); /* of another address */
+    atomic_store(&l->refused, FRAME_ACCEPTED);
     atomic_store(&l->wanted, true);
     st = transport_dial(l->sock, url, err);
     if (st != ST_OK)

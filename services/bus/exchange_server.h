@@ -78,7 +78,9 @@ struct session {
     uint64_t mark, instance; /* of the client, from its first batch */
     bool begun, lost, buried, running, answer_now;
     unsigned sending; /* threads that are handing an answer to nng */
-    uint32_t recv_seq, send_seq;
+    bool refused; /* told that we do not speak with it; anything more costs it the connection */
+    uint64_t recv_seq, send_seq; /* their lower halves go over the wire */
+    struct cipher_session keys; /* of this connection, since its hello */
     uint32_t taken; /* of our answers by the client, as it said last */
     uint32_t told_seq; /* how many it must have taken to know that we drain; valid with told_drain */
     uint32_t close_seq; /* how many it must have taken before we may close; valid with closing */
@@ -98,6 +100,7 @@ struct session {
 
 struct xchg_server {
     struct xchg_server_options options;
+    const struct cipher *cipher; /* NULL = in the clear */
     nng_socket sock;
     bool open;
     atomic_bool draining, closing;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "services/clock.h"
 
 struct session *session_new(struct xchg_server *srv, uint32_t pipe)
@@ -32,6 +34,7 @@ void session_unref(struct session *s)
         return;
     outq_clear(&s->out);
     pthread_mutex_destroy(&s->lock);
+    sodium_memzero(&s->keys, sizeof(s->keys));
     free(s->buckets);
     free(s);
 }
@@ -39,23 +42,18 @@ void session_unref(struct session *s)
 /* ---- answers out
  * -------------------------------------------------------------------------------------------------------- */
 
-/* Locked, but not while nng works. */
-static void answer(struct session *s, struct sctx *x, nng_msg *msg)
+/* Locked, but not while nng works, nor while it is sealed. */
+static void send_answer(struct session *s, struct sctx *x, nng_msg *msg, const uint64_t *number)
 {
-    struct xchg_server *srv = s->server;
-    struct frame_batch head = {.seq = s->send_seq++, .instance = srv->options.instance, .mark = srv->options.boot};
+    struct cipher_session keys = {.answer = {0}};
 
-    head.ack = s->recv_seq;
-    if (atomic_load(&srv->draining)) {
-        head.flags = FRAME_DRAINING;
-        if (!s->told_drain)
-            s->told_seq = s->send_seq;
-        s->told_drain = true;
-    }
-    outq_seal(msg, &head);
+    if (number)
+        keys = s->keys; /* a client may begin anew meanwhile */
     s->sending++;
-    SERVER_COUNT(srv, batches_sent, 1);
+    SERVER_COUNT(s->server, batches_sent, 1);
     pthread_mutex_unlock(&s->lock);
+    if (number)
+        outq_seal(msg, keys.to_client, *number, *number == 0 ? keys.answer : NULL);
     nng_aio_set_msg(x->send, msg);
     nng_ctx_send(x->ctx, x->send);
     if (nng_aio_busy(x->send)) {
@@ -67,6 +65,27 @@ static void answer(struct session *s, struct sctx *x, nng_msg *msg)
     }
     pthread_mutex_lock(&s->lock);
     s->sending--;
+}
+
+/* Locked, but not while nng works. */
+static void answer(struct session *s, struct sctx *x, nng_msg *msg)
+{
+    struct xchg_server *srv = s->server;
+    uint64_t number = s->send_seq++;
+    struct frame_batch head = {.sealed = srv->cipher != NULL,
+                               .seq = (uint32_t)number,
+                               .ack = (uint32_t)s->recv_seq,
+                               .instance = srv->options.instance,
+                               .mark = srv->options.boot};
+
+    if (atomic_load(&srv->draining)) {
+        head.flags = FRAME_DRAINING;
+        if (!s->told_drain)
+            s->told_seq = (uint32_t)s->send_seq;
+        s->told_drain = true;
+    }
+    outq_head(msg, &head);
+    send_answer(s, x, msg, srv->cipher ? &number : NULL);
 }
 
 static struct sctx *unhold(struct session *s)
@@ -100,54 +119,107 @@ void session_flush(struct session *s)
 /* ---- requests in
  * -------------------------------------------------------------------------------------------------------- */
 
-enum verdict { VERDICT_TAKE, VERDICT_DROP, VERDICT_MALFORMED };
+enum verdict { VERDICT_TAKE, VERDICT_DROP, VERDICT_MALFORMED, VERDICT_REFUSE };
 
 /* Does the batch belong to this connection? nng may deliver on a new connection what a client had handed to it for the
- * last one; the client has given those calls up, so they must not run. */
-static enum verdict place(struct session *s, const struct frame_batch *head, size_t frames)
+ * last one; the client has given those calls up, so they must not run. A batch that came before is not taken again:
+ * each number is, once, and no further ahead than a client may have in flight. */
+static enum verdict place(const struct session *s, const struct frame_batch *head)
 {
     bool hello = (head->flags & FRAME_HELLO) != 0;
 
     if (head->flags & FRAME_DRAINING)
         return VERDICT_MALFORMED;
-    if (hello && (head->seq != 0 || frames != 0))
+    if (hello && head->seq != 0)
         return VERDICT_MALFORMED;
     if (!s->begun || head->mark != s->mark) {
         if (!hello)
             return VERDICT_DROP;
-        if (s->begun && (s->recv_seq > 1 || s->n_calls))
-            return VERDICT_MALFORMED;
-        s->begun = true;
-        s->mark = head->mark;
-        s->instance = head->instance;
-        s->recv_seq = 0;
-        s->send_seq = 0;
-        s->taken = 0;
-        s->told_drain = false;
-        s->closing = false;
-        return VERDICT_TAKE;
+        return s->begun && (s->recv_seq > 1 || s->n_calls || s->got[0]) ? VERDICT_MALFORMED : VERDICT_TAKE;
     }
-    if (head->seq - s->recv_seq >= XCHG_CONTEXTS || s->got[head->seq % XCHG_CONTEXTS])
+    if (hello || head->seq - (uint32_t)s->recv_seq >= XCHG_CONTEXTS || s->got[head->seq % XCHG_CONTEXTS])
         return VERDICT_MALFORMED;
+    return VERDICT_TAKE;
+}
+
+static void begin(struct session *s, const struct frame_batch *head)
+{
+    s->begun = true;
+    s->mark = head->mark;
+    s->instance = head->instance;
+    s->recv_seq = 0;
+    s->send_seq = 0;
+    s->taken = 0;
+    s->told_drain = false;
+    s->closing = false;
+}
+
+/* A hello has no frames. */
+static enum verdict read_hello(struct session *s, struct sctx *x, struct slice rest)
+{
+    const struct cipher *cipher = s->server->cipher;
+
+    if (rest.n != (cipher ? CIPHER_HELLO : 0))
+        return VERDICT_MALFORMED;
+    if (cipher && !cipher_welcome(cipher, nng_msg_body(x->msg), (const unsigned char *)rest.p, &s->keys))
+        return s->begun ? VERDICT_MALFORMED : VERDICT_REFUSE;
+    x->frames = (struct slice){rest.p, 0};
+    begin(s, &x->head);
     return VERDICT_TAKE;
 }
 
 static enum verdict judge(struct session *s, struct sctx *x)
 {
     struct slice bytes = {nng_msg_body(x->msg), nng_msg_len(x->msg)};
+    const struct cipher *cipher = s->server->cipher;
     size_t frames = 0;
     enum verdict v;
 
     if (s->lost)
         return VERDICT_DROP;
-    if (!frame_check(bytes, FRAME_BY_CLIENT, &x->head, &x->frames, &frames))
+    if (!s->begun && !s->refused && frame_stranger(bytes, cipher != NULL) != FRAME_ACCEPTED)
+        return VERDICT_REFUSE;
+    if (!frame_head_read(bytes, &x->head) || x->head.sealed != (cipher != NULL))
         return VERDICT_MALFORMED;
-    v = place(s, &x->head, frames);
+    v = place(s, &x->head);
+    if (v != VERDICT_TAKE)
+        return v;
+    x->frames = (struct slice){bytes.p + FRAME_BATCH_SIZE, bytes.n - FRAME_BATCH_SIZE};
+    if (x->head.flags & FRAME_HELLO)
+        v = read_hello(s, x, x->frames);
+    else if (cipher && !outq_open(x->msg, s->keys.to_server,
+                                  s->recv_seq + (uint32_t)(x->head.seq - (uint32_t)s->recv_seq), 0, &x->frames))
+        v = VERDICT_MALFORMED;
+    if (v == VERDICT_TAKE && !frame_frames_check(x->frames, FRAME_BY_CLIENT, &frames))
+        v = VERDICT_MALFORMED;
     if (v == VERDICT_TAKE) {
         SERVER_COUNT(s->server, batches_received, 1);
         SERVER_COUNT(s->server, frames_received, frames);
     }
     return v;
+}
+
+/* Locked, but not while nng works. Says why, once: a client that hears it need not wait to be told by a clock. false:
+ * no memory to say it; x has its request still. */
+static bool turn_away(struct session *s, struct sctx *x)
+{
+    struct slice bytes = {nng_msg_body(x->msg), nng_msg_len(x->msg)};
+    enum frame_refusal why = frame_stranger(bytes, s->server->cipher != NULL);
+    nng_msg *refusal = outq_empty_batch();
+    char peer[ADMISSION_PEER_TEXT];
+
+    if (why == FRAME_ACCEPTED)
+        why = FRAME_REFUSED_SECRET;
+    transport_peer(nng_msg_get_pipe(x->msg), peer);
+    admission_refuse(s->server->options.admission, peer, why);
+    s->refused = true;
+    if (!refusal)
+        return false;
+    nng_msg_free(x->msg);
+    x->msg = NULL;
+    frame_refusal_write(nng_msg_body(refusal), why);
+    send_answer(s, x, refusal, NULL);
+    return true;
 }
 
 void session_request(struct session *s, struct sctx *x)
@@ -156,6 +228,8 @@ void session_request(struct session *s, struct sctx *x)
 
     pthread_mutex_lock(&s->lock);
     v = s->server ? judge(s, x) : VERDICT_DROP;
+    if (v == VERDICT_REFUSE && (s->refused || !turn_away(s, x)))
+        v = VERDICT_MALFORMED;
     if (v == VERDICT_TAKE) {
         s->got[x->head.seq % XCHG_CONTEXTS] = x;
     } else if (v == VERDICT_MALFORMED) {
@@ -164,7 +238,7 @@ void session_request(struct session *s, struct sctx *x)
     }
     session_strand(s);
     pthread_mutex_unlock(&s->lock);
-    if (v == VERDICT_TAKE)
+    if (v == VERDICT_TAKE || v == VERDICT_REFUSE)
         return;
     nng_msg_free(x->msg);
     x->msg = NULL;
@@ -419,7 +493,7 @@ bool session_owes(struct session *s)
     owes = s->begun && !s->lost;
     if (owes && s->out.n == 0 && s->told_drain) {
         if (!s->closing)
-            s->close_seq = s->send_seq;
+            s->close_seq = (uint32_t)s->send_seq;
         s->closing = true;
         owes = !reached(s->taken, s->close_seq) || !reached(s->taken, s->told_seq);
     }

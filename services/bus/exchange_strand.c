@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
+#include "services/clock.h"
+
 #define COUNT(l, what, n) atomic_fetch_add_explicit(&(l)->client->stats.what, n, memory_order_relaxed)
 
 /* ---- answers come in
@@ -14,15 +18,69 @@ static void context_back(struct xlink *l, struct lctx *x)
     l->in_flight--;
 }
 
+/* Locked. The first answer of a connection brings what its keys are made of. */
+static bool open_answer(struct xlink *l, struct lctx *x, nng_msg *msg, uint64_t number)
+{
+    const unsigned char *end = (const unsigned char *)nng_msg_body(msg) + nng_msg_len(msg);
+    bool first = l->state == LINK_HELLO;
+
+    if (!l->cipher) {
+        x->frames =
+            (struct slice){(const char *)nng_msg_body(msg) + FRAME_BATCH_SIZE, nng_msg_len(msg) - FRAME_BATCH_SIZE};
+        return true;
+    }
+    if (first && (number != 0 || nng_msg_len(msg) < FRAME_BATCH_SIZE + CIPHER_PUBLIC + CIPHER_TAG ||
+                  !cipher_agree(l->cipher, &l->pair, end - CIPHER_TAG - CIPHER_PUBLIC, &l->keys)))
+        return false;
+    if (first) /* with it the past could be read */
+        sodium_memzero(l->pair.secret, sizeof(l->pair.secret));
+    return outq_open(msg, l->keys.to_client, number, first ? CIPHER_PUBLIC : 0, &x->frames);
+}
+
+/* Locked. What was answered to the hello when it is not what we can read: a server that does not speak with us says why
+ * (here the same seen from this side), one of another kind shows it. */
+static enum frame_refusal why_unread(const struct xlink *l, nng_msg *msg)
+{
+    static const enum frame_refusal mirrored[FRAME_REFUSALS] = {
+        [FRAME_REFUSED_PLAIN] = FRAME_REFUSED_SEALED,
+        [FRAME_REFUSED_SEALED] = FRAME_REFUSED_PLAIN,
+        [FRAME_REFUSED_SECRET] = FRAME_REFUSED_SECRET,
+        [FRAME_REFUSED_VERSION] = FRAME_REFUSED_VERSION,
+    };
+    struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
+    enum frame_refusal said = mirrored[frame_refusal_read(bytes)];
+
+    if (said != FRAME_ACCEPTED)
+        return said;
+    said = frame_stranger(bytes, l->cipher != NULL);
+    if (said == FRAME_ACCEPTED && l->cipher)
+        said = FRAME_REFUSED_SECRET; /* it does not open */
+    return said;
+}
+
+/* Locked. Calls need not wait for such a one. */
+static void note_refusal(struct xlink *l, enum frame_refusal why)
+{
+    if (why == FRAME_ACCEPTED)
+        return;
+    atomic_store(&l->refused, (int)why);
+    atomic_store(&l->refused_ms, clock_ms());
+    admission_refuse(l->client->options.admission, l->url, why);
+}
+
 /* Whatever does not fit costs the peer the connection: bytes that cannot be trusted once cannot be trusted at all. */
 static bool fits(struct xlink *l, struct lctx *x, nng_msg *msg)
 {
     struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
     size_t frames = 0;
+    uint32_t ahead;
 
-    if (!frame_check(bytes, FRAME_BY_SERVER, &x->head, &x->frames, &frames))
+    if (!frame_head_read(bytes, &x->head) || x->head.sealed != (l->cipher != NULL))
         return false;
-    if (x->head.seq - l->recv_seq >= LINK_REORDER || l->answered[x->head.seq % LINK_REORDER])
+    ahead = x->head.seq - (uint32_t)l->recv_seq;
+    if (ahead >= LINK_REORDER || l->answered[x->head.seq % LINK_REORDER])
+        return false;
+    if (!open_answer(l, x, msg, l->recv_seq + ahead) || !frame_frames_check(x->frames, FRAME_BY_SERVER, &frames))
         return false;
     COUNT(l, batches_received, 1);
     COUNT(l, frames_received, frames);
@@ -37,6 +95,8 @@ static void accept_answer(struct xlink *l, struct lctx *x, nng_msg *msg)
         return;
     }
     if (!fits(l, x, msg)) {
+        if (l->state == LINK_HELLO)
+            note_refusal(l, why_unread(l, msg));
         COUNT(l, malformed, 1);
         nng_msg_free(msg);
         link_lose(l);
@@ -52,6 +112,8 @@ static void accept_failure(struct xlink *l, struct lctx *x, nng_msg *unsent)
     context_back(l, x);
     if (unsent && l->unsent.n < XCHG_CONTEXTS)
         l->unsent.msg[l->unsent.n++] = unsent;
+    if (l->state == LINK_HELLO && ++l->cut_hellos >= LINK_CUT_HELLOS) /* as a release that knows no refusals does */
+        admission_refuse(l->client->options.admission, l->url, FRAME_REFUSED_VERSION);
     link_lose(l);
 }
 
@@ -110,7 +172,7 @@ static void tell_peer(struct xlink *l, bool up)
     const struct xchg_client_options *o = &l->client->options;
 
     if (o->peer)
-        o->peer(o->ctx, atomic_load(&l->instance), l->boot, up);
+        o->peer(o->ctx, atomic_load(&l->instance), atomic_load(&l->boot), up);
 }
 
 /* Locked. Returns whether the server was reached just now. */
@@ -122,7 +184,9 @@ static bool read_head(struct xlink *l, const struct frame_batch *head)
     l->taken = head->ack;
     if (reached) {
         l->state = LINK_UP;
-        l->boot = head->mark;
+        atomic_store(&l->boot, head->mark);
+        atomic_store(&l->refused, FRAME_ACCEPTED);
+        l->cut_hellos = 0;
         atomic_store(&l->instance, head->instance);
     }
     link_set_ready(l);
@@ -158,7 +222,7 @@ uint64_t xchg_join_instance(const struct xchg_join *to)
 
 uint64_t xchg_join_boot(const struct xchg_join *to)
 {
-    return to->link->boot; /* changes in the strand only, where we are */
+    return atomic_load(&to->link->boot); /* changes in the strand only, where we are */
 }
 
 static bool brief(struct xlink *l)
@@ -244,13 +308,10 @@ static bool keep_payload(struct xcall *x, struct slice payload)
 
 /* Locked. The calls that a batch would have opened, had it been sent, go back to the client: no server has seen a byte
  * of them. */
-static void take_back(struct xlink *l, nng_msg *msg, struct xcall ***tail)
+static void take_back(struct xlink *l, nng_msg *msg, struct slice bytes, struct xcall ***tail)
 {
-    struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)};
     struct frame f;
 
-    bytes.p += FRAME_BATCH_SIZE;
-    bytes.n -= FRAME_BATCH_SIZE;
     while (frame_next(&bytes, &f)) {
         struct xcall *x = f.kind == FRAME_OPEN ? calls_find(&l->client->calls, f.call) : NULL;
 
@@ -266,6 +327,21 @@ static void take_back(struct xlink *l, nng_msg *msg, struct xcall ***tail)
     nng_msg_free(msg);
 }
 
+/* A batch that nng gave back is sealed already. */
+static struct slice unsent_frames(struct xlink *l, nng_msg *msg)
+{
+    struct slice bytes = {nng_msg_body(msg), nng_msg_len(msg)}, frames = {NULL, 0};
+    struct frame_batch head;
+
+    if (!frame_head_read(bytes, &head) || head.flags & FRAME_HELLO)
+        return frames;
+    if (head.sealed) {
+        (void)outq_open(msg, l->keys.to_server, l->send_seq - (uint32_t)((uint32_t)l->send_seq - head.seq), 0, &frames);
+        return frames;
+    }
+    return (struct slice){bytes.p + FRAME_BATCH_SIZE, bytes.n - FRAME_BATCH_SIZE};
+}
+
 static struct xcall *take_unsent(struct xlink *l)
 {
     struct xcall *moved = NULL, **tail = &moved;
@@ -274,10 +350,13 @@ static struct xcall *take_unsent(struct xlink *l)
     unsigned i;
 
     for (i = 0; i < l->unsent.n; i++)
-        take_back(l, l->unsent.msg[i], &tail);
+        take_back(l, l->unsent.msg[i], unsent_frames(l, l->unsent.msg[i]), &tail);
     l->unsent.n = 0;
     while ((msg = outq_take(&l->out, &frames)) != NULL)
-        take_back(l, msg, &tail);
+        take_back(
+            l, msg,
+            (struct slice){(const char *)nng_msg_body(msg) + FRAME_BATCH_SIZE, nng_msg_len(msg) - FRAME_BATCH_SIZE},
+            &tail);
     return moved;
 }
 

@@ -40,13 +40,15 @@ void client_wait_call(struct xchg_client *c, struct xcall *x)
     pthread_mutex_unlock(&c->lock);
 }
 
-static enum status why_over(const struct xcall *x, uint64_t now)
+static enum status why_over(struct xchg_client *c, const struct xcall *x, uint64_t now)
 {
     if (x->ending != ST_OK)
         return x->ending;
     if (now >= x->deadline_ms)
         return ST_TIMEOUT;
-    return now >= x->opened_ms + XCHG_CONNECT_WAIT_MS ? ST_UNAVAILABLE : ST_OK;
+    if (now >= x->opened_ms + XCHG_CONNECT_WAIT_MS || xchg_client_refused(c) != FRAME_ACCEPTED)
+        return ST_UNAVAILABLE;
+    return ST_OK;
 }
 
 /* Locked. ST_PENDING: it goes on waiting. ST_OK: a link has it. Else it ends with that. */
@@ -75,7 +77,7 @@ static enum status try_call(struct xchg_client *c, struct xcall *x, uint64_t now
         }
         x->payload = mine;
     }
-    st = why_over(x, now);
+    st = why_over(c, x, now);
     return st == ST_OK ? ST_PENDING : st;
 }
 

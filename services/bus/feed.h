@@ -16,7 +16,7 @@
 #include "proto/messages.h"
 #include "services/bus/exchange.h"
 
-#define FEED_MESSAGE_MAX (8u * 1024u * 1024u) /* NNG_OPT_RECVMAXSZ */
+#define FEED_MESSAGE_MAX (8u * 1024u * 1024u) /* a sealed one is a little longer */
 #define FEED_QUEUE 8192 /* nng's own queues, both ends */
 #define FEED_HEARTBEAT_MS 1000 /* meterd publishes an empty state_batch when nothing changes */
 #define FEED_GATHER_MS 10 /* usage events wait so long for each other, to leave in one message */
@@ -25,14 +25,24 @@
 /* ---- raw PUB and SUB ----------------------------------------------------------------------------------------------
  */
 
+/* Where a feed is, and who may hear it. */
+struct feed_at {
+    const char *url;
+    bool listen; /* else dial */
+    enum cipher_topic topic;
+    struct admission *admission; /* NULL: in the clear; kept */
+};
+
 struct feed_pub;
-enum status feed_pub_new(const char *url, bool listen, struct feed_pub **ret, struct err *err);
+enum status feed_pub_new(const struct feed_at *at, struct feed_pub **ret, struct err *err);
 void feed_pub_free(struct feed_pub *p);
 enum status feed_publish(struct feed_pub *p, struct slice bytes); /* never blocks; may be lost. Any thread. */
 
 struct feed_sub;
-/* message runs on one thread of the subscriber's own; bytes live until it returns. */
-enum status feed_sub_new(const char *url, bool listen, void (*message)(void *ctx, struct slice bytes), void *ctx,
+/* message runs on one thread of the subscriber's own; bytes live until it returns. Of a sealed feed it gets what a peer
+ * with the same secret has published on that topic, once or more: whoever reads it must know by its position what it
+ * has already. */
+enum status feed_sub_new(const struct feed_at *at, void (*message)(void *ctx, struct slice bytes), void *ctx,
                          struct feed_sub **ret, struct err *err);
 void feed_sub_free(struct feed_sub *s);
 
@@ -47,9 +57,17 @@ struct feed_follow_events {
      */
     void (*applied)(void *ctx, uint64_t revision);
 };
-/* All three run on one thread of the follower's own. meterd is asked for snapshots and gaps (state_read_req). */
-enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events,
-                            void *ctx, struct feed_follow **ret, struct err *err);
+/* All three run on one thread of the follower's own. meterd is asked for snapshots and gaps (state_read_req). Of a
+ * sealed feed only what that start of meterd has published is heard with which we are connected, and each message once.
+ */
+struct feed_follow_options {
+    const char *feed_url; /* METERD_FEED_URL: we dial */
+    struct xchg_client *meterd;
+    struct admission *admission; /* NULL: in the clear */
+    const struct feed_follow_events *events;
+    void *ctx;
+};
+enum status feed_follow_new(const struct feed_follow_options *options, struct feed_follow **ret, struct err *err);
 void feed_follow_free(struct feed_follow *f);
 uint64_t feed_follow_revision(struct feed_follow *f); /* 0 = no snapshot yet */
 
@@ -60,6 +78,7 @@ struct feed_source;
 struct feed_source_options {
     const char *events_url; /* METERD_EVENTS_URL: we dial */
     struct xchg_client *meterd;
+    struct admission *admission; /* NULL: in the clear */
     char source[LIMIT_NAME]; /* outbox id */
     /* Reads up to max finished events from first_seq on into arena-owned memory; *ret_n = 0 when there are none. Called
      * on the source's thread. */

@@ -12,7 +12,8 @@
 
 struct feed_follow {
     struct feed_task task;
-    nng_socket sub;
+    struct feed_ear ear;
+    struct cipher_place heard; /* of a sealed feed: the message taken last */
     struct feed_follow_events events;
     void *ctx;
     pthread_t thread;
@@ -153,31 +154,56 @@ static nng_msg *listen_for(struct feed_follow *f, uint64_t until_ms)
     nng_msg *msg = NULL;
     uint64_t now;
 
-    if (nng_recvmsg(f->sub, &msg, NNG_FLAG_NONBLOCK) == 0)
+    if (nng_recvmsg(f->ear.sock, &msg, NNG_FLAG_NONBLOCK) == 0)
         return msg;
     f->caught_up = true;
     now = clock_ms();
     if (now >= until_ms)
         return NULL;
-    (void)nng_socket_set_ms(f->sub, NNG_OPT_RECVTIMEO, (nng_duration)(until_ms - now));
-    return nng_recvmsg(f->sub, &msg, 0) == 0 ? msg : NULL;
+    (void)nng_socket_set_ms(f->ear.sock, NNG_OPT_RECVTIMEO, (nng_duration)(until_ms - now));
+    return nng_recvmsg(f->ear.sock, &msg, 0) == 0 ? msg : NULL;
+}
+
+/* What meterd has published before its restart, and what was taken already, may come again from somebody who recorded
+ * it. */
+static bool is_new(struct feed_follow *f, const struct cipher_place *place)
+{
+    if (!f->ear.cipher)
+        return true;
+    if (!xchg_client_knows(f->task.meterd, place->boot))
+        return false;
+    if (place->boot == f->heard.boot && (place->stream != f->heard.stream || place->number <= f->heard.number))
+        return false;
+    f->heard = *place;
+    return true;
+}
+
+/* false: meterd must be asked. What is not for us is as if it had not come, so that nobody makes us ask by sending it.
+ */
+static bool take_message(struct feed_follow *f, nng_msg *msg)
+{
+    struct wire_alloc mem = arena_wire(&f->batch);
+    struct cipher_place place = {.boot = 0};
+    struct state_batch b;
+    struct slice bytes;
+    bool fine;
+
+    if (!feed_ear_read(&f->ear, msg, &bytes, &place) || !is_new(f, &place))
+        return clock_ms() < f->heard_ms + SILENCE_MS;
+    fine = wire_decode(&state_batch_desc, bytes.p, bytes.n, &b, &mem, NULL) == ST_OK && take_batch(f, &b);
+    arena_reset(&f->batch);
+    return fine;
 }
 
 /* false: meterd must be asked. */
 static bool hear(struct feed_follow *f)
 {
     nng_msg *msg = listen_for(f, f->heard_ms + SILENCE_MS);
-    struct wire_alloc mem = arena_wire(&f->batch);
-    struct state_batch b;
     bool fine;
 
     if (!msg)
         return clock_ms() < f->heard_ms + SILENCE_MS;
-    fine = nng_msg_len(msg) <= FEED_MESSAGE_MAX &&
-           wire_decode(&state_batch_desc, nng_msg_body(msg), nng_msg_len(msg), &b, &mem, NULL) == ST_OK;
-    if (fine)
-        fine = take_batch(f, &b);
-    arena_reset(&f->batch);
+    fine = take_message(f, msg);
     nng_msg_free(msg);
     return fine;
 }
@@ -201,23 +227,23 @@ static void *follow(void *arg)
 /* ---- coming and going
  * ------------------------------------------------------------------------------------------------ */
 
-enum status feed_follow_new(const char *feed_url, struct xchg_client *meterd, const struct feed_follow_events *events,
-                            void *ctx, struct feed_follow **ret, struct err *err)
+enum status feed_follow_new(const struct feed_follow_options *options, struct feed_follow **ret, struct err *err)
 {
+    struct feed_at at = {.url = options->feed_url, .topic = CIPHER_STATE, .admission = options->admission};
     struct feed_follow *f = calloc(1, sizeof(*f));
     enum status st;
 
     if (!f)
         return err_set(err, ST_NO_MEMORY, "no memory to follow the state");
-    f->events = *events;
-    f->ctx = ctx;
-    feed_task_init(&f->task, meterd);
+    f->events = *options->events;
+    f->ctx = options->ctx;
+    feed_task_init(&f->task, options->meterd);
     arena_init(&f->batch, BATCH_ARENA_MAX);
-    st = feed_sub_open(feed_url, false, &f->sub, err);
+    st = feed_ear_open(&at, &f->ear, err);
     if (st == ST_OK) {
         st = transport_thread(&f->thread, follow, f);
         if (st != ST_OK) {
-            nng_close(f->sub);
+            nng_close(f->ear.sock);
             err_set(err, st, "no thread to follow the state");
         }
     }
@@ -235,7 +261,7 @@ void feed_follow_free(struct feed_follow *f)
     if (!f)
         return;
     feed_task_stop(&f->task);
-    nng_close(f->sub);
+    nng_close(f->ear.sock);
     pthread_join(f->thread, NULL);
     arena_fini(&f->batch);
     feed_task_fini(&f->task);

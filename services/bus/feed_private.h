@@ -18,7 +18,17 @@
 #define FEED_BACKOFF_MIN_MS 50u /* after a failed call; doubled … */
 #define FEED_BACKOFF_MAX_MS 2000u
 
-enum status feed_sub_open(const char *url, bool listen, nng_socket *ret, struct err *err);
+/* A subscription: its socket, and how what comes there is read. */
+struct feed_ear {
+    nng_socket sock;
+    const struct cipher *cipher; /* NULL = in the clear */
+    enum cipher_topic topic;
+    struct admission *admission;
+};
+enum status feed_ear_open(const struct feed_at *at, struct feed_ear *ret, struct err *err);
+/* What a message says; opened in place. false: not one for us, which is reported. *ret_place is set for a sealed one.
+ */
+bool feed_ear_read(struct feed_ear *e, nng_msg *msg, struct slice *ret, struct cipher_place *ret_place);
 
 /* The part of a worker thread that can be interrupted. lock also protects what the thread shares with its callers. */
 struct feed_task {

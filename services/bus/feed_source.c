@@ -319,6 +319,7 @@ static void *run(void *arg)
 enum status feed_source_new(const struct feed_source_options *options, uint64_t last_acked, uint64_t last_seq,
                             struct feed_source **ret, struct err *err)
 {
+    struct feed_at at = {.url = options->events_url, .topic = CIPHER_USAGE, .admission = options->admission};
     struct feed_source *s = calloc(1, sizeof(*s));
     enum status st;
 
@@ -339,7 +340,7 @@ enum status feed_source_new(const struct feed_source_options *options, uint64_t 
     s->told = last_acked;
     s->newest = last_seq > last_acked ? last_seq : last_acked;
     s->deliver_now = last_seq > last_acked;
-    st = feed_pub_new(options->events_url, false, &s->pub, err);
+    st = feed_pub_new(&at, &s->pub, err);
     if (st == ST_OK) {
         st = transport_thread(&s->thread, run, s);
         s->has_thread = st == ST_OK;

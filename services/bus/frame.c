@@ -1,5 +1,7 @@
 #include "services/bus/frame.h"
 
+#include <string.h>
+
 #include "proto/status.h"
 
 static void put16(unsigned char *p, uint16_t v)
@@ -38,7 +40,7 @@ static uint64_t get64(const unsigned char *p)
 /* magic 4, flags 4, seq 4, ack 4, instance 8, mark 8 */
 void frame_batch_write(unsigned char to[FRAME_BATCH_SIZE], const struct frame_batch *b)
 {
-    put32(to, FRAME_MAGIC);
+    put32(to, b->sealed ? FRAME_MAGIC_SEALED : FRAME_MAGIC);
     put32(to + 4, b->flags);
     put32(to + 8, b->seq);
     put32(to + 12, b->ack);
@@ -89,7 +91,7 @@ static bool reserved_zero(const unsigned char *head)
     return head[1] == 0 && get32(head + 24) == 0;
 }
 
-static bool check_frames(struct slice frames, enum frame_side side, size_t *ret_n)
+bool frame_frames_check(struct slice frames, enum frame_side side, size_t *ret_n)
 {
     const unsigned char *p = (const unsigned char *)frames.p;
     size_t left = frames.n, n = 0;
@@ -111,26 +113,73 @@ static bool check_frames(struct slice frames, enum frame_side side, size_t *ret_
     return true;
 }
 
+bool frame_head_read(struct slice bytes, struct frame_batch *ret)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+
+    if (bytes.n < FRAME_BATCH_SIZE || (get32(p) != FRAME_MAGIC && get32(p) != FRAME_MAGIC_SEALED))
+        return false;
+    *ret = (struct frame_batch){.sealed = get32(p) == FRAME_MAGIC_SEALED,
+                                .flags = get32(p + 4),
+                                .seq = get32(p + 8),
+                                .ack = get32(p + 12),
+                                .instance = get64(p + 16),
+                                .mark = get64(p + 24)};
+    return (ret->flags & ~(uint32_t)FRAME_FLAGS) == 0;
+}
+
 bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *ret_batch, struct slice *ret_frames,
                  size_t *ret_n)
 {
-    const unsigned char *p = (const unsigned char *)bytes.p;
     struct slice frames;
 
-    if (bytes.n < FRAME_BATCH_SIZE || get32(p) != FRAME_MAGIC)
-        return false;
-    *ret_batch = (struct frame_batch){.flags = get32(p + 4),
-                                      .seq = get32(p + 8),
-                                      .ack = get32(p + 12),
-                                      .instance = get64(p + 16),
-                                      .mark = get64(p + 24)};
-    if ((ret_batch->flags & ~(uint32_t)FRAME_FLAGS) != 0)
+    if (!frame_head_read(bytes, ret_batch) || ret_batch->sealed)
         return false;
     frames = (struct slice){bytes.p + FRAME_BATCH_SIZE, bytes.n - FRAME_BATCH_SIZE};
-    if (!check_frames(frames, side, ret_n))
+    if (!frame_frames_check(frames, side, ret_n))
         return false;
     *ret_frames = frames;
     return true;
+}
+
+void frame_refusal_write(unsigned char to[FRAME_BATCH_SIZE], enum frame_refusal why)
+{
+    memset(to, 0, FRAME_BATCH_SIZE);
+    put32(to, FRAME_MAGIC_REFUSED);
+    put32(to + 4, (uint32_t)why);
+}
+
+enum frame_refusal frame_refusal_read(struct slice bytes)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+    uint32_t why;
+
+    if (bytes.n != FRAME_BATCH_SIZE || get32(p) != FRAME_MAGIC_REFUSED)
+        return FRAME_ACCEPTED;
+    why = get32(p + 4);
+    return why < FRAME_REFUSALS ? (enum frame_refusal)why : FRAME_REFUSED_VERSION;
+}
+
+/* The first three bytes of a magic are the layout, the last is its version. */
+static bool same_layout(uint32_t a, uint32_t b)
+{
+    return (a & 0xffffffu) == (b & 0xffffffu);
+}
+
+enum frame_refusal frame_stranger(struct slice bytes, bool sealed)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p;
+    uint32_t magic;
+
+    if (bytes.n < FRAME_BATCH_SIZE)
+        return FRAME_ACCEPTED;
+    magic = get32(p);
+    if (magic == FRAME_MAGIC)
+        return sealed ? FRAME_REFUSED_PLAIN : FRAME_ACCEPTED;
+    if (magic == FRAME_MAGIC_SEALED)
+        return sealed ? FRAME_ACCEPTED : FRAME_REFUSED_SEALED;
+    return same_layout(magic, FRAME_MAGIC) || same_layout(magic, FRAME_MAGIC_SEALED) ? FRAME_REFUSED_VERSION
+                                                                                     : FRAME_ACCEPTED;
 }
 
 bool frame_next(struct slice *frames, struct frame *ret)

@@ -13,6 +13,8 @@
 #include "proto/wire.h"
 
 #define FRAME_MAGIC 0x3142524fu /* "ORB1": the last byte is the version of this layout */
+#define FRAME_MAGIC_SEALED 0x3153524fu /* "ORS1": the same, its frames sealed (cipher.h) */
+#define FRAME_MAGIC_REFUSED 0x5842524fu /* "ORBX": of every version to come, see frame_refusal_write */
 #define FRAME_BATCH_SIZE 32u /* bytes of a batch's header */
 #define FRAME_HEAD_SIZE 28u /* bytes of a frame's header */
 
@@ -34,7 +36,18 @@ enum frame_kind {
     FRAME_PUSH = 7, /* client: type = message type or 0, payload; of a call that is open */
 };
 
+/* Why a server does not speak with who greets it, and what it then says instead of an answer. */
+enum frame_refusal {
+    FRAME_ACCEPTED = 0,
+    FRAME_REFUSED_PLAIN = 1, /* the other has no BUS_SECRET, we have */
+    FRAME_REFUSED_SEALED = 2, /* the other has one, we have not */
+    FRAME_REFUSED_SECRET = 3, /* the two differ */
+    FRAME_REFUSED_VERSION = 4, /* the other's layout is of another version */
+    FRAME_REFUSALS
+};
+
 struct frame_batch {
+    bool sealed;
     uint32_t flags;
     uint32_t seq; /* from 0, in each direction of one connection */
     uint32_t ack; /* batches of the other side that were taken so far */
@@ -58,7 +71,19 @@ void frame_head_write(unsigned char to[FRAME_HEAD_SIZE], const struct frame *f);
 bool frame_check(struct slice bytes, enum frame_side side, struct frame_batch *ret_batch, struct slice *ret_frames,
                  size_t *ret_n);
 
-/* Takes the next frame from frames that frame_check has passed. false = that was all. */
+/* The two halves of frame_check: the head of a batch, sealed or not, and the frames of one that is open. */
+bool frame_head_read(struct slice bytes, struct frame_batch *ret);
+bool frame_frames_check(struct slice frames, enum frame_side side, size_t *ret_n);
+
+/* A refusal has a batch's size, and no secret in it: anybody can say it, which does no more than to cut the connection.
+ */
+void frame_refusal_write(unsigned char to[FRAME_BATCH_SIZE], enum frame_refusal why);
+enum frame_refusal frame_refusal_read(struct slice bytes); /* FRAME_ACCEPTED: it is none */
+/* Are these the bytes of a router's bus that we cannot speak with (sealed: we have a secret), and why? FRAME_ACCEPTED:
+ * nothing known. */
+enum frame_refusal frame_stranger(struct slice bytes, bool sealed);
+
+/* Takes the next frame from frames that frame_check (or frame_frames_check) has passed. false = that was all. */
 bool frame_next(struct slice *frames, struct frame *ret);
 
 #endif

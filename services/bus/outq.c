@@ -14,16 +14,44 @@ struct outq_node {
     size_t frames;
 };
 
+_Static_assert(OUTQ_TRAILER >= CIPHER_HELLO && OUTQ_TRAILER >= CIPHER_PUBLIC + CIPHER_TAG, "what follows the frames");
+
+/* With room behind it: what is appended there needs no memory. */
 nng_msg *outq_empty_batch(void)
 {
     nng_msg *msg = NULL;
 
-    return nng_msg_alloc(&msg, FRAME_BATCH_SIZE) == 0 ? msg : NULL;
+    if (nng_msg_alloc(&msg, FRAME_BATCH_SIZE + OUTQ_TRAILER) != 0)
+        return NULL;
+    (void)nng_msg_chop(msg, OUTQ_TRAILER);
+    return msg;
 }
 
-void outq_seal(nng_msg *batch, const struct frame_batch *head)
+void outq_head(nng_msg *batch, const struct frame_batch *head)
 {
     frame_batch_write(nng_msg_body(batch), head);
+}
+
+void outq_seal(nng_msg *batch, const unsigned char key[CIPHER_KEY], uint64_t number, const unsigned char *greeting)
+{
+    unsigned char *head = nng_msg_body(batch), tag[CIPHER_TAG];
+
+    cipher_seal(key, number, head, head + FRAME_BATCH_SIZE, nng_msg_len(batch) - FRAME_BATCH_SIZE, tag);
+    if (greeting)
+        (void)nng_msg_append(batch, greeting, CIPHER_PUBLIC); /* cannot fail: the room is reserved */
+    (void)nng_msg_append(batch, tag, sizeof(tag));
+}
+
+bool outq_open(nng_msg *batch, const unsigned char key[CIPHER_KEY], uint64_t number, size_t trailer,
+               struct slice *ret_frames)
+{
+    unsigned char *head = nng_msg_body(batch);
+    size_t n = nng_msg_len(batch), around = FRAME_BATCH_SIZE + trailer + CIPHER_TAG;
+
+    if (n < around || !cipher_open(key, number, head, head + FRAME_BATCH_SIZE, n - around, head + n - CIPHER_TAG))
+        return false;
+    *ret_frames = (struct slice){(const char *)head + FRAME_BATCH_SIZE, n - around};
+    return true;
 }
 
 static enum status close_open(struct outq *q)
@@ -58,6 +86,7 @@ static enum status reserve(struct outq *q, size_t need)
 {
     size_t cap = q->open_cap < FIRST_RESERVE ? FIRST_RESERVE : q->open_cap;
 
+    need += OUTQ_TRAILER;
     if (need <= q->open_cap)
         return ST_OK;
     while (cap < need)

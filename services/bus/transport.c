@@ -1,8 +1,10 @@
 #include "services/bus/transport.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,6 +92,19 @@ enum status transport_listen(nng_socket s, const char *url, struct err *err)
     if (rv != 0)
         return err_set(err, transport_status(rv), "cannot listen on %s: %s", url, nng_strerror(rv));
     return ST_OK;
+}
+
+void transport_peer(nng_pipe p, char to[TRANSPORT_PEER_TEXT])
+{
+    nng_sockaddr a;
+
+    snprintf(to, TRANSPORT_PEER_TEXT, "a process of this host");
+    if (nng_pipe_get_addr(p, NNG_OPT_REMADDR, &a) != 0)
+        return;
+    if (a.s_family == NNG_AF_INET)
+        (void)inet_ntop(AF_INET, &a.s_in.sa_addr, to, TRANSPORT_PEER_TEXT);
+    else if (a.s_family == NNG_AF_INET6)
+        (void)inet_ntop(AF_INET6, a.s_in6.sa_addr, to, TRANSPORT_PEER_TEXT);
 }
 
 void transport_cond_init(pthread_cond_t *c)

@@ -25,6 +25,9 @@ enum status transport_dial(nng_socket s, const char *url, struct err *err);
 enum status transport_listen(nng_socket s, const char *url, struct err *err);
 enum status transport_status(int nng_error);
 
+#define TRANSPORT_PEER_TEXT 128
+void transport_peer(nng_pipe p, char to[TRANSPORT_PEER_TEXT]); /* the address of the other end, without its port */
+
 void transport_cond_init(pthread_cond_t *c);
 void transport_cond_wait_until(pthread_cond_t *c, pthread_mutex_t *m, uint64_t clock_ms); /* UINT64_MAX = for ever */
 enum status transport_thread(pthread_t *t, void *(*run)(void *), void *arg);

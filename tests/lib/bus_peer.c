@@ -146,10 +146,11 @@ static void handle(void *ctx, struct xchg_call *call, uint16_t method, struct sl
         xchg_end(call, method == PEER_FAIL ? ST_NO_FUNDS : ST_OK, payload);
 }
 
-static struct bus_peer *make(const char *url, uint64_t instance, _Atomic uint32_t *counts, uint32_t n)
+static struct bus_peer *make(const char *url, uint64_t instance, _Atomic uint32_t *counts, uint32_t n,
+                             struct admission *admission)
 {
     struct bus_peer *p = calloc(1, sizeof(*p));
-    struct xchg_server_options options = {.url = url, .handler = handle, .ctx = p};
+    struct xchg_server_options options = {.url = url, .handler = handle, .ctx = p, .admission = admission};
 
     p->instance = instance ? instance : id_number();
     p->boot = id_number();
@@ -168,12 +169,17 @@ static struct bus_peer *make(const char *url, uint64_t instance, _Atomic uint32_
 
 struct bus_peer *bus_peer_new(const char *url, uint64_t instance)
 {
-    return make(url, instance, NULL, 0);
+    return make(url, instance, NULL, 0, NULL);
 }
 
 struct bus_peer *bus_peer_counting(const char *url, _Atomic uint32_t *counts, uint32_t n)
 {
-    return make(url, 0, counts, n);
+    return make(url, 0, counts, n, NULL);
+}
+
+struct bus_peer *bus_peer_admitting(const char *url, struct admission *admission)
+{
+    return make(url, 0, NULL, 0, admission);
 }
 
 void bus_peer_free(struct bus_peer *p)
@@ -354,12 +360,17 @@ enum status bus_call(struct xchg_client *c, uint16_t method, struct slice payloa
     return st;
 }
 
-struct xchg_client *bus_client(const char *url)
+struct xchg_client *bus_client_admitting(const char *url, struct admission *admission)
 {
-    struct xchg_client_options options = {.url = url, .instance = id_number()};
+    struct xchg_client_options options = {.url = url, .instance = id_number(), .admission = admission};
     struct xchg_client *c = NULL;
 
     return xchg_client_new(&options, &c, NULL) == ST_OK ? c : NULL;
+}
+
+struct xchg_client *bus_client(const char *url)
+{
+    return bus_client_admitting(url, NULL);
 }
 
 bool bus_ready(struct xchg_client *c, unsigned instances, unsigned ms)

@@ -155,10 +155,16 @@ void feed_meter_open(struct feed_meter *m)
 {
     struct xchg_server_options options = {
         .url = m->url, .instance = 1, .boot = id_number(), .handler = meter_handle, .ctx = m};
+    struct feed_at state = {.url = m->feed_url, .listen = true, .topic = CIPHER_STATE, .admission = m->admission};
+    struct feed_at usage = {.url = m->events_url, .listen = true, .topic = CIPHER_USAGE, .admission = m->admission};
+
+    options.admission = m->admission;
+    if (m->admission)
+        options.boot = admission_boot(m->admission);
 
     assert_int_equal(xchg_server_new(&options, &m->server, NULL), ST_OK);
-    assert_int_equal(feed_pub_new(m->feed_url, true, &m->pub, NULL), ST_OK);
-    assert_int_equal(feed_sub_new(m->events_url, true, meter_hears, m, &m->sub, NULL), ST_OK);
+    assert_int_equal(feed_pub_new(&state, &m->pub, NULL), ST_OK);
+    assert_int_equal(feed_sub_new(&usage, meter_hears, m, &m->sub, NULL), ST_OK);
 }
 
 void feed_meter_close(struct feed_meter *m)

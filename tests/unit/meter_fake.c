@@ -331,8 +331,9 @@ struct meter_fake *meter_fake_start(const char *url, const char *feed_url, const
     m->events = calloc(METER_FAKE_EVENTS, sizeof(*m->events));
     m->running = calloc(METER_FAKE_EVENTS, sizeof(*m->running));
     pthread_mutex_init(&m->lock, NULL);
-    if (m->events == NULL || m->running == NULL || feed_pub_new(feed_url, true, &m->pub, NULL) != ST_OK ||
-        feed_sub_new(events_url, true, on_batch, m, &m->sub, NULL) != ST_OK ||
+    if (m->events == NULL || m->running == NULL ||
+        feed_pub_new(&(struct feed_at){.url = feed_url, .listen = true}, &m->pub, NULL) != ST_OK ||
+        feed_sub_new(&(struct feed_at){.url = events_url, .listen = true}, on_batch, m, &m->sub, NULL) != ST_OK ||
         xchg_server_new(&options, &m->server, NULL) != ST_OK)
         abort();
     return m;

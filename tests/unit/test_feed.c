@@ -68,11 +68,15 @@ struct following {
 
 static void following_new(struct following *f, struct feed_meter *m)
 {
+    struct feed_follow_options options;
+
     memset(f, 0, sizeof(*f));
     f->meter = m;
     pthread_mutex_init(&f->p.lock, NULL);
     f->client = bus_client(m->url);
-    assert_int_equal(feed_follow_new(m->feed_url, f->client, &projection_events, &f->p, &f->follow, NULL), ST_OK);
+    options = (struct feed_follow_options){
+        .feed_url = m->feed_url, .meterd = f->client, .events = &projection_events, .ctx = &f->p};
+    assert_int_equal(feed_follow_new(&options, &f->follow, NULL), ST_OK);
 }
 
 static void following_free(struct following *f)

@@ -488,6 +488,7 @@ static void usage_goes_in_and_settlements_come_out(void **state)
     struct outbox *box = calloc(1, sizeof(*box));
     struct follower f = {0};
     struct feed_follow *follow = NULL;
+    struct feed_follow_options following;
     struct feed_source_options options = {.events_url = h->settings.meterd_events_url,
                                           .meterd = h->client,
                                           .source = "out1",
@@ -503,7 +504,9 @@ static void usage_goes_in_and_settlements_come_out(void **state)
         box->events[i] = meter_event(slice_of(user), box->ids[i], 1); /* version 1 is echo's */
     }
     assert_int_equal(feed_source_new(&options, 0, 0, &f.source, NULL), ST_OK);
-    assert_int_equal(feed_follow_new(h->settings.meterd_feed_url, h->client, &events, &f, &follow, NULL), ST_OK);
+    following = (struct feed_follow_options){
+        .feed_url = h->settings.meterd_feed_url, .meterd = h->client, .events = &events, .ctx = &f};
+    assert_int_equal(feed_follow_new(&following, &follow, NULL), ST_OK);
     for (i = 0; i < EVENTS; i += 3) {
         box->n = i + 3;
         assert_int_equal(feed_source_publish(f.source, i + 1, box->events + i, 3), ST_OK);
@@ -529,6 +532,7 @@ static void nonsense_on_the_usage_feed_is_dropped(void **state)
 {
     struct house *h = *state;
     struct timespec settle = {0, 50000000};
+    struct feed_at at = {.topic = CIPHER_USAGE};
     struct feed_pub *pub = NULL;
     struct credits_req req = {.actor_id = slice_of("usr_nobody")};
     struct credits_rep rep;
@@ -536,7 +540,8 @@ static void nonsense_on_the_usage_feed_is_dropped(void **state)
     int i;
 
     arena_init(&a, METER_ARENA);
-    assert_int_equal(feed_pub_new(h->settings.meterd_events_url, false, &pub, NULL), ST_OK);
+    at.url = h->settings.meterd_events_url;
+    assert_int_equal(feed_pub_new(&at, &pub, NULL), ST_OK);
     for (i = 0; i < 20; i++) {
         feed_publish(pub, (struct slice){"\xdd\xff\xff\xff\xff garbage", 13});
         feed_publish(pub, (struct slice){"", 0});
