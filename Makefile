@@ -60,8 +60,12 @@ objects = $(patsubst %.c,$(O)/obj/%.o,$(1))
 # The API reference as the gateway serves it, made from docs/openapi.yaml.
 REFERENCE := build/docs/reference.c
 
+# The web console as the gateway serves it, made from console/. The folders are among the files: a file that is gone counts, too.
+CONSOLE := build/console/files.c
+CONSOLE_FILES := console $(wildcard console/* console/*/*)
+
 CHASSIS_SRC := $(filter-out services/launcher.c,$(call sources,proto services services/bus))
-gateway_SRC := $(call sources,gateway) $(REFERENCE)
+gateway_SRC := $(call sources,gateway) $(REFERENCE) $(CONSOLE)
 authsvc_SRC := $(call sources,authsvc)
 providersvc_SRC := $(call sources,providersvc providersvc/adapters providersvc/dialects)
 meterd_SRC := $(call sources,meterd meterd/schema)
@@ -136,6 +140,10 @@ FORCE:
 $(REFERENCE): docs/openapi.yaml docs/reference.py | build/deps/flags.mk
 	@mkdir -p $(@D)
 	$(call show,GEN,$@)/usr/bin/python3 docs/reference.py $< $@.$$$$ && mv $@.$$$$ $@
+
+$(CONSOLE): gateway/console.py $(CONSOLE_FILES) | build/deps/flags.mk
+	@mkdir -p $(@D)
+	$(call show,GEN,$@)/usr/bin/python3 $< console $@.$$$$ && mv $@.$$$$ $@
 
 $(O)/obj/%.o: %.c $(O)/flags.stamp
 	@mkdir -p $(@D)
@@ -260,6 +268,12 @@ fuzz:
 	@$(MAKE) --no-print-directory FLAVOR=fuzz fuzz
 endif
 
+# The web console in a real browser; T=shell for tests/console/shell.test.js alone.
+.PHONY: test-console
+test-console: $(O)/bin/openai-router
+	@sh deploy/deps.sh console
+	@BIN_DIR=$(CURDIR)/$(O)/bin tests/console/run.sh $(T)
+
 # KILLS, SEED, TRANSPORT; FAULTS: docs/testing.md.
 .PHONY: chaos model
 chaos: all | deps-test
@@ -283,7 +297,7 @@ test-bare:
 
 # --- lint -----------------------------------------------------------------------------------------------
 
-LINT_SRC := $(filter-out $(REFERENCE),$(sort $(patsubst $(O)/obj/%.o,%.c,$(ALL_OBJ))))
+LINT_SRC := $(filter-out $(REFERENCE) $(CONSOLE),$(sort $(patsubst $(O)/obj/%.o,%.c,$(ALL_OBJ))))
 HEADERS := $(sort $(shell find $(wildcard proto services $(SERVICES) cli tests) -name '*.h'))
 TIDY := $(LINT_SRC:%.c=$(O)/lint/%.tidy)
 ALONE := $(HEADERS:%=$(O)/lint/%.alone)
@@ -328,6 +342,7 @@ help:
 	@echo 'make check-property   money against exact fractions; PROPERTY_CASES=10000000 for more'
 	@echo 'make sim           the ledger simulator over SEEDS seeds (SEEDS=2000); SEED=n replays one, step by step'
 	@echo 'make check-integration   integration tests only'
+	@echo 'make test-console  the web console in a real browser; T=name for one file'
 	@echo 'make check-asan    unit and integration tests under address and undefined behaviour sanitizers'
 	@echo 'make check-tsan    the same under the thread sanitizer'
 	@echo 'make lint          format, clang-tidy, cppcheck and the rules of this house'

@@ -28,7 +28,7 @@ async function send(method, path, body, headers) {
         all.authorization = `Bearer ${session.token()}`;
     if (body !== undefined)
         all['content-type'] = 'application/json';
-    return fetch(path, {method, headers: all, body: body === undefined ? undefined : JSON.stringify(body), cache: 'no-store'});
+    return fetch(session.ROUTER + path, {method, headers: all, body: body === undefined ? undefined : JSON.stringify(body), cache: 'no-store'});
 }
 
 async function read(answer) {

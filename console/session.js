@@ -8,6 +8,9 @@ const STORED = 'console.refresh';
 const ANSWER_MS = 150; // how long another tab has to say that it knows the session
 const LOCK = 'console.refresh';
 
+/** The address of the router without its last slash: a proxy may have put all of it below a path. */
+export const ROUTER = new URL('..', import.meta.url).href.replace(/\/$/, '');
+
 const channel = new BroadcastChannel('console.session');
 const used = new Set(); // refresh tokens that came before the one in force
 const on_change = new Set();
@@ -76,7 +79,7 @@ async function rotate() {
     }
     if (!before || now !== before)
         return now !== null && access !== held; // told meanwhile by the tab that used it
-    const answer = await fetch('/auth/refresh', {
+    const answer = await fetch(`${ROUTER}/auth/refresh`, {
         method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({refresh_token: before}),
     });
     if (answer.status >= 500 || answer.status === 429)

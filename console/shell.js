@@ -1,6 +1,7 @@
 // The frame around every page: navigation, who is signed in, the language.
 import {h} from './dom.js';
 import {routes} from './routes.js';
+import {ROUTER} from './session.js';
 import {choose, language, languages, t} from './strings.js';
 
 export function language_picker(redraw) {
@@ -26,7 +27,7 @@ export function shell({user, sign_out, redraw}) {
             user.role === 'admin' ? [h('h2', {}, t('nav.administration')), h('ul', {}, links(true))] : null),
         h('div', {class: 'who'}, h('p', {class: 'email', title: user.email}, user.email),
             h('div', {class: 'row'}, language_picker(redraw), h('button', {type: 'button', onclick: sign_out}, t('nav.sign_out'))),
-            h('p', {class: 'muted small'}, t('nav.utc'), ' ', h('a', {href: '/docs'}, t('nav.docs')))));
+            h('p', {class: 'muted small'}, t('nav.utc'), ' ', h('a', {href: `${ROUTER}/docs`}, t('nav.docs')))));
     const toggle = h('button', {type: 'button', class: 'toggle', 'aria-expanded': 'false', 'aria-controls': 'menu', onclick: () => open(!menu.classList.contains('open'))},
         t('nav.menu'));
     const open = (yes) => {

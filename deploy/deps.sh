@@ -3,7 +3,7 @@
 #
 # Everything comes from Debian packages. Nothing that is there is touched: with all in place this
 # prints nothing and takes a few hundredths of a second, so the Makefile may call it freely.
-# Sets: build (default), test, lint, fuzz, bench, model, compose, all.
+# Sets: build (default), test, console, lint, fuzz, bench, model, compose, all.
 #
 # Debian 12 packages nng 1.5.2, which hangs a process whose peer is killed under load. There, and only
 # there, nng, its TLS library and yyjson come from Debian 13's packages: downloaded with apt in a private
@@ -37,6 +37,8 @@ needs() {
         ;;
     # pytest and yaml of the distribution are what is left where no package index can be reached
     test) echo libcmocka-dev python3=python3 python3-venv python3-pytest python3-yaml openssl=openssl node=nodejs npm=npm ;;
+    # a browser that draws text needs a font
+    console) echo chromium=chromium fonts-dejavu-core node=nodejs npm=npm ;;
     lint)
         echo clang=clang clang-tidy=clang-tidy clang-format=clang-format cppcheck=cppcheck \
             ctags=universal-ctags shellcheck=shellcheck python3=python3
@@ -225,7 +227,7 @@ if [ "$1" = --mirror ]; then
     mirrors | head -n 1
     exit
 fi
-[ "$1" != all ] || set -- build test lint fuzz bench model
+[ "$1" != all ] || set -- build test console lint fuzz bench model
 mkdir -p "$out"
 exec 9>"$out/lock"
 flock -w $lock_wait_s 9 || die "another make is still installing"

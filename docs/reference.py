@@ -74,6 +74,11 @@ def anchor(*words):
     return re.sub(r"[^A-Za-z0-9]+", "-", " ".join(words)).strip("-")
 
 
+def anchor_of(method, path):
+    """A folder is another place than its name without the slash."""
+    return anchor(method, path + "index" if path.endswith("/") and path != "/" else path)
+
+
 class Page:
     def __init__(self, document):
         self.document = document
@@ -266,7 +271,7 @@ class Page:
     def operation(self, method, path, operation):
         if set(operation) - OPERATION_WORDS:
             fail(f"{method} {path} says {sorted(set(operation) - OPERATION_WORDS)}, which is not known here")
-        at = anchor(method, path) or method
+        at = anchor_of(method, path)
         self.heading(3, at, f'<a href="#{at}"><span class="method {method}">{method.upper()}</span> <code>{html.escape(path)}</code></a>')
         self.add(f"<p>{text_of(operation['summary'])}</p>", paragraphs(operation.get("description", "")))
         self.add(f'<p class="soft">For {text_of(self.caller(operation)[0])}.</p>')
@@ -294,7 +299,7 @@ class Page:
             name = tag["name"]
             self.add(f'<details><summary><a href="#{anchor(name)}">{name}</a> <span class="soft">{text_of(tag["description"])}</span></summary>', "<ul>")
             for method, path, _ in self.operations(name):
-                at = anchor(method, path) or method
+                at = anchor_of(method, path)
                 self.add(f'<li><a href="#{at}"><span class="method {method}">{method.upper()}</span> {html.escape(path)}</a></li>')
             self.add("</ul></details>")
         for name in ("parameters", "answers", "objects"):

@@ -20,6 +20,8 @@ static const char *reason(int http)
         {200, "OK"},
         {201, "Created"},
         {204, "No Content"},
+        {302, "Found"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {402, "Payment Required"},
@@ -167,7 +169,7 @@ static void add_date(struct buf *out)
 
 static bool no_body(int http)
 {
-    return http == 204;
+    return http == 204 || http == 304;
 }
 
 enum status answer_head(const struct request *r, struct buf *out, int http, struct slice type, int64_t length)
@@ -224,26 +226,31 @@ enum status answer_retry(struct buf *out, uint64_t ms, uint64_t most_ms, int sho
 
 /* ---- whole answers ----------------------------------------------------------------------------------------------- */
 
-void answer_send(struct request *r, int http, const char *type, struct slice extra, struct slice body)
+/* The head up to the lines that its caller adds. false: nothing can be answered any more. */
+static bool begin(struct request *r, int http, const char *type, size_t length)
+{
+    request_drop_body(r);
+    r->status = http;
+    if (r->quiet)
+        return false;
+    r->conn->out.n = 0;
+    answer_head(r, &r->conn->out, http, slice_of(type), (int64_t)length);
+    return true;
+}
+
+static void finish(struct request *r, struct slice extra, struct slice body)
 {
     struct buf *out = &r->conn->out;
     struct iovec parts[2];
     int n = 1;
 
-    request_drop_body(r);
-    r->status = http;
-    if (r->quiet)
-        return;
-    out->n = 0;
-    answer_head(r, out, http, slice_of(type), (int64_t)body.n);
-    buf_addf(out, "cache-control: no-store\r\n");
     buf_add(out, extra.p, extra.n);
     if (buf_add(out, "\r\n", 2) != ST_OK) {
         r->keep_alive = false;
         return;
     }
     parts[0] = (struct iovec){out->p, out->n};
-    if (body.n && !r->head && !no_body(http)) {
+    if (body.n && !r->head && !no_body(r->status)) {
         union {
             const char *in;
             void *out;
@@ -256,6 +263,22 @@ void answer_send(struct request *r, int http, const char *type, struct slice ext
         r->keep_alive = false;
         r->quiet = true;
     }
+}
+
+void answer_send(struct request *r, int http, const char *type, struct slice extra, struct slice body)
+{
+    if (!begin(r, http, type, body.n))
+        return;
+    buf_addc(&r->conn->out, "cache-control: no-store\r\n");
+    finish(r, extra, body);
+}
+
+void answer_checked(struct request *r, int http, const char *type, struct slice extra, struct slice body)
+{
+    if (!begin(r, http, type, body.n))
+        return;
+    buf_addc(&r->conn->out, "cache-control: no-cache\r\n");
+    finish(r, extra, body);
 }
 
 void answer_json(struct request *r, int http, struct slice body)

@@ -39,6 +39,8 @@ enum status answer_retry(struct buf *out, uint64_t retry_after_ms, uint64_t most
 /* Whole answers. extra: header lines with CRLF, or empty. Each sends at most one answer to a request and closes what
  * cannot go on. */
 void answer_send(struct request *r, int http, const char *type, struct slice extra, struct slice body);
+/* The same for what a client may keep and must ask about before each use; what it needs for that stands in extra. */
+void answer_checked(struct request *r, int http, const char *type, struct slice extra, struct slice body);
 void answer_json(struct request *r, int http, struct slice body);
 void answer_nothing(struct request *r, int http); /* no body */
 void answer_error(struct request *r, const struct err *e);

@@ -2,6 +2,7 @@
  * system. */
 #include "gateway/answer.h"
 #include "gateway/exposition.h"
+#include "gateway/list.h"
 #include "gateway/reference.h"
 #include "gateway/routes.h"
 #include "services/json.h"
@@ -33,6 +34,7 @@ static void answer_page(struct request *r, int http, struct buf *out)
     buf_fini(out);
 }
 
+/* Where a browser wants the console, a program or somebody at a terminal gets told what is here. */
 void page_root(struct request *r)
 {
     static const char text[] =
@@ -43,11 +45,16 @@ void page_root(struct request *r)
         "Accounts                /auth/register  /auth/login  /auth/me\n"
         "Keys, usage, credit     /api/keys  /api/usage  /api/credits\n"
         "Health and metrics      /health  /metrics\n"
+        "Web console             /console/\n"
         "API reference           /docs  /docs/openapi.yaml\n"
         "\n"
         "With an OpenAI SDK: base_url = this address followed by /v1, api_key = a key of yours.\n";
 
-    answer_send(r, 200, "text/plain; charset=utf-8", (struct slice){NULL, 0}, (struct slice){text, sizeof(text) - 1});
+    if (list_accepts(r->accept, "text/html"))
+        page_to_console(r);
+    else
+        answer_send(r, 200, "text/plain; charset=utf-8", (struct slice){NULL, 0},
+                    (struct slice){text, sizeof(text) - 1});
 }
 
 /* Nothing of the page runs and nothing is fetched for it: its own style is all that it may use. */

@@ -7,6 +7,7 @@
 
 #include <civetweb.h>
 
+#include "gateway/list.h"
 #include "proto/utf8.h"
 #include "services/clock.h"
 
@@ -14,24 +15,6 @@
 #define UPLOAD "upload"
 #define DROP_PIECE 8192u
 #define DROP_MAX (64u * 1024u * 1024u) /* bytes read away before an answer; a client that sends more is cut off */
-
-static bool has_word(const char *value, const char *word)
-{
-    size_t n = strlen(word);
-    const char *p;
-
-    for (p = value; *p;) {
-        size_t item = strcspn(p, ",");
-        size_t from = strspn(p, " \t"), to = item;
-
-        while (to > from && (p[to - 1] == ' ' || p[to - 1] == '\t'))
-            to--;
-        if (from < item && to - from == n && !strncasecmp(p + from, word, n))
-            return true;
-        p += item + (p[item] == ',');
-    }
-    return false;
-}
 
 static struct slice trimmed(const char *value)
 {
@@ -62,12 +45,14 @@ struct wanted {
 static const struct wanted wanted[] = {
     WANTED("authorization", authorization),
     WANTED("accept", accept),
+    WANTED("accept-encoding", accept_encoding),
     WANTED("api-key", api_key),
     WANTED("access-control-request-headers", cors_headers),
     WANTED("anthropic-version", anthropic_version),
     WANTED("content-type", content_type),
     WANTED("forwarded", forwarded),
     WANTED("idempotency-key", idempotency_key),
+    WANTED("if-none-match", if_none_match),
     WANTED("origin", origin),
     WANTED("x-api-key", x_api_key),
     WANTED("x-router-max-price", max_price),
@@ -117,8 +102,8 @@ struct persistence {
 
 static void read_connection(struct persistence *p, const char *value)
 {
-    p->stays |= !p->said && has_word(value, "keep-alive");
-    p->ends |= has_word(value, "close") || strcasestr(value, "upgrade");
+    p->stays |= !p->said && list_has(slice_of(value), "keep-alive");
+    p->ends |= list_has(slice_of(value), "close") || strcasestr(value, "upgrade");
     p->said = true;
 }
 
@@ -135,7 +120,7 @@ static void read_headers(struct request *r, const struct mg_request_info *info)
         else if (named(h->name, "transfer-encoding"))
             r->chunked = true;
         else if (named(h->name, "expect"))
-            r->expects |= has_word(h->value, "100-continue");
+            r->expects |= list_has(slice_of(h->value), "100-continue");
         else if (named(h->name, "x-forwarded-for"))
             r->forwarded_for = trimmed(h->value); /* the last: a proxy's own may follow the client's */
         else

@@ -29,7 +29,7 @@ struct request {
     struct slice param; /* the {…} of the route's path, decoded */
     struct slice authorization, x_api_key, api_key, origin, cors_headers, idempotency_key, forwarded, forwarded_for;
     struct slice client_ip; /* behind TRUSTED_PROXIES too */
-    struct slice content_type, accept, anthropic_version, max_price;
+    struct slice content_type, accept, accept_encoding, if_none_match, anthropic_version, max_price;
     struct slice user_id, role, session_id; /* of a session that was checked */
     int64_t content_length;
     bool head; /* HEAD: the answer has no body */

@@ -51,6 +51,9 @@ const struct route routes[] = {
     SERVE("*",      REST,                         SURFACE_UNKNOWN), /* after all others under /v1 */
     PLAIN("GET",  "/api/hello",           ROUTE_ANYBODY,  page_live),
     PLAIN("GET",  "/",                    ROUTE_ANYBODY,  page_root),
+    PLAIN("GET",  "/console",             ROUTE_ANYBODY,  page_to_console),
+    PLAIN("GET",  "/console/",            ROUTE_ANYBODY,  page_console),
+    PLAIN("GET",  "/console/{file*}",     ROUTE_ANYBODY,  page_console),
     PLAIN("GET",  "/docs",                ROUTE_ANYBODY,  page_docs),
     PLAIN("GET",  "/docs/openapi.yaml",   ROUTE_ANYBODY,  page_openapi),
     PLAIN("GET",  "/health",              ROUTE_ANYBODY,  page_health),

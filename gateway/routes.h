@@ -68,6 +68,8 @@ enum status account_no_query(struct request *r, struct err *err);
 void call_handle(struct request *r);
 void models_handle(struct request *r);
 void page_root(struct request *r);
+void page_console(struct request *r);
+void page_to_console(struct request *r);
 void page_docs(struct request *r);
 void page_openapi(struct request *r);
 void page_health(struct request *r);

@@ -3,6 +3,7 @@ import {get, get_all} from '../api.js';
 import {bar_chart, slots} from '../chart.js';
 import {h} from '../dom.js';
 import {count, dearest, money, now} from '../format.js';
+import {ROUTER} from '../session.js';
 import {t} from '../strings.js';
 import {table} from '../table.js';
 import {call_columns} from './calls.js';
@@ -19,13 +20,11 @@ function snippet(title, text) {
 }
 
 function first_steps(reload) {
-    const origin = location.origin;
-
     return h('section', {class: 'panel', id: 'first-steps'}, h('h2', {}, t('first.title')), h('p', {}, t('first.text')),
         h('p', {}, h('button', {type: 'button', class: 'primary', onclick: () => create_key(reload)}, t('keys.create'))),
-        snippet('curl', `curl ${origin}/v1/chat/completions \\\n  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n` +
+        snippet('curl', `curl ${ROUTER}/v1/chat/completions \\\n  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n` +
             '  -d \'{"model": "echo", "messages": [{"role": "user", "content": "Hello!"}]}\''),
-        snippet('Python (openai)', `from openai import OpenAI\n\nclient = OpenAI(base_url="${origin}/v1", api_key=KEY)\n` +
+        snippet('Python (openai)', `from openai import OpenAI\n\nclient = OpenAI(base_url="${ROUTER}/v1", api_key=KEY)\n` +
             'print(client.chat.completions.create(\n    model="echo", messages=[{"role": "user", "content": "Hello!"}]).choices[0].message.content)'));
 }
 

@@ -42,6 +42,7 @@ def furnished():
             "/api/admin/providers/{name}": "first",
             "/api/admin/models/{name}": "ours",
             "/v1/models/{model}": "ours",
+            "/console/{file}": "index.html",
         }
         running = Events(r, plain["key"], "[[tokens=100000 delay=20]]")
         next(iter(running))
@@ -66,6 +67,9 @@ def test_what_is_answered_is_what_is_described(furnished):
             queries.append("?group_by=user,model,key,day" if "user" in parameters else "?group_by=model,key,day")
         for query in queries:
             a = router.call("GET", url + query, token=bearer)
+            if "200" not in operation["responses"]:
+                wrong += [] if str(a.status) in operation["responses"] else [f"{url}: {a}"]
+                continue
             content = operation["responses"]["200"]["content"]
             kind = a.headers["content-type"].split(";")[0]
             if a.status != 200 or kind not in content:
