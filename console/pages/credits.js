@@ -7,10 +7,8 @@ import {t, word} from '../strings.js';
 import {paged_table} from '../table.js';
 import {figure_card} from './overview.js';
 
-/** account: which account an entry belongs to, where there is more than the reader's own; all: calls of anybody. */
-export function ledger_columns({account = false, all = false} = {}) {
-    const base = all ? 'admin/requests' : 'requests';
-
+/** account: which account an entry belongs to, where there is more than the reader's own; calls: where a call's details are, if anywhere. */
+export function ledger_columns({account = false, calls = null} = {}) {
     return [
         {label: t('ledger.entry'), num: true, cell: (e) => e.id},
         {label: t('usage.time'), cell: (e) => time(e.created)},
@@ -18,8 +16,8 @@ export function ledger_columns({account = false, all = false} = {}) {
         {label: t('ledger.kind'), cell: (e) => word('entry', e.kind)},
         {label: t('ledger.amount'), num: true, cell: (e) => money(e.amount_usd)},
         {label: t('ledger.balance'), num: true, cell: (e) => money(e.balance_usd)},
-        {label: t('field.note'), wide: true, cell: (e) => [e.note, e.note && e.request_id ? ' ' : '',
-            e.request_id ? h('a', {class: 'mono small', href: `#/${base}/${e.request_id}`}, e.request_id) : '']},
+        {label: t('field.note'), wide: true, cell: (e) => [e.note, e.note && calls && e.request_id ? ' ' : '',
+            calls && e.request_id ? h('a', {class: 'mono small', href: `#/${calls}/${e.request_id}`}, e.request_id) : '']},
     ].filter(Boolean);
 }
 
@@ -40,6 +38,6 @@ export async function page({reload}) {
             figure_card(t('credits.spent'), money(credits.spent_usd))),
         h('section', {class: 'panel narrow'}, h('h2', {}, t('credits.redeem_title')), redeem(reload)),
         h('section', {class: 'panel'}, h('h2', {}, t('credits.ledger')),
-            paged_table({caption: t('credits.ledger'), first, more: (cursor) => get('/api/credits/ledger', {cursor}), none: t('ledger.none'), columns: ledger_columns()})),
+            paged_table({caption: t('credits.ledger'), first, more: (cursor) => get('/api/credits/ledger', {cursor}), none: t('ledger.none'), columns: ledger_columns({calls: 'requests'})})),
     ]};
 }

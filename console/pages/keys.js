@@ -2,7 +2,7 @@
 import {get, patch, post, remove} from '../api.js';
 import {confirm_dialog, form_dialog, secret_dialog} from '../dialog.js';
 import {h} from '../dom.js';
-import {DASH, count, date, list, money, now, time} from '../format.js';
+import {DASH, count, date, money, now, time} from '../format.js';
 import {t, word} from '../strings.js';
 import {paged_table, tag} from '../table.js';
 
@@ -76,13 +76,13 @@ function state(key) {
 }
 
 function budget(key) {
-    return key.budget_period ? `${money(key.budget_spent_usd)} / ${money(key.budget_usd)} ${word('period', key.budget_period)}` : DASH;
+    return key.budget_period ? [`${money(key.budget_spent_usd)} / ${money(key.budget_usd)}`, h('div', {class: 'muted small'}, word('period', key.budget_period))] : DASH;
 }
 
 function limits(key) {
-    const parts = [['rpm', key.rpm], ['tpm', key.tpm], ['concurrency', key.concurrency]].filter(([, n]) => n).map(([name, n]) => `${count(n)} ${t(`limits.${name}_short`)}`);
+    const parts = ['rpm', 'tpm', 'concurrency'].filter((name) => key[name]).map((name) => `${count(key[name])} ${t(`limits.${name}_short`)}`);
 
-    return list(parts, t('keys.plan'));
+    return [...parts, ...(key.models ?? [])].map((x) => h('div', {}, x));
 }
 
 function buttons(key, reload) {
@@ -93,14 +93,12 @@ function buttons(key, reload) {
 
 export async function page({reload}) {
     const columns = [
-        {label: t('field.name'), cell: (k) => h('div', {}, k.name, h('div', {class: 'mono muted small'}, `${k.prefix}…`))},
+        {label: t('field.name'), wide: true, cell: (k) => [k.name, h('div', {class: 'mono muted small'}, `${k.prefix}…`, ' ', date(k.created))]},
         {label: t('field.state'), cell: (k) => [state(k), k.previous_until > now() ? h('div', {class: 'muted small'}, t('keys.previous_until', {time: time(k.previous_until)})) : null]},
-        {label: t('keys.limits'), cell: limits},
-        {label: t('keys.models'), cell: (k) => list(k.models, t('keys.plan'))},
+        {label: t('keys.limits'), cell: (k) => (limits(k).length ? limits(k) : t('keys.plan'))},
         {label: t('keys.budget'), cell: budget},
-        {label: t('keys.ip_allow'), cell: (k) => list(k.ip_allow, t('keys.anywhere'))},
-        {label: t('keys.expires'), cell: (k) => (k.expires_at ? time(k.expires_at) : t('keys.never'))},
-        {label: t('field.created'), cell: (k) => date(k.created)},
+        {label: t('keys.ip_allow'), cell: (k) => (k.ip_allow?.length ? k.ip_allow.map((x) => h('div', {}, x)) : t('keys.anywhere'))},
+        {label: t('keys.expires'), cell: (k) => (k.expires_at ? date(k.expires_at) : t('keys.never'))},
         {label: t('field.actions'), unseen: true, cell: (k) => buttons(k, reload)},
     ];
 

@@ -11,6 +11,6 @@ export async function page({query, path}) {
 
     return {body: [
         h('div', {class: 'panel'}, filters({path, fields: [{name: 'user', type: 'search', label: t('field.user_id'), value: query.user}]})),
-        paged_table({caption: t('nav.ledger'), first: await ask(), more: ask, none: t('ledger.none'), columns: ledger_columns({account: true, all: true})}),
+        paged_table({caption: t('nav.ledger'), first: await ask(), more: ask, none: t('ledger.none'), columns: ledger_columns({account: true, calls: 'admin/requests'})}),
     ]};
 }

@@ -64,6 +64,6 @@ export async function page({arg, reload}) {
         h('section', {class: 'panel stack'}, user_facts(user),
             h('div', {class: 'row'}, link('usage?group=model&', t('nav.usage')), link('requests?', t('nav.requests')), link('ledger?', t('nav.ledger')))),
         h('section', {class: 'panel'}, h('h2', {}, t('credits.ledger')),
-            paged_table({caption: t('credits.ledger'), first, more: ledger, none: t('ledger.none'), columns: ledger_columns({account: true, all: true})})),
+            paged_table({caption: t('credits.ledger'), first, more: ledger, none: t('ledger.none'), columns: ledger_columns({account: true, calls: 'admin/requests'})})),
     ]};
 }
