@@ -86,10 +86,11 @@ export function form({fields: specs, submit, danger, changed, on_submit, on_canc
         const at = owner(shown, e.param);
         const fold = at?.el.closest('details');
 
-        alert.textContent = e.message;
-        alert.hidden = Boolean(at);
-        if (!at)
+        if (!at) {
+            alert.textContent = e.message;
+            alert.hidden = false;
             return;
+        }
         at.say(e.message);
         if (fold)
             fold.open = true;

@@ -108,6 +108,7 @@ export function refresh() {
 /** Begins with an answer of /auth/login or /auth/register. */
 export function begin(body) {
     used.clear();
+    sessionStorage.removeItem(STORED); // what was there may be somebody else's: it is not one of this session's
     take({access: body.access_token, refresh: body.refresh_token});
 }
 
