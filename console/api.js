@@ -52,15 +52,17 @@ function unreachable(e) {
 
 async function call(method, path, body, headers) {
     try {
+        const used = session.token();
+
         try {
-            if (session.token())
+            if (used)
                 return await read(await send(method, path, body, headers));
         } catch (e) {
             if (e.code !== 'invalid_token') // a wrong password is a 401, too
                 throw e;
-            session.expire();
+            session.expire(used);
         }
-        if (!await session.refresh())
+        if (!session.token() && !await session.refresh())
             throw new ApiError(401, {message: t('session.gone'), code: 'no_session'});
         return await read(await send(method, path, body, headers));
     } catch (e) {

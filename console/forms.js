@@ -78,7 +78,7 @@ function layout(shown) {
  * fields: [{name, label, type, value, hint, options, blank, half, folded}], see fields.js for the types; changed: on_submit gets only
  * what was changed; on_submit(values) may throw an ApiError.
  */
-export function form({fields: specs, submit, danger, changed, on_submit, on_cancel}) {
+export function form({fields: specs, submit, cancel = t('form.cancel'), danger, changed, on_submit, on_cancel}) {
     const shown = specs.map(make_field);
     const alert = h('p', {class: 'bad box', role: 'alert', hidden: true});
     const button = h('button', {type: 'submit', class: danger ? 'danger' : 'primary'}, submit);
@@ -112,5 +112,5 @@ export function form({fields: specs, submit, danger, changed, on_submit, on_canc
     };
 
     return h('form', {novalidate: true, onsubmit: send}, alert, layout(shown), h('div', {class: 'row end'},
-        on_cancel ? h('button', {type: 'button', onclick: on_cancel}, t('form.cancel')) : null, button));
+        on_cancel ? h('button', {type: 'button', onclick: on_cancel}, cancel) : null, button));
 }

@@ -122,8 +122,10 @@ export function token() {
     return access;
 }
 
-/** The access token was refused. */
-export function expire() {
+/** The router has refused this access token. Calls run side by side: by now there may be another one, which stays. */
+export function expire(token_used) {
+    if (access !== token_used)
+        return;
     refused = access;
     access = null;
 }

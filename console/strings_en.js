@@ -90,6 +90,7 @@ export const en = {
     'first.title': 'First steps',
     'form.add_line': 'Add a line',
     'form.cancel': 'Cancel',
+    'form.close': 'Close',
     'form.delete': 'Delete',
     'form.edit': 'Edit',
     'form.more': 'More settings',

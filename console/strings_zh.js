@@ -90,6 +90,7 @@ export const zh = {
     'first.title': '开始使用',
     'form.add_line': '添加一行',
     'form.cancel': '取消',
+    'form.close': '关闭',
     'form.delete': '删除',
     'form.edit': '编辑',
     'form.more': '更多设置',

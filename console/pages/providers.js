@@ -59,7 +59,7 @@ function test(p) {
     return dialog({title: t('provider.test', {name: p.name})}, (close) => {
         const out = h('div', {class: 'result', role: 'status'});
 
-        return [h('p', {class: 'muted'}, t('provider.test_text')), form({submit: t('provider.test_do'), on_cancel: () => close(),
+        return [h('p', {class: 'muted'}, t('provider.test_text')), form({submit: t('provider.test_do'), cancel: t('form.close'), on_cancel: () => close(),
             fields: [{name: 'model', label: t('provider.test_model'), hint: t('provider.test_hint')}], on_submit: async (values) => {
                 out.replaceChildren(t('page.loading'));
                 try {

@@ -132,7 +132,6 @@ consoleTest('two tabs with one session never use a refresh token twice', { expec
   await Promise.all([page, second].map((one) => one.getByRole('button', { name: 'Refresh' }).click()));
   await until('both have the same new tokens', async () => {
     const [one, other] = await Promise.all([page, second].map(tokens));
-    console.log(one.refresh?.slice(0,6), other.refresh?.slice(0,6), one.access?.slice(-6), other.access?.slice(-6), before.refresh.slice(0,6));
     return one.refresh !== before.refresh && one.access === other.access && one.refresh === other.refresh;
   });
   for (const one of [second, page, second]) {
