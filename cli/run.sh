@@ -52,6 +52,7 @@ The router is ready: $ROUTER_URL
   from openai import OpenAI
   client = OpenAI(base_url="$ROUTER_URL/v1", api_key="$key")
 
+  $ROUTER_URL/console/   the web console, in a browser
   $BIN_DIR/routerctl --help      administration from the shell
 
 Ctrl-C ends it.

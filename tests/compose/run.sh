@@ -238,6 +238,7 @@ wait_rows() { # wait_rows N: every call has its paid row, none has two
 before=$(balance)
 out=$(call)
 text=$(field choices.0.message.content <<<"$out" 2>/dev/null)
+expect "the web console is in the image" grep -q '<title>OpenAI Router' <(curl -sS -m 30 -L -H 'Accept: text/html' "$url/")
 if [ -n "$text" ]; then ok "the echo provider answers through the published port: $text"; else bad "a call: $out"; fi
 expect "the call is billed" wait_rows 1
 after=$(balance)

@@ -8,6 +8,7 @@ const COUNT = /^(?:ℹ|#) (pass|fail|skipped) (\d+)$/;
 async function run(files, env) {
   const counts = { pass: 0, fail: 0, skipped: 0 };
   const child = spawn(process.execPath, ['--test', '--test-concurrency=1', ...files], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => child.kill(signal)); // then the router is stopped as always
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (piece) => {
     process.stdout.write(piece);

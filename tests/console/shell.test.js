@@ -1,7 +1,8 @@
 // The console's shell: how it is served, and what every page of it has.
 import assert from 'node:assert/strict';
+import { createServer, request as forward } from 'node:http';
 import { test } from 'node:test';
-import { api, checkAccessibility, consoleTest } from './lib.js';
+import { api, checkAccessibility, consoleTest, visit } from './lib.js';
 
 consoleTest('a browser that opens the router gets to the console', async ({ page, api: { url } }) => {
   const answer = await page.goto(`${url}/`);
@@ -51,6 +52,33 @@ consoleTest('what has not changed is not sent again', async ({ page, open }) => 
     assert.equal(again.status, 304, response.url());
     assert.equal(again.body, '');
   }
+});
+
+test('everything comes from the router, below whatever path a proxy has put it at', async () => {
+  const asked = [];
+  const proxy = createServer((request, response) => {
+    asked.push(request.url);
+    const to = new URL(api.url + request.url.replace(/^\/router\//, '/'));
+    request.pipe(
+      forward(to, { method: request.method, headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      })
+    );
+  });
+  await new Promise((done) => proxy.listen(0, '127.0.0.1', done));
+  const base = `http://127.0.0.1:${proxy.address().port}`;
+  const problems = await visit({ api: { url: base } }, async ({ page }) => {
+    await page.goto(`${base}/router/`);
+    assert.equal(page.url().replace(/#.*/, ''), `${base}/router/console/`);
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await page.waitForLoadState('networkidle');
+  });
+  proxy.closeAllConnections();
+  proxy.close();
+  assert.deepEqual(problems, []);
+  assert.deepEqual(asked.filter((at) => !at.startsWith('/router/')), []);
+  assert.ok(asked.length > 3);
 });
 
 for (const colorScheme of ['light', 'dark'])

@@ -23,6 +23,7 @@ CHASSIS = ["proto", "services"]
 SERVICES = ["gateway", "authsvc", "providersvc", "meterd"]
 PRODUCT = CHASSIS + SERVICES + ["cli"]
 FOLDERS = PRODUCT + ["tests"]
+PAGES = "console"
 
 # What a folder may include of ours; its own files are always allowed.
 MAY_INCLUDE = {"proto": [], "services": ["proto"], "cli": CHASSIS, **{s: CHASSIS for s in SERVICES}}
@@ -107,8 +108,8 @@ def bare(text):
         for raw, line in zip(text.split("\n"), TOKEN_RE.sub(blank, text).split("\n")))
 
 
-def files(*endings):
-    for folder in FOLDERS:
+def files(*endings, folders=FOLDERS):
+    for folder in folders:
         for base, dirs, names in os.walk(folder):
             dirs[:] = sorted(d for d in dirs if d not in ("node_modules", "__pycache__"))
             for name in sorted(names):
@@ -287,7 +288,7 @@ def main():
         for path in sources:
             check_c(path)
         # node_modules and build products are not in these folders
-        for path in list(files(".c", ".h", ".py", ".sh", ".js", ".mjs", ".ts", ".html", ".css")) + [
+        for path in list(files(".c", ".h", ".py", ".sh", ".js", ".mjs", ".ts", ".html", ".css", folders=[*FOLDERS, PAGES])) + [
                 p for p in ("Makefile", "Dockerfile", "compose.yaml", ".ci/run") if os.path.exists(p)]:
             check_unfinished(path)
         check_compose()

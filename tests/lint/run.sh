@@ -62,11 +62,21 @@ shellcheck_all() {
     find deploy tests cli .ci -type f \( -name '*.sh' -o -path '.ci/run' \) -print0 | xargs -0 shellcheck --severity=warning
 }
 
+# As modules, whatever the name ends in: what a package.json above says does not count.
+scripts() {
+    local file bad=0
+    while read -r file; do
+        node --input-type=module --check <"$file" || { echo "in $file" && bad=1; }
+    done < <(find console tests -name node_modules -prune -o -type f \( -name '*.js' -o -name '*.mjs' \) -print | sort)
+    return $bad
+}
+
 check rules python3 tests/lint/rules.py
 if has_pinned clang-format; then check format format; else skip format "clang-format $pinned is not here"; fi
 check headers make --no-print-directory -k -j "$jobs" lint-alone
 check shell shell_scripts
 if command -v shellcheck >/dev/null; then check shellcheck shellcheck_all; else skip shellcheck "not here"; fi
+if command -v node >/dev/null; then check scripts scripts; else skip scripts "node is not here"; fi
 check cppcheck cppcheck_all
 # Needs the objects: a source that includes a changed header is looked at again.
 if has_pinned clang-tidy; then
