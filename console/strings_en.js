@@ -405,6 +405,7 @@ export const en = {
     'usage.reasoning': 'Reasoning',
     'usage.requests': 'Requests',
     'usage.time': 'Time',
+    'usage.tokens': 'tokens',
     'user.amount_hint': 'Below zero: taken back',
     'user.edit': 'Edit {email}',
     'user.grant': 'Grant credit to {email}',

@@ -405,6 +405,7 @@ export const zh = {
     'usage.reasoning': '推理',
     'usage.requests': '请求',
     'usage.time': '时间',
+    'usage.tokens': '令牌',
     'user.amount_hint': '负数：收回',
     'user.edit': '编辑 {email}',
     'user.grant': '向 {email} 授予额度',

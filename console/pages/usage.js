@@ -101,7 +101,7 @@ export async function page({query, all, path, reload}) {
         h('button', {type: 'button', disabled: !rows.length, onclick: () => download(group, rows, name)}, t('usage.csv'))], body: [
         controls(path, query, time, all),
         h('div', {class: 'cards'}, figure_card(t('usage.cost'), money(total.cost_usd)), figure_card(t('usage.latency_avg'), milliseconds(total.latency_ms_avg)),
-            FIGURES.map(([label, field]) => figure_card(t(label), count(total[field])))),
+            FIGURES.map(([label, field]) => figure_card(t(label), count(total[field]), field.endsWith('_tokens') ? t('usage.tokens') : null))),
         h('section', {class: 'panel'}, bar_chart({title: t(hourly ? 'usage.cost_by_hour' : 'usage.cost_by_day'), unit: '$', show: money, value_label: t('usage.cost'),
             slots: slots(time.from, time.to, hourly), points: over_time.data.map((g) => ({slot: g.time, series: series(g), value: g.cost_usd}))})),
         h('section', {class: 'panel stack'}, group_links(path, query, group, all), groups_table(group, rows, name)),
