@@ -24,11 +24,14 @@ export function with_query(path, query = {}) {
 async function send(method, path, body, headers) {
     const all = {...headers};
 
-    if (session.token())
-        all.authorization = `Bearer ${session.token()}`;
-    if (body !== undefined)
-        all['content-type'] = 'application/json';
-    return fetch(session.ROUTER + path, {method, headers: all, body: body === undefined ? undefined : JSON.stringify(body), cache: 'no-store'});
+    if (session.token()) all.authorization = `Bearer ${session.token()}`;
+    if (body !== undefined) all['content-type'] = 'application/json';
+    return fetch(session.ROUTER + path, {
+        method,
+        headers: all,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        cache: 'no-store',
+    });
 }
 
 async function read(answer) {
@@ -41,8 +44,7 @@ async function read(answer) {
     } catch {
         throw new ApiError(answer.status, {message: t('error.unreadable', {status: answer.status})}, request_id);
     }
-    if (!answer.ok)
-        throw new ApiError(answer.status, body?.error ?? {message: t('error.unreadable', {status: answer.status})}, request_id);
+    if (!answer.ok) throw new ApiError(answer.status, body?.error ?? {message: t('error.unreadable', {status: answer.status})}, request_id);
     return body;
 }
 
@@ -55,15 +57,14 @@ async function call(method, path, body, headers) {
         const used = session.token();
 
         try {
-            if (used)
-                return await read(await send(method, path, body, headers));
+            if (used) return await read(await send(method, path, body, headers));
         } catch (e) {
-            if (e.code !== 'invalid_token') // a wrong password is a 401, too
+            if (e.code !== 'invalid_token')
+                // a wrong password is a 401, too
                 throw e;
             session.expire(used);
         }
-        if (!session.token() && !await session.refresh())
-            throw new ApiError(401, {message: t('session.gone'), code: 'no_session'});
+        if (!session.token() && !(await session.refresh())) throw new ApiError(401, {message: t('session.gone'), code: 'no_session'});
         return await read(await send(method, path, body, headers));
     } catch (e) {
         throw unreachable(e);

@@ -25,17 +25,20 @@ export function dialog({title, keep = false, wide = false}, fill) {
         });
         document.body.append(el);
         el.showModal();
-        if (keep) // Chromium closes at the second Escape all the same, unless the key itself is taken
+        if (keep)
+            // Chromium closes at the second Escape all the same, unless the key itself is taken
             el.addEventListener('keydown', (e) => e.key === 'Escape' && e.preventDefault());
     });
 }
 
 /** A form in a dialog; resolves with what on_submit made of it, undefined when it was left. */
 export function form_dialog({title, text, wide, ...rest}) {
-    return dialog({title, wide}, (close) => [
-        text ? h('p', {class: 'muted'}, text) : null,
-        form({...rest, on_cancel: () => close(), on_submit: async (values) => close(await rest.on_submit(values) ?? true)}),
-    ].filter(Boolean));
+    return dialog({title, wide}, (close) =>
+        [
+            text ? h('p', {class: 'muted'}, text) : null,
+            form({...rest, on_cancel: () => close(), on_submit: async (values) => close((await rest.on_submit(values)) ?? true)}),
+        ].filter(Boolean),
+    );
 }
 
 /** "Are you sure?", done by act() while the dialog is open, so that a failure is said where the question was. */
@@ -48,10 +51,10 @@ function copy_button(input) {
     const copy = async () => {
         input.select();
         try {
-            if (navigator.clipboard) // only in a secure context: https or this machine
+            if (navigator.clipboard)
+                // only in a secure context: https or this machine
                 await navigator.clipboard.writeText(input.value);
-            else if (!document.execCommand('copy'))
-                throw new Error();
+            else if (!document.execCommand('copy')) throw new Error();
             said.textContent = t('copy.done');
         } catch {
             said.textContent = t('copy.by_hand');
@@ -65,8 +68,10 @@ function copy_button(input) {
 export function secret_dialog({title, text, label, secret}) {
     const id = unique('secret');
     const lines = secret.split('\n').length;
-    const input = lines > 1 ? h('textarea', {id, readonly: true, rows: Math.min(lines, 12), class: 'mono'}) :
-        h('input', {id, readonly: true, class: 'mono', spellcheck: 'false'});
+    const input =
+        lines > 1
+            ? h('textarea', {id, readonly: true, rows: Math.min(lines, 12), class: 'mono'})
+            : h('input', {id, readonly: true, class: 'mono', spellcheck: 'false'});
 
     input.value = secret;
     return dialog({title, keep: true}, (close) => [

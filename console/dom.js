@@ -4,17 +4,17 @@ const SVG = 'http://www.w3.org/2000/svg';
 
 function put(el, props, children) {
     for (const [name, value] of Object.entries(props || {})) {
-        if (value === undefined || value === null || value === false)
-            continue;
-        if (name.startsWith('on'))
-            el.addEventListener(name.slice(2), value);
-        else if (name === 'value' || name === 'checked')
-            el[name] = value;
-        else
-            el.setAttribute(name, value === true ? '' : String(value));
+        if (value === undefined || value === null || value === false) continue;
+        if (name.startsWith('on')) el.addEventListener(name.slice(2), value);
+        else if (name === 'value' || name === 'checked') el[name] = value;
+        else el.setAttribute(name, value === true ? '' : String(value));
     }
-    el.append(...children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false)
-        .map((c) => (c instanceof Node ? c : document.createTextNode(String(c)))));
+    el.append(
+        ...children
+            .flat(Infinity)
+            .filter((c) => c !== undefined && c !== null && c !== false)
+            .map((c) => (c instanceof Node ? c : document.createTextNode(String(c)))),
+    );
     return el;
 }
 

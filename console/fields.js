@@ -3,8 +3,15 @@ import {h, unique} from './dom.js';
 import {t} from './strings.js';
 
 function input(spec, id, type, attributes, parse) {
-    const el = h('input', {id, name: spec.name, type, autocomplete: 'off', 'aria-required': spec.required ? 'true' : null,
-        placeholder: spec.placeholder, ...attributes});
+    const el = h('input', {
+        id,
+        name: spec.name,
+        type,
+        autocomplete: 'off',
+        'aria-required': spec.required ? 'true' : null,
+        placeholder: spec.placeholder,
+        ...attributes,
+    });
 
     el.value = spec.value ?? '';
     return {control: el, focus: el, read: () => (el.value.trim() === '' ? undefined : parse(el.value))};
@@ -22,7 +29,10 @@ function seconds(text) {
 }
 
 function lines(text) {
-    return text.split(/[\n,]/).map((x) => x.trim()).filter(Boolean);
+    return text
+        .split(/[\n,]/)
+        .map((x) => x.trim())
+        .filter(Boolean);
 }
 
 function text_area(spec, id) {
@@ -33,7 +43,11 @@ function text_area(spec, id) {
 }
 
 function select(spec, id) {
-    const el = h('select', {id, name: spec.name}, spec.options.map(([value, label]) => h('option', {value}, label)));
+    const el = h(
+        'select',
+        {id, name: spec.name},
+        spec.options.map(([value, label]) => h('option', {value}, label)),
+    );
 
     el.value = spec.value ?? spec.options[0][0];
     return {control: el, focus: el, read: () => (el.value === '' ? undefined : el.value)};
@@ -51,27 +65,43 @@ function rows(spec, id) {
     const add = (record) => {
         const cells = spec.columns.map((c) => {
             const one = unique('cell');
-            const el = h('input', {id: one, inputmode: c.number ? 'numeric' : null, autocomplete: 'off', list: c.list, size: c.number ? 4 : 14});
+            const el = h('input', {
+                id: one,
+                inputmode: c.number ? 'numeric' : null,
+                autocomplete: 'off',
+                list: c.list,
+                size: c.number ? 4 : 14,
+            });
 
             el.value = record[c.name] ?? '';
             return {c, el, box: h('div', {class: c.number ? 'cell short' : 'cell'}, h('label', {for: one}, c.label), el)};
         });
-        const line = h('div', {class: 'line'}, cells.map((x) => x.box),
-            h('button', {type: 'button', 'aria-label': t('form.remove_line'), onclick: () => line.remove()}, '×'));
+        const line = h(
+            'div',
+            {class: 'line'},
+            cells.map((x) => x.box),
+            h('button', {type: 'button', 'aria-label': t('form.remove_line'), onclick: () => line.remove()}, '×'),
+        );
 
-        line.read = () => Object.fromEntries(cells.filter((x) => x.el.value.trim() !== '')
-            .map((x) => [x.c.name, x.c.number ? whole(x.el.value) : x.el.value.trim()]));
+        line.read = () =>
+            Object.fromEntries(
+                cells.filter((x) => x.el.value.trim() !== '').map((x) => [x.c.name, x.c.number ? whole(x.el.value) : x.el.value.trim()]),
+            );
         list.append(line);
     };
     const button = h('button', {type: 'button', onclick: () => add({})}, t('form.add_line'));
     const box = h('div', {id, role: 'group', 'aria-labelledby': `${id}-label`, tabindex: '-1'}, list, button);
 
     (spec.value?.length ? spec.value : [{}]).forEach(add);
-    return {control: box, focus: box, read: () => {
-        const records = [...list.children].map((line) => line.read()).filter((r) => Object.keys(r).length);
+    return {
+        control: box,
+        focus: box,
+        read: () => {
+            const records = [...list.children].map((line) => line.read()).filter((r) => Object.keys(r).length);
 
-        return records.length ? records : undefined;
-    }};
+            return records.length ? records : undefined;
+        },
+    };
 }
 
 export const fields = {
@@ -82,8 +112,14 @@ export const fields = {
     number: (spec, id) => input(spec, id, 'text', {inputmode: 'numeric'}, whole),
     money: (spec, id) => input(spec, id, 'text', {inputmode: 'decimal'}, (v) => v.trim()),
     date: (spec, id) => input(spec, id, 'date', {}, (v) => v),
-    time: (spec, id) => input({...spec, value: spec.value ? new Date(spec.value * 1000).toISOString().slice(0, 19) : ''}, id,
-        'datetime-local', {step: 1}, seconds),
+    time: (spec, id) =>
+        input(
+            {...spec, value: spec.value ? new Date(spec.value * 1000).toISOString().slice(0, 19) : ''},
+            id,
+            'datetime-local',
+            {step: 1},
+            seconds,
+        ),
     list: text_area,
     select,
     check,

@@ -5,8 +5,7 @@ export const DASH = '–';
 
 /** "1234.5" -> "$1,234.5"; every digit stays. */
 export function money(amount) {
-    if (amount === undefined || amount === null || amount === '')
-        return DASH;
+    if (amount === undefined || amount === null || amount === '') return DASH;
     const [, sign, whole, rest] = /^(-?)(\d+)(\.\d+)?$/.exec(amount) ?? [null, '', amount, ''];
 
     return `${sign === '-' ? '−' : ''}$${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${rest ?? ''}`;
@@ -36,16 +35,16 @@ export function period(rfc3339, hourly) {
 }
 
 export function milliseconds(ms) {
-    if (ms < 1000)
-        return `${ms} ms`;
+    if (ms < 1000) return `${ms} ms`;
     return ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.floor(ms / 60000)} min ${Math.round((ms % 60000) / 1000)} s`;
 }
 
 export function uptime(ms) {
-    const minutes = Math.floor(ms / 60000), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
+    const minutes = Math.floor(ms / 60000),
+        hours = Math.floor(minutes / 60),
+        days = Math.floor(hours / 24);
 
-    if (days)
-        return t('time.days', {days, hours: hours % 24});
+    if (days) return t('time.days', {days, hours: hours % 24});
     return hours ? t('time.hours', {hours, minutes: minutes % 60}) : t('time.minutes', {minutes});
 }
 
@@ -53,8 +52,7 @@ export function bytes(n) {
     const units = ['B', 'kB', 'MB', 'GB', 'TB'];
     let i = 0;
 
-    for (; n >= 1000 && i < units.length - 1; i++)
-        n /= 1000;
+    for (; n >= 1000 && i < units.length - 1; i++) n /= 1000;
     return `${i ? n.toFixed(1) : n} ${units[i]}`;
 }
 
@@ -75,8 +73,7 @@ export function dearest(a, b) {
 function csv_cell(value) {
     let text = String(value);
 
-    if (/^[=+\-@\t\r]/.test(text) && !/^-?\d+(\.\d+)?$/.test(text))
-        text = `'${text}`;
+    if (/^[=+\-@\t\r]/.test(text) && !/^-?\d+(\.\d+)?$/.test(text)) text = `'${text}`;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

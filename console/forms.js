@@ -7,7 +7,7 @@ import {t} from './strings.js';
 function owner(shown, param) {
     const by_name = (name) => shown.find((f) => f.spec.name === name);
 
-    return param ? by_name(param) ?? by_name(param.split(/[.[]/)[0]) : undefined;
+    return param ? (by_name(param) ?? by_name(param.split(/[.[]/)[0])) : undefined;
 }
 
 function make_field(spec) {
@@ -22,10 +22,8 @@ function make_field(spec) {
     const say = (message) => {
         error.textContent = message ?? '';
         error.hidden = !message;
-        if (message)
-            focus.setAttribute('aria-invalid', 'true');
-        else
-            focus.removeAttribute('aria-invalid');
+        if (message) focus.setAttribute('aria-invalid', 'true');
+        else focus.removeAttribute('aria-invalid');
     };
     const parts = spec.type === 'check' ? [h('div', {class: 'check'}, control, label)] : [label, control];
 
@@ -39,10 +37,8 @@ function nest(flat) {
     for (const [name, value] of Object.entries(flat)) {
         const [outer, inner] = name.split('.');
 
-        if (inner)
-            (out[outer] ??= {})[inner] = value;
-        else
-            out[outer] = value;
+        if (inner) (out[outer] ??= {})[inner] = value;
+        else out[outer] = value;
     }
     return out;
 }
@@ -58,8 +54,7 @@ function collect(shown, changed) {
         const value = read() ?? spec.blank;
         const before = spec.value === undefined || spec.value === '' ? spec.blank : spec.value;
 
-        if (value === undefined || (changed && !spec.always && JSON.stringify(value) === JSON.stringify(before)))
-            continue;
+        if (value === undefined || (changed && !spec.always && JSON.stringify(value) === JSON.stringify(before))) continue;
         values[spec.name] = value;
     }
     return nest(values);
@@ -70,8 +65,25 @@ function layout(shown) {
     const plain = shown.filter((f) => !f.spec.folded);
     const used = folded.some((f) => f.read() !== undefined && f.read() !== false);
 
-    return [h('div', {class: 'fields'}, plain.map((f) => f.el)),
-        folded.length ? h('details', {open: used}, h('summary', {}, t('form.more')), h('div', {class: 'fields'}, folded.map((f) => f.el))) : null];
+    return [
+        h(
+            'div',
+            {class: 'fields'},
+            plain.map((f) => f.el),
+        ),
+        folded.length
+            ? h(
+                  'details',
+                  {open: used},
+                  h('summary', {}, t('form.more')),
+                  h(
+                      'div',
+                      {class: 'fields'},
+                      folded.map((f) => f.el),
+                  ),
+              )
+            : null,
+    ];
 }
 
 /**
@@ -92,14 +104,12 @@ export function form({fields: specs, submit, cancel = t('form.cancel'), danger, 
             return;
         }
         at.say(e.message);
-        if (fold)
-            fold.open = true;
+        if (fold) fold.open = true;
         at.focus.focus();
     };
     const send = async (event) => {
         event.preventDefault();
-        if (button.disabled)
-            return;
+        if (button.disabled) return;
         alert.hidden = true;
         shown.forEach((f) => f.say(null));
         button.disabled = true;
@@ -111,6 +121,11 @@ export function form({fields: specs, submit, cancel = t('form.cancel'), danger, 
         button.disabled = false;
     };
 
-    return h('form', {novalidate: true, onsubmit: send}, alert, layout(shown), h('div', {class: 'row end'},
-        on_cancel ? h('button', {type: 'button', onclick: on_cancel}, cancel) : null, button));
+    return h(
+        'form',
+        {novalidate: true, onsubmit: send},
+        alert,
+        layout(shown),
+        h('div', {class: 'row end'}, on_cancel ? h('button', {type: 'button', onclick: on_cancel}, cancel) : null, button),
+    );
 }

@@ -15,8 +15,14 @@ let turn = 0; // an answer that comes when another page is shown already is drop
 function failed(e, again) {
     const id = e.request_id ? h('p', {class: 'muted small'}, t('error.request_id', {id: e.request_id})) : null;
 
-    return h('div', {class: 'failed', role: 'alert'}, h('p', {}, h('strong', {}, t('error.title'))), h('p', {}, e.message), id,
-        h('button', {type: 'button', class: 'primary', onclick: again}, t('error.again')));
+    return h(
+        'div',
+        {class: 'failed', role: 'alert'},
+        h('p', {}, h('strong', {}, t('error.title'))),
+        h('p', {}, e.message),
+        id,
+        h('button', {type: 'button', class: 'primary', onclick: again}, t('error.again')),
+    );
 }
 
 function draw(frame, title, actions, body) {
@@ -35,28 +41,28 @@ async function show(frame, keep) {
 
     frame.mark(path);
     if (!found || (found.route.all && user.role !== 'admin')) {
-        draw(frame, t('page.none'), [], [h('p', {class: 'empty'}, t('page.none_text')), h('p', {}, h('a', {href: '#/'}, t('nav.overview')))]).focus();
+        draw(
+            frame,
+            t('page.none'),
+            [],
+            [h('p', {class: 'empty'}, t('page.none_text')), h('p', {}, h('a', {href: '#/'}, t('nav.overview')))],
+        ).focus();
         return;
     }
     const title = t(found.route.title);
     const reload = () => show(frame, true);
 
-    if (!keep)
-        draw(frame, title, [], [h('p', {class: 'loading', role: 'status'}, t('page.loading'))]).focus();
+    if (!keep) draw(frame, title, [], [h('p', {class: 'loading', role: 'status'}, t('page.loading'))]).focus();
     frame.main.setAttribute('aria-busy', 'true');
     try {
         const page = await found.route.page({arg: found.arg, query, user, reload, all: Boolean(found.route.all), path});
 
-        if (mine === turn)
-            draw(frame, page.title ?? title, page.actions ?? [], page.body.filter(Boolean)).focus({preventScroll: keep});
+        if (mine === turn) draw(frame, page.title ?? title, page.actions ?? [], page.body.filter(Boolean)).focus({preventScroll: keep});
     } catch (e) {
-        if (mine === turn)
-            draw(frame, title, [], [failed(e, () => show(frame, false))]);
-        if (!e.request_id && e.status === undefined)
-            throw e; // a mistake of ours belongs into the browser's log
+        if (mine === turn) draw(frame, title, [], [failed(e, () => show(frame, false))]);
+        if (!e.request_id && e.status === undefined) throw e; // a mistake of ours belongs into the browser's log
     } finally {
-        if (mine === turn)
-            frame.main.removeAttribute('aria-busy');
+        if (mine === turn) frame.main.removeAttribute('aria-busy');
     }
 }
 
@@ -90,8 +96,7 @@ function sign_in() {
 async function entered() {
     notice = null;
     user = await get('/auth/me');
-    if (['register', 'sign-in'].includes(read_hash().path))
-        history.replaceState(null, '', '#/');
+    if (['register', 'sign-in'].includes(read_hash().path)) history.replaceState(null, '', '#/');
     start();
 }
 
@@ -104,9 +109,9 @@ session.watch((why) => {
 async function boot() {
     app.replaceChildren(h('p', {class: 'loading alone', role: 'status'}, t('page.loading')));
     try {
-        if (await session.refresh())
-            await entered();
-        else if (!app.querySelector('form')) // unless the page is shown already: the session has just ended
+        if (await session.refresh()) await entered();
+        else if (!app.querySelector('form'))
+            // unless the page is shown already: the session has just ended
             sign_in();
     } catch (e) {
         const again = {message: e instanceof TypeError ? t('error.unreachable') : e.message, request_id: e.request_id};

@@ -10,12 +10,15 @@ export function address(path, query) {
 
 /** A line of fields; "apply" goes to the address with what they say. `keep` stays in the address as it is. */
 export function filters({path, fields, keep = {}, clear = true}) {
-    const el = form({fields, submit: t('filter.apply'), on_submit: (values) => {
-        location.hash = address(path, {...keep, ...values});
-    }});
+    const el = form({
+        fields,
+        submit: t('filter.apply'),
+        on_submit: (values) => {
+            location.hash = address(path, {...keep, ...values});
+        },
+    });
 
     el.classList.add('filters');
-    if (clear)
-        el.lastChild.prepend(h('a', {href: address(path, {}), class: 'button'}, t('filter.clear')));
+    if (clear) el.lastChild.prepend(h('a', {href: address(path, {}), class: 'button'}, t('filter.clear')));
     return el;
 }

@@ -26,15 +26,13 @@ function refresh_token() {
 function take(tokens) {
     const before = refresh_token();
 
-    if (before && before !== tokens.refresh)
-        used.add(before);
+    if (before && before !== tokens.refresh) used.add(before);
     sessionStorage.setItem(STORED, tokens.refresh);
     access = tokens.access;
 }
 
 function drop(why) {
-    if (!access && !refresh_token())
-        return;
+    if (!access && !refresh_token()) return;
     access = null;
     used.clear();
     sessionStorage.removeItem(STORED);
@@ -45,14 +43,10 @@ channel.onmessage = ({data}) => {
     const mine = refresh_token();
     const knows = access && access !== data.access && (data.ask === null || data.ask === mine || used.has(data.ask));
 
-    if (data.type === 'ask' && knows)
-        channel.postMessage({type: 'answer', to: data.ask, tokens: {access, refresh: mine}});
-    else if (data.type === 'answer' && asked && data.to === asked.token)
-        asked.answer(data.tokens);
-    else if (data.type === 'rotated' && mine && data.before === mine)
-        take(data.tokens);
-    else if (data.type === 'out' && mine && data.refresh === mine)
-        drop('out');
+    if (data.type === 'ask' && knows) channel.postMessage({type: 'answer', to: data.ask, tokens: {access, refresh: mine}});
+    else if (data.type === 'answer' && asked && data.to === asked.token) asked.answer(data.tokens);
+    else if (data.type === 'rotated' && mine && data.before === mine) take(data.tokens);
+    else if (data.type === 'out' && mine && data.refresh === mine) drop('out');
 };
 
 function ask(token) {
@@ -69,7 +63,8 @@ function ask(token) {
 }
 
 async function rotate() {
-    const before = refresh_token(), held = access;
+    const before = refresh_token(),
+        held = access;
     const known = await ask(before);
     const now = refresh_token();
 
@@ -77,13 +72,13 @@ async function rotate() {
         take(known);
         return true;
     }
-    if (!before || now !== before)
-        return now !== null && access !== held; // told meanwhile by the tab that used it
+    if (!before || now !== before) return now !== null && access !== held; // told meanwhile by the tab that used it
     const answer = await fetch(`${ROUTER}/auth/refresh`, {
-        method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({refresh_token: before}),
+        method: 'POST',
+        headers: {'content-type': 'application/json'},
+        body: JSON.stringify({refresh_token: before}),
     });
-    if (answer.status >= 500 || answer.status === 429)
-        throw new TypeError(`refresh: ${answer.status}`); // not refused: the token may still be good
+    if (answer.status >= 500 || answer.status === 429) throw new TypeError(`refresh: ${answer.status}`); // not refused: the token may still be good
     if (!answer.ok) {
         drop('gone');
         return false;
@@ -124,8 +119,7 @@ export function token() {
 
 /** The router has refused this access token. Calls run side by side: by now there may be another one, which stays. */
 export function expire(token_used) {
-    if (access !== token_used)
-        return;
+    if (access !== token_used) return;
     refused = access;
     access = null;
 }

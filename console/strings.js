@@ -5,13 +5,15 @@ import {zh} from './strings_zh.js';
 const CHOSEN = 'console.language';
 const tables = {en, zh};
 
-export const languages = [['en', 'English'], ['zh', '中文']];
+export const languages = [
+    ['en', 'English'],
+    ['zh', '中文'],
+];
 
 function first() {
     const chosen = localStorage.getItem(CHOSEN);
 
-    if (tables[chosen])
-        return chosen;
+    if (tables[chosen]) return chosen;
     return navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en';
 }
 
@@ -37,8 +39,7 @@ export function choose(name) {
 export function t(key, values = {}) {
     const text = tables[now][key];
 
-    if (text === undefined)
-        throw new Error(`no such text: ${key}`);
+    if (text === undefined) throw new Error(`no such text: ${key}`);
     return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
 }
 

@@ -8,8 +8,13 @@ import {t} from './strings.js';
  */
 function frame(caption, columns) {
     const body = h('tbody', {});
-    const head = h('tr', {}, columns.map((c) => h('th', {scope: 'col', class: c.num ? 'num' : null},
-        c.unseen ? h('span', {class: 'unseen'}, c.label) : c.label)));
+    const head = h(
+        'tr',
+        {},
+        columns.map((c) =>
+            h('th', {scope: 'col', class: c.num ? 'num' : null}, c.unseen ? h('span', {class: 'unseen'}, c.label) : c.label),
+        ),
+    );
     const table = h('table', {}, h('caption', {class: 'unseen'}, caption), h('thead', {}, head), body);
     const box = h('div', {class: 'scroll', role: 'region', 'aria-label': caption, tabindex: '0'}, table);
 
@@ -19,7 +24,11 @@ function frame(caption, columns) {
 function line(columns, row) {
     const kind = (c) => [c.num && 'num', c.wide && 'wide', c.unseen && 'actions'].filter(Boolean).join(' ') || null;
 
-    return h('tr', {}, columns.map((c) => h('td', {class: kind(c)}, c.cell(row))));
+    return h(
+        'tr',
+        {},
+        columns.map((c) => h('td', {class: kind(c)}, c.cell(row))),
+    );
 }
 
 export function empty(text) {
@@ -29,8 +38,7 @@ export function empty(text) {
 export function table({caption, columns, rows, none}) {
     const {box, body} = frame(caption, columns);
 
-    if (!rows.length)
-        return empty(none);
+    if (!rows.length) return empty(none);
     body.append(...rows.map((row) => line(columns, row)));
     return box;
 }
@@ -59,8 +67,7 @@ export function paged_table({caption, columns, first, more, none}) {
         next.disabled = false;
     }
 
-    if (!first.data.length)
-        return empty(none);
+    if (!first.data.length) return empty(none);
     body.append(...first.data.map((row) => line(columns, row)));
     next.hidden = !cursor;
     return h('div', {class: 'stack'}, box, note, h('div', {}, next));
@@ -68,8 +75,11 @@ export function paged_table({caption, columns, first, more, none}) {
 
 /** Names and values, one under the other: [[label, value], …]. */
 export function facts(pairs) {
-    return h('dl', {class: 'facts'}, pairs.filter(Boolean).map(([label, value]) =>
-        h('div', {}, h('dt', {}, label), h('dd', {}, value))));
+    return h(
+        'dl',
+        {class: 'facts'},
+        pairs.filter(Boolean).map(([label, value]) => h('div', {}, h('dt', {}, label), h('dd', {}, value))),
+    );
 }
 
 /** A coloured word; the word says it all, the colour only helps. */

@@ -17,9 +17,17 @@ export async function page({reload}) {
         {label: t('holds.running'), cell: (x) => (x.running ? t('yes') : t('no'))},
     ];
 
-    return {actions: [h('button', {type: 'button', onclick: reload}, t('page.refresh'))], body: [
-        h('div', {class: 'cards'}, figure_card(t('holds.open'), count(holds.open)), figure_card(t('credits.held'), money(holds.held_usd))),
-        holds.has_more ? h('p', {class: 'muted'}, t('holds.oldest', {n: holds.data.length})) : null,
-        table({caption: t('nav.holds'), columns, rows: holds.data, none: t('holds.none')}),
-    ]};
+    return {
+        actions: [h('button', {type: 'button', onclick: reload}, t('page.refresh'))],
+        body: [
+            h(
+                'div',
+                {class: 'cards'},
+                figure_card(t('holds.open'), count(holds.open)),
+                figure_card(t('credits.held'), money(holds.held_usd)),
+            ),
+            holds.has_more ? h('p', {class: 'muted'}, t('holds.oldest', {n: holds.data.length})) : null,
+            table({caption: t('nav.holds'), columns, rows: holds.data, none: t('holds.none')}),
+        ],
+    };
 }

@@ -10,19 +10,24 @@ import {price_fields} from './price.js';
 
 async function set(price, reload) {
     const named = Boolean(price.model);
-    const done = await form_dialog({title: named ? t('price.change', {model: price.model}) : t('price.set'), wide: true, text: t('price.unit'), submit: t('price.set'), fields: [
-        named ? null : {name: 'model', label: t('field.model'), required: true},
-        ...price_fields(price),
-        {name: 'valid_from', type: 'time', label: t('price.valid_from'), hint: t('price.valid_from_hint')},
-    ].filter(Boolean), on_submit: (values) => post('/api/admin/prices', named ? {...values, model: price.model} : values)});
+    const done = await form_dialog({
+        title: named ? t('price.change', {model: price.model}) : t('price.set'),
+        wide: true,
+        text: t('price.unit'),
+        submit: t('price.set'),
+        fields: [
+            named ? null : {name: 'model', label: t('field.model'), required: true},
+            ...price_fields(price),
+            {name: 'valid_from', type: 'time', label: t('price.valid_from'), hint: t('price.valid_from_hint')},
+        ].filter(Boolean),
+        on_submit: (values) => post('/api/admin/prices', named ? {...values, model: price.model} : values),
+    });
 
-    if (done)
-        reload();
+    if (done) reload();
 }
 
 function validity(price) {
-    if (price.created > now())
-        return tag('warn', t('price.waits'));
+    if (price.created > now()) return tag('warn', t('price.waits'));
     return price.ended && price.ended <= now() ? tag('', t('price.over')) : tag('good', t('price.in_force'));
 }
 
@@ -33,16 +38,35 @@ export async function page({query, path, reload}) {
     const columns = [
         {label: t('field.model'), cell: (p) => h('a', {href: `#/${path}?model=${encodeURIComponent(p.model)}`}, p.model)},
         {label: t('field.provider'), cell: (p) => p.provider || DASH},
-        amount('input'), amount('cached_input'), amount('cache_write'), amount('output'),
+        amount('input'),
+        amount('cached_input'),
+        amount('cache_write'),
+        amount('output'),
         history ? {label: t('field.state'), cell: validity} : null,
         {label: t('price.since'), cell: (p) => time(p.created)},
         {label: t('field.source'), cell: (p) => t(p.builtin ? 'price.builtin' : 'price.own')},
-        {label: t('field.actions'), unseen: true, cell: (p) => h('button', {type: 'button', 'aria-label': `${t('price.change_do')} ${p.model}`, onclick: () => set(p, reload)}, t('price.change_do'))},
+        {
+            label: t('field.actions'),
+            unseen: true,
+            cell: (p) =>
+                h(
+                    'button',
+                    {type: 'button', 'aria-label': `${t('price.change_do')} ${p.model}`, onclick: () => set(p, reload)},
+                    t('price.change_do'),
+                ),
+        },
     ].filter(Boolean);
 
-    return {actions: [h('button', {type: 'button', class: 'primary', onclick: () => set({}, reload)}, t('price.set'))], body: [
-        h('div', {class: 'panel'}, filters({path, fields: [{name: 'model', type: 'search', label: t('price.find'), value: query.model}]})),
-        h('p', {class: 'muted'}, t('price.unit')),
-        paged_table({caption: t('nav.prices'), columns, first: await ask(), more: ask, none: t('price.none')}),
-    ]};
+    return {
+        actions: [h('button', {type: 'button', class: 'primary', onclick: () => set({}, reload)}, t('price.set'))],
+        body: [
+            h(
+                'div',
+                {class: 'panel'},
+                filters({path, fields: [{name: 'model', type: 'search', label: t('price.find'), value: query.model}]}),
+            ),
+            h('p', {class: 'muted'}, t('price.unit')),
+            paged_table({caption: t('nav.prices'), columns, first: await ask(), more: ask, none: t('price.none')}),
+        ],
+    };
 }

@@ -9,11 +9,19 @@ const EMAIL = () => ({name: 'email', type: 'email', label: t('field.email'), aut
 
 export function sign_in_page({notice, register, redraw, done}) {
     const path = register ? '/auth/register' : '/auth/login';
-    const password = {name: 'password', type: 'password', label: t('field.password'), required: true,
-        autocomplete: register ? 'new-password' : 'current-password', hint: register ? t('field.password_hint') : undefined};
+    const password = {
+        name: 'password',
+        type: 'password',
+        label: t('field.password'),
+        required: true,
+        autocomplete: register ? 'new-password' : 'current-password',
+        hint: register ? t('field.password_hint') : undefined,
+    };
     const name = {name: 'name', label: t('field.name_optional'), autocomplete: 'name'};
 
-    return h('main', {class: 'alone'},
+    return h(
+        'main',
+        {class: 'alone'},
         h('div', {class: 'row between'}, h('p', {class: 'brand'}, 'OpenAI Router'), language_picker(redraw)),
         h('h1', {}, register ? t('register.title') : t('sign_in.title')),
         notice ? h('p', {class: 'warning', role: 'alert'}, notice) : null,
@@ -25,5 +33,10 @@ export function sign_in_page({notice, register, redraw, done}) {
                 await done();
             },
         }),
-        h('p', {class: 'muted'}, register ? h('a', {href: '#/sign-in'}, t('register.instead')) : h('a', {href: '#/register'}, t('sign_in.instead'))));
+        h(
+            'p',
+            {class: 'muted'},
+            register ? h('a', {href: '#/sign-in'}, t('register.instead')) : h('a', {href: '#/register'}, t('sign_in.instead')),
+        ),
+    );
 }

@@ -27,7 +27,8 @@ consoleTest('who is no administrator sees nothing of the administration', async 
 
 consoleTest('a user: made, found, given credit, changed, locked out', { expected: [/^400: POST \/api\/admin\/users/] }, async (visitor) => {
   const { page } = visitor;
-  const email = `${fresh('ann')}@example.com`, password = 'a first password';
+  const email = `${fresh('ann')}@example.com`,
+    password = 'a first password';
   await enter(visitor, ADMIN, '#/admin/users');
   await page.getByRole('button', { name: 'Create user' }).click();
   await dialog(page).getByLabel('E-mail').fill(email);
@@ -51,7 +52,7 @@ consoleTest('a user: made, found, given credit, changed, locked out', { expected
   assert.equal(await row(page, 'for the <b>test</b>').locator('td').nth(5).textContent(), usd(balance_usd));
   await page.locator('.facts').getByText(usd(balance_usd), { exact: true }).waitFor();
 
-  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.getByRole('button', { name: 'Edit', exact: true }).click();
   await dialog(page).getByLabel('Plan').selectOption('free');
   await dialog(page).getByLabel('Status').selectOption('disabled');
   await dialog(page).getByRole('button', { name: 'Save' }).click();
@@ -97,7 +98,7 @@ consoleTest('a password set by the administrator', async (visitor) => {
   assert.equal((await api.call('GET', '/auth/me', undefined, bob.token)).status, 401);
 });
 
-consoleTest('everybody\'s usage and calls', async (visitor) => {
+consoleTest("everybody's usage and calls", async (visitor) => {
   const { page } = visitor;
   const bob = await api.newUser();
   await api.chat((await api.newKey(bob.token)).key);
@@ -111,83 +112,98 @@ consoleTest('everybody\'s usage and calls', async (visitor) => {
   await page.getByText(call.request_id, { exact: true }).waitFor();
   await go(page, `#/admin/ledger?user=${bob.user.id}`);
   await row(page, call.request_id).first().waitFor();
-  assert.ok(await row(page, call.request_id).getByText(usd(`-${call.cost_usd}`), { exact: true }).count());
+  assert.ok(
+    await row(page, call.request_id)
+      .getByText(usd(`-${call.cost_usd}`), { exact: true })
+      .count(),
+  );
 });
 
-consoleTest('a provider that cannot be reached, a model on it, both removed', { expected: [/^400: POST \/api\/admin\/(providers|models)/, /^409: DELETE \/api\/admin\/providers/] }, async (visitor) => {
-  const { page } = visitor;
-  const name = fresh('dead'), model = fresh('team/chat');
-  await enter(visitor, ADMIN, '#/admin/providers');
-  await page.getByRole('button', { name: 'Add provider' }).click();
-  await dialog(page).getByLabel('Name').fill(name);
-  await dialog(page).getByLabel('Base URL').fill('nonsense');
-  await dialog(page).getByRole('button', { name: 'Add provider' }).click();
-  await dialog(page).locator('[name=base_url][aria-invalid]').waitFor();
-  await dialog(page).getByLabel('Base URL').fill('http://127.0.0.1:1/v1');
-  await dialog(page).getByLabel('API keys').fill('sk-secret-of-the-provider-wxyz');
-  await dialog(page).getByLabel('Private addresses are allowed').check();
-  await dialog(page).getByRole('button', { name: 'Add provider' }).click();
-  await row(page, name).waitFor();
-  assert.match(await row(page, name).textContent(), /…wxyz/);
-  assert.ok(!(await page.content()).includes('sk-secret'));
+consoleTest(
+  'a provider that cannot be reached, a model on it, both removed',
+  { expected: [/^400: POST \/api\/admin\/(providers|models)/, /^409: DELETE \/api\/admin\/providers/] },
+  async (visitor) => {
+    const { page } = visitor;
+    const name = fresh('dead'),
+      model = fresh('team/chat');
+    await enter(visitor, ADMIN, '#/admin/providers');
+    await page.getByRole('button', { name: 'Add provider' }).click();
+    await dialog(page).getByLabel('Name').fill(name);
+    await dialog(page).getByLabel('Base URL').fill('nonsense');
+    await dialog(page).getByRole('button', { name: 'Add provider' }).click();
+    await dialog(page).locator('[name=base_url][aria-invalid]').waitFor();
+    await dialog(page).getByLabel('Base URL').fill('http://127.0.0.1:1/v1');
+    await dialog(page).getByLabel('API keys').fill('sk-secret-of-the-provider-wxyz');
+    await dialog(page).getByLabel('Private addresses are allowed').check();
+    await dialog(page).getByRole('button', { name: 'Add provider' }).click();
+    await row(page, name).waitFor();
+    assert.match(await row(page, name).textContent(), /…wxyz/);
+    assert.ok(!(await page.content()).includes('sk-secret'));
 
-  await page.getByRole('button', { name: `Test ${name}` }).click();
-  await dialog(page).getByRole('button', { name: 'Test' }).click();
-  await dialog(page).getByText('Fails').waitFor();
-  await dialog(page).getByText('The provider could not be reached').waitFor();
-  await dialog(page).getByRole('button', { name: 'Close' }).click();
+    await page.getByRole('button', { name: `Test ${name}` }).click();
+    await dialog(page).getByRole('button', { name: 'Test' }).click();
+    await dialog(page).getByText('Fails').waitFor();
+    await dialog(page).getByText('The provider could not be reached').waitFor();
+    await dialog(page).getByRole('button', { name: 'Close' }).click();
 
-  await page.getByRole('button', { name: `Edit ${name}` }).click();
-  await dialog(page).getByLabel('No calls go there').check();
-  await dialog(page).getByRole('button', { name: 'Save' }).click();
-  await row(page, name).getByText('Off', { exact: true }).waitFor();
-  const admin = await api.login();
-  const kept = await api.ok('GET', `/api/admin/providers/${name}`, undefined, admin);
-  assert.deepEqual([kept.disabled, kept.internal, kept.keys.length], [true, true, 1]); // what was not changed stays, the keys too
+    await page.getByRole('button', { name: `Edit ${name}` }).click();
+    await dialog(page).getByLabel('No calls go there').check();
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await row(page, name).getByText('Off', { exact: true }).waitFor();
+    const admin = await api.login();
+    const kept = await api.ok('GET', `/api/admin/providers/${name}`, undefined, admin);
+    assert.deepEqual([kept.disabled, kept.internal, kept.keys.length], [true, true, 1]); // what was not changed stays, the keys too
 
-  await go(page, '#/admin/models');
-  await page.getByRole('button', { name: 'Add model' }).click();
-  await dialog(page).getByLabel('Name').fill(model);
-  await dialog(page).getByLabel('Provider').fill('nobody');
-  await dialog(page).getByLabel('Model there').fill('llama3');
-  await dialog(page).getByLabel('Input', { exact: true }).fill('0.15');
-  await dialog(page).getByLabel('Output', { exact: true }).fill('0.60');
-  await dialog(page).getByRole('button', { name: 'Add model' }).click();
-  await dialog(page).getByText('there is no provider of that name').waitFor();
-  await dialog(page).getByLabel('Provider').fill(name);
-  await dialog(page).getByLabel('Tier', { exact: true }).fill('2');
-  await dialog(page).getByRole('button', { name: 'Add a line' }).click();
-  await dialog(page).getByLabel('Provider').nth(1).fill('echo');
-  await dialog(page).getByLabel('Model there').nth(1).fill('echo');
-  await dialog(page).getByRole('button', { name: 'Add model' }).click();
-  await row(page, model).waitFor();
-  const of = () => api.ok('GET', `/api/admin/models/${encodeURIComponent(model)}`, undefined, admin);
-  let made = await of();
-  assert.deepEqual(made.routes.map((r) => [r.provider, r.model, r.tier, r.weight]), [[name, 'llama3', 2, 1], ['echo', 'echo', 1, 1]]);
-  assert.deepEqual([made.own_price, made.price.input, made.price.output], [true, '0.15', '0.6']);
+    await go(page, '#/admin/models');
+    await page.getByRole('button', { name: 'Add model' }).click();
+    await dialog(page).getByLabel('Name').fill(model);
+    await dialog(page).getByLabel('Provider').fill('nobody');
+    await dialog(page).getByLabel('Model there').fill('llama3');
+    await dialog(page).getByLabel('Input', { exact: true }).fill('0.15');
+    await dialog(page).getByLabel('Output', { exact: true }).fill('0.60');
+    await dialog(page).getByRole('button', { name: 'Add model' }).click();
+    await dialog(page).getByText('there is no provider of that name').waitFor();
+    await dialog(page).getByLabel('Provider').fill(name);
+    await dialog(page).getByLabel('Tier', { exact: true }).fill('2');
+    await dialog(page).getByRole('button', { name: 'Add a line' }).click();
+    await dialog(page).getByLabel('Provider').nth(1).fill('echo');
+    await dialog(page).getByLabel('Model there').nth(1).fill('echo');
+    await dialog(page).getByRole('button', { name: 'Add model' }).click();
+    await row(page, model).waitFor();
+    const of = () => api.ok('GET', `/api/admin/models/${encodeURIComponent(model)}`, undefined, admin);
+    let made = await of();
+    assert.deepEqual(
+      made.routes.map((r) => [r.provider, r.model, r.tier, r.weight]),
+      [
+        [name, 'llama3', 2, 1],
+        ['echo', 'echo', 1, 1],
+      ],
+    );
+    assert.deepEqual([made.own_price, made.price.input, made.price.output], [true, '0.15', '0.6']);
 
-  await page.getByRole('button', { name: `Edit ${model}` }).click();
-  await dialog(page).getByLabel('Aliases').fill('x-alias\ny-alias');
-  await dialog(page).getByRole('button', { name: 'Save' }).click();
-  await row(page, 'x-alias').waitFor();
-  made = await of();
-  assert.deepEqual([made.aliases, made.routes.length, made.price.input], [['x-alias', 'y-alias'], 2, '0.15']);
+    await page.getByRole('button', { name: `Edit ${model}` }).click();
+    await dialog(page).getByLabel('Aliases').fill('x-alias\ny-alias');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await row(page, 'x-alias').waitFor();
+    made = await of();
+    assert.deepEqual([made.aliases, made.routes.length, made.price.input], [['x-alias', 'y-alias'], 2, '0.15']);
 
-  const remove = async (what) => {
-    await page.getByRole('button', { name: `Delete ${what}` }).click();
-    await dialog(page).getByRole('button', { name: 'Delete' }).click();
-  };
-  await go(page, '#/admin/providers');
-  await remove(name);
-  await dialog(page).locator('.bad:visible').waitFor(); // a model has a route to it: the API's words
-  await dialog(page).getByRole('button', { name: 'Cancel' }).click();
-  await go(page, '#/admin/models');
-  await remove(model);
-  await row(page, model).waitFor({ state: 'detached' });
-  await go(page, '#/admin/providers');
-  await remove(name);
-  await row(page, name).waitFor({ state: 'detached' });
-});
+    const remove = async (what) => {
+      await page.getByRole('button', { name: `Delete ${what}` }).click();
+      await dialog(page).getByRole('button', { name: 'Delete' }).click();
+    };
+    await go(page, '#/admin/providers');
+    await remove(name);
+    await dialog(page).locator('.bad:visible').waitFor(); // a model has a route to it: the API's words
+    await dialog(page).getByRole('button', { name: 'Cancel' }).click();
+    await go(page, '#/admin/models');
+    await remove(model);
+    await row(page, model).waitFor({ state: 'detached' });
+    await go(page, '#/admin/providers');
+    await remove(name);
+    await row(page, name).waitFor({ state: 'detached' });
+  },
+);
 
 consoleTest('the built-in provider works, and says so', async (visitor) => {
   const { page } = visitor;
@@ -201,9 +217,15 @@ consoleTest('the built-in provider works, and says so', async (visitor) => {
 
 consoleTest('a price: a new version is in force, and billed', { expected: [/^400: POST \/api\/admin\/prices/] }, async (visitor) => {
   const { page } = visitor;
-  const bob = await api.newUser(), model = fresh('priced');
+  const bob = await api.newUser(),
+    model = fresh('priced');
   const admin = await api.login();
-  await api.ok('POST', '/api/admin/models', { name: model, routes: [{ provider: 'echo', model: 'echo' }], price: { input: '1', output: '2' } }, admin);
+  await api.ok(
+    'POST',
+    '/api/admin/models',
+    { name: model, routes: [{ provider: 'echo', model: 'echo' }], price: { input: '1', output: '2' } },
+    admin,
+  );
   await enter(visitor, ADMIN, `#/admin/prices?model=${model}`);
   await page.getByRole('button', { name: `New price ${model}` }).click();
   await dialog(page).getByLabel('Input', { exact: true }).fill('1000');
@@ -270,9 +292,12 @@ consoleTest('the audit names what was done, the ledger agrees, a backup is writt
   const admin = await api.login();
   await api.ok('PATCH', '/api/admin/plans', { name, rpm: 5 }, admin);
   await enter(visitor, ADMIN, '#/admin/audit');
-  await row(page, name).getByText(/^plan\./).waitFor();
+  await row(page, name)
+    .getByText(/^plan\./)
+    .waitFor();
   await go(page, '#/admin/system');
-  for (const service of ['gateway', 'authsvc', 'providersvc', 'meterd']) await page.getByRole('heading', { level: 2, name: service }).waitFor();
+  for (const service of ['gateway', 'authsvc', 'providersvc', 'meterd'])
+    await page.getByRole('heading', { level: 2, name: service }).waitFor();
   await page.getByText('All services are well').waitFor();
   await page.getByRole('button', { name: 'Verify' }).click();
   await page.getByText('No difference found').waitFor();
@@ -282,12 +307,14 @@ consoleTest('the audit names what was done, the ledger agrees, a backup is writt
   await page.getByText(new RegExp(`${name}\\.db: .*B, in `)).waitFor();
 });
 
-consoleTest('a call that runs: its hold is listed, and in the user\'s figures', async (visitor) => {
+consoleTest("a call that runs: its hold is listed, and in the user's figures", async (visitor) => {
   const { page } = visitor;
   const bob = await api.newUser();
   const { key } = await api.newKey(bob.token);
   const running = api.chat(key, 'word '.repeat(60), { model: 'echo-slow' });
-  const hold = await until('a hold', async () => (await api.ok('GET', '/api/admin/system/holds', undefined, await api.login())).data.find((x) => x.user_id === bob.user.id));
+  const hold = await until('a hold', async () =>
+    (await api.ok('GET', '/api/admin/system/holds', undefined, await api.login())).data.find((x) => x.user_id === bob.user.id),
+  );
   await enter(visitor, ADMIN, '#/admin/holds');
   const seen = await row(page, hold.request_id).count();
   await running;

@@ -6,17 +6,36 @@ import { ADMIN, api, checkAccessibility, consoleTest } from './lib.js';
 import { enter, fits, go, settled } from './pages.js';
 
 const OWN = ['#/', '#/keys', '#/usage', '#/requests', '#/credits', '#/account'];
-const ALL = ['users', 'usage', 'requests', 'providers', 'models', 'prices', 'plans', 'codes', 'ledger', 'holds', 'audit', 'system'].map((x) => `#/admin/${x}`);
-const DIALOGS = [['#/keys', 'Create key'], ['#/admin/users', 'Create user'], ['#/admin/providers', 'Add provider'], ['#/admin/models', 'Add model'],
-  ['#/admin/prices', 'Set a price'], ['#/admin/plans', 'Create plan'], ['#/admin/codes', 'Create codes']];
+const ALL = ['users', 'usage', 'requests', 'providers', 'models', 'prices', 'plans', 'codes', 'ledger', 'holds', 'audit', 'system'].map(
+  (x) => `#/admin/${x}`,
+);
+const DIALOGS = [
+  ['#/keys', 'Create key'],
+  ['#/admin/users', 'Create user'],
+  ['#/admin/providers', 'Add provider'],
+  ['#/admin/models', 'Add model'],
+  ['#/admin/prices', 'Set a price'],
+  ['#/admin/plans', 'Create plan'],
+  ['#/admin/codes', 'Create codes'],
+];
 
 /** Something to be seen on every page; gives the addresses of all of them. */
 async function furnish() {
   const admin = await api.login();
   await api.chat((await api.newKey(admin, { name: 'a key' })).key);
   const [call] = await api.billed(admin, 1);
-  await api.call('POST', '/api/admin/providers', { name: 'furniture', kind: 'openai', base_url: 'http://127.0.0.1:1/v1', internal: true, api_keys: ['sk-12345678'] }, admin);
-  await api.call('POST', '/api/admin/models', { name: 'furniture', aliases: ['chair'], routes: [{ provider: 'furniture', model: 'x' }], price: { input: '1', output: '2' } }, admin);
+  await api.call(
+    'POST',
+    '/api/admin/providers',
+    { name: 'furniture', kind: 'openai', base_url: 'http://127.0.0.1:1/v1', internal: true, api_keys: ['sk-12345678'] },
+    admin,
+  );
+  await api.call(
+    'POST',
+    '/api/admin/models',
+    { name: 'furniture', aliases: ['chair'], routes: [{ provider: 'furniture', model: 'x' }], price: { input: '1', output: '2' } },
+    admin,
+  );
   await api.ok('POST', '/api/admin/codes', { amount_usd: '1' }, admin);
   return [...OWN, `#/requests/${call.request_id}`, ...ALL, `#/admin/users/${call.user_id}`, `#/admin/requests/${call.request_id}`];
 }
@@ -37,34 +56,42 @@ for (const colorScheme of ['light', 'dark'])
       await go(page, at);
       await page.getByRole('button', { name: button }).click();
       await page.getByRole('dialog').waitFor();
-      await page.evaluate(() => document.querySelectorAll('dialog details').forEach((d) => { d.open = true; }));
+      await page.evaluate(() =>
+        document.querySelectorAll('dialog details').forEach((d) => {
+          d.open = true;
+        }),
+      );
       await checkAccessibility(page);
       await page.keyboard.press('Escape');
     }
   });
 
-consoleTest('a telephone of 360 points: no page is wider, the navigation folds', { viewport: { width: 360, height: 740 } }, async (visitor) => {
-  const { page } = visitor;
-  const pages = await furnish();
-  await enter(visitor, ADMIN);
-  for (const at of pages) {
-    await go(page, at);
-    await fits(page);
-  }
-  for (const [at, button] of DIALOGS) {
-    await go(page, at);
-    await page.getByRole('button', { name: button }).click();
-    await fits(page);
-    assert.ok(await page.getByRole('dialog').evaluate((d) => d.scrollWidth <= d.clientWidth), at);
-    await page.keyboard.press('Escape');
-  }
-  const link = page.getByRole('link', { name: 'Credits', exact: true });
-  assert.equal(await link.isVisible(), false);
-  await page.getByRole('button', { name: 'Menu' }).click();
-  await link.click();
-  await settled(page, 'Credits');
-  assert.equal(await link.isVisible(), false);
-});
+consoleTest(
+  'a telephone of 360 points: no page is wider, the navigation folds',
+  { viewport: { width: 360, height: 740 } },
+  async (visitor) => {
+    const { page } = visitor;
+    const pages = await furnish();
+    await enter(visitor, ADMIN);
+    for (const at of pages) {
+      await go(page, at);
+      await fits(page);
+    }
+    for (const [at, button] of DIALOGS) {
+      await go(page, at);
+      await page.getByRole('button', { name: button }).click();
+      await fits(page);
+      assert.ok(await page.getByRole('dialog').evaluate((d) => d.scrollWidth <= d.clientWidth), at);
+      await page.keyboard.press('Escape');
+    }
+    const link = page.getByRole('link', { name: 'Credits', exact: true });
+    assert.equal(await link.isVisible(), false);
+    await page.getByRole('button', { name: 'Menu' }).click();
+    await link.click();
+    await settled(page, 'Credits');
+    assert.equal(await link.isVisible(), false);
+  },
+);
 
 consoleTest('by keyboard alone: from signing in to a key', async (visitor) => {
   const { page, open } = visitor;
@@ -117,7 +144,10 @@ consoleTest('Chinese where the browser speaks it, and the choice is kept', { loc
 
 consoleTest('every text is in both languages, and every text that a page asks for is there', async ({ page, open }) => {
   await open();
-  const { en, zh } = await page.evaluate(async () => ({ en: (await import('/console/strings_en.js')).en, zh: (await import('/console/strings_zh.js')).zh }));
+  const { en, zh } = await page.evaluate(async () => ({
+    en: (await import('/console/strings_en.js')).en,
+    zh: (await import('/console/strings_zh.js')).zh,
+  }));
   assert.deepEqual(Object.keys(zh), Object.keys(en));
   const holes = (text) => (text.match(/\{\w+\}/g) ?? []).sort().join();
   for (const key of Object.keys(en)) {
@@ -129,8 +159,11 @@ consoleTest('every text is in both languages, and every text that a page asks fo
   const source = (await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')))).join('\n');
   const asked = new Set([...source.matchAll(/\bt\('([^']+)'/g)].map((m) => m[1]));
   for (const key of asked) assert.ok(en[key], `no text: ${key}`);
-  const made = [...source.matchAll(/\bt\(`([a-z]+\.)\$/g), ...source.matchAll(/\bword\('([a-z]+)'/g)].map((m) => `${m[1].replace(/\.$/, '')}.`);
-  for (const key of Object.keys(en)) assert.ok(source.includes(`'${key}'`) || made.some((prefix) => key.startsWith(prefix)), `no page says: ${key}`);
+  const made = [...source.matchAll(/\bt\(`([a-z]+\.)\$/g), ...source.matchAll(/\bword\('([a-z]+)'/g)].map(
+    (m) => `${m[1].replace(/\.$/, '')}.`,
+  );
+  for (const key of Object.keys(en))
+    assert.ok(source.includes(`'${key}'`) || made.some((prefix) => key.startsWith(prefix)), `no page says: ${key}`);
 });
 
 test('no page makes markup of a text, or has a script or style within', async () => {

@@ -25,7 +25,9 @@ export async function enter({ page, open }, who, at = '#/') {
 
 /** Goes to another page of the console, as a link does. */
 export async function go(page, at) {
-  await page.evaluate((hash) => { location.hash = hash; }, at);
+  await page.evaluate((hash) => {
+    location.hash = hash;
+  }, at);
   await page.waitForFunction((hash) => location.hash === hash, at);
   await page.waitForTimeout(0); // the page's own listener has run
   await settled(page);
@@ -38,7 +40,11 @@ export function row(page, text) {
 
 /** The figure of a card: "Balance" -> "$10". */
 export function card(page, label) {
-  return page.locator('.card').filter({ has: page.getByRole('heading', { name: label, exact: true }) }).locator('.figure').textContent();
+  return page
+    .locator('.card')
+    .filter({ has: page.getByRole('heading', { name: label, exact: true }) })
+    .locator('.figure')
+    .textContent();
 }
 
 /** An amount as the console writes it; the digits are the API's. */
@@ -50,10 +56,16 @@ export function usd(amount) {
 
 /** Nothing of the page is wider than the window. */
 export async function fits(page) {
-  const { page: wide, window: room, widest } = await page.evaluate(() => ({
+  const {
+    page: wide,
+    window: room,
+    widest,
+  } = await page.evaluate(() => ({
     page: document.documentElement.scrollWidth,
     window: document.documentElement.clientWidth,
-    widest: [...document.querySelectorAll('main *')].filter((e) => !e.closest('.scroll, pre') && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 120))[0],
+    widest: [...document.querySelectorAll('main *')]
+      .filter((e) => !e.closest('.scroll, pre') && e.getBoundingClientRect().right > innerWidth + 1)
+      .map((e) => e.outerHTML.slice(0, 120))[0],
   }));
   assert.ok(wide <= room, `the page is ${wide} wide in ${room}: ${widest}`);
 }

@@ -11,7 +11,10 @@ const WRONG = [/^401: POST \/auth\/login$/];
 
 /** The tokens that the page holds, by the module that it uses itself. */
 function tokens(page) {
-  return page.evaluate(async () => ({ access: (await import('/console/session.js')).token(), refresh: sessionStorage.getItem('console.refresh') }));
+  return page.evaluate(async () => ({
+    access: (await import('/console/session.js')).token(),
+    refresh: sessionStorage.getItem('console.refresh'),
+  }));
 }
 
 /** The access token is good no more, as after a quarter of an hour: the router refuses it. */
@@ -150,10 +153,15 @@ consoleTest('two people in two tabs stay two people', async (visitor) => {
   const second = await context.newPage();
   await second.goto(`${api.url}/console/`);
   await second.getByRole('button', { name: 'Sign out' }).waitFor();
-  await second.evaluate(async (who) => {
-    const body = await (await fetch('/auth/login', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(who) })).json();
-    (await import('/console/session.js')).begin(body);
-  }, { email: bob.email, password: bob.password });
+  await second.evaluate(
+    async (who) => {
+      const body = await (
+        await fetch('/auth/login', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(who) })
+      ).json();
+      (await import('/console/session.js')).begin(body);
+    },
+    { email: bob.email, password: bob.password },
+  );
   await go(second, '#/credits');
   assert.equal(await card(second, 'Balance'), usd('4'));
   await second.reload();

@@ -52,7 +52,12 @@ consoleTest('a key, a call with it, the call in every figure, and the key revoke
   assert.equal(await row(page.locator('section').last(), 'echo').locator('td').last().textContent(), usd(call.cost_usd));
 
   await go(page, '#/credits');
-  assert.equal(await row(page, call.request_id).getByText(usd(`-${call.cost_usd}`), { exact: true }).count(), 1);
+  assert.equal(
+    await row(page, call.request_id)
+      .getByText(usd(`-${call.cost_usd}`), { exact: true })
+      .count(),
+    1,
+  );
   assert.equal(await row(page, call.request_id).getByText(usd(credits.balance_usd), { exact: true }).count(), 1);
 
   await go(page, '#/keys');
@@ -93,13 +98,16 @@ consoleTest('all that a key can have, changed and taken away again', { expected:
   await form.getByRole('button', { name: 'I have stored it' }).click();
   await row(page, 'ci').waitFor();
   const made = await only();
-  assert.deepEqual([made.budget_usd, made.budget_period, made.models, made.ip_allow, made.rpm, made.expires_at],
-    ['2.5', 'month', ['echo*', 'gpt-4o'], ['127.0.0.1', '192.0.2.0/24'], 60, Date.UTC(2030, 0, 2, 3, 4, 5) / 1000]);
+  assert.deepEqual(
+    [made.budget_usd, made.budget_period, made.models, made.ip_allow, made.rpm, made.expires_at],
+    ['2.5', 'month', ['echo*', 'gpt-4o'], ['127.0.0.1', '192.0.2.0/24'], 60, Date.UTC(2030, 0, 2, 3, 4, 5) / 1000],
+  );
   assert.match(await row(page, 'ci').textContent(), /60 requests\/min.*echo\*.*\$0 \/ \$2\.5per month.*192\.0\.2\.0\/24.*2030-01-02/);
 
   await page.getByRole('button', { name: 'Edit ci' }).click();
   await form.getByLabel('Name').fill('ci 2');
-  for (const name of ['Models', 'Allowed addresses', 'Requests per minute', 'Budget in USD', 'Expires']) await form.getByLabel(name).fill('');
+  for (const name of ['Models', 'Allowed addresses', 'Requests per minute', 'Budget in USD', 'Expires'])
+    await form.getByLabel(name).fill('');
   await form.getByRole('button', { name: 'Save' }).click();
   await row(page, 'ci 2').waitFor();
   const now = await only();
@@ -127,18 +135,22 @@ consoleTest('a rotated key: both secrets work, then the new one alone', async (v
   assert.equal((await api.call('GET', '/v1/models', undefined, second)).status, 401);
 });
 
-consoleTest('the copy button puts the whole secret on the clipboard', { permissions: ['clipboard-read', 'clipboard-write'] }, async (visitor) => {
-  const { page } = visitor;
-  await enter(visitor, await api.newUser(), '#/keys');
-  await page.getByRole('button', { name: 'Create key' }).click();
-  await dialog(page).getByLabel('Name').fill('x');
-  await dialog(page).getByRole('button', { name: 'Create key' }).click();
-  const secret = await dialog(page).getByLabel('Secret').inputValue();
-  assert.match(secret, /^sk-or-/);
-  await dialog(page).getByRole('button', { name: 'Copy' }).click();
-  await page.getByText('Copied.').waitFor();
-  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
-});
+consoleTest(
+  'the copy button puts the whole secret on the clipboard',
+  { permissions: ['clipboard-read', 'clipboard-write'] },
+  async (visitor) => {
+    const { page } = visitor;
+    await enter(visitor, await api.newUser(), '#/keys');
+    await page.getByRole('button', { name: 'Create key' }).click();
+    await dialog(page).getByLabel('Name').fill('x');
+    await dialog(page).getByRole('button', { name: 'Create key' }).click();
+    const secret = await dialog(page).getByLabel('Secret').inputValue();
+    assert.match(secret, /^sk-or-/);
+    await dialog(page).getByRole('button', { name: 'Copy' }).click();
+    await page.getByText('Copied.').waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+  },
+);
 
 consoleTest('a name that is markup is shown as text, everywhere', async (visitor) => {
   const { page } = visitor;
@@ -167,7 +179,12 @@ consoleTest('usage by model, key and hour; the file has what the table has', asy
   await api.chat(other.key, 'short');
   await api.billed(bob.token, 3);
   const by = async (group) => (await api.ok('GET', `/api/usage?group_by=${group}`, undefined, bob.token)).data;
-  const shown = () => page.locator('section').last().locator('tbody tr').evaluateAll((rows) => rows.map((r) => [r.firstChild.textContent, r.lastChild.textContent]));
+  const shown = () =>
+    page
+      .locator('section')
+      .last()
+      .locator('tbody tr')
+      .evaluateAll((rows) => rows.map((r) => [r.firstChild.textContent, r.lastChild.textContent]));
   const same = async (rows, name) => assert.deepEqual((await shown()).sort(), rows.map((g) => [name(g), usd(g.cost_usd)]).sort());
 
   await enter(visitor, bob, '#/usage?range=24h');
@@ -183,7 +200,10 @@ consoleTest('usage by model, key and hour; the file has what the table has', asy
 
   const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Download CSV' }).click()]);
   const lines = (await readFile(await file.path(), 'utf8')).trim().split('\r\n');
-  assert.equal(lines[0], 'key,requests,errors,prompt_tokens,cached_tokens,cache_write_tokens,completion_tokens,reasoning_tokens,latency_ms_avg,cost_usd');
+  assert.equal(
+    lines[0],
+    'key,requests,errors,prompt_tokens,cached_tokens,cache_write_tokens,completion_tokens,reasoning_tokens,latency_ms_avg,cost_usd',
+  );
   assert.equal(lines.length, 3);
   for (const g of await by('key')) {
     const line = lines.find((text) => text.startsWith(g.key_id === one.id ? 'one,' : "'=SUM(A1),")); // no formula for a spreadsheet
@@ -225,7 +245,9 @@ consoleTest('the log of calls: filtered, and page after page', async (visitor) =
 consoleTest('a code is redeemed once', { expected: [/^4\d\d: POST \/api\/credits\/redeem$/] }, async (visitor) => {
   const { page } = visitor;
   const bob = await api.newUser();
-  const { data: [code] } = await api.ok('POST', '/api/admin/codes', { amount_usd: '2.25' }, await api.login());
+  const {
+    data: [code],
+  } = await api.ok('POST', '/api/admin/codes', { amount_usd: '2.25' }, await api.login());
   await enter(visitor, bob, '#/credits');
   await page.getByLabel('Code').fill('rc-nonsense');
   await page.getByRole('button', { name: 'Redeem' }).click();
