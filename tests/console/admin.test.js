@@ -43,10 +43,10 @@ consoleTest('a user: made, found, given credit, changed, locked out', { expected
   await dialog(page).getByLabel('Amount in USD').fill('a lot');
   await dialog(page).getByRole('button', { name: 'Grant credit' }).click();
   await dialog(page).locator('[name=amount_usd][aria-invalid]').waitFor();
-  await dialog(page).getByLabel('Amount in USD').fill('12.345');
+  await dialog(page).getByLabel('Amount in USD').fill('987654321.123456789'); // more digits than a floating-point number has
   await dialog(page).getByLabel('Note').fill('for the <b>test</b>');
   await dialog(page).getByRole('button', { name: 'Grant credit' }).click();
-  await page.getByText('$12.345 granted.').waitFor();
+  await page.getByText('$987,654,321.123456789 granted.').waitFor();
   const { balance_usd } = await api.ok('GET', '/api/credits', undefined, ann.token);
   assert.notEqual(balance_usd, before);
   assert.equal(await row(page, 'for the <b>test</b>').locator('td').nth(5).textContent(), usd(balance_usd));

@@ -164,12 +164,12 @@ consoleTest('two people in two tabs stay two people', async (visitor) => {
   );
   await go(second, '#/credits');
   assert.equal(await card(second, 'Balance'), usd('4'));
+  await page.reload(); // asks the other tab, which has had this session, too
+  await settled(page, 'Credits');
+  assert.equal(await card(page, 'Balance'), usd('3'));
   await second.reload();
   await settled(second, 'Credits');
   assert.equal(await card(second, 'Balance'), usd('4'));
-  await page.reload();
-  await settled(page, 'Credits');
-  assert.equal(await card(page, 'Balance'), usd('3'));
 });
 
 consoleTest('a new password, and the words of the API for a wrong one', { expected: [/^401: POST \/auth\/password$/] }, async (visitor) => {
