@@ -2,7 +2,7 @@
 import {get, post} from '../api.js';
 import {form_dialog} from '../dialog.js';
 import {h} from '../dom.js';
-import {DASH, money, now, time} from '../format.js';
+import {DASH, date, money, now, time} from '../format.js';
 import {filters} from '../navigate.js';
 import {t} from '../strings.js';
 import {paged_table, tag} from '../table.js';
@@ -43,7 +43,7 @@ export async function page({query, path, reload}) {
         amount('cache_write'),
         amount('output'),
         history ? {label: t('field.state'), cell: validity} : null,
-        {label: t('price.since'), cell: (p) => time(p.created)},
+        {label: t('price.since'), cell: (p) => (history ? time : date)(p.created)},
         {label: t('field.source'), cell: (p) => t(p.builtin ? 'price.builtin' : 'price.own')},
         {
             label: t('field.actions'),
