@@ -115,7 +115,7 @@ static void answer_not_ready(struct request *r)
     buf_addf(&out,
              "{\"status\":\"not ready\",\"service\":\"gateway\",\"version\":\"" ROUTER_VERSION
              "\",\"reason\":\"%s refused: %s\"}",
-             peer_names[i - 1], admission_advice(why));
+             peer_names[i - 1], trust_advice(why));
     answer_page(r, 503, &out);
 }
 

@@ -146,9 +146,9 @@ static enum status start_threads(struct svc *svc, struct meterd *self, struct er
                                      .ctx = self};
     struct watch_options watch = {settings, svc_log(svc), svc_metrics(svc), facts, self};
     struct feed_at state = {
-        .url = settings->meterd_feed_url, .listen = true, .topic = CIPHER_STATE, .admission = svc_admission(svc)};
+        .url = settings->meterd_feed_url, .listen = true, .topic = CIPHER_STATE, .trust = svc_trust(svc)};
     struct feed_at usage = {
-        .url = settings->meterd_events_url, .listen = true, .topic = CIPHER_USAGE, .admission = svc_admission(svc)};
+        .url = settings->meterd_events_url, .listen = true, .topic = CIPHER_USAGE, .trust = svc_trust(svc)};
     enum status st = reader_new(settings->db_path, svc_log(svc), &self->quick, err);
 
     if (st == ST_OK)

@@ -141,7 +141,7 @@ static enum status open_feed(struct providersvc *self, struct err *err)
 {
     struct feed_source_options options = {.events_url = svc_settings(self->svc)->meterd_events_url,
                                           .meterd = svc_peer(self->svc, SVC_METERD),
-                                          .admission = svc_admission(self->svc),
+                                          .trust = svc_trust(self->svc),
                                           .read = feed_read,
                                           .acked = feed_acked,
                                           .set_back = feed_set_back,

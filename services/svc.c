@@ -48,9 +48,9 @@ struct xchg_client *svc_peer(struct svc *svc, enum svc_peer peer)
     return svc->peers[peer];
 }
 
-struct admission *svc_admission(struct svc *svc)
+struct trust *svc_trust(struct svc *svc)
 {
-    return svc->admission;
+    return svc->trust;
 }
 
 const char *svc_instance(struct svc *svc)
@@ -97,7 +97,7 @@ static void make_refused(struct svc *svc)
     int why;
 
     for (why = FRAME_REFUSED_PLAIN; why < FRAME_REFUSALS; why++) {
-        snprintf(label, sizeof(label), "why=\"%s\"", admission_word((enum frame_refusal)why));
+        snprintf(label, sizeof(label), "why=\"%s\"", trust_word((enum frame_refusal)why));
         svc->refused[why] = metric_counter(
             svc->metrics, "router_bus_refused_total",
             "Attempts of peers on the bus to connect or to publish with another BUS_SECRET or version.", label);
@@ -147,15 +147,15 @@ static void on_refused(void *ctx, const char *peer, enum frame_refusal why, bool
     metric_add(svc->refused[why], 1);
     if (tell)
         log_event(&svc->log, LOG_ERROR, LOG_NO_REQ, "bus_peer_refused", LOG_C("peer", peer),
-                  LOG_C("why", admission_advice(why)));
+                  LOG_C("why", trust_advice(why)));
 }
 
-static enum status make_admission(struct svc *svc, struct err *err)
+static enum status make_trust(struct svc *svc, struct err *err)
 {
-    struct admission_options options = {
+    struct trust_options options = {
         .secret = svc->settings->bus_secret, .boot = svc->boot, .refused = on_refused, .ctx = svc};
 
-    return admission_new(&options, &svc->admission, err);
+    return trust_new(&options, &svc->trust, err);
 }
 
 static bool on_joined(void *ctx, struct xchg_join *to)
@@ -180,7 +180,7 @@ static enum status make_peers(struct svc *svc, struct err *err)
                                               .instance = svc->instance,
                                               .joined = svc->def->joined ? on_joined : NULL,
                                               .ctx = &svc->links[p],
-                                              .admission = svc->admission,
+                                              .trust = svc->trust,
                                               .idle = true};
         enum status st;
 
@@ -212,7 +212,7 @@ static enum status listen_on_bus(struct svc *svc, struct err *err)
                                           .boot = svc->boot,
                                           .handler = svc_dispatch,
                                           .ctx = svc,
-                                          .admission = svc->admission};
+                                          .trust = svc->trust};
 
     if (svc->def->self == SVC_PEERS)
         return ST_OK;
@@ -226,12 +226,12 @@ static enum status bring_up(struct svc *svc, struct err *err)
     struct feed_follow_options following = {
         .feed_url = svc->settings->meterd_feed_url, .events = svc->def->follow, .ctx = svc};
     struct feed_follow *follow = NULL;
-    enum status st = make_admission(svc, err);
+    enum status st = make_trust(svc, err);
 
     if (st == ST_OK)
         st = make_peers(svc, err);
     following.meterd = svc->peers[SVC_METERD];
-    following.admission = svc->admission;
+    following.trust = svc->trust;
 
     if (st == ST_OK && svc->def->init)
         st = svc->def->init(svc, err);
@@ -318,7 +318,7 @@ void svc_stop(struct svc *svc)
     if (!calls_are_back(svc))
         return; /* lost memory is better than a late svc_finish in memory of somebody else */
     svc_pool_free(svc);
-    admission_free(svc->admission);
+    trust_free(svc->trust);
     pthread_mutex_destroy(&svc->join_lock);
     pthread_mutex_destroy(&svc->pool_lock);
     metrics_free(svc->metrics);

@@ -72,7 +72,7 @@ struct log *svc_log(struct svc *svc);
 struct metrics *svc_metrics(struct svc *svc);
 struct xchg_client *svc_peer(struct svc *svc, enum svc_peer peer);
 const char *svc_instance(struct svc *svc); /* 16 hex digits, new at every start */
-struct admission *svc_admission(struct svc *svc); /* for the feeds that a service opens itself */
+struct trust *svc_trust(struct svc *svc); /* for the feeds that a service opens itself */
 uint64_t svc_revision(struct svc *svc); /* of the state followed; 0 = none yet */
 bool svc_ready(struct svc *svc); /* started, state there, not draining */
 bool svc_draining(struct svc *svc);

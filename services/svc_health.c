@@ -45,7 +45,7 @@ static void add_peers(struct svc *svc, struct report *r)
             continue;
         n = xchg_client_ready(svc->peers[p]);
         why = n ? FRAME_ACCEPTED : xchg_client_refused(svc->peers[p]);
-        snprintf(detail, sizeof(detail), "%u instances%s%s", n, why ? ": " : "", admission_advice(why));
+        snprintf(detail, sizeof(detail), "%u instances%s%s", n, why ? ": " : "", trust_advice(why));
         add_check(r, names[p], n > 0, detail);
     }
     if (svc->def->follow) {

@@ -44,7 +44,7 @@ struct svc {
     struct metrics *metrics;
     uint64_t instance, boot, started_ms;
     char instance_text[SVC_INSTANCE_TEXT];
-    struct admission *admission; /* of the bus */
+    struct trust *trust; /* of the bus */
     struct xchg_client *peers[SVC_PEERS];
     struct svc_link links[SVC_PEERS];
     pthread_mutex_t join_lock; /* held while the service briefs an instance */

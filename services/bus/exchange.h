@@ -16,7 +16,7 @@
 
 #include "proto/status.h"
 #include "proto/wire.h"
-#include "services/bus/admission.h"
+#include "services/bus/trust.h"
 
 #define XCHG_MESSAGE_MAX (32u * 1024u * 1024u) /* bytes of one batch: NNG_OPT_RECVMAXSZ */
 #define XCHG_WINDOW_DEFAULT (256u * 1024u) /* bytes a stream may be ahead of its reader */
@@ -54,7 +54,7 @@ struct xchg_client_options {
     bool (*joined)(void *ctx, struct xchg_join *to);
     void *ctx;
     bool idle; /* reaches nobody before xchg_client_start; calls wait meanwhile */
-    struct admission *admission; /* optional: with whom to speak, and in secret */
+    struct trust *trust; /* optional: with whom to speak, and in secret */
 };
 
 enum status xchg_client_new(const struct xchg_client_options *options, struct xchg_client **ret, struct err *err);
@@ -128,7 +128,7 @@ struct xchg_server_options {
     /* Must lead to exactly one xchg_end(call, …), now or later, from any thread. payload lives until it returns. */
     void (*handler)(void *ctx, struct xchg_call *call, uint16_t method, struct slice payload);
     void *ctx;
-    struct admission *admission; /* optional: with whom to speak, and in secret */
+    struct trust *trust; /* optional: with whom to speak, and in secret */
 };
 
 enum status xchg_server_new(const struct xchg_server_options *options, struct xchg_server **ret, struct err *err);

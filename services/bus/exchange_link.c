@@ -387,7 +387,7 @@ enum status link_open(struct xlink *l, const char *url, struct err *err)
     enum status st;
 
     snprintf(l->url, sizeof(l->url), "%s", url);
-    l->cipher = admission_cipher(l->client->options.admission, url);
+    l->cipher = trust_cipher(l->client->options.trust, url);
     st = open_socket(l);
     if (st != ST_OK) {
         link_close(l);

@@ -296,7 +296,7 @@ enum status xchg_server_new(const struct xchg_server_options *options, struct xc
     transport_start();
     srv->options = *options;
     srv->options.url = strdup(options->url);
-    srv->cipher = admission_cipher(options->admission, options->url);
+    srv->cipher = trust_cipher(options->trust, options->url);
     pthread_mutex_init(&srv->lock, NULL);
     transport_cond_init(&srv->wake);
     st = srv->options.url ? open_socket(srv, err) : err_set(err, ST_NO_MEMORY, "no memory for a bus server");

@@ -206,12 +206,12 @@ static bool turn_away(struct session *s, struct sctx *x)
     struct slice bytes = {nng_msg_body(x->msg), nng_msg_len(x->msg)};
     enum frame_refusal why = frame_stranger(bytes, s->server->cipher != NULL);
     nng_msg *refusal = outq_empty_batch();
-    char peer[ADMISSION_PEER_TEXT];
+    char peer[TRUST_PEER_TEXT];
 
     if (why == FRAME_ACCEPTED)
         why = FRAME_REFUSED_SECRET;
     transport_peer(nng_msg_get_pipe(x->msg), peer);
-    admission_refuse(s->server->options.admission, peer, why);
+    trust_refuse(s->server->options.trust, peer, why);
     s->refused = true;
     if (!refusal)
         return false;

@@ -65,7 +65,7 @@ static void note_refusal(struct xlink *l, enum frame_refusal why)
         return;
     atomic_store(&l->refused, (int)why);
     atomic_store(&l->refused_ms, clock_ms());
-    admission_refuse(l->client->options.admission, l->url, why);
+    trust_refuse(l->client->options.trust, l->url, why);
 }
 
 /* Whatever does not fit costs the peer the connection: bytes that cannot be trusted once cannot be trusted at all. */
@@ -113,7 +113,7 @@ static void accept_failure(struct xlink *l, struct lctx *x, nng_msg *unsent)
     if (unsent && l->unsent.n < XCHG_CONTEXTS)
         l->unsent.msg[l->unsent.n++] = unsent;
     if (l->state == LINK_HELLO && ++l->cut_hellos >= LINK_CUT_HELLOS) /* as a release that knows no refusals does */
-        admission_refuse(l->client->options.admission, l->url, FRAME_REFUSED_VERSION);
+        trust_refuse(l->client->options.trust, l->url, FRAME_REFUSED_VERSION);
     link_lose(l);
 }
 

@@ -35,9 +35,9 @@ enum status feed_pub_new(const struct feed_at *at, struct feed_pub **ret, struct
 
     if (!p)
         return err_set(err, ST_NO_MEMORY, "no memory for a feed");
-    p->cipher = admission_cipher(at->admission, at->url);
+    p->cipher = trust_cipher(at->trust, at->url);
     p->topic = at->topic;
-    p->boot = admission_boot(at->admission);
+    p->boot = trust_boot(at->trust);
     p->stream = id_number();
     transport_start();
     rv = nng_pub0_open(&p->sock);
@@ -128,10 +128,8 @@ enum status feed_ear_open(const struct feed_at *at, struct feed_ear *ret, struct
         nng_close(sock);
         return st;
     }
-    *ret = (struct feed_ear){.sock = sock,
-                             .cipher = admission_cipher(at->admission, at->url),
-                             .topic = at->topic,
-                             .admission = at->admission};
+    *ret = (struct feed_ear){
+        .sock = sock, .cipher = trust_cipher(at->trust, at->url), .topic = at->topic, .trust = at->trust};
     return ST_OK;
 }
 
@@ -140,7 +138,7 @@ static bool refuse(struct feed_ear *e, nng_msg *msg, enum frame_refusal why)
     char peer[TRANSPORT_PEER_TEXT];
 
     transport_peer(nng_msg_get_pipe(msg), peer);
-    admission_refuse(e->admission, peer, why);
+    trust_refuse(e->trust, peer, why);
     return false;
 }
 

@@ -30,7 +30,7 @@ struct feed_at {
     const char *url;
     bool listen; /* else dial */
     enum cipher_topic topic;
-    struct admission *admission; /* NULL: in the clear; kept */
+    struct trust *trust; /* NULL: in the clear; kept */
 };
 
 struct feed_pub;
@@ -63,7 +63,7 @@ struct feed_follow_events {
 struct feed_follow_options {
     const char *feed_url; /* METERD_FEED_URL: we dial */
     struct xchg_client *meterd;
-    struct admission *admission; /* NULL: in the clear */
+    struct trust *trust; /* NULL: in the clear */
     const struct feed_follow_events *events;
     void *ctx;
 };
@@ -78,7 +78,7 @@ struct feed_source;
 struct feed_source_options {
     const char *events_url; /* METERD_EVENTS_URL: we dial */
     struct xchg_client *meterd;
-    struct admission *admission; /* NULL: in the clear */
+    struct trust *trust; /* NULL: in the clear */
     char source[LIMIT_NAME]; /* outbox id */
     /* Reads up to max finished events from first_seq on into arena-owned memory; *ret_n = 0 when there are none. Called
      * on the source's thread. */

@@ -229,7 +229,7 @@ static void *follow(void *arg)
 
 enum status feed_follow_new(const struct feed_follow_options *options, struct feed_follow **ret, struct err *err)
 {
-    struct feed_at at = {.url = options->feed_url, .topic = CIPHER_STATE, .admission = options->admission};
+    struct feed_at at = {.url = options->feed_url, .topic = CIPHER_STATE, .trust = options->trust};
     struct feed_follow *f = calloc(1, sizeof(*f));
     enum status st;
 

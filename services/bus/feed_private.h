@@ -23,7 +23,7 @@ struct feed_ear {
     nng_socket sock;
     const struct cipher *cipher; /* NULL = in the clear */
     enum cipher_topic topic;
-    struct admission *admission;
+    struct trust *trust;
 };
 enum status feed_ear_open(const struct feed_at *at, struct feed_ear *ret, struct err *err);
 /* What a message says; opened in place. false: not one for us, which is reported. *ret_place is set for a sealed one.

@@ -319,7 +319,7 @@ static void *run(void *arg)
 enum status feed_source_new(const struct feed_source_options *options, uint64_t last_acked, uint64_t last_seq,
                             struct feed_source **ret, struct err *err)
 {
-    struct feed_at at = {.url = options->events_url, .topic = CIPHER_USAGE, .admission = options->admission};
+    struct feed_at at = {.url = options->events_url, .topic = CIPHER_USAGE, .trust = options->trust};
     struct feed_source *s = calloc(1, sizeof(*s));
     enum status st;
 

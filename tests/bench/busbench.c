@@ -136,13 +136,13 @@ static void send_due(struct bench_server *b, const char *bytes, size_t n)
 }
 
 /* With BUS_SECRET in the environment everything on the bus is sealed. NULL: no secret, or a wrong one. */
-static struct admission *admit(void)
+static struct trust *admit(void)
 {
-    struct admission_options options = {.secret = getenv("BUS_SECRET"), .boot = id_number()};
+    struct trust_options options = {.secret = getenv("BUS_SECRET"), .boot = id_number()};
     struct err err = {.status = ST_OK};
-    struct admission *a = NULL;
+    struct trust *a = NULL;
 
-    if (options.secret && admission_new(&options, &a, &err) != ST_OK)
+    if (options.secret && trust_new(&options, &a, &err) != ST_OK)
         fprintf(stderr, "busbench: %s\n", err.text);
     return a;
 }
@@ -151,7 +151,7 @@ static int run_server(const struct options *o)
 {
     struct bench_server *b = calloc(1, sizeof(*b));
     struct xchg_server_options options = {
-        .url = o->url, .instance = id_number(), .boot = id_number(), .handler = serve, .ctx = b, .admission = admit()};
+        .url = o->url, .instance = id_number(), .boot = id_number(), .handler = serve, .ctx = b, .trust = admit()};
     char *bytes = calloc(1, BYTES_MAX);
     struct err err = {.status = ST_OK};
     pid_t parent = getppid();
@@ -436,8 +436,8 @@ int main(int argc, char **argv)
         return run_server(&o);
     server = start_server(argv[0], &o); /* before the first use of nng: it does not survive fork */
     options.url = o.url;
-    options.admission = admit();
-    if (getenv("BUS_SECRET") && !options.admission)
+    options.trust = admit();
+    if (getenv("BUS_SECRET") && !options.trust)
         return 1;
     if (server < 0 || xchg_client_new(&options, &c, &err) != ST_OK) {
         fprintf(stderr, "busbench: %s\n", err.text);
@@ -445,7 +445,7 @@ int main(int argc, char **argv)
     }
     code = strcmp(o.mode, "calls") == 0 ? run_calls(&o, c) : run_streams(&o, c);
     xchg_client_free(c);
-    admission_free(options.admission);
+    trust_free(options.trust);
     kill(server, SIGTERM);
     waitpid(server, NULL, 0);
     if (strncmp(o.url, "ipc://", 6) == 0)

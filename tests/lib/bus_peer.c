@@ -147,10 +147,10 @@ static void handle(void *ctx, struct xchg_call *call, uint16_t method, struct sl
 }
 
 static struct bus_peer *make(const char *url, uint64_t instance, _Atomic uint32_t *counts, uint32_t n,
-                             struct admission *admission)
+                             struct trust *trust)
 {
     struct bus_peer *p = calloc(1, sizeof(*p));
-    struct xchg_server_options options = {.url = url, .handler = handle, .ctx = p, .admission = admission};
+    struct xchg_server_options options = {.url = url, .handler = handle, .ctx = p, .trust = trust};
 
     p->instance = instance ? instance : id_number();
     p->boot = id_number();
@@ -177,9 +177,9 @@ struct bus_peer *bus_peer_counting(const char *url, _Atomic uint32_t *counts, ui
     return make(url, 0, counts, n, NULL);
 }
 
-struct bus_peer *bus_peer_admitting(const char *url, struct admission *admission)
+struct bus_peer *bus_peer_trusting(const char *url, struct trust *trust)
 {
-    return make(url, 0, NULL, 0, admission);
+    return make(url, 0, NULL, 0, trust);
 }
 
 void bus_peer_free(struct bus_peer *p)
@@ -360,9 +360,9 @@ enum status bus_call(struct xchg_client *c, uint16_t method, struct slice payloa
     return st;
 }
 
-struct xchg_client *bus_client_admitting(const char *url, struct admission *admission)
+struct xchg_client *bus_client_trusting(const char *url, struct trust *trust)
 {
-    struct xchg_client_options options = {.url = url, .instance = id_number(), .admission = admission};
+    struct xchg_client_options options = {.url = url, .instance = id_number(), .trust = trust};
     struct xchg_client *c = NULL;
 
     return xchg_client_new(&options, &c, NULL) == ST_OK ? c : NULL;
@@ -370,7 +370,7 @@ struct xchg_client *bus_client_admitting(const char *url, struct admission *admi
 
 struct xchg_client *bus_client(const char *url)
 {
-    return bus_client_admitting(url, NULL);
+    return bus_client_trusting(url, NULL);
 }
 
 bool bus_ready(struct xchg_client *c, unsigned instances, unsigned ms)

@@ -48,7 +48,7 @@ struct bus_peer {
 
 struct bus_peer *bus_peer_new(const char *url, uint64_t instance); /* NULL = could not listen */
 struct bus_peer *bus_peer_counting(const char *url, _Atomic uint32_t *counts, uint32_t n);
-struct bus_peer *bus_peer_admitting(const char *url, struct admission *admission);
+struct bus_peer *bus_peer_trusting(const char *url, struct trust *trust);
 void bus_peer_free(struct bus_peer *p);
 struct xchg_call *
 bus_peer_take_held(struct bus_peer *p); /* waits up to 10 s for one, which is the caller's to end then */
@@ -83,7 +83,7 @@ enum status bus_call(struct xchg_client *c, uint16_t method, struct slice payloa
                      struct bus_wait *ret);
 
 struct xchg_client *bus_client(const char *url);
-struct xchg_client *bus_client_admitting(const char *url, struct admission *admission);
+struct xchg_client *bus_client_trusting(const char *url, struct trust *trust);
 bool bus_ready(struct xchg_client *c, unsigned instances, unsigned ms); /* waits for exactly so many */
 
 /* Waits until condition holds, at most ms. */

@@ -155,12 +155,12 @@ void feed_meter_open(struct feed_meter *m)
 {
     struct xchg_server_options options = {
         .url = m->url, .instance = 1, .boot = id_number(), .handler = meter_handle, .ctx = m};
-    struct feed_at state = {.url = m->feed_url, .listen = true, .topic = CIPHER_STATE, .admission = m->admission};
-    struct feed_at usage = {.url = m->events_url, .listen = true, .topic = CIPHER_USAGE, .admission = m->admission};
+    struct feed_at state = {.url = m->feed_url, .listen = true, .topic = CIPHER_STATE, .trust = m->trust};
+    struct feed_at usage = {.url = m->events_url, .listen = true, .topic = CIPHER_USAGE, .trust = m->trust};
 
-    options.admission = m->admission;
-    if (m->admission)
-        options.boot = admission_boot(m->admission);
+    options.trust = m->trust;
+    if (m->trust)
+        options.boot = trust_boot(m->trust);
 
     assert_int_equal(xchg_server_new(&options, &m->server, NULL), ST_OK);
     assert_int_equal(feed_pub_new(&state, &m->pub, NULL), ST_OK);

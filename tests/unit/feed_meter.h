@@ -16,7 +16,7 @@
  */
 struct feed_meter {
     char url[FEED_METER_URL], feed_url[FEED_METER_URL], events_url[FEED_METER_URL];
-    struct admission *admission; /* set before it is opened; NULL = everything in the clear */
+    struct trust *trust; /* set before it is opened; NULL = everything in the clear */
     struct xchg_server *server;
     struct feed_pub *pub;
     struct feed_sub *sub;

@@ -36,7 +36,7 @@ static void make_url(char url[URL_SIZE], const char *what)
 
 /* What one side heard of the other. */
 struct heard {
-    struct admission *admission;
+    struct trust *trust;
     atomic_uint times[FRAME_REFUSALS], told[FRAME_REFUSALS];
 };
 
@@ -53,10 +53,10 @@ static void on_refused(void *ctx, const char *peer, enum frame_refusal why, bool
 
 static void heard_init(struct heard *h, const char *secret)
 {
-    struct admission_options options = {.secret = secret, .boot = id_number(), .refused = on_refused, .ctx = h};
+    struct trust_options options = {.secret = secret, .boot = id_number(), .refused = on_refused, .ctx = h};
 
     memset(h, 0, sizeof(*h));
-    assert_int_equal(admission_new(&options, &h->admission, NULL), ST_OK);
+    assert_int_equal(trust_new(&options, &h->trust, NULL), ST_OK);
 }
 
 /* ---- somebody in between
@@ -194,10 +194,10 @@ static void line_init(struct line *l, const char *secret)
     make_url(l->back, "back");
     heard_init(&l->at_client, secret);
     heard_init(&l->at_server, secret);
-    l->server = bus_peer_admitting(l->back, l->at_server.admission);
+    l->server = bus_peer_trusting(l->back, l->at_server.trust);
     assert_non_null(l->server);
     middle_init(&l->middle, l->front, l->back);
-    l->client = bus_client_admitting(l->front, l->at_client.admission);
+    l->client = bus_client_trusting(l->front, l->at_client.trust);
     assert_true(bus_ready(l->client, 1, WAIT_MS));
 }
 
@@ -206,8 +206,8 @@ static void line_fini(struct line *l)
     xchg_client_free(l->client);
     middle_fini(&l->middle);
     bus_peer_free(l->server);
-    admission_free(l->at_client.admission);
-    admission_free(l->at_server.admission);
+    trust_free(l->at_client.trust);
+    trust_free(l->at_server.trust);
 }
 
 static void what_goes_by_is_of_no_use_to_who_records_it(void **state)
@@ -234,7 +234,7 @@ static void what_goes_by_is_of_no_use_to_who_records_it(void **state)
         assert_int_equal(bus_call(l.client, PEER_ECHO, NONE, WAIT_MS, NULL), ST_OK); /* nobody else was disturbed */
         /* a server that has restarted knows the secret and nothing else of what it was told */
         bus_peer_free(l.server);
-        l.server = bus_peer_admitting(l.back, l.at_server.admission);
+        l.server = bus_peer_trusting(l.back, l.at_server.trust);
         assert_non_null(l.server);
         before = atomic_load(&l.server->handled);
         replay(&l.middle, l.back);
@@ -299,8 +299,8 @@ static void meet(const char *client, const char *server, enum frame_refusal clie
     make_url(url, "meet");
     heard_init(&c, client);
     heard_init(&s, server);
-    p = bus_peer_admitting(url, s.admission);
-    x = bus_client_admitting(url, c.admission);
+    p = bus_peer_trusting(url, s.trust);
+    x = bus_client_trusting(url, c.trust);
     BUS_UNTIL(atomic_load(&c.times[client_hears]) > 2 && atomic_load(&s.times[server_hears]) > 2, WAIT_MS);
     assert_true(atomic_load(&c.times[client_hears]) > 2); /* it goes on trying … */
     assert_int_equal(atomic_load(&c.told[client_hears]), 1); /* … and says so once */
@@ -313,14 +313,14 @@ static void meet(const char *client, const char *server, enum frame_refusal clie
     assert_int_equal(atomic_load(&p->handled), 0);
     assert_int_equal(xchg_client_ready(x), 0);
     bus_peer_free(p);
-    p = bus_peer_admitting(url, c.admission); /* comes back with what the client has */
+    p = bus_peer_trusting(url, c.trust); /* comes back with what the client has */
     assert_true(bus_ready(x, 1, WAIT_MS));
     assert_int_equal(xchg_client_refused(x), FRAME_ACCEPTED);
     assert_int_equal(bus_call(x, PEER_ECHO, NONE, WAIT_MS, NULL), ST_OK);
     xchg_client_free(x);
     bus_peer_free(p);
-    admission_free(c.admission);
-    admission_free(s.admission);
+    trust_free(c.trust);
+    trust_free(s.trust);
 }
 
 static void peers_with_another_secret_hear_why(void **state)
@@ -366,7 +366,7 @@ static void another_version_hears_why(void **state)
     for (i = 0; i < 2; i++) {
         make_url(url, "version");
         heard_init(&s, secrets[i]);
-        p = bus_peer_admitting(url, s.admission);
+        p = bus_peer_trusting(url, s.trust);
         frame_batch_write(bytes, &head);
         bytes[3]++;
         for (k = 0; k < 3; k++)
@@ -374,7 +374,7 @@ static void another_version_hears_why(void **state)
         assert_int_equal(atomic_load(&s.times[FRAME_REFUSED_VERSION]), 3);
         assert_int_equal(atomic_load(&s.told[FRAME_REFUSED_VERSION]), 1);
         bus_peer_free(p);
-        admission_free(s.admission);
+        trust_free(s.trust);
     }
 }
 
@@ -417,7 +417,7 @@ static void meet_false(void *(*answer_hellos)(void *), enum frame_refusal why)
     assert_int_equal(nng_rep0_open_raw(&s), 0);
     assert_int_equal(nng_listen(s, url, NULL, 0), 0);
     assert_int_equal(pthread_create(&thread, NULL, answer_hellos, &s), 0);
-    x = bus_client_admitting(url, c.admission);
+    x = bus_client_trusting(url, c.trust);
     BUS_UNTIL(atomic_load(&c.times[why]) > 2, WAIT_MS);
     assert_true(atomic_load(&c.times[why]) > 2);
     assert_int_equal(atomic_load(&c.told[why]), 1);
@@ -426,7 +426,7 @@ static void meet_false(void *(*answer_hellos)(void *), enum frame_refusal why)
     xchg_client_free(x);
     nng_close(s);
     pthread_join(thread, NULL);
-    admission_free(c.admission);
+    trust_free(c.trust);
 }
 
 /* A release from before there were refusals only closes the connection. */
@@ -461,7 +461,7 @@ static void a_raw_client_has_nothing_executed(void **state)
     (void)state;
     make_url(url, "raw");
     heard_init(&s, SECRET);
-    p = bus_peer_admitting(url, s.admission);
+    p = bus_peer_trusting(url, s.trust);
     for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
         memset(bytes, 0, sizeof(bytes));
         frame_batch_write(bytes, &heads[i]);
@@ -474,7 +474,7 @@ static void a_raw_client_has_nothing_executed(void **state)
     assert_true(atomic_load(&s.times[FRAME_REFUSED_PLAIN]) > 0);
     assert_true(atomic_load(&s.times[FRAME_REFUSED_SECRET]) > 0);
     bus_peer_free(p);
-    admission_free(s.admission);
+    trust_free(s.trust);
 }
 
 /* ---- work under a secret
@@ -501,13 +501,13 @@ static void a_secret_is_changed_without_a_stop(void **state)
         make_url(url, "change");
         heard_init(&c, steps[i][0]);
         heard_init(&s, steps[i][1]);
-        p = bus_peer_admitting(url, s.admission);
-        x = bus_client_admitting(url, c.admission);
+        p = bus_peer_trusting(url, s.trust);
+        x = bus_client_trusting(url, c.trust);
         assert_int_equal(bus_call(x, PEER_ECHO, NONE, WAIT_MS, NULL), ST_OK);
         xchg_client_free(x);
         bus_peer_free(p);
-        admission_free(c.admission);
-        admission_free(s.admission);
+        trust_free(c.trust);
+        trust_free(s.trust);
     }
 }
 
@@ -551,8 +551,8 @@ static void calls_of_all_sizes_through_restarts(void **state)
     (void)state;
     make_url(url, "load");
     heard_init(&both, SECRET);
-    p = bus_peer_admitting(url, both.admission);
-    load.client = bus_client_admitting(url, both.admission);
+    p = bus_peer_trusting(url, both.trust);
+    load.client = bus_client_trusting(url, both.trust);
     assert_non_null(large);
     memset(large, 'x', LARGE);
     assert_int_equal(bus_call(load.client, PEER_ECHO, (struct slice){large, LARGE}, WAIT_MS, &w), ST_OK);
@@ -562,7 +562,7 @@ static void calls_of_all_sizes_through_restarts(void **state)
     for (i = 0; i < 3; i++) {
         usleep(100000);
         bus_peer_free(p);
-        p = bus_peer_admitting(url, both.admission);
+        p = bus_peer_trusting(url, both.trust);
         assert_non_null(p);
     }
     for (i = 0; i < THREADS; i++)
@@ -572,7 +572,7 @@ static void calls_of_all_sizes_through_restarts(void **state)
     assert_int_equal(atomic_load(&both.times[FRAME_REFUSED_SECRET]), 0);
     xchg_client_free(load.client);
     bus_peer_free(p);
-    admission_free(both.admission);
+    trust_free(both.trust);
     free(large);
 }
 

@@ -38,12 +38,12 @@ static void on_refused(void *ctx, const char *peer, enum frame_refusal why, bool
     atomic_fetch_add(&refused[why], 1);
 }
 
-static struct admission *admit(const char *secret)
+static struct trust *admit(const char *secret)
 {
-    struct admission_options options = {.secret = secret, .boot = id_number(), .refused = on_refused};
-    struct admission *a = NULL;
+    struct trust_options options = {.secret = secret, .boot = id_number(), .refused = on_refused};
+    struct trust *a = NULL;
 
-    assert_int_equal(admission_new(&options, &a, NULL), ST_OK);
+    assert_int_equal(trust_new(&options, &a, NULL), ST_OK);
     return a;
 }
 
@@ -129,7 +129,7 @@ static void on_change(void *ctx, const struct state_change *c)
 static const struct feed_follow_events events = {.change = on_change};
 
 struct world {
-    struct admission *at_meter, *at_follower;
+    struct trust *at_meter, *at_follower;
     struct feed_meter *meter;
     struct middle middle;
     struct xchg_client *client;
@@ -139,11 +139,8 @@ struct world {
 
 static void follow(struct world *w)
 {
-    struct feed_follow_options options = {.feed_url = w->middle.url,
-                                          .meterd = w->client,
-                                          .admission = w->at_follower,
-                                          .events = &events,
-                                          .ctx = &w->seen};
+    struct feed_follow_options options = {
+        .feed_url = w->middle.url, .meterd = w->client, .trust = w->at_follower, .events = &events, .ctx = &w->seen};
 
     assert_int_equal(feed_follow_new(&options, &w->follow, NULL), ST_OK);
     BUS_UNTIL(feed_follow_revision(w->follow) == w->meter->revision, WAIT_MS);
@@ -161,12 +158,12 @@ static void world_init(struct world *w, const char *secret)
     w->at_meter = admit(secret);
     w->at_follower = admit(secret);
     w->meter = feed_meter_new("ipc");
-    w->meter->admission = w->at_meter;
+    w->meter->trust = w->at_meter;
     w->meter->revision = 100;
     w->meter->log_from = 1; /* a reader that knows anything is told what it misses */
     feed_meter_open(w->meter);
     middle_init(&w->middle, w->meter->feed_url);
-    w->client = bus_client_admitting(w->meter->url, w->at_follower);
+    w->client = bus_client_trusting(w->meter->url, w->at_follower);
     follow(w);
 }
 
@@ -177,8 +174,8 @@ static void world_fini(struct world *w)
     middle_fini(&w->middle);
     feed_meter_close(w->meter);
     feed_meter_free(w->meter);
-    admission_free(w->at_meter);
-    admission_free(w->at_follower);
+    trust_free(w->at_meter);
+    trust_free(w->at_follower);
 }
 
 static bool readable(const struct middle *m)
@@ -217,7 +214,7 @@ static void what_was_recorded_before_a_restart_is_not_taken(void **state)
 
     (void)state;
     for (k = 0; k < 2; k++) {
-        struct admission *before;
+        struct trust *before;
         struct world w;
 
         world_init(&w, secrets[k]);
@@ -230,11 +227,11 @@ static void what_was_recorded_before_a_restart_is_not_taken(void **state)
         feed_meter_close(w.meter);
         before = w.at_meter;
         w.at_meter = admit(secrets[k]);
-        w.meter->admission = w.at_meter;
+        w.meter->trust = w.at_meter;
         w.meter->revision = 100;
         feed_meter_open(w.meter);
         xchg_client_free(w.client);
-        w.client = bus_client_admitting(w.meter->url, w.at_follower);
+        w.client = bus_client_trusting(w.meter->url, w.at_follower);
         follow(&w);
         atomic_store(&w.seen.changes, 0);
         for (i = 0; i < 10; i++)
@@ -242,7 +239,7 @@ static void what_was_recorded_before_a_restart_is_not_taken(void **state)
         usleep(SETTLE_US);
         assert_int_equal(atomic_load(&w.seen.changes), k == 0 ? 10 : 0);
         assert_int_equal(feed_follow_revision(w.follow), k == 0 ? 110 : 100);
-        admission_free(before);
+        trust_free(before);
         world_fini(&w);
     }
 }
@@ -312,13 +309,13 @@ static void on_message(void *ctx, struct slice bytes)
 }
 
 /* So many of three messages arrive, of one who publishes `topic` with `secret`. */
-static void publishes(struct feed_at at, struct admission *a, unsigned arrive, enum frame_refusal why)
+static void publishes(struct feed_at at, struct trust *a, unsigned arrive, enum frame_refusal why)
 {
     struct feed_pub *p = NULL;
     unsigned i;
 
     at.listen = false;
-    at.admission = a;
+    at.trust = a;
     atomic_store(&heard, 0);
     for (i = 0; i < FRAME_REFUSALS; i++)
         atomic_store(&refused[i], 0);
@@ -330,20 +327,20 @@ static void publishes(struct feed_at at, struct admission *a, unsigned arrive, e
     assert_int_equal(atomic_load(&heard), arrive);
     assert_int_equal(atomic_load(&refused[why]), 3 - arrive);
     feed_pub_free(p);
-    admission_free(a);
+    trust_free(a);
 }
 
 static void only_who_has_the_secret_publishes(void **state)
 {
     struct feed_at at = {.listen = true, .topic = CIPHER_USAGE};
-    struct admission *ours = admit(SECRET), *none = admit(NULL);
+    struct trust *ours = admit(SECRET), *none = admit(NULL);
     struct feed_sub *sub = NULL;
     char url[FEED_METER_URL];
 
     (void)state;
     snprintf(url, sizeof(url), "ipc:///tmp/test_feed_secret.u.%016llx", (unsigned long long)id_number());
     at.url = url;
-    at.admission = ours;
+    at.trust = ours;
     assert_int_equal(feed_sub_new(&at, on_message, NULL, &sub, NULL), ST_OK);
     publishes(at, admit(SECRET), 3, FRAME_REFUSED_SECRET);
     publishes(at, admit(SECRET "," OTHER), 3, FRAME_REFUSED_SECRET);
@@ -353,13 +350,13 @@ static void only_who_has_the_secret_publishes(void **state)
     publishes(at, admit(SECRET), 0, FRAME_REFUSED_SECRET);
     feed_sub_free(sub);
     at.topic = CIPHER_USAGE;
-    at.admission = none;
+    at.trust = none;
     assert_int_equal(feed_sub_new(&at, on_message, NULL, &sub, NULL), ST_OK);
     publishes(at, admit(NULL), 3, FRAME_REFUSED_SEALED);
     publishes(at, admit(SECRET), 0, FRAME_REFUSED_SEALED);
     feed_sub_free(sub);
-    admission_free(ours);
-    admission_free(none);
+    trust_free(ours);
+    trust_free(none);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "services/bus/admission.h"
+#include "services/bus/trust.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -8,21 +8,21 @@
 #include "services/clock.h"
 
 struct told {
-    char peer[ADMISSION_PEER_TEXT];
+    char peer[TRUST_PEER_TEXT];
     enum frame_refusal why;
     uint64_t at_ms; /* 0 = free */
 };
 
-struct admission {
-    struct admission_options options;
+struct trust {
+    struct trust_options options;
     struct cipher cipher;
     pthread_mutex_t lock;
-    struct told told[ADMISSION_PEERS_MAX];
+    struct told told[TRUST_PEERS_MAX];
 };
 
-enum status admission_new(const struct admission_options *options, struct admission **ret, struct err *err)
+enum status trust_new(const struct trust_options *options, struct trust **ret, struct err *err)
 {
-    struct admission *a = calloc(1, sizeof(*a));
+    struct trust *a = calloc(1, sizeof(*a));
     enum status st = ST_OK;
 
     if (!a)
@@ -33,14 +33,14 @@ enum status admission_new(const struct admission_options *options, struct admiss
     if (options->secret)
         st = cipher_init(&a->cipher, options->secret, err);
     if (st != ST_OK) {
-        admission_free(a);
+        trust_free(a);
         return st;
     }
     *ret = a;
     return ST_OK;
 }
 
-void admission_free(struct admission *a)
+void trust_free(struct trust *a)
 {
     if (!a)
         return;
@@ -49,27 +49,27 @@ void admission_free(struct admission *a)
     free(a);
 }
 
-const struct cipher *admission_cipher(const struct admission *a, const char *url)
+const struct cipher *trust_cipher(const struct trust *a, const char *url)
 {
     return a && a->cipher.n && strncmp(url, "inproc://", 9) != 0 ? &a->cipher : NULL;
 }
 
-uint64_t admission_boot(const struct admission *a)
+uint64_t trust_boot(const struct trust *a)
 {
     return a ? a->options.boot : 0;
 }
 
 /* Locked. Is it time to say so? With no room for a further peer nothing is said, so that many addresses are not many
  * lines. */
-static bool time_to_tell(struct admission *a, const char *peer, enum frame_refusal why)
+static bool time_to_tell(struct trust *a, const char *peer, enum frame_refusal why)
 {
     uint64_t now = clock_ms();
     struct told *room = NULL;
     unsigned i;
 
-    for (i = 0; i < ADMISSION_PEERS_MAX; i++) {
+    for (i = 0; i < TRUST_PEERS_MAX; i++) {
         struct told *t = &a->told[i];
-        bool old = t->at_ms == 0 || now - t->at_ms >= ADMISSION_TELL_MS;
+        bool old = t->at_ms == 0 || now - t->at_ms >= TRUST_TELL_MS;
 
         if (!old && t->why == why && strncmp(t->peer, peer, sizeof(t->peer) - 1) == 0)
             return false;
@@ -84,7 +84,7 @@ static bool time_to_tell(struct admission *a, const char *peer, enum frame_refus
     return true;
 }
 
-void admission_refuse(struct admission *a, const char *peer, enum frame_refusal why)
+void trust_refuse(struct trust *a, const char *peer, enum frame_refusal why)
 {
     bool tell;
 
@@ -96,7 +96,7 @@ void admission_refuse(struct admission *a, const char *peer, enum frame_refusal 
     a->options.refused(a->options.ctx, peer, why, tell);
 }
 
-const char *admission_word(enum frame_refusal why)
+const char *trust_word(enum frame_refusal why)
 {
     switch (why) {
     case FRAME_REFUSED_PLAIN: return "plain";
@@ -109,7 +109,7 @@ const char *admission_word(enum frame_refusal why)
     return "";
 }
 
-const char *admission_advice(enum frame_refusal why)
+const char *trust_advice(enum frame_refusal why)
 {
     switch (why) {
     case FRAME_REFUSED_PLAIN: return "BUS_SECRET differs: this service has one, the peer has none; set the same in all";
