@@ -1,6 +1,7 @@
 // Where everything is: the address after '#/', its title and the page that shows it.
 import * as account from './pages/account.js';
 import * as admin_holds from './pages/holds.js';
+import * as alerts from './pages/alerts.js';
 import * as audit from './pages/audit.js';
 import * as codes from './pages/codes.js';
 import * as credits from './pages/credits.js';
@@ -13,6 +14,7 @@ import * as prices from './pages/prices.js';
 import * as providers from './pages/providers.js';
 import * as request from './pages/request.js';
 import * as requests from './pages/requests.js';
+import * as security from './pages/security.js';
 import * as system from './pages/system.js';
 import * as usage from './pages/usage.js';
 import * as user from './pages/user.js';
@@ -39,6 +41,8 @@ export const routes = [
     {path: 'admin/codes', title: 'nav.codes', page: codes.page, nav: true, all: true},
     {path: 'admin/ledger', title: 'nav.ledger', page: ledger.page, nav: true, all: true},
     {path: 'admin/holds', title: 'nav.holds', page: admin_holds.page, nav: true, all: true},
+    {path: 'admin/alerts', title: 'nav.alerts', page: alerts.page, nav: true, all: true},
+    {path: 'admin/security', title: 'nav.security', page: security.page, nav: true, all: true},
     {path: 'admin/audit', title: 'nav.audit', page: audit.page, nav: true, all: true},
     {path: 'admin/system', title: 'nav.system', page: system.page, nav: true, all: true},
 ];

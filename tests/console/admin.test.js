@@ -307,6 +307,26 @@ consoleTest('the audit names what was done, the ledger agrees, a backup is writt
   await page.getByText(new RegExp(`${name}\\.db: .*B, in `)).waitFor();
 });
 
+consoleTest('keys that are guessed are seen, and somebody looks after them', async (visitor) => {
+  const { page } = visitor;
+  const admin = await api.login();
+  for (let i = 0; i < 12; i++) await api.chat(`sk-or-guess-${i}`, 'let me in').catch(() => {});
+  await until('an alert', async () => (await api.ok('GET', '/api/admin/alerts?state=firing', undefined, admin)).data[0]);
+  await enter(visitor, ADMIN, '#/admin/alerts');
+  const alert = row(page, 'key_guessing');
+  await alert.getByText('Warning').waitFor();
+  await alert.getByRole('button', { name: 'Acknowledge' }).click();
+  await dialog(page).getByRole('button', { name: 'Acknowledge' }).click();
+  await alert.getByText(/^usr_/).waitFor();
+  const [said] = (await api.ok('GET', '/api/admin/alerts?rule=key_guessing', undefined, admin)).data;
+  assert.ok(said.acknowledged_at > 0);
+  await go(page, '#/admin/security');
+  await row(page, 'Keys guessed').getByText('127.0.0.1').waitFor();
+  await page.getByLabel('What').selectOption('Session copied');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  await page.getByText('Nothing was seen.').waitFor();
+});
+
 consoleTest("a call that runs: its hold is listed, and in the user's figures", async (visitor) => {
   const { page } = visitor;
   const bob = await api.newUser();

@@ -6,7 +6,7 @@ import { ADMIN, api, checkAccessibility, consoleTest } from './lib.js';
 import { enter, fits, go, settled } from './pages.js';
 
 const OWN = ['#/', '#/keys', '#/usage', '#/requests', '#/credits', '#/account'];
-const ALL = ['users', 'usage', 'requests', 'providers', 'models', 'prices', 'plans', 'codes', 'ledger', 'holds', 'audit', 'system'].map(
+const ALL = ['users', 'usage', 'requests', 'providers', 'models', 'prices', 'plans', 'codes', 'ledger', 'holds', 'alerts', 'security', 'audit', 'system'].map(
   (x) => `#/admin/${x}`,
 );
 const DIALOGS = [
