@@ -106,9 +106,8 @@ def test_brute_force_is_told_to_the_receiver_and_acknowledged():
             assert a.status == 404 and a.error["code"] == "alert_not_found", a
         a = r.call("GET", f"{PATH}?state=nonsense", token=admin)
         assert a.status == 400 and a.error["param"] == "state", a
-        m = r.call("GET", "/metrics", headers={}).body.decode()
-        assert 'router_webhook_deliveries_total{service="meterd",outcome="ok"} 1' in m
-        wait_until("the metric", SECONDS, lambda: 'router_alerts_firing{service="meterd",severity="warning"} 1' in r.call("GET", "/metrics").body.decode(), every=0.2)
+        assert r.metric("router_webhook_deliveries_total", service="meterd", outcome="ok") == 1
+        wait_until("the metric", SECONDS, lambda: r.metric("router_alerts_firing", severity="warning") == 1, every=0.2)
         code, out = r.ctl("alerts", "--state", "firing")[:2]
         assert code == 0 and "brute_force" in out
         assert SECRET not in r.logs()

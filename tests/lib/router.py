@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import signal
@@ -356,6 +357,12 @@ class Router:
 
     def credits(self, token):
         return self.ok("GET", "/api/credits", token=token)
+
+    def metric(self, name, **labels):
+        """The sum over what has these labels and any others; 0 when there is none."""
+        text = self.call("GET", "/metrics").body.decode()
+        samples = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.M)
+        return sum(float(value) for all_labels, value in samples if all(f'{k}="{v}"' in all_labels.split(",") for k, v in labels.items()))
 
     def chat(self, key, prompt="hello", model="gpt-4o-mini", **fields):
         body = {"model": model, "messages": [{"role": "user", "content": prompt}], **fields}
