@@ -114,17 +114,14 @@ static enum status decide(struct svc_call *call, const void *in, void *out)
 {
     struct authsvc *self = authsvc_of(call);
     const struct admit_req *req = in;
-    struct suspect_key suspect;
+    struct suspect_key suspect = {.found = false};
     uint64_t began_ns = clock_ns();
     struct admission_env env = {.now_ms = began_ns / 1000000,
                                 .wall_s = clock_wall_ms() / 1000,
                                 .arena = call->arena,
                                 .limits = &call->limits,
                                 .suspect = &suspect};
-    enum status st;
-
-    suspect.found = false;
-    st = admission_admit(&self->admission, &env, req, out, &call->err);
+    enum status st = admission_admit(&self->admission, &env, req, out, &call->err);
     count_admission(self, st, began_ns);
     note_suspect(call, &suspect, req->key_digest, req->client_ip, req->request_id);
     return st;
@@ -149,12 +146,11 @@ static enum status admit_done(struct svc_call *call, const void *in, void *out)
 static enum status models(struct svc_call *call, const void *in, void *out)
 {
     const struct models_req *req = in;
-    struct suspect_key suspect;
+    struct suspect_key suspect = {.found = false};
     struct admission_env env = {
         .now_ms = clock_ms(), .wall_s = clock_wall_ms() / 1000, .arena = call->arena, .suspect = &suspect};
     enum status st;
 
-    suspect.found = false;
     st = admission_models(&authsvc_of(call)->admission, &env, req, out, &call->err);
     note_suspect(call, &suspect, req->key_digest, req->client_ip, LOG_NO_REQ);
     return st;

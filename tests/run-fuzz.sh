@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # tests/run-fuzz.sh SECONDS PROGRAM...: runs each libFuzzer target for a while. What it learns stays in
 # build/fuzz/corpus, so that the next run starts there; tests/fuzz/corpus/NAME holds the seeds that are kept.
+# FUZZ_INPUT_S: an input that takes longer is a finding; more of it where others have the processors.
 set -u
 seconds=$1
 shift
 top=$(cd "$(dirname "$0")/.." && pwd)
-input_limit_s=10
+input_limit_s=${FUZZ_INPUT_S:-10}
 memory_limit_mb=1024
 
 # One target, to its end; its line goes to a file of its own, so that several may run at once.
