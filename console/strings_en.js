@@ -323,6 +323,8 @@ export const en = {
     'range.first': 'First day (UTC)',
     'range.label': 'Time',
     'range.last': 'Last day (UTC)',
+    'register.code': 'Code (optional)',
+    'register.code_hint': 'An invitation or credit that you were given',
     'register.instead': 'I have an account',
     'register.submit': 'Create account',
     'register.title': 'Create an account',

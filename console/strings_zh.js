@@ -322,6 +322,8 @@ export const zh = {
     'range.first': '开始日期（UTC）',
     'range.label': '时间范围',
     'range.last': '结束日期（UTC）',
+    'register.code': '兑换码（可选）',
+    'register.code_hint': '您收到的邀请码或额度兑换码',
     'register.instead': '已有账户',
     'register.submit': '创建账户',
     'register.title': '创建账户',

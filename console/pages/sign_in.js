@@ -18,6 +18,7 @@ export function sign_in_page({notice, register, redraw, done}) {
         hint: register ? t('field.password_hint') : undefined,
     };
     const name = {name: 'name', label: t('field.name_optional'), autocomplete: 'name'};
+    const code = {name: 'code', label: t('register.code'), hint: t('register.code_hint')};
 
     return h(
         'main',
@@ -26,7 +27,7 @@ export function sign_in_page({notice, register, redraw, done}) {
         h('h1', {}, register ? t('register.title') : t('sign_in.title')),
         notice ? h('p', {class: 'warning', role: 'alert'}, notice) : null,
         form({
-            fields: register ? [EMAIL(), name, password] : [EMAIL(), password],
+            fields: register ? [EMAIL(), name, password, code] : [EMAIL(), password],
             submit: register ? t('register.submit') : t('sign_in.submit'),
             on_submit: async (values) => {
                 await open_session(path, values);

@@ -74,6 +74,26 @@ test('where sign-up is closed the API says so', async () => {
   }
 });
 
+test('who is invited signs up with the code', async () => {
+  const router = await startRouter({ SIGNUP: 'invite', SIGNUP_CREDITS_USD: '0' });
+  try {
+    const made = await router.api.ok('POST', '/api/admin/codes', { amount_usd: '2.5' }, await router.api.login());
+    const problems = await visit({ api: router.api, expected: [/^403: POST \/auth\/register$/] }, async ({ page, open }) => {
+      await open('#/register');
+      await page.getByLabel('E-mail').fill('ann@example.com');
+      await page.getByLabel('Password').fill('long enough for this');
+      await page.getByRole('button', { name: 'Create account' }).click();
+      await page.getByText('Sign-up is by invitation').waitFor();
+      await page.getByLabel('Code').fill(made.data[0].code);
+      await page.getByRole('button', { name: 'Create account' }).click();
+      await page.getByText('$2.5').first().waitFor();
+    });
+    assert.deepEqual(problems, []);
+  } finally {
+    await router.stop();
+  }
+});
+
 consoleTest('a reload keeps the session and the page', async (visitor) => {
   const { page } = visitor;
   await enter(visitor, await api.newUser(), '#/credits');
