@@ -3,20 +3,17 @@
 A call costs exactly what is held for it (input is free, the answer is as long as the limit), so credit for a hundred calls
 is credit for a hundred calls however they interleave. RACE_REPEATS: how often each race is run; 3 unless set.
 """
-import concurrent.futures
 import os
 import threading
 import time
 from decimal import Decimal
 
 import pytest
-from burst import Burst, Connection, request
-from router import MODE, TIME_SCALE, Events, Router, call, wait_until
+from burst import Burst, Connection
+from racers import CALL, TOKENS, Racers, Watch, kill_and_restart, only
+from router import MODE, TIME_SCALE, Router, wait_until
 
 REPEATS = int(os.environ.get("RACE_REPEATS", "3"))
-PRICE = "100"  # USD for a million output tokens
-TOKENS = 16
-CALL = Decimal(PRICE) * TOKENS / 1000000
 CALLS = 100
 ATTEMPTS = 10000
 CONNECTIONS = 64
@@ -24,86 +21,10 @@ CONNECTIONS = 64
 pytestmark = pytest.mark.skipif(MODE != "processes", reason="needs several gateways and services of its own")
 
 
-class Watch:
-    """Reads a user's credit as fast as it can; keeps the lowest balance and the highest sum of balance and what was spent."""
-
-    def __init__(self, router, token):
-        self.router, self.token = router, token
-        self.lowest = Decimal("Infinity")
-        self.looks = 0
-        self.failed = None
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.look)
-
-    def look(self):
-        while not self.over.is_set():
-            try:
-                a = self.router.call("GET", "/api/credits", token=self.token)
-            except OSError as e:
-                self.failed = e
-                return
-            if a.status == 200:
-                self.looks += 1
-                self.lowest = min(self.lowest, Decimal(a.json()["balance_usd"]))
-            time.sleep(0.002)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.over.set()
-        self.thread.join()
-        assert self.failed is None, self.failed
-        assert self.lowest >= 0, self.lowest
-
-
-class Racers:
-    """A user of a router with two gateways who pays CALL for a call of the model `race`."""
-
-    def __init__(self, router):
-        self.router = router
-        self.admin = router.admin()
-        router.ok("POST", "/api/admin/prices", {"model": "race", "provider": "openai", "input": "0", "output": PRICE, "max_output": TOKENS}, self.admin)
-        self.user, self.token = router.user(credit=None, admin=self.admin)
-        self.key = router.new_key(self.token)
-        self.paid = 0
-
-    def grant(self, calls):
-        self.router.ok("POST", f"/api/admin/users/{self.user['id']}/credits", {"amount_usd": str(CALL * calls), "note": "race"}, self.admin)
-
-    def request(self, prompt=f"[[tokens={TOKENS}]]"):
-        return request(self.key, "race", prompt, max_tokens=TOKENS)
-
-    def all_paid(self, calls):
-        """Every one of them is on the bill, and nothing else is: no credit is left and none is held."""
-        self.paid += calls
-
-        def settled():
-            c = self.router.credits(self.token)
-            return Decimal(c["balance_usd"]) == 0 and Decimal(c["held_usd"]) == 0
-
-        wait_until("all calls are settled", 20, settled, every=0.05)
-        spent = Decimal(self.router.credits(self.token)["spent_usd"])
-        assert spent == CALL * self.paid, (spent, self.paid)
-        assert len(self.router.upstream.rows()) == self.paid
-
-    def held(self, port=None):
-        """The open holds; none are seen while authsvc cannot say."""
-        a = call(port or self.router.port, "GET", "/api/admin/system/holds", headers={"authorization": f"Bearer {self.admin}"})
-        assert a.status in (200, 503), a
-        return a.json() if a.status == 200 else {"open": -1}
-
-
 @pytest.fixture
 def racers():
     with Router(gateways=2) as r:
         yield Racers(r)
-
-
-def only(burst, expected):
-    assert dict(burst.statuses) == expected, (burst.statuses, burst.codes, burst.bodies)
-    assert set(burst.codes) <= {"insufficient_quota"}, burst.codes
 
 
 def test_exactly_as_many_calls_as_the_credit_bears(racers):
@@ -117,11 +38,6 @@ def test_exactly_as_many_calls_as_the_credit_bears(racers):
     assert racers.router.ok("GET", "/api/admin/system/ledger", token=racers.admin)["ok"] is True
 
 
-def kill_and_restart(router, name="authsvc"):
-    router.processes.pop(name).kill()
-    return router.start_service(name)
-
-
 LONG = CALLS - 5  # calls that run during the whole race
 LONG_MS = 500  # a token
 
@@ -131,13 +47,7 @@ def test_a_restart_of_authsvc_gives_no_credit_twice(racers):
     router = racers.router
     for _ in range(REPEATS):
         racers.grant(CALLS)
-        # over both gateways; streams, so that the first word says that they run
-        def begin(i):
-            return Events(router, racers.key, f"[[tokens={TOKENS} delay={LONG_MS}]]", model="race", max_tokens=TOKENS, port=router.ports[i % 2])
-
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            running = list(pool.map(begin, range(LONG)))
-        assert all(e.status == 200 for e in running)
+        running = racers.streams(LONG, LONG_MS)
         assert racers.held()["open"] == LONG
         known = []
 
@@ -170,8 +80,7 @@ def test_credit_of_calls_that_nobody_can_assert_is_not_given_twice(racers):
         racers.grant(calls - int(before / CALL))
         granted = Decimal(router.credits(racers.token)["balance_usd"])
         spent = Decimal(router.credits(racers.token)["spent_usd"])
-        running = [Events(router, racers.key, f"[[tokens={TOKENS} delay={2 * LONG_MS}]]", model="race", max_tokens=TOKENS, port=router.ports[i % 2]) for i in range(calls)]
-        assert all(e.status == 200 for e in running)
+        running = racers.streams(calls, 2 * LONG_MS)
         wait_until("the ledger holds them", 10, lambda: router.ok("GET", "/api/admin/system/ledger", token=racers.admin)["holds_open"] == calls, every=0.1)
         for name in ("providersvc0", "authsvc"):
             router.processes.pop(name).kill()

@@ -197,17 +197,22 @@ class OddUpstream:
 
 
 class Router:
-    """with Router() as r: r.port, r.key, r.api(...)."""
+    """with Router() as r: r.port, r.key, r.api(...).
 
-    def __init__(self, mode=None, upstream=True, env=None, providers=1, gateways=1):
+    Several gateways, providers and authsvcs in mode "processes" only; several authsvcs want REDIS_URL in env. paired: each gateway
+    knows the authsvc of its own number only, so that a test says by the gateway's port which one admits."""
+
+    def __init__(self, mode=None, upstream=True, env=None, providers=1, gateways=1, authsvcs=1, paired=False):
         self.mode = mode or MODE
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="router-"))
         self.extra = dict(env or {})
         self.n_providers = providers
+        self.n_authsvcs = authsvcs
+        self.paired = paired
         self.want_upstream = upstream
         self.upstream = None
         self.processes = {}
-        self.ports = [free_port() for _ in range(gateways)]  # of every gateway; several in mode "processes" only
+        self.ports = [free_port() for _ in range(gateways)]  # of every gateway
         self.port = self.ports[0]
         self.key = None
 
@@ -228,28 +233,28 @@ class Router:
             env.update(OPENAI_API_KEY="sk-upstream-secret", OPENAI_BASE_URL=self.upstream.url)
         if self.mode == "processes":
             for name, setting in (
-                ("authsvc", "AUTHSVC_URL"),
                 ("meterd", "METERD_URL"),
                 ("feed", "METERD_FEED_URL"),
                 ("events", "METERD_EVENTS_URL"),
             ):
                 env[setting] = f"ipc://{self.folder}/{name}.ipc"
-            env["PROVIDERSVC_URL"] = ",".join(self.provider_url(i) for i in range(self.n_providers))
+            env["PROVIDERSVC_URL"] = ",".join(self.address("providersvc", i) for i in range(self.n_providers))
+            env["AUTHSVC_URL"] = ",".join(self.address("authsvc", i) for i in range(self.n_authsvcs))
         env.update(self.extra)
         return env
 
-    def provider_url(self, i):
-        return f"ipc://{self.folder}/providersvc{i}.ipc"
+    def address(self, service, i):
+        return f"ipc://{self.folder}/{service}{i}.ipc"
 
     def start_service(self, name, i=0):
         env = self.environment()
-        key = name
-        if name == "providersvc" and self.mode == "processes":
-            env["PROVIDERSVC_URL"] = self.provider_url(i)
-            key = f"providersvc{i}"
+        key = f"{name}{i}" if i or (name == "providersvc" and self.mode == "processes") else name
+        if name in ("providersvc", "authsvc") and f"{name.upper()}_URL" not in self.extra:
+            env[f"{name.upper()}_URL"] = self.address(name, i)
         if name == "gateway":
             env["PORT"] = str(self.ports[i])
-            key = f"gateway{i}" if i else name
+            if self.paired:
+                env["AUTHSVC_URL"] = self.address("authsvc", i)
         self.processes[key] = Process(key, [str(BIN / name)], env, self.folder)
         return self.processes[key]
 
@@ -260,7 +265,7 @@ class Router:
             self.start_service("openai-router")
         else:
             for name in SERVICES:
-                for i in range({"providersvc": self.n_providers, "gateway": len(self.ports)}.get(name, 1)):
+                for i in range({"authsvc": self.n_authsvcs, "providersvc": self.n_providers, "gateway": len(self.ports)}.get(name, 1)):
                     self.start_service(name, i)
         self.wait_ready()
         return self
@@ -283,10 +288,9 @@ class Router:
 
     def stop(self):
         """Stops everything; returns exit codes by name. The folder stays until close()."""
-        order = ["openai-router"] + [n for n in self.processes if n.startswith("gateway")] + [n for n in self.processes if n.startswith("providersvc")] + ["authsvc", "meterd"]
         codes = {}
-        for name in order:
-            if name in self.processes:
+        for service in ("openai-router", "gateway", "providersvc", "authsvc", "meterd"):
+            for name in [n for n in self.processes if n.startswith(service)]:
                 codes[name] = self.processes.pop(name).stop()
         return codes
 
