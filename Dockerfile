@@ -4,6 +4,18 @@
 # Both volumes count: /spool has the calls that are not in the bill yet.
 ARG BASE=debian:trixie-slim
 
+# Redis for compose.yaml's profile of that name, out of Debian's package: docker build --target redis -t openai-router-redis .
+# Protected mode would refuse whoever is in another container; its network is its wall, so nobody publishes its port.
+FROM ${BASE} AS redis
+RUN printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \
+    && apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 6379
+CMD ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
+
 FROM ${BASE} AS build
 WORKDIR /src
 # The packages first: they change seldom, and their layer is kept.

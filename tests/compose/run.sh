@@ -13,6 +13,7 @@ work=$top/build/docker
 suite=${SUITE:-trixie}
 base=openai-router-base:$suite
 image=openai-router:test
+redis_image=openai-router-redis:test
 ready_s=90
 bill_s=20
 passed=0 failed=0 skipped=0
@@ -34,7 +35,7 @@ expect() { # expect NAME COMMAND...
 finish() {
     if [ -n "${project_up:-}" ]; then
         [ "$failed" -eq 0 ] || compose logs --no-color --tail 60 2>&1 | tail -n 240
-        compose down -v --remove-orphans >/dev/null 2>&1
+        compose --profile redis down -v --remove-orphans >/dev/null 2>&1
     fi
     if [ -n "$dockerd_pid" ]; then
         kill "$dockerd_pid" 2>/dev/null
@@ -84,12 +85,12 @@ make_base() {
     return $status
 }
 
-# Host network while building: the machine's own way to the package archive.
+# build_image [option...]. Host network while building: the machine's own way to the package archive.
 build_image() {
     local try
     for try in 1 2 3; do # the archive may be away for a moment
         docker build --network host --build-arg BASE="$base" --build-arg http_proxy --build-arg https_proxy \
-            -t "$image" . >"$work/build.log" 2>&1 && return 0
+            "$@" . >"$work/build.log" 2>&1 && return 0
         [ "$try" = 3 ] || sleep 10
     done
     tail -n 40 "$work/build.log"
@@ -114,14 +115,14 @@ documented() {
     local line
     line=$(awk -v start="$2" 'index($0, start) == 1 {print; exit}' "$top/$1" | sed 's/  *#.*//')
     [ -n "$line" ] || { echo "$1 has no line '$2'"; return 1; }
-    case $line in 'docker compose '*) line="compose ${line#docker compose }" ;; esac
+    line=${line/docker compose /compose }
     line=${line/--build/--no-build} line=${line/ exec meterd/ exec -T meterd} line=${line/ run --rm --no-deps meterd/ run --rm --no-deps -T meterd}
     (cd "$project" && eval "$line")
 }
 printf 'engine %s, %s\n' "$(docker version -f '{{.Server.Version}}')" "$(compose version --short 2>/dev/null || compose version | head -n 1)"
 
 start=$SECONDS
-if ! out=$(build_image); then
+if ! out=$(build_image -t "$image"); then
     bad "the image builds: $out"
     exit
 fi
@@ -170,6 +171,7 @@ url=http://127.0.0.1:$port
 {
     echo "PORT=$port"
     echo "ROUTER_IMAGE=$image"
+    echo "REDIS_IMAGE=$redis_image"
     echo SPOOL_KEEP_HOURS=47
     echo DRAIN_MS=20000
     echo STOP_GRACE_PERIOD=25s
@@ -377,4 +379,40 @@ if compose down >"$run/down" 2>&1 && compose up -d --no-build >>"$run/down" 2>&1
     expect "the key still works" test "$(call -o /dev/null -w '%{http_code}')" = 200
 else
     bad "down and up: $(tail -n 5 "$run/down")"
+fi
+
+# --- two authsvcs and Redis -------------------------------------------------------------------------------
+
+answered() { # answered N: so many calls, each with its 200
+    for _ in $(seq "$1"); do
+        call -o /dev/null -w '%{http_code}\n'
+    done | sort | uniq -c | grep -qxE " *$1 200"
+}
+redis() { compose exec -T redis redis-cli "$@"; }
+sharing() { # both authsvcs are connected; redis-cli itself comes over loopback
+    local n
+    for _ in $(seq $ready_s); do
+        n=$(redis client list 2>/dev/null | grep -o ' addr=[0-9.]*' | grep -v '=127' | sort -u | grep -c .)
+        [ "$n" != 2 ] || return 0
+        sleep 1
+    done
+    echo "$n addresses"
+    return 1
+}
+
+rows=$(billed_rows)
+if ! out=$(build_image --target redis -t "$redis_image"); then
+    bad "the image of Redis builds: $out"
+elif documented README.md 'REDIS_URL=' >"$run/redis" 2>&1; then
+    expect "all are healthy, Redis too" wait_healthy
+    expect "two authsvcs are connected to Redis" sharing
+    expect "30 calls through them" answered 30
+    expect "what they share is there" test -n "$(redis --scan --pattern 'or:*')"
+    expect "Redis cannot be reached from outside" test -z "$(docker port "$(compose ps -q redis)")"
+    docker kill "$(compose ps -q authsvc | head -n 1)" >/dev/null
+    expect "30 calls, one authsvc killed" answered 30
+    expect "each has one paid row" wait_rows $((rows + 60))
+    expect "the ledger is clean" verified
+else
+    bad "two authsvcs and Redis: $(tail -n 5 "$run/redis")"
 fi

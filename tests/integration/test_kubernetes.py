@@ -10,6 +10,7 @@ from router import MODE, ROOT
 
 pytestmark = pytest.mark.skipif(MODE != "launcher", reason="looks at files: once is enough")
 FOLDER = ROOT / "deploy/kubernetes"
+WITH_REDIS = ROOT / "deploy/kubernetes-redis"
 NAME, PART = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
 SERVICES = {"gateway": "Deployment", "authsvc": "Deployment", "providersvc": "StatefulSet", "meterd": "Deployment"}
 KINDS = {
@@ -32,8 +33,16 @@ CONTAINER = {
 }
 
 
-def documents(name):
-    return [d for d in yaml.safe_load_all((FOLDER / name).read_text()) if d]
+def documents(name, folder=FOLDER):
+    return [d for d in yaml.safe_load_all((folder / name).read_text()) if d]
+
+
+@pytest.fixture(scope="module")
+def with_redis(objects):
+    """The same, of deploy/kubernetes-redis, before its patch of authsvc."""
+    more = {(d["kind"], d["metadata"]["name"]): d for d in documents("redis.yaml", WITH_REDIS)}
+    assert not set(more) & set(objects)
+    return {**objects, **more}
 
 
 def lint_rules():
@@ -226,3 +235,60 @@ def test_only_our_services_reach_the_bus(objects):
     assert reaches(objects, None, pods["gateway"], 3000)
     assert reaches(objects, pods["meterd"], pods["gateway"], 3000), "routerctl"
     assert {s for s in SERVICES if reaches(objects, pods[s], None, 443)} == {"providersvc"}
+
+
+# ---- with Redis ----
+
+
+def test_the_overlay_is_whole(with_redis):
+    (made,) = documents("kustomization.yaml", WITH_REDIS)
+    (base,) = documents("kustomization.yaml")
+    assert made["resources"] == ["../kubernetes", "redis.yaml"] and made["namespace"] == base["namespace"]
+    assert {p.name for p in WITH_REDIS.iterdir()} == {"kustomization.yaml", "redis.yaml"} | {p["path"] for p in made["patches"]}
+    assert base["images"][0] in made["images"] and {i["name"] for i in made["images"]} == {base["images"][0]["name"], "openai-router-redis"}
+    for (kind, name), o in with_redis.items():
+        assert o["apiVersion"] == KINDS[kind] and set(o.get("spec", {})) <= SPEC.get(kind, set()), (kind, name)
+        assert o["metadata"]["labels"][PART] == "openai-router", (kind, name)
+
+
+def test_redis_may_do_what_it_needs_and_no_more(with_redis):
+    w = with_redis["Deployment", "redis"]["spec"]
+    pod = w["template"]["spec"]
+    (c,) = pod["containers"]
+    assert set(pod) <= POD and set(c) <= CONTAINER and "command" not in c, "its arguments are the image's"
+    image = (ROOT / "Dockerfile").read_text().split("AS redis")[1].split("FROM")[0]
+    uid = int(re.search(r"^USER (\d+):", image, re.M)[1])
+    assert pod["securityContext"]["runAsUser"] == uid != 0 and pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+    assert c["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert pod["automountServiceAccountToken"] is False and pod["enableServiceLinks"] is False
+    assert '"--maxmemory-policy", "noeviction"' in image and '"--save", ""' in image and '"--appendonly", "no"' in image
+    assert w["replicas"] == 1 and w["strategy"] == {"type": "Recreate"}, "of two each would give the same credit"
+    assert w["selector"]["matchLabels"] == {NAME: "redis"} and w["template"]["metadata"]["labels"] == {NAME: "redis", PART: "openai-router"}
+
+
+def test_authsvc_finds_it(with_redis):
+    (patch,) = documents("authsvc.yaml", WITH_REDIS)
+    assert (patch["apiVersion"], patch["kind"], patch["metadata"]) == ("apps/v1", "Deployment", {"name": "authsvc"})
+    spec = patch["spec"]
+    assert spec["replicas"] > with_redis["PodDisruptionBudget", "authsvc"]["spec"]["minAvailable"] == 1
+    assert with_redis["PodDisruptionBudget", "authsvc"]["spec"]["selector"]["matchLabels"] == {NAME: "authsvc"}
+    assert spec["strategy"]["type"] == "RollingUpdate"
+    (c,) = spec["template"]["spec"]["containers"]
+    assert c["name"] == container(with_redis, "authsvc")["name"]
+    (e,) = c["env"]
+    name, port = re.fullmatch(r"redis://(\w+):(\d+)", e["value"]).groups()
+    service = with_redis["Service", name]["spec"]
+    (listens,) = with_redis["Deployment", "redis"]["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert e["name"] == "REDIS_URL" and service["selector"] == {NAME: "redis"}
+    assert service["ports"] == [{"name": "redis", "port": int(port), "targetPort": listens["name"]}] and listens["containerPort"] == int(port)
+
+
+def test_only_authsvc_reaches_redis(with_redis):
+    redis = with_redis["Deployment", "redis"]["spec"]["template"]["metadata"]["labels"]
+    pods = {s: workload(with_redis, s)["template"]["metadata"]["labels"] for s in SERVICES}
+    # providersvc may go anywhere, so it is Redis' own policy that refuses it
+    assert [s for s in SERVICES if reaches(with_redis, pods[s], redis, 6379)] == ["authsvc"]
+    assert not reaches(with_redis, None, redis, 6379) and not reaches(with_redis, {NAME: "somebody"}, redis, 6379)
+    assert not any(reaches(with_redis, redis, pods[s], p["containerPort"]) for s in ("authsvc", "providersvc", "meterd") for p in container(with_redis, s)["ports"])
+    assert not reaches(with_redis, redis, None, 443)

@@ -9,6 +9,7 @@ import urllib.parse
 import pytest
 import yaml
 
+from redis_server import Redis
 from router import MODE, ROOT, Process, Router, call, free_port, wait_until
 
 DEPLOY = ROOT / "deploy"
@@ -129,6 +130,16 @@ def test_the_profile_of_compose_disturbs_nobody():
     assert token_file in made["services"]["prometheus"]["entrypoint"][-1]
 
 
+@LAUNCHER
+def test_redis_of_compose_is_reached_by_authsvc_alone():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    redis = services["redis"]
+    assert redis["profiles"] == ["redis"] and redis["read_only"] and redis["cap_drop"] == ["ALL"] and redis["networks"] == ["bus"]
+    assert "ports" not in redis and "volumes" not in redis, "it is published to nobody and keeps nothing"
+    assert redis["build"]["target"] == "redis" and "AS redis" in (ROOT / "Dockerfile").read_text()
+    assert [n for n, s in services.items() if any("REDIS" in name for name in s.get("environment", {}))] == ["authsvc"]
+
+
 # ---- names ----
 
 WORDS = {"by", "without", "on", "and", "or", "unless", "group_left", "group_right", "offset", "bool", "ignoring"}
@@ -199,10 +210,10 @@ def busy(router):
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """(router, prometheus): two gateways, two providersvcs, scraped every second while calls are made."""
+    """(router, prometheus): two gateways, two providersvcs, Redis, scraped every second while calls are made."""
     program("prometheus")
     folder = tmp_path_factory.mktemp("observe")
-    with Router(mode="processes", gateways=2, providers=2, env={"METRICS_TOKEN": TOKEN}) as r:
+    with Redis() as redis, Router(mode="processes", gateways=2, providers=2, env={"METRICS_TOKEN": TOKEN, "REDIS_URL": redis.url}) as r:
         assert r.call("GET", "/metrics").status == 401
         p = Prometheus(r, folder)
         try:
