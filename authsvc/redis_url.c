@@ -118,7 +118,7 @@ static enum status parse_tcp(struct slice rest, struct redis_address *to, struct
         if (rest.n > 0 && !number(rest, REDIS_DB_MAX, &to->db))
             return bad(err, "what is behind the host is not the number of a database ('/' in a password is %2F)");
     }
-    at = memrchr(authority.p, '@', authority.n);
+    at = authority.n > 0 ? memrchr(authority.p, '@', authority.n) : NULL;
     if (at) {
         password = (struct slice){authority.p, (size_t)(at - authority.p)};
         authority = (struct slice){at + 1, authority.n - password.n - 1};
