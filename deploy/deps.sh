@@ -38,7 +38,7 @@ needs() {
     # pytest and yaml of the distribution are what is left where no package index can be reached
     test)
         echo libcmocka-dev python3=python3 python3-venv python3-pytest python3-yaml openssl=openssl node=nodejs npm=npm \
-            nginx=nginx-light
+            nginx=nginx-light redis-server=redis-server
         ;;
     # a browser that draws text needs a font
     console) echo chromium=chromium fonts-dejavu-core node=nodejs npm=npm ;;

@@ -33,6 +33,8 @@
     S(SIGNUP_PLAN,      signup_plan,      STR,    "free",              1, 64,         SET_A | SET_L, "plan of a new account") \
     S(UNPRICED,         unpriced,         CHOICE, "refuse|free",       0, 0,          SET_A | SET_L, "models without a price: refused, or allowed at no charge") \
     S(BATCH_PERCENT,    batch_percent,    INT,    "50",                1, 1000,       SET_A | SET_L, "what a batch costs: percent of the model's prices") \
+    S(REDIS_URL,        redis_url,        SECRET, NULL,                8, 1024,       SET_A | SET_L, "Redis 6.2 or newer that several authsvc share limits and holds through: redis://[[user]:password@]host[:port][/db] or unix:///path[?db=N]; unset = one authsvc alone, which needs none") \
+    S(REDIS_FAILURE,    redis_failure,    CHOICE, "refuse|local",      0, 0,          SET_A | SET_L, "while Redis is away: calls are refused with 503, or each authsvc goes on with limits and holds of its own") \
     S(HOLD_GRACE_MS,    hold_grace_ms,    INT,    "60000",             1000, 3600000, SET_A | SET_P | SET_L, "credit held for a call that nothing is heard of is free again so long after its deadline") \
     S(IDEMPOTENCY_HOURS, idempotency_hours, INT,  "24",                1, 720,        SET_M | SET_L, "answers to calls with an Idempotency-Key are kept for so long") \
     S(SECURITY_DAYS,    security_days,    INT,    "90",                1, 3650,       SET_M | SET_L, "security events are kept for so long, 5000 of a kind at most") \
