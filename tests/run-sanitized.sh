@@ -35,7 +35,7 @@ found=$(find "$reports" -type f | wc -l)
 if [ "$found" -gt 0 ]; then
     find "$reports" -type f | sort | head -n 20 | while read -r file; do
         printf '\n== %s\n' "$file"
-        head -n 60 "$file"
+        head -n 60 "$file" | sed 's/^/!! /' # so that it stands at the end of all suites, too (tests/sum.sh)
     done
 fi
 printf '\n%d sanitizer reports\n%d passed, %d failed, %d skipped\n' "$found" "$passed" $((failed + found)) "$skipped"
