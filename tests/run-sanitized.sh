@@ -13,8 +13,8 @@ mkdir -p "$reports"
 common="log_path=$reports/report:exitcode=86"
 export ASAN_OPTIONS="$common:detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1"
 export UBSAN_OPTIONS="$common:print_stacktrace=1"
-export TSAN_OPTIONS="$common:second_deadlock_stack=1:history_size=4"
-[ ! -e "$top/tests/$flavor.supp" ] || export TSAN_OPTIONS="$TSAN_OPTIONS:suppressions=$top/tests/$flavor.supp"
+export TSAN_OPTIONS="$common:second_deadlock_stack=1:history_size=4:suppressions=$top/tests/tsan.supp"
+export LSAN_OPTIONS="suppressions=$top/tests/asan.supp:print_suppressions=0" # a list of them would look like a report
 
 # How much longer "soon" may take (tests/lib/slow.h, tests/lib/router.py).
 case $flavor in
@@ -35,7 +35,7 @@ found=$(find "$reports" -type f | wc -l)
 if [ "$found" -gt 0 ]; then
     find "$reports" -type f | sort | head -n 20 | while read -r file; do
         printf '\n== %s\n' "$file"
-        head -n 60 "$file"
+        head -n 60 "$file" | sed 's/^/!! /' # so that it stands at the end of all suites, too (tests/sum.sh)
     done
 fi
 printf '\n%d sanitizer reports\n%d passed, %d failed, %d skipped\n' "$found" "$passed" $((failed + found)) "$skipped"

@@ -27,7 +27,7 @@ count() {
         echo "!! exit $3 from: $1"
         f=1
     fi
-    [ "$f" -eq 0 ] || { printf -- '-- in %s:\n' "$1"; grep -E "$failure_re" "$2" | sort -u; } >>"$failures"
+    [ "$f" -eq 0 ] || { printf -- '-- in %s:\n' "$1"; grep -E "$failure_re" "$2" | awk '!seen[$0]++'; } >>"$failures"
     printf -- '-- %s: %d passed, %d failed, %d skipped, %d s\n' "$1" "$p" "$f" "$s" "$4"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
