@@ -85,7 +85,7 @@ static enum status ask(struct redis_link *link, const char *const *words, redisR
     st = redis_link_flush(link, due_ms, err);
     if (st == ST_OK)
         st = redis_link_read(link, due_ms, ret, err);
-    if (st == ST_OK && (*ret)->type == REDIS_REPLY_ERROR) {
+    if (st == ST_OK && *ret && (*ret)->type == REDIS_REPLY_ERROR) {
         /* Errors of these kinds pass by themselves. */
         bool passes = strncmp((*ret)->str, "LOADING ", 8) == 0 || strncmp((*ret)->str, "BUSY ", 5) == 0 ||
                       strncmp((*ret)->str, "MASTERDOWN ", 11) == 0;
@@ -199,7 +199,7 @@ static enum status look(struct redis_link *link, const struct log *log, struct e
     redisReply *info = NULL;
     enum status st = ask(link, words, &info, err);
 
-    if (st == ST_OK && info->type != REDIS_REPLY_STRING)
+    if (st == ST_OK && (!info || info->type != REDIS_REPLY_STRING))
         st = err_set(err, ST_FORBIDDEN, "INFO was not answered as Redis does");
     else if (st == ST_OK)
         st = judge(link, info, log, err);
@@ -213,7 +213,7 @@ enum status redis_link_load(struct redis_link *link, const char *script, struct 
     redisReply *sha = NULL;
     enum status st = ask(link, words, &sha, err);
 
-    if (st == ST_OK && (sha->type != REDIS_REPLY_STRING || sha->len != REDIS_SHA))
+    if (st == ST_OK && (!sha || sha->type != REDIS_REPLY_STRING || sha->len != REDIS_SHA))
         st = err_set(err, ST_FORBIDDEN, "SCRIPT LOAD was not answered as Redis does");
     else if (st == ST_OK)
         memcpy(link->sha, sha->str, REDIS_SHA + 1);

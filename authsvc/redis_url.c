@@ -94,7 +94,7 @@ static enum status parse_host(struct slice text, struct redis_address *to, struc
             port = (struct slice){port.p + 1, port.n - 1};
         else
             port.p = NULL;
-    } else if (memchr(text.p, ':', text.n)) {
+    } else if (text.n > 0 && memchr(text.p, ':', text.n)) {
         host = cut(&text, ':');
         port = text;
     }
