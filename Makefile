@@ -62,11 +62,12 @@ REFERENCE := build/docs/reference.c
 
 # The web console as the gateway serves it, made from console/. The folders are among the files: a file that is gone counts, too.
 CONSOLE := build/console/files.c
+SCRIPT := build/authsvc/shared_script.c
 CONSOLE_FILES := console $(wildcard console/* console/*/*)
 
 CHASSIS_SRC := $(filter-out services/launcher.c,$(call sources,proto services services/bus))
 gateway_SRC := $(call sources,gateway) $(REFERENCE) $(CONSOLE)
-authsvc_SRC := $(call sources,authsvc)
+authsvc_SRC := $(call sources,authsvc) $(SCRIPT)
 providersvc_SRC := $(call sources,providersvc providersvc/adapters providersvc/dialects)
 meterd_SRC := $(call sources,meterd meterd/schema)
 routerctl_SRC := $(call sources,cli)
@@ -144,6 +145,12 @@ $(REFERENCE): docs/openapi.yaml docs/reference.py | build/deps/flags.mk
 $(CONSOLE): gateway/console.py $(CONSOLE_FILES) | build/deps/flags.mk
 	@mkdir -p $(@D)
 	$(call show,GEN,$@)/usr/bin/python3 $< console $@.$$$$ && mv $@.$$$$ $@
+
+# The script as bytes: C's strings need not be so long.
+$(SCRIPT): authsvc/shared.lua
+	@mkdir -p $(@D)
+	$(call show,GEN,$@){ echo 'extern const char shared_script[];'; echo 'const char shared_script[] = {'; \
+	od -An -v -tx1 $< | sed 's/ \([0-9a-f]*\)/0x\1,/g'; echo '0};'; } >$@.$$$$ && mv $@.$$$$ $@
 
 $(O)/obj/%.o: %.c $(O)/flags.stamp
 	@mkdir -p $(@D)
@@ -306,7 +313,7 @@ test-bare:
 
 # --- lint -----------------------------------------------------------------------------------------------
 
-LINT_SRC := $(filter-out $(REFERENCE) $(CONSOLE),$(sort $(patsubst $(O)/obj/%.o,%.c,$(ALL_OBJ))))
+LINT_SRC := $(filter-out $(REFERENCE) $(CONSOLE) $(SCRIPT),$(sort $(patsubst $(O)/obj/%.o,%.c,$(ALL_OBJ))))
 HEADERS := $(sort $(shell find $(wildcard proto services $(SERVICES) cli tests) -name '*.h'))
 TIDY := $(LINT_SRC:%.c=$(O)/lint/%.tidy)
 ALONE := $(HEADERS:%=$(O)/lint/%.alone)

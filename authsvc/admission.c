@@ -39,7 +39,7 @@ static void free_place(struct admission *a, struct hold *hold)
     if (!hold->running)
         return;
     hold->running = false;
-    key = admission_key_of(a, hold);
+    key = a->shared ? NULL : admission_key_of(a, hold);
     if (key && key->running > 0)
         key->running--;
 }
@@ -50,9 +50,9 @@ void admission_release(struct admission *a, struct hold *hold)
     struct proj_key *key = admission_key_of(a, hold);
 
     free_place(a, hold);
-    if (user)
+    if (user && !a->shared)
         user->held_nano -= hold->amount_nano;
-    if (key) /* a key that was forgotten meanwhile has forgotten it, too */
+    if (key && !a->shared) /* a key that was forgotten meanwhile has forgotten it, too */
         key->held_nano = key->held_nano > hold->amount_nano ? key->held_nano - hold->amount_nano : 0;
     holds_remove(&a->holds, hold);
 }
@@ -74,22 +74,22 @@ static void apply_settled(struct admission *a, const struct settled *s, uint64_t
 {
     struct proj_user *user = projection_any_user(&a->state, s->user_id);
     struct hold *hold = holds_find(&a->holds, s->request_id);
+    struct proj_secret *secret = s->key_digest.n ? projection_find_secret(&a->state, s->key_digest) : NULL;
 
     if (hold) {
         struct proj_key *key = admission_key_of(a, hold);
 
-        if (key && hold->tokens_reserved)
+        if (key && hold->tokens_reserved && !a->shared)
             bucket_correct(&key->tokens, hold->tokens_reserved, s->tokens);
         admission_release(a, hold);
     }
     holds_remember(&a->holds, s->request_id, NULL, NULL);
     if (user)
         proj_user_balance(user, s->balance_nano, revision);
-    if (s->key_digest.n > 0) {
-        struct proj_secret *secret = projection_find_secret(&a->state, s->key_digest);
-
-        proj_key_spent(secret ? secret->key : NULL, s->key_spent_nano, s->key_period_end);
-    }
+    if (secret)
+        proj_key_spent(secret->key, s->key_spent_nano, s->key_period_end, revision);
+    if (a->ears.settled)
+        a->ears.settled(a->ears.ctx, s, secret ? secret->key->at.node.key : (struct slice){NULL, 0}, revision);
 }
 
 size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
@@ -99,8 +99,8 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots)
 
     pthread_mutex_lock(&a->lock);
     while ((hold = holds_expired(&a->holds, now_ms, &slots)) != NULL) {
-        if (a->lapsed)
-            a->lapsed(a->lapsed_ctx, hold, now_ms);
+        if (a->ears.lapsed && !a->shared) /* else it ends where it is kept */
+            a->ears.lapsed(a->ears.ctx, hold, now_ms);
         admission_release(a, hold);
         n++;
     }
@@ -172,10 +172,13 @@ static enum status apply(struct admission *a, uint64_t now_ms, const struct wire
     }
     if (desc == &hold_state_desc)
         return hold_of_ledger(a, now_ms, &r->hold);
-    if (desc == &user_desc)
+    if (desc == &user_desc) {
+        if (a->ears.credited && !p->loading)
+            a->ears.credited(a->ears.ctx, &r->user, revision);
         return projection_user(p, &r->user, revision);
+    }
     if (desc == &key_state_desc)
-        return projection_key(p, &r->key);
+        return projection_key(p, &r->key, revision);
     if (desc == &plan_desc)
         return projection_plan(p, &r->plan);
     if (desc == &price_desc)
@@ -358,7 +361,7 @@ static enum status answer_routes(const struct hold *hold, struct arena *arena, s
 }
 
 /* What the hold says, copied while we have the lock: the answer is encoded without it. */
-static enum status answer(const struct hold *hold, const struct admission_env *env, struct admit_rep *rep)
+enum status admission_answer(const struct hold *hold, const struct admission_env *env, struct admit_rep *rep)
 {
     enum status st = ST_OK;
 
@@ -377,9 +380,8 @@ static enum status answer(const struct hold *hold, const struct admission_env *e
     return st;
 }
 
-/* An id that was here before: true when that decides it. */
-static bool seen_before(struct admission *a, const struct admission_env *env, const struct admit_req *req,
-                        struct err *err, enum status *ret)
+bool admission_seen(struct admission *a, const struct admission_env *env, const struct admit_req *req, struct err *err,
+                    enum status *ret)
 {
     const struct hold_memory *ended = holds_ended(&a->holds, req->request_id);
     const struct hold *hold = holds_find(&a->holds, req->request_id);
@@ -408,11 +410,6 @@ static bool seen_before(struct admission *a, const struct admission_env *env, co
     return true;
 }
 
-static bool worth_remembering(enum status st)
-{
-    return st == ST_RATE_REQUESTS || st == ST_RATE_TOKENS || st == ST_RATE_CONCURRENT || st == ST_NO_FUNDS;
-}
-
 enum status admission_admit(struct admission *a, const struct admission_env *env, const struct admit_req *req,
                             struct admit_rep *rep, struct err *err)
 {
@@ -421,15 +418,15 @@ enum status admission_admit(struct admission *a, const struct admission_env *env
 
     pthread_mutex_lock(&a->lock);
     st = admission_ready(a, &local);
-    if (st == ST_OK && !seen_before(a, env, req, &local, &st)) {
-        st = admission_decide(a, env, req, &local);
-        if (worth_remembering(st))
+    if (st == ST_OK && !admission_seen(a, env, req, &local, &st)) {
+        st = admission_decide(a, env, req, NULL, &local);
+        if (admission_by_counters(st))
             holds_remember(&a->holds, req->request_id, &local, env->limits);
     }
     if (st == ST_OK) {
         struct hold *hold = holds_find(&a->holds, req->request_id);
 
-        st = answer(hold, env, rep);
+        st = admission_answer(hold, env, rep);
         if (st != ST_OK)
             admission_release(a, hold);
     }

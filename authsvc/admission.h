@@ -24,6 +24,15 @@
 #define ADMISSION_CONCURRENT_RETRY_MS 500u
 #define ADMISSION_LOADING_RETRY_MS 1000u
 
+/* Who else wants to know. All optional; run under the lock, so they only copy. */
+struct admission_ears {
+    void (*lapsed)(void *ctx, const struct hold *hold, uint64_t now_ms); /* nobody settled it in time */
+    void (*settled)(void *ctx, const struct settled *s, struct slice key_id, uint64_t revision);
+    void (*credited)(void *ctx, const struct user *user, uint64_t revision); /* a balance, not of a snapshot */
+    void (*asserted)(void *ctx, const struct hold_state *told, uint64_t lease_ms); /* amount and lease as kept here */
+    void *ctx;
+};
+
 struct admission {
     pthread_mutex_t lock;
     struct projection state;
@@ -31,10 +40,10 @@ struct admission {
     bool unpriced_free;
     uint64_t batch_percent; /* of a model's prices; may be set before the first call */
     uint64_t grace_ms; /* after a call's deadline: for its settlement to arrive */
-    /* Optional, set before the first call; runs under the lock, so it only copies. */
-    void (*lapsed)(void *ctx, const struct hold *hold, uint64_t now_ms);
-    void *lapsed_ctx;
+    struct admission_ears ears; /* set before the first call */
     bool loaded; /* a whole state has been there */
+    bool shared; /* the counters are kept elsewhere, where several authsvc see them: those here are what was heard last
+                  */
     bool broken; /* a record could not be kept: nothing is admitted until a snapshot repairs it */
 };
 
@@ -75,6 +84,49 @@ void admission_applied(struct admission *a);
 enum status admission_admit(struct admission *a, const struct admission_env *env, const struct admit_req *req,
                             struct admit_rep *rep, struct err *err);
 bool admission_loaded(struct admission *a); /* a whole state has been there */
+
+/* Where counters are shared a call is admitted in two steps: what it would take is proposed by what is known here, then
+ * taken where the counters are (authsvc/shared.h), if it fits there. If not, their true values come back, and it is
+ * proposed again. */
+
+/* What a call takes and what it stands on. Text lives in env's arena. */
+struct taking {
+    struct slice request_id, user_id, key_id, endpoint, model, provider; /* user_id empty = refused without counters */
+    int64_t amount_nano;
+    uint64_t tokens, rpm, tpm, concurrency; /* limits: 0 = none */
+    int64_t balance_nano, budget_nano, spent_nano;
+    uint64_t revision, key_revision, period_end;
+    uint64_t lease_ms, price_id;
+    bool by_counters; /* other counters may have led to another answer */
+    struct hold *hold; /* to be concluded or withdrawn; NULL = refused, or answered already */
+};
+
+/* Their true values. */
+struct counters {
+    int64_t balance_nano, held_nano, key_held_nano, spent_nano;
+    uint64_t revision, period_end, running;
+    int64_t requests_level, tokens_level; /* as in a bucket */
+};
+
+/* Counters are kept elsewhere from now on, or here: then they begin with the holds that are known here, and full
+ * buckets. */
+void admission_share(struct admission *a, bool shared);
+/* ST_OK: t->hold is what is proposed; without one the id was here before and rep is its answer. Else a refusal, with t
+ * filled as far as it was decided by counters. */
+enum status admission_propose(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                              struct taking *t, struct admit_rep *rep, struct err *err);
+void admission_learn(struct admission *a, uint64_t now_ms, const struct taking *t, const struct counters *c);
+/* It was taken: the hold is open, rep its answer. When this fails it is to be undone where it was taken. */
+enum status admission_conclude(struct admission *a, const struct admission_env *env, struct taking *t,
+                               struct admit_rep *rep, struct err *err);
+void admission_withdraw(struct admission *a, struct taking *t); /* harmless without a hold */
+/* A refusal that stands: whoever asks with the same id again gets it. */
+void admission_refused(struct admission *a, struct slice request_id, const struct err *err,
+                       const struct rate_limits *limits);
+/* Every open hold, oldest first, under the lock. */
+void admission_each_hold(struct admission *a, uint64_t now_ms, void (*each)(void *ctx, const struct hold_state *hold),
+                         void *ctx);
+
 void admission_done(struct admission *a, struct slice request_id);
 /* Ends holds that nobody settled in time, and says so to `lapsed`; looks at `slots` places of the table a call. Returns
  * how many. */
@@ -87,7 +139,7 @@ size_t admission_expire(struct admission *a, uint64_t now_ms, size_t slots);
  * is longer by the grace: its end is still to come. */
 enum status admission_assert(struct admission *a, uint64_t now_ms, const struct hold_state *told);
 /* The call was settled before the state that we have: an asserted hold for it ends. */
-void admission_settled_before(struct admission *a, struct slice request_id);
+void admission_settled_before(struct admission *a, const struct settled *s, uint64_t revision);
 /* Lets a hold grow as far as the user's credit and the key's budget bear. ST_NOT_FOUND: there is none. */
 enum status admission_extend(struct admission *a, uint64_t wall_s, const struct hold_extend_req *req,
                              struct hold_extend_rep *rep, struct err *err);

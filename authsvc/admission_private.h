@@ -21,7 +21,17 @@ enum status admission_caller(const struct admission *a, const struct admission_e
 struct proj_key *admission_key_of(const struct admission *a, const struct hold *hold); /* NULL = not known */
 void admission_release(struct admission *a, struct hold *hold); /* gives back what it takes, and frees it */
 enum status admission_take_over(struct admission *a, uint64_t now_ms, const struct hold_state *told);
+bool admission_by_counters(enum status st); /* a refusal that other counters might not have led to */
+/* What a hold is answered with. */
+enum status admission_answer(const struct hold *hold, const struct admission_env *env, struct admit_rep *rep);
+/* For the headers; limits NULL = not wanted. */
+void admission_limits(const struct bucket *requests, const struct bucket *tokens, uint64_t rpm, uint64_t tpm,
+                      struct rate_limits *limits);
+/* An id that was here before: true when that decides it. */
+bool admission_seen(struct admission *a, const struct admission_env *env, const struct admit_req *req, struct err *err,
+                    enum status *ret);
+/* Takes what it needs; or, with t, only says what that would be. */
 enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
-                             struct err *err);
+                             struct taking *t, struct err *err);
 
 #endif

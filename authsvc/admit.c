@@ -50,24 +50,28 @@ static uint64_t stricter(uint64_t key, uint64_t plan)
 /* ---- rates --------------------------------------------------------------------------------------------------------
  */
 
-static void fill_limits(const struct decision *d, struct rate_limits *limits)
+void admission_limits(const struct bucket *requests, const struct bucket *tokens, uint64_t rpm, uint64_t tpm,
+                      struct rate_limits *limits)
 {
-    const struct bucket *r = &d->caller.key->requests, *t = &d->caller.key->tokens;
-
     if (!limits)
         return;
     memset(limits, 0, sizeof(*limits));
     limits->has = LIMITS_ALL_PRESENT;
-    if (d->rpm) {
-        limits->limit_requests = d->rpm;
-        limits->remaining_requests = bucket_remaining(r);
-        limits->reset_requests_ms = bucket_wait_ms(r, d->rpm);
+    if (rpm) {
+        limits->limit_requests = rpm;
+        limits->remaining_requests = bucket_remaining(requests);
+        limits->reset_requests_ms = bucket_wait_ms(requests, rpm);
     }
-    if (d->tpm) {
-        limits->limit_tokens = d->tpm;
-        limits->remaining_tokens = bucket_remaining(t);
-        limits->reset_tokens_ms = bucket_wait_ms(t, d->tpm);
+    if (tpm) {
+        limits->limit_tokens = tpm;
+        limits->remaining_tokens = bucket_remaining(tokens);
+        limits->reset_tokens_ms = bucket_wait_ms(tokens, tpm);
     }
+}
+
+static void fill_limits(const struct decision *d, struct rate_limits *limits)
+{
+    admission_limits(&d->caller.key->requests, &d->caller.key->tokens, d->rpm, d->tpm, limits);
 }
 
 static enum status wait(struct err *err, enum status st, uint64_t ms)
@@ -357,11 +361,12 @@ static enum status check_credit(struct decision *d, const struct admit_req *req,
 /* ---- the decision -------------------------------------------------------------------------------------------------
  */
 
-static enum status take(struct admission *a, const struct admission_env *env, const struct admit_req *req,
-                        struct decision *d, struct err *err)
+static struct hold hold_for(const struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                            struct decision *d)
 {
     struct proj_key *key = d->caller.key;
-    struct hold hold = {
+
+    return (struct hold){
         .user_id = d->caller.user->at.node.key,
         .key_id = key->at.node.key,
         .endpoint = req->endpoint,
@@ -384,9 +389,15 @@ static enum status take(struct admission *a, const struct admission_env *env, co
         .keys_dropped = a->state.keys_dropped,
         .of_key = true,
     };
-    enum status st;
+}
 
-    st = holds_add(&a->holds, req->request_id, &hold);
+static enum status take(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                        struct decision *d, struct err *err)
+{
+    struct hold hold = hold_for(a, env, req, d);
+    struct proj_key *key = d->caller.key;
+    enum status st = holds_add(&a->holds, req->request_id, &hold);
+
     if (st != ST_OK)
         return err_set(err, st, "Too many calls are running.");
     d->caller.user->held_nano += d->amount_nano;
@@ -397,6 +408,51 @@ static enum status take(struct admission *a, const struct admission_env *env, co
     if (d->tpm)
         bucket_take(&key->tokens, d->tokens);
     return ST_OK;
+}
+
+/* What counters led to is there also when it is a refusal: they may be other ones where they are kept. */
+static enum status propose(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                           struct decision *d, struct taking *t)
+{
+    const struct proj_key *key = d->caller.key;
+    const struct proj_route *first = &d->routes.items[0];
+    enum status st = ST_OK;
+
+    *t = (struct taking){
+        .request_id = req->request_id,
+        .endpoint = req->endpoint,
+        .amount_nano = d->amount_nano,
+        .tokens = d->tokens,
+        .rpm = d->rpm,
+        .tpm = d->tpm,
+        .concurrency = d->concurrency,
+        .balance_nano = d->caller.user->balance_nano,
+        .budget_nano = key->budget_nano,
+        .spent_nano = key->spent_nano,
+        .revision = d->caller.user->revision,
+        .key_revision = key->revision,
+        .period_end = key->period_end,
+        .lease_ms = req->deadline_ms + a->grace_ms,
+        .price_id = first->price ? first->price->price.id : 0,
+        .by_counters = d->output_limit > 0,
+    };
+    t->user_id = arena_copy(env->arena, d->caller.user->at.node.key, &st);
+    if (st == ST_OK)
+        t->key_id = arena_copy(env->arena, key->at.node.key, &st);
+    if (st == ST_OK)
+        t->model = arena_copy(env->arena, first->model, &st);
+    if (st == ST_OK)
+        t->provider = arena_copy(env->arena, first->provider, &st);
+    return st;
+}
+
+static enum status propose_hold(struct admission *a, const struct admission_env *env, const struct admit_req *req,
+                                struct decision *d, struct taking *t)
+{
+    struct hold hold = hold_for(a, env, req, d);
+
+    t->hold = hold_new(req->request_id, &hold);
+    return t->hold ? ST_OK : ST_NO_MEMORY;
 }
 
 /* A call without a model is free of charge where it may be without one. A response may take its model from a stored
@@ -445,8 +501,13 @@ static enum status find_routes(const struct admission *a, const struct admit_req
     return st;
 }
 
+bool admission_by_counters(enum status st)
+{
+    return st == ST_RATE_REQUESTS || st == ST_RATE_TOKENS || st == ST_RATE_CONCURRENT || st == ST_NO_FUNDS;
+}
+
 enum status admission_decide(struct admission *a, const struct admission_env *env, const struct admit_req *req,
-                             struct err *err)
+                             struct taking *t, struct err *err)
 {
     struct decision d; /* large: each step fills what is its own */
     struct shown shown = {req->key_digest, req->client_ip};
@@ -469,6 +530,14 @@ enum status admission_decide(struct admission *a, const struct admission_env *en
     st = check_rates(&d, env, subject(req), err);
     if (st == ST_OK)
         st = check_credit(&d, req, env->wall_s, err);
+    if (t && (st == ST_OK || admission_by_counters(st))) {
+        enum status said = propose(a, env, req, &d, t);
+
+        t->by_counters |= st != ST_OK;
+        if (said != ST_OK)
+            return said;
+        return st == ST_OK ? propose_hold(a, env, req, &d, t) : st;
+    }
     if (st == ST_OK)
         st = take(a, env, req, &d, err);
     if (st == ST_OK)

@@ -18,9 +18,11 @@ static bool hold_more(struct admission *a, struct hold *hold, struct proj_user *
 
     if (!money_add(user->held_nano, by_nano, &held) || (key && !money_add(key->held_nano, by_nano, &of_key)))
         return false;
-    user->held_nano = held;
-    if (key)
-        key->held_nano = of_key;
+    if (!a->shared) {
+        user->held_nano = held;
+        if (key)
+            key->held_nano = of_key;
+    }
     holds_grow(&a->holds, hold, by_nano);
     return true;
 }
@@ -39,12 +41,13 @@ static void learn_key(struct admission *a, struct hold *hold, const struct hold_
         if (key && !money_add(key->held_nano, hold->amount_nano, &held))
             return;
         hold->of_key = true;
-        if (key)
+        if (key && !a->shared)
             key->held_nano = held;
     }
     if (!key || !told->running)
         return;
-    key->running++;
+    if (!a->shared)
+        key->running++;
     hold->running = hold->placed = true;
 }
 
@@ -79,6 +82,8 @@ enum status admission_take_over(struct admission *a, uint64_t now_ms, const stru
     }
     if (st == ST_OK)
         learn_key(a, hold, told);
+    if (st == ST_OK && a->ears.asserted)
+        a->ears.asserted(a->ears.ctx, told, expires_ms - now_ms);
     return st;
 }
 
@@ -92,15 +97,17 @@ enum status admission_assert(struct admission *a, uint64_t now_ms, const struct 
     return st;
 }
 
-void admission_settled_before(struct admission *a, struct slice request_id)
+void admission_settled_before(struct admission *a, const struct settled *s, uint64_t revision)
 {
     struct hold *hold;
 
     pthread_mutex_lock(&a->lock);
-    hold = holds_find(&a->holds, request_id);
+    hold = holds_find(&a->holds, s->request_id);
     if (hold && hold->asserted)
         admission_release(a, hold);
-    holds_remember(&a->holds, request_id, NULL, NULL);
+    holds_remember(&a->holds, s->request_id, NULL, NULL);
+    if (a->ears.settled)
+        a->ears.settled(a->ears.ctx, s, (struct slice){NULL, 0}, revision);
     pthread_mutex_unlock(&a->lock);
 }
 

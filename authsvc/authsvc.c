@@ -5,6 +5,7 @@
 
 #include <sodium.h>
 
+#include "authsvc/redis.h"
 #include "authsvc/tokens.h"
 #include "services/clock.h"
 #include "services/voids.h"
@@ -59,7 +60,8 @@ static void answered(void *ctx, enum status st, struct slice payload)
     mem = arena_wire(a->call->arena);
     st = call_result(st, payload, a->ask.rep, a->reply, &mem, &a->call->err, NULL);
     st = a->ask.done(a->call, st, st == ST_OK ? a->reply : NULL, a->ask.ctx);
-    authsvc_finish(a->call, st);
+    if (st != ST_PENDING)
+        authsvc_finish(a->call, st);
 }
 
 enum status authsvc_ask(struct svc_call *call, const struct authsvc_ask *ask)
@@ -110,21 +112,57 @@ static void note_suspect(struct svc_call *call, const struct suspect_key *key, s
                   LOG_S("client_ip", client_ip));
 }
 
-static enum status decide(struct svc_call *call, const void *in, void *out)
+void authsvc_note_suspect(struct svc_call *call, const struct suspect_key *key, const struct admit_req *req)
 {
-    struct authsvc *self = authsvc_of(call);
-    const struct admit_req *req = in;
+    note_suspect(call, key, req->key_digest, req->client_ip, req->request_id);
+}
+
+static enum status decide_alone(struct svc_call *call, const struct admit_req *req, uint64_t began_ns)
+{
     struct suspect_key suspect = {.found = false};
-    uint64_t began_ns = clock_ns();
     struct admission_env env = {.now_ms = began_ns / 1000000,
                                 .wall_s = clock_wall_ms() / 1000,
                                 .arena = call->arena,
                                 .limits = &call->limits,
                                 .suspect = &suspect};
-    enum status st = admission_admit(&self->admission, &env, req, out, &call->err);
-    count_admission(self, st, began_ns);
-    note_suspect(call, &suspect, req->key_digest, req->client_ip, req->request_id);
+    enum status st = admission_admit(&authsvc_of(call)->admission, &env, req, svc_out(call), &call->err);
+
+    authsvc_note_suspect(call, &suspect, req);
     return st;
+}
+
+static enum status decide(struct svc_call *call, const void *in, void *out)
+{
+    uint64_t began_ns = clock_ns();
+    enum status st = authsvc_decide(call, in, began_ns);
+
+    (void)out;
+    if (st != ST_PENDING)
+        count_admission(authsvc_of(call), st, began_ns);
+    return st;
+}
+
+/* Which way it goes may change while it is looked at: then it is looked at again. */
+enum status authsvc_decide(struct svc_call *call, const struct admit_req *req, uint64_t began_ns)
+{
+    struct authsvc *self = authsvc_of(call);
+    enum status st = ST_OK;
+
+    while (st == ST_OK) {
+        switch (authsvc_sharing(self)) {
+        case SHARING_NOT: return decide_alone(call, req, began_ns);
+        case SHARING_ON: return authsvc_admit_shared(call, req, began_ns);
+        case SHARING_AWAY: return authsvc_away(call);
+        case SHARING_SOON: st = window_park(&self->filling, call, req, decide); break;
+        }
+    }
+    return st;
+}
+
+void authsvc_admitted(struct svc_call *call, enum status st, uint64_t began_ns)
+{
+    count_admission(authsvc_of(call), st, began_ns);
+    authsvc_finish(call, st);
 }
 
 static enum status admit(struct svc_call *call, const void *in, void *out)
@@ -140,6 +178,8 @@ static enum status admit_done(struct svc_call *call, const void *in, void *out)
 
     (void)out;
     admission_done(&authsvc_of(call)->admission, req->request_id);
+    if (authsvc_of(call)->shared)
+        shared_done(authsvc_of(call)->shared, req->request_id);
     return ST_OK;
 }
 
@@ -239,6 +279,8 @@ static void tick(struct authsvc *self, uint64_t now_ms)
     /* What is not asserted any more may have been billed, and we not yet told: then its credit must not be free. */
     if (now_ms < atomic_load(&self->current_ms) + AUTHSVC_CURRENT_MS)
         expired = admission_expire(&self->admission, now_ms, TICK_SLOTS);
+    if (self->shared && now_ms < atomic_load(&self->current_ms) + AUTHSVC_CURRENT_MS)
+        authsvc_expire_shared(self);
 
     if (expired)
         log_event(svc_log(self->svc), LOG_WARN, LOG_NO_REQ, "holds_expired", LOG_N("holds", expired));
@@ -250,6 +292,12 @@ static void tick(struct authsvc *self, uint64_t now_ms)
     metric_set(self->holds_open, (int64_t)f.holds);
     metric_set(self->held_nano, f.held_nano);
     metric_set(self->hold_oldest, (int64_t)(f.oldest_ms / 1000));
+}
+
+static void watch_shared(struct authsvc *self, uint64_t now_ms)
+{
+    if (self->shared)
+        shared_tick(self->shared, now_ms);
 }
 
 static void *tick_thread(void *ctx)
@@ -272,6 +320,7 @@ static void *tick_thread(void *ctx)
         pthread_mutex_unlock(&self->tick_lock);
         now_ms = clock_ms();
         watch_window(self, now_ms);
+        watch_shared(self, now_ms);
         if (now_ms >= ticked_ms + TICK_MS / 2) { /* half: no tick is left out for a millisecond */
             tick(self, now_ms);
             ticked_ms = now_ms;
@@ -361,6 +410,7 @@ static void init_parts(struct authsvc *self, const struct settings *s)
     admission_init(&self->admission, !strcmp(s->unpriced, "free"), (uint64_t)s->hold_grace_ms);
     self->admission.batch_percent = (uint64_t)s->batch_percent;
     window_init(&self->window, !of_this_process(s->authsvc_url));
+    window_init(&self->filling, s->redis_url != NULL);
     throttle_init(&self->throttle);
     ended_init(&self->ended);
     sync_init(&self->sync);
@@ -381,6 +431,8 @@ static enum status init(struct svc *svc, struct err *err)
     if (!s->jwt_secret || strlen(s->jwt_secret) < TOKENS_SECRET_MIN)
         return err_set(err, ST_BAD_REQUEST, "JWT_SECRET: not set; expected %u characters or more, kept secret",
                        TOKENS_SECRET_MIN);
+    if (s->redis_url && redis_url_check(s->redis_url, err) != ST_OK)
+        return ST_BAD_REQUEST;
     if (sodium_init() < 0)
         return err_set(err, ST_INTERNAL, "libsodium cannot be used");
     init_parts(self, s);
@@ -394,8 +446,10 @@ static enum status init(struct svc *svc, struct err *err)
         st = voids_new(svc, self->holds_expired, self->lapsed_waiting, &self->lapsed, err);
     if (st == ST_OK)
         st = sightings_new(svc, &self->sightings, err);
-    self->admission.lapsed = authsvc_hold_lapsed;
-    self->admission.lapsed_ctx = self;
+    self->admission.ears = (struct admission_ears){.lapsed = authsvc_hold_lapsed, .ctx = self};
+    self->alone_when_away = !strcmp(s->redis_failure, "local");
+    if (st == ST_OK && s->redis_url)
+        st = authsvc_share(self, s->redis_url, err);
     return st == ST_OK ? start_ticker(self, err) : st;
 }
 
@@ -414,6 +468,7 @@ static void drain(struct svc *svc, uint64_t deadline_ms)
     struct authsvc *self = svc_state(svc);
 
     (void)window_close(&self->window, ST_DRAINING);
+    (void)window_close(&self->filling, ST_DRAINING);
     sync_close(&self->sync);
     worker_close(self->worker);
     sightings_flush(self->sightings, deadline_ms < SIGHTINGS_CALL_MS ? deadline_ms : SIGHTINGS_CALL_MS);
@@ -426,8 +481,10 @@ static void fini(struct svc *svc)
     if (!self->svc)
         return; /* init refused before it made anything */
     (void)window_close(&self->window, ST_DRAINING); /* its calls are whole even when the bus is gone */
-    atomic_store(&self->stopped, true);
+    (void)window_close(&self->filling, ST_DRAINING);
     stop_ticker(self);
+    shared_close(self->shared);
+    atomic_store(&self->stopped, true);
     voids_free(self->lapsed);
     sightings_free(self->sightings);
     recent_close(&self->recent);
@@ -437,6 +494,8 @@ static void fini(struct svc *svc)
     ended_fini(&self->ended);
     throttle_fini(&self->throttle);
     window_fini(&self->window);
+    window_fini(&self->filling);
+    shared_free(self->shared);
     admission_fini(&self->admission);
     pthread_cond_destroy(&self->tick);
     pthread_mutex_destroy(&self->tick_lock);
@@ -454,6 +513,8 @@ static void health(struct svc *svc, void (*add)(void *ctx, const char *name, boo
     add(ctx, "projection", !f.broken, text);
     snprintf(text, sizeof(text), "%zu open, the oldest for %llu s", f.holds, (unsigned long long)(f.oldest_ms / 1000));
     add(ctx, "holds", true, text);
+    if (self->shared)
+        add(ctx, "redis", shared_state(self->shared) == SHARED_ON, authsvc_sharing_text(self));
 }
 
 static const struct svc_route routes[] = {

@@ -14,6 +14,7 @@
 #include "authsvc/admission.h"
 #include "authsvc/ended.h"
 #include "authsvc/recent.h"
+#include "authsvc/shared.h"
 #include "authsvc/sync.h"
 #include "authsvc/throttle.h"
 #include "authsvc/window.h"
@@ -31,6 +32,9 @@ struct authsvc {
     struct admission admission;
     struct window window;
     struct recent recent;
+    struct shared *shared; /* NULL = this authsvc is the only one */
+    struct window filling; /* admissions wait here while it is filled */
+    bool alone_when_away; /* without it we go on by ourselves */
     struct throttle throttle;
     struct ended ended;
     _Atomic uint64_t current_ms; /* when the state that is followed last was all there is; 0 = never */
@@ -78,6 +82,29 @@ svc_handler authsvc_key_create, authsvc_key_update, authsvc_key_rotate;
 svc_handler authsvc_credits;
 svc_handler authsvc_holds_assert, authsvc_hold_extend, authsvc_holds_list;
 void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms); /* see admission.h */
+
+/* sharing.c: for several authsvc */
+enum sharing {
+    SHARING_NOT, /* we are alone, or go on as if we were */
+    SHARING_ON,
+    SHARING_SOON, /* holds are being told: to be parked */
+    SHARING_AWAY, /* to be refused */
+};
+enum sharing authsvc_sharing(struct authsvc *self);
+enum status authsvc_share(struct authsvc *self, const char *url, struct err *err);
+const char *authsvc_sharing_text(struct authsvc *self);
+enum status authsvc_away(struct svc_call *call); /* ST_UNAVAILABLE, with its words */
+enum status authsvc_admit_shared(struct svc_call *call, const struct admit_req *req, uint64_t began_ns);
+enum status authsvc_extend_shared(struct svc_call *call, const struct hold_extend_req *req);
+enum status authsvc_held_shared(struct svc_call *call, struct slice user_id); /* into its credits_rep */
+enum status authsvc_holds_shared(struct svc_call *call, const struct holds_list_req *req);
+void authsvc_expire_shared(struct authsvc *self);
+/* authsvc.c and held.c, for it */
+enum status authsvc_decide(struct svc_call *call, const struct admit_req *req,
+                           uint64_t began_ns); /* the way it goes now */
+void authsvc_admitted(struct svc_call *call, enum status st, uint64_t began_ns); /* ends a call that was pending */
+void authsvc_note_suspect(struct svc_call *call, const struct suspect_key *key, const struct admit_req *req);
+void authsvc_lapsed(struct authsvc *self, const struct shared_lapsed *l);
 
 /* sessions.c: tokens for a user, into rep. */
 struct token_pair {

@@ -9,6 +9,8 @@ static enum status told(struct svc_call *call, enum status st, const void *reply
     if (st != ST_OK)
         return st;
     *rep = *(const struct credits_rep *)reply;
+    if (authsvc_sharing(authsvc_of(call)) != SHARING_NOT)
+        return authsvc_held_shared(call, req->actor_id);
     rep->held_nano = admission_held(&authsvc_of(call)->admission, req->actor_id);
     return ST_OK;
 }

@@ -28,6 +28,8 @@ enum status authsvc_holds_assert(struct svc_call *call, const void *in, void *ou
 
 static enum status extend(struct svc_call *call, const void *in, void *out)
 {
+    if (authsvc_sharing(authsvc_of(call)) != SHARING_NOT)
+        return authsvc_extend_shared(call, in);
     return admission_extend(&authsvc_of(call)->admission, clock_wall_ms() / 1000, in, out, &call->err);
 }
 
@@ -40,30 +42,44 @@ enum status authsvc_hold_extend(struct svc_call *call, const void *in, void *out
 
 /* Nobody settled it: its gateway died with it, or whoever ran it has been away for longer than the lease. The call gets
  * its row now; should usage come after all, it corrects it. */
-void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms)
+void authsvc_lapsed(struct authsvc *self, const struct shared_lapsed *l)
 {
-    struct authsvc *self = ctx;
-    const struct proj_route none = {.tier = 0}, *first = hold->n_routes ? &hold->routes[0] : &none;
-    struct usage_event e = {.request_id = hold->node.key,
-                            .user_id = hold->user_id,
-                            .key_id = hold->key_id,
-                            .model = first->model, /* what the client called it is not kept, nor who served it known */
-                            .provider = first->provider,
-                            .upstream_model = first->model,
-                            .endpoint = hold->endpoint.n ? hold->endpoint : slice_of(ENDPOINT_CHAT),
+    struct usage_event e = {.request_id = l->request_id,
+                            .user_id = l->user_id,
+                            .key_id = l->key_id,
+                            .model = l->model, /* what the client called it is not kept, nor who served it known */
+                            .provider = l->provider,
+                            .upstream_model = l->model,
+                            .endpoint = l->endpoint.n ? l->endpoint : slice_of(ENDPOINT_CHAT),
                             .status = slice_of("void"),
                             .http_status = (uint64_t)status_http(ST_PEER_LOST),
-                            .hold_nano = hold->amount_nano,
-                            .created_ms = clock_wall_ms() - (now_ms - hold->began_ms)};
+                            .hold_nano = l->amount_nano,
+                            .price_id = l->price_id,
+                            .created_ms = clock_wall_ms() - l->age_ms};
 
-    if (first->price)
-        e.price_id = first->price->price.id;
     voids_add_later(self->lapsed, &e);
+}
+
+void authsvc_hold_lapsed(void *ctx, const struct hold *hold, uint64_t now_ms)
+{
+    const struct proj_route none = {.tier = 0}, *first = hold->n_routes ? &hold->routes[0] : &none;
+
+    authsvc_lapsed(ctx, &(struct shared_lapsed){.request_id = hold->node.key,
+                                                .user_id = hold->user_id,
+                                                .key_id = hold->key_id,
+                                                .endpoint = hold->endpoint,
+                                                .model = first->model,
+                                                .provider = first->provider,
+                                                .amount_nano = hold->amount_nano,
+                                                .age_ms = now_ms - hold->began_ms,
+                                                .price_id = first->price ? first->price->price.id : 0});
 }
 
 enum status authsvc_holds_list(struct svc_call *call, const void *in, void *out)
 {
     struct admission_env env = {.now_ms = clock_ms(), .arena = call->arena};
 
+    if (authsvc_sharing(authsvc_of(call)) != SHARING_NOT)
+        return authsvc_holds_shared(call, in);
     return admission_holds(&authsvc_of(call)->admission, &env, in, out);
 }

@@ -69,14 +69,13 @@ static void keep_routes(struct hold *hold, const struct hold *from, char **at)
     }
 }
 
-enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from)
+struct hold *hold_new(struct slice request_id, const struct hold *from)
 {
     struct hold *hold = malloc(hold_size(request_id, from));
     char *at;
-    enum status st;
 
     if (!hold)
-        return ST_NO_MEMORY;
+        return NULL;
     *hold = *from;
     hold->routes = (struct proj_route *)(void *)(hold + 1);
     at = (char *)(hold->routes + hold->n_routes);
@@ -84,12 +83,37 @@ enum status holds_add(struct holds *h, struct slice request_id, const struct hol
     hold->user_id = put(&at, from->user_id);
     hold->key_id = put(&at, from->key_id);
     hold->endpoint = put(&at, from->endpoint);
-    st = table_add(&h->open, &hold->node);
+    keep_routes(hold, from, &at);
+    return hold;
+}
+
+void hold_free(struct hold *hold)
+{
+    size_t i;
+
+    if (!hold)
+        return;
+    for (i = 0; i < hold->n_routes; i++)
+        proj_price_unref(hold->routes[i].price);
+    proj_model_unref(hold->model);
+    free(hold);
+}
+
+static void count(struct holds *h, const struct hold *hold, int64_t nano)
+{
+    h->total_nano += nano;
+    if (hold->asserted)
+        h->asserted_nano += nano;
+}
+
+enum status holds_join(struct holds *h, struct hold *hold)
+{
+    enum status st = table_add(&h->open, &hold->node);
+
     if (st != ST_OK) {
-        free(hold);
+        hold_free(hold);
         return st;
     }
-    keep_routes(hold, from, &at);
     hold->older = h->newest;
     hold->newer = NULL;
     if (h->newest)
@@ -97,8 +121,16 @@ enum status holds_add(struct holds *h, struct slice request_id, const struct hol
     else
         h->oldest = hold;
     h->newest = hold;
-    h->total_nano += hold->amount_nano;
+    h->asserted += hold->asserted;
+    count(h, hold, hold->amount_nano);
     return ST_OK;
+}
+
+enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from)
+{
+    struct hold *hold = hold_new(request_id, from);
+
+    return hold ? holds_join(h, hold) : ST_NO_MEMORY;
 }
 
 struct hold *holds_find(const struct holds *h, struct slice request_id)
@@ -108,8 +140,6 @@ struct hold *holds_find(const struct holds *h, struct slice request_id)
 
 void holds_remove(struct holds *h, struct hold *hold)
 {
-    size_t i;
-
     table_remove(&h->open, &hold->node);
     if (hold->older)
         hold->older->newer = hold->newer;
@@ -119,17 +149,15 @@ void holds_remove(struct holds *h, struct hold *hold)
         hold->newer->older = hold->older;
     else
         h->newest = hold->older;
-    h->total_nano -= hold->amount_nano;
-    for (i = 0; i < hold->n_routes; i++)
-        proj_price_unref(hold->routes[i].price);
-    proj_model_unref(hold->model);
-    free(hold);
+    h->asserted -= hold->asserted;
+    count(h, hold, -hold->amount_nano);
+    hold_free(hold);
 }
 
 void holds_grow(struct holds *h, struct hold *hold, int64_t by_nano)
 {
     hold->amount_nano += by_nano;
-    h->total_nano += by_nano;
+    count(h, hold, by_nano);
 }
 
 struct hold *holds_expired(struct holds *h, uint64_t now_ms, size_t *budget)

@@ -53,13 +53,19 @@ struct holds {
     struct hold_memory *first, *last; /* of ended, oldest first */
     size_t cursor; /* of the expiry round */
     int64_t total_nano;
+    size_t asserted; /* of the open ones */
+    int64_t asserted_nano; /* in them */
 };
 
 void holds_init(struct holds *h);
 void holds_fini(struct holds *h);
-/* A copy of *from (its slices and routes too) under the request id; takes references to its model and prices.
- * ST_UNAVAILABLE when HOLDS_MAX are open. */
-enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from);
+/* A copy of *from (its slices and routes too) for the request id; takes references to its model and prices. NULL = no
+ * memory. In no table yet. */
+struct hold *hold_new(struct slice request_id, const struct hold *from);
+void hold_free(struct hold *hold); /* one that is in no table; NULL is fine */
+/* The holds' own from now on, also when it fails. ST_UNAVAILABLE when HOLDS_MAX are open. */
+enum status holds_join(struct holds *h, struct hold *hold);
+enum status holds_add(struct holds *h, struct slice request_id, const struct hold *from); /* both in one */
 struct hold *holds_find(const struct holds *h, struct slice request_id);
 void holds_remove(struct holds *h, struct hold *hold); /* frees it */
 void holds_grow(struct holds *h, struct hold *hold, int64_t by_nano);

@@ -226,7 +226,7 @@ static enum status join_secret(struct projection *p, struct proj_secret *secret)
 }
 
 /* The secrets come first: those that the old version had and this one has not leave with it, in the same step. */
-enum status projection_key(struct projection *p, const struct key_state *k)
+enum status projection_key(struct projection *p, const struct key_state *k, uint64_t revision)
 {
     const struct api_key *from = k->key.n ? &k->key.items[0] : NULL;
     struct proj_key *old = from ? projection_find_key(p, from->id) : NULL;
@@ -240,6 +240,7 @@ enum status projection_key(struct projection *p, const struct key_state *k)
         return ST_NO_MEMORY;
     fill_key(key, k, from, (char *)(key + 1));
     key->at.epoch = p->epoch;
+    key->revision = revision;
     if (old) {
         key->held_nano = old->held_nano;
         key->requests = old->requests;
@@ -270,12 +271,14 @@ bool proj_key_admits(const struct proj_key *key, struct slice client_ip)
     return false;
 }
 
-void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end)
+void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end, uint64_t revision)
 {
     if (!key || period_end < key->period_end || (period_end == key->period_end && spent_nano < key->spent_nano))
         return;
     key->spent_nano = spent_nano;
     key->period_end = period_end;
+    if (key->revision < revision)
+        key->revision = revision;
 }
 
 int64_t proj_key_left(const struct proj_key *key, uint64_t wall_s)

@@ -60,6 +60,7 @@ struct proj_key {
     int64_t budget_nano; /* 0 = none */
     int64_t spent_nano; /* of the budget, in the period that ends at period_end */
     uint64_t period_end; /* Unix seconds; 0 = never */
+    uint64_t revision; /* of what is spent */
     bool active;
     bool confined; /* to ip_allow */
 };
@@ -127,7 +128,7 @@ void projection_reset(struct projection *p); /* a snapshot comes */
 void projection_applied(struct projection *p); /* when it was a snapshot: it is whole, forget what it left out */
 
 enum status projection_user(struct projection *p, const struct user *u, uint64_t revision);
-enum status projection_key(struct projection *p, const struct key_state *k);
+enum status projection_key(struct projection *p, const struct key_state *k, uint64_t revision);
 enum status projection_plan(struct projection *p, const struct plan *plan);
 enum status projection_price(struct projection *p, const struct price *price);
 enum status projection_provider(struct projection *p, const struct provider *provider);
@@ -156,7 +157,7 @@ struct proj_model *projection_find_model(const struct projection *p, struct slic
 void proj_user_balance(struct proj_user *user, int64_t balance_nano, uint64_t revision);
 /* What the key has spent after a bill. Within a period it never falls: an older figure says nothing new. NULL is fine.
  */
-void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end);
+void proj_key_spent(struct proj_key *key, int64_t spent_nano, uint64_t period_end, uint64_t revision);
 /* What the key may still hold of its budget; INT64_MAX without one. */
 int64_t proj_key_left(const struct proj_key *key, uint64_t wall_s);
 bool projection_serves(const struct projection *p, struct slice provider); /* it is announced */

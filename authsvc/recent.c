@@ -47,7 +47,7 @@ static void take(struct recent *r, const struct state_read_rep *rep, struct aren
         if (change->kind != settled_desc.type ||
             wire_decode(&settled_desc, change->record.p, change->record.n, &s, &mem, NULL) != ST_OK)
             continue;
-        admission_settled_before(r->admission, s.request_id);
+        admission_settled_before(r->admission, &s, change->revision);
         atomic_fetch_add(&r->found, 1);
     }
 }

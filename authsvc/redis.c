@@ -477,15 +477,15 @@ enum status redis_new(const struct redis_options *options, struct redis **ret, s
     r->bell = -1;
     r->joined = true;
     pthread_mutex_init(&r->lock, NULL);
+    *ret = r; /* before the thread begins: `up` may want it */
     st = redis_address_parse(options->url, &r->at, err);
     if (st == ST_OK)
         st = start(r, err);
     if (st != ST_OK) {
+        *ret = NULL;
         redis_free(r);
-        return st;
     }
-    *ret = r;
-    return ST_OK;
+    return st;
 }
 
 void redis_close(struct redis *r)

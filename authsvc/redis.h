@@ -51,6 +51,7 @@ struct redis_options {
 enum status redis_url_check(const char *url, struct err *err);
 
 /* Starts the thread, which connects in the background, again and again: never fails because Redis is away. */
+/* *ret is there before any callback is. */
 enum status redis_new(const struct redis_options *options, struct redis **ret, struct err *err);
 /* Ends all calls: what was sent is waited for, timeout_ms at most, the others get ST_UNAVAILABLE. Joins the thread, so
  * not from its callbacks; harmless twice and on NULL. */

@@ -23,6 +23,13 @@ void window_fini(struct window *w)
     pthread_mutex_destroy(&w->lock);
 }
 
+void window_open(struct window *w)
+{
+    pthread_mutex_lock(&w->lock);
+    atomic_store(&w->open, true);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void window_begin(struct window *w, uint64_t now_ms)
 {
     pthread_mutex_lock(&w->lock);

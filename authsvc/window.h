@@ -37,6 +37,7 @@ struct window {
 
 void window_init(struct window *w, bool open);
 void window_fini(struct window *w); /* after window_close */
+void window_open(struct window *w); /* again */
 void window_begin(struct window *w, uint64_t now_ms); /* peers can reach us from now on */
 /* ST_OK: go on. ST_PENDING: handler will be called, and the call finished with what it returns, when the window closes.
  * ST_UNAVAILABLE: too many wait. */

@@ -526,8 +526,8 @@ static void holds_that_nobody_settles_expire(void **state)
     struct world *w = *state;
     unsigned i, lapsed = 0;
 
-    w->a.lapsed = count_lapsed;
-    w->a.lapsed_ctx = &lapsed;
+    w->a.ears.lapsed = count_lapsed;
+    w->a.ears.ctx = &lapsed;
     feed_plan(w, 0, 0, 100);
     for (i = 0; i < 100; i++)
         assert_int_equal(ask_new(w, 1, 1), ST_OK);

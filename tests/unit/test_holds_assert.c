@@ -220,13 +220,14 @@ static void what_was_settled_before_the_load_ends(void **state)
     tell_with_key(w, a_hold("over", "usr_1", USD));
     load(w);
     assert_int_equal(ask_new(w, 0, 1), ST_NO_FUNDS);
-    admission_settled_before(&w->a, slice_of("over"));
-    admission_settled_before(&w->a, slice_of("also"));
+    admission_settled_before(&w->a, &(struct settled){.request_id = slice_of("over")}, 1);
+    admission_settled_before(&w->a, &(struct settled){.request_id = slice_of("also")}, 1);
     tell(w, a_hold("also", "usr_1", USD));
     tell(w, a_hold("over", "usr_1", USD));
     assert_int_equal(figures(w).held_nano, 0);
     assert_int_equal(ask_new(w, 0, 1), ST_OK);
-    admission_settled_before(&w->a, slice_of("req_2")); /* one of our own ends with its settlement only */
+    admission_settled_before(&w->a, &(struct settled){.request_id = slice_of("req_2")},
+                             1); /* one of our own ends with its settlement only */
     assert_int_equal(figures(w).holds, 1);
 }
 
