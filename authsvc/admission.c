@@ -563,6 +563,10 @@ void admission_figures(struct admission *a, uint64_t now_ms, struct admission_fi
         .providers = a->state.providers.n,
         .models = a->state.models.n,
     };
+    if (a->shared) { /* the others are counted by who gave them */
+        ret->holds -= a->holds.asserted;
+        ret->held_nano -= a->holds.asserted_nano;
+    }
     if (a->holds.oldest && now_ms > a->holds.oldest->began_ms)
         ret->oldest_ms = now_ms - a->holds.oldest->began_ms;
     pthread_mutex_unlock(&a->lock);

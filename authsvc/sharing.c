@@ -85,7 +85,7 @@ static enum status ask(struct admitting *a, bool take)
     if (st == ST_OK)
         return ST_PENDING;
     admission_withdraw(&self->admission, &a->taking);
-    return authsvc_sharing(self) == SHARING_ON ? authsvc_away(a->call) : ST_UNAVAILABLE;
+    return authsvc_sharing(self) == SHARING_ON ? authsvc_away(a->call) : authsvc_decide(a->call, a->req, a->began_ns);
 }
 
 /* A yes is asked for at once, by counters that may be old: where they are kept is decided. A no, or less than was asked
