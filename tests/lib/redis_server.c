@@ -24,18 +24,37 @@
 #define PROGRAM "redis-server"
 #define START_MS 10000
 #define LOOK_US 2000
+#define PORT_TRIES 1000
+#define BUS_PORT 10000 /* so far above a server's port is that of its cluster's bus */
 #define DIR_TEMPLATE "/tmp/redis-server.XXXXXX"
 
-static int free_port(void)
+/* Takes the port (0: any) for a moment; returns which, or 0. */
+static int try_port(int port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof(at);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&at, n) == 0 && getsockname(fd, (struct sockaddr *)&at, &n) == 0;
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, n) != 0 || getsockname(fd, (struct sockaddr *)&at, &n) != 0)
-        fail_msg("no free port");
-    close(fd);
-    return ntohs(at.sin_port);
+    if (fd >= 0)
+        close(fd);
+    return ok ? ntohs(at.sin_port) : 0;
+}
+
+/* One that a server of a cluster takes, too: it needs the port of its bus besides. */
+static int free_port(void)
+{
+    int i;
+
+    for (i = 0; i < PORT_TRIES; i++) {
+        int port = try_port(0);
+
+        if (port != 0 && port + BUS_PORT <= UINT16_MAX && try_port(port + BUS_PORT) != 0)
+            return port;
+    }
+    fail_msg("no free port");
+    return 0;
 }
 
 /* Does it listen? Its socket is made after its port. */
