@@ -321,13 +321,16 @@ static void a_credit_reaches_who_has_calls(void **state)
 
     assert_int_equal(take(&w->a, "req_1", 5), SHARED_FITS);
     shared_credited(w->b.shared, &u, 20); /* taken back by an administrator */
+    assert_int_equal(held(&w->b), 5); /* it is there: a connection keeps its order */
     assert_int_equal(extend(&w->a, "req_1", 10), 5);
     u.balance_nano = 8;
     shared_credited(w->b.shared, &u, 21);
+    assert_int_equal(held(&w->b), 5);
     assert_int_equal(extend(&w->a, "req_1", 10), 8);
     u.balance_nano = 100;
     u.status = slice_of("disabled");
     shared_credited(w->a.shared, &u, 22);
+    assert_int_equal(held(&w->a), 8);
     assert_int_equal(extend(&w->b, "req_1", 10), 8);
     assert_int_equal(extend(&w->b, "req_none", 10), -1);
 }
